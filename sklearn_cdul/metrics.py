@@ -1,0 +1,115 @@
+"""Mean average precision, the figure that papers on multi-label images report."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.metrics import average_precision_score
+
+
+def mean_average_precision(
+    y_true: ArrayLike, y_score: ArrayLike, *, min_positives: int = 1
+) -> float:
+    """Average precision of each class, averaged over the classes.
+
+    Each class counts the same, however many positives it has. Classes with too few positives
+    are left out: scikit-learn's ``average_precision_score(average="macro")`` would count a
+    class without any as 0.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n, k) or (n,)
+        True labels, 1 or 0 (or bool). A vector is read as one class.
+    y_score : array-like of shape (n, k) or (n,)
+        Scores of any range, higher for a more likely label: probabilities or logits.
+    min_positives : int, default=1
+        Leave out classes with fewer positives than this. Few positives make the average
+        precision of a class uncertain.
+
+    Returns
+    -------
+    score : float
+        Mean average precision in (0, 1].
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, `y_true` has other values than 0 and 1, `y_score` is not finite,
+        `min_positives` is below 1, or no class has enough positives.
+
+    See Also
+    --------
+    average_precision_per_class : The figures before the mean is taken.
+
+    Examples
+    --------
+    >>> y_true = [[1, 0, 0], [0, 1, 0], [1, 1, 0]]
+    >>> y_score = [[0.9, 0.2, 0.1], [0.3, 0.1, 0.5], [0.8, 0.7, 0.3]]
+    >>> round(mean_average_precision(y_true, y_score), 4)  # mean of 1 and 5/6
+    0.9167
+    """
+    if min_positives < 1:
+        raise ValueError(f"min_positives must be at least 1, got {min_positives}.")
+    per_class = average_precision_per_class(y_true, y_score)
+    positives = _as_columns(y_true).sum(axis=0)
+    counted = positives >= min_positives
+    if not counted.any():
+        raise ValueError(
+            f"No class has {min_positives} or more positives in y_true "
+            f"({len(per_class)} classes, the most frequent has {int(positives.max(initial=0))})."
+        )
+    return float(per_class[counted].mean())
+
+
+def average_precision_per_class(y_true: ArrayLike, y_score: ArrayLike) -> np.ndarray:
+    """Average precision of each class on its own.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n, k) or (n,)
+        True labels, 1 or 0 (or bool). A vector is read as one class.
+    y_score : array-like of shape (n, k) or (n,)
+        Scores of any range, higher for a more likely label.
+
+    Returns
+    -------
+    scores : ndarray of shape (k,), dtype float64
+        In (0, 1]; NaN for a class without positives, where it is not defined.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, `y_true` has other values than 0 and 1, or `y_score` is not finite.
+
+    Examples
+    --------
+    >>> average_precision_per_class([[1, 0], [0, 0]], [[0.7, 0.2], [0.1, 0.4]])
+    array([ 1., nan])
+    """
+    labels, scores = _as_columns(y_true), _as_columns(y_score)
+    if labels.shape != scores.shape:
+        raise ValueError(
+            f"y_true and y_score must have the same shape, got {np.shape(y_true)} and "
+            f"{np.shape(y_score)}."
+        )
+    if not np.isin(labels, (0, 1)).all():
+        raise ValueError("y_true must hold only 0 and 1.")
+    bad_rows = np.flatnonzero(~np.isfinite(scores).all(axis=1))
+    if len(bad_rows):
+        raise ValueError(
+            f"y_score has NaN or infinite values in {len(bad_rows)} of {len(scores)} rows, the "
+            f"first in row {bad_rows[0]}. Images that could not be read have NaN scores; leave "
+            "their rows out of y_true and y_score."
+        )
+    return np.array(
+        [
+            average_precision_score(label, score) if label.any() else np.nan
+            for label, score in zip(labels.T, scores.T, strict=True)
+        ],
+        dtype=np.float64,
+    )
+
+
+def _as_columns(values: ArrayLike) -> np.ndarray:
+    array = np.asarray(values)
+    if array.ndim not in (1, 2):
+        raise ValueError(f"Expected an array of shape (n, k) or (n,), got shape {array.shape}.")
+    return array[:, np.newaxis] if array.ndim == 1 else array
