@@ -1,0 +1,99 @@
+"""Sphinx configuration: numpydoc for the API, sphinx-gallery for examples, no network."""
+
+import os
+import re
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # the examples must run on the embedded encoder
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+
+import sklearn_cdul
+
+ROOT = Path(__file__).parents[1]
+
+project = "sklearn_cdul"
+author = "the sklearn_cdul developers"
+copyright = "2026, the sklearn_cdul developers"
+version = release = sklearn_cdul.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+]
+templates_path = ["_templates"]
+exclude_patterns = ["_build"]
+
+autosummary_generate = True
+autodoc_typehints = "none"  # the docstrings state types, with shapes
+numpydoc_show_class_members = False  # _templates/autosummary/class.rst lists them
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": r"/plot_",
+    "abort_on_example_error": True,
+    "remove_config_comments": True,
+    "show_signature": False,
+    "download_all_examples": False,
+    "min_reported_time": 5,
+}
+
+html_theme = "alabaster"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_copy_source = False
+html_theme_options = {
+    "description": "Unlabelled photos and class names in, a fast multi-label classifier out",
+    "fixed_sidebar": True,
+    "page_width": "1100px",
+    "font_family": "system-ui, sans-serif",
+    "head_font_family": "system-ui, sans-serif",
+}
+html_sidebars = {"**": ["about.html", "searchfield.html", "navigation.html"]}
+
+
+def visit_inline_math(translator, node):
+    """Write the formula as MathML, which browsers draw without a script from a server."""
+    translator.body.append(tex2mathml(node.astext()))
+    raise nodes.SkipNode
+
+
+def visit_displayed_math(translator, node):
+    """Write a formula on a line of its own as MathML."""
+    translator.body.append(f"<p>{tex2mathml(node.astext(), as_block=True)}</p>")
+    raise nodes.SkipNode
+
+
+def skip_generated_methods(app, what, name, obj, skip, options):
+    """Leave out what scikit-learn adds to each estimator; its own pages describe that."""
+    return True if re.fullmatch(r"set_\w+_request", name) else skip
+
+
+def changelog_to_rst(app, docname, source):
+    """Put CHANGELOG.md, whose Markdown is plain, on its page as reStructuredText."""
+    if docname != "changelog":
+        return
+    app.env.note_dependency(str(ROOT / "CHANGELOG.md"))
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    text = text.replace("`", "``")
+    text = re.sub(r"\[([^\]]+)\]\((\S+?)\)", r"`\1 <\2>`__", text)
+    for marks, line in (("### ", "~"), ("## ", "-"), ("# ", "=")):
+        text = re.sub(
+            rf"^{marks}(.*)$", lambda m, c=line: f"{m[1]}\n{c * len(m[1])}", text, flags=re.M
+        )
+    source[0] = text
+
+
+def setup(app):
+    """Register the functions above."""
+    app.add_html_math_renderer("mathml", (visit_inline_math, None), (visit_displayed_math, None))
+    app.connect("autodoc-skip-member", skip_generated_methods)
+    app.connect("source-read", changelog_to_rst)
+
+
+html_math_renderer = "mathml"
