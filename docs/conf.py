@@ -30,6 +30,7 @@ exclude_patterns = ["_build"]
 
 autosummary_generate = True
 autodoc_typehints = "none"  # the docstrings state types, with shapes
+toc_object_entries = False
 numpydoc_show_class_members = False  # _templates/autosummary/class.rst lists them
 
 sphinx_gallery_conf = {
@@ -52,6 +53,7 @@ html_theme_options = {
     "fixed_sidebar": True,
     "page_width": "1100px",
     "font_family": "system-ui, sans-serif",
+    "code_font_size": "0.85em",
     "head_font_family": "system-ui, sans-serif",
 }
 html_sidebars = {"**": ["about.html", "searchfield.html", "navigation.html"]}
