@@ -1,0 +1,212 @@
+"""Gradient alignment: the network and the pseudo labels are trained in turn.
+
+Implements section 3.2 of the CDUL paper (Abdelfattah et al., ICCV 2023, arXiv 2307.16634). Every
+pseudo label is the sigmoid of a latent number ``u``. With the labels fixed, the network takes
+gradient steps (step A); with the network fixed, the labels move toward its predictions (step B).
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+# Soft labels of exactly 0 or 1 have no finite latent; this is the distance kept.
+_LABEL_MARGIN = 1e-4
+
+
+def latents_from_labels(soft_labels: Tensor) -> Tensor:
+    """Latents whose sigmoid is the soft label, ``u = log(y / (1 - y))``.
+
+    Parameters
+    ----------
+    soft_labels : Tensor of shape (n, k)
+        Values in [0, 1]; those outside [1e-4, 1 - 1e-4] are moved to that range first.
+
+    Returns
+    -------
+    latents : Tensor of shape (n, k)
+    """
+    return torch.logit(soft_labels, eps=_LABEL_MARGIN)
+
+
+def kl_divergence(labels: Tensor, logits: Tensor) -> Tensor:
+    """KL divergence of each label from each prediction, both Bernoulli.
+
+    ``KL = y_u log(y_u / y_p) + (1 - y_u) log((1 - y_u) / (1 - y_p))`` with ``y_p = sigmoid(v)``.
+    Its gradient in v is ``y_p - y_u``.
+
+    Parameters
+    ----------
+    labels : Tensor of shape (n, k)
+        ``y_u`` in [0, 1]; 0 and 1 themselves are allowed.
+    logits : Tensor of shape (n, k)
+        ``v``, the network's output before the sigmoid.
+
+    Returns
+    -------
+    divergence : Tensor of shape (n, k)
+        Values >= 0, in nats.
+    """
+    cross_entropy = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    negative_entropy = torch.xlogy(labels, labels) + torch.xlogy(1 - labels, 1 - labels)
+    return cross_entropy + negative_entropy
+
+
+def update_speed(labels: Tensor, sigma: float) -> Tensor:
+    """How fast a label may move, the Gaussian ``psi`` of the paper, highest at 1/2.
+
+    ``psi(y) = exp(-(y - 1/2)^2 / (2 sigma^2)) / (sigma sqrt(2 pi))``
+
+    Parameters
+    ----------
+    labels : Tensor
+        ``y_u`` in [0, 1].
+    sigma : float
+        Width > 0. The smaller, the more a sure label stays where it is.
+
+    Returns
+    -------
+    speed : Tensor
+        Same shape, values > 0.
+    """
+    gaussian = torch.exp(-((labels - 0.5) ** 2) / (2 * sigma**2))
+    return gaussian / (sigma * math.sqrt(2 * math.pi))
+
+
+def update_latents(latents: Tensor, logits: Tensor, sigma: float, rate: float = 1.0) -> Tensor:
+    """Step B, the labels follow the network: ``u <- u - rate psi(y_u) dKL/dy_u``.
+
+    The derivative is ``dKL/dy_u = u - v``, so the step is ``u + rate psi(y_u) (v - u)``.
+
+    Parameters
+    ----------
+    latents, logits : Tensors of shape (n, k)
+        ``u`` of the labels and ``v`` of the network for the same images.
+    sigma : float
+        Width of :func:`update_speed`.
+    rate : float, default=1.0
+        Factor on the step. 1 is the paper's.
+
+    Returns
+    -------
+    latents : Tensor of shape (n, k)
+    """
+    return latents + rate * update_speed(torch.sigmoid(latents), sigma) * (logits - latents)
+
+
+@dataclass
+class LabelState:
+    """Pseudo labels of all training images during training.
+
+    Attributes
+    ----------
+    latents : Tensor of shape (n, k), float32
+        ``u`` of every training image, on the device of training.
+    observed : Tensor of shape (n, k), float32
+        1 or 0 where a person gave the label, NaN elsewhere. Observed labels never move.
+    """
+
+    latents: Tensor
+    observed: Tensor
+
+    def labels(self, indices: Tensor | slice = slice(None)) -> Tensor:
+        """``y_u`` of some images, with the observed labels in place."""
+        observed = self.observed[indices]
+        return torch.where(observed.isnan(), torch.sigmoid(self.latents[indices]), observed)
+
+
+def align(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    state: LabelState,
+    batches: Callable[[], Iterable[tuple[Tensor, Tensor]]],
+    *,
+    epochs: int,
+    warmup_epochs: int,
+    update_interval: int,
+    update_rate: float,
+    sigma: float,
+    forward: Callable[[nn.Module, Tensor], Tensor],
+    scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
+    on_batch: Callable[[], None] = lambda: None,
+    on_epoch: Callable[[dict], None] = lambda record: None,
+) -> list[dict]:
+    """Train the network and the labels in turn.
+
+    Step B comes after epoch ``warmup_epochs`` and then every ``update_interval`` epochs, up to the
+    last but one: a label that moves after the last epoch would teach nobody. It takes the
+    predictions that step A made on the way, averaged over the epochs since the last step B (the
+    first one takes its own epoch's), so it costs no forward pass of its own.
+
+    Parameters
+    ----------
+    network : Module
+        Gives logits of shape (b, k).
+    optimizer : Optimizer
+        Over the network's parameters.
+    state : LabelState
+        Changed in place.
+    batches : callable
+        Called once an epoch; gives pairs of indices (b,) into the labels and inputs (b, ...). Each
+        image comes once an epoch.
+    epochs, warmup_epochs, update_interval : int
+        The schedule. An ``update_interval`` of 0 leaves the labels as they are.
+    update_rate, sigma : float
+        See :func:`update_latents`.
+    forward : callable
+        ``forward(network, inputs)`` gives float32 logits.
+    scheduler : LRScheduler or None
+        Stepped after each batch.
+    on_batch, on_epoch : callable
+        Called after each batch and, with the epoch's record, after each epoch.
+
+    Returns
+    -------
+    history : list of dict
+        For each epoch ``epoch`` (from 1), ``loss`` (mean KL a label, in nats) and
+        ``label_movement`` (mean absolute change of ``y_u`` in step B, 0 without one).
+    """
+    update_epochs = range(warmup_epochs, epochs, update_interval) if update_interval else ()
+    history = []
+    predictions = torch.zeros_like(state.latents)
+    epochs_summed = 0
+    for epoch in range(1, epochs + 1):
+        if epoch <= warmup_epochs:
+            # Early predictions are poor: the first step B hears its own epoch alone.
+            predictions.zero_()
+            epochs_summed = 0
+        network.train()
+        loss_sum = torch.zeros((), device=state.latents.device)
+        for indices, inputs in batches():
+            logits = forward(network, inputs)
+            loss = kl_divergence(state.labels(indices), logits).mean()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            if scheduler is not None:
+                scheduler.step()
+            predictions[indices] += logits.detach()
+            loss_sum += loss.detach() * len(indices)
+            on_batch()
+        epochs_summed += 1
+
+        movement = 0.0
+        if epoch in update_epochs:
+            before = state.labels()
+            state.latents = update_latents(
+                state.latents, predictions / epochs_summed, sigma, update_rate
+            )
+            movement = float((state.labels() - before).abs().mean())
+            predictions.zero_()
+            epochs_summed = 0
+        record = {
+            "epoch": epoch,
+            "loss": float(loss_sum) / len(state.latents),
+            "label_movement": movement,
+        }
+        on_epoch(record)
+        history.append(record)
+    return history
