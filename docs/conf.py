@@ -37,6 +37,8 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"/plot_",
+    "doc_module": "sklearn_cdul",
+    "backreferences_dir": "api/generated/examples",
     "abort_on_example_error": True,
     "remove_config_comments": True,
     "show_signature": False,
