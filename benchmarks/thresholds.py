@@ -1,0 +1,172 @@
+"""Macro-F1 of decision thresholds found without labels, next to the best that labels can find.
+
+Runs on the bundled photos: the initial labels of a CDULClassifier, and its network on training
+and test photos. Thresholds always come from the training photos, as in `fit`.
+
+With --voc-npz also on stored CLIP similarities, the file that benchmarks/aggregation.py describes;
+there also with thresholds found on a few photos and applied to all others.
+"""
+
+import argparse
+import platform
+
+import numpy as np
+import sklearn
+from scipy.special import entr, xlogy
+from sklearn.metrics import f1_score
+
+from sklearn_cdul.aggregation import combine_labels, softmax_similarities
+from sklearn_cdul.thresholds import apply_thresholds, find_thresholds
+
+STORED_TEMPERATURE = 4.605170
+
+
+def fixed(scores):
+    return 0.5
+
+
+def smallest_cost(scores, group_cost):
+    """Cut the sorted scores where the costs of both sides sum to the least; return the middle."""
+    x = np.sort(scores).astype(np.float64)
+    size = np.arange(1, len(x))
+    below, above = np.cumsum(x)[:-1], np.cumsum(x[::-1])[-2::-1]
+    cost = group_cost(below, size) + group_cost(above, size[::-1])
+    cost[x[1:] == x[:-1]] = np.inf
+    cut = np.argmin(cost)
+    return (x[cut] + x[cut + 1]) / 2
+
+
+def otsu(scores):
+    return smallest_cost(scores, lambda total, size: -(total**2) / size)
+
+
+def li(scores):
+    return smallest_cost(scores, lambda total, size: -xlogy(total, total / size))
+
+
+def bernoulli_middle(scores):
+    """The cut of `find_thresholds`, but the middle of the gap as threshold."""
+    return smallest_cost(
+        scores, lambda total, size: size * (entr(total / size) + entr(1 - total / size))
+    )
+
+
+def expected_f1(scores):
+    """Best F1 if each score were the true probability of its label."""
+    x = np.sort(scores)[::-1].astype(np.float64)
+    f1 = 2 * np.cumsum(x) / (np.arange(1, len(x) + 1) + x.sum())
+    best = np.argmax(f1)
+    return x[best : best + 2].mean()
+
+
+def per_class(find):
+    return lambda scores: np.array([find(column) for column in scores.T])
+
+
+METHODS = {
+    "fixed 0.5": per_class(fixed),
+    "Otsu": per_class(otsu),
+    "Li": per_class(li),
+    "exp. F1": per_class(expected_f1),
+    "Bern. middle": per_class(bernoulli_middle),
+    "package": find_thresholds,
+}
+
+
+def best_with_labels(scores, labels):
+    """Threshold of each class with the highest F1, which only labels can tell."""
+    thresholds = []
+    for x, y in zip(scores.T, labels.T, strict=True):
+        order = np.argsort(-x)
+        x, hits = x[order], np.cumsum(y[order])
+        f1 = 2 * hits / (np.arange(1, len(x) + 1) + hits[-1])
+        f1[:-1][x[:-1] == x[1:]] = 0  # equal scores fall on the same side
+        thresholds.append(x[np.argmax(f1)])
+    return np.array(thresholds)
+
+
+def figures(found_on, scores, labels):
+    """Macro-F1 on `scores` of each method's thresholds from `found_on`; the best possible last."""
+    shown = labels.any(axis=0)
+    thresholds = [find(found_on) for find in METHODS.values()]
+    thresholds.append(best_with_labels(scores, labels))
+    return [
+        f1_score(
+            labels[:, shown],
+            apply_thresholds(scores, t)[:, shown],
+            average="macro",
+            zero_division=0,
+        )
+        for t in thresholds
+    ]
+
+
+def show(name, rows):
+    print(f"{name:<34}" + "".join(f"{figure:>14.3f}" for figure in np.mean(rows, axis=0)))
+
+
+def run_voc(path):
+    stored = np.load(path)
+    labels = stored["y"].astype(int)
+    cosines = {
+        view: np.log(stored[view].astype(np.float64)) * STORED_TEMPERATURE
+        for view in ("global_", "alpha")
+    }
+    tables = {}
+    for tau in (0.01, 0.02, 0.03, 0.05):
+        whole, aggregated = (softmax_similarities(c, tau) for c in cosines.values())
+        tables[f"VOC final, tau {tau}"] = combine_labels(whole, aggregated)
+        tables[f"VOC global, tau {tau}"] = whole
+    for name in sorted(tables):
+        show(name, [figures(tables[name], tables[name], labels)])
+
+    scores = tables["VOC final, tau 0.02"]
+    for size in (50, 200, 1000):
+        rows = []
+        for seed in range(10):
+            order = np.random.default_rng(seed).permutation(len(labels))
+            few, others = order[:size], order[size:]
+            rows.append(figures(scores[few], scores[others], labels[others]))
+        show(f"VOC final, tau 0.02, from {size}", rows)
+
+
+def run_photos(seeds):
+    from sklearn_cdul import CDULClassifier
+    from sklearn_cdul.datasets import load_food_photos
+
+    train, test = load_food_photos(subset="train"), load_food_photos(subset="test")
+    rows = {"photos, initial labels": [], "photos, network, train": [], "photos, network, test": []}
+    for seed in range(seeds):
+        classifier = CDULClassifier(train.target_names, random_state=seed).fit(train.data)
+        initial = classifier.initial_pseudo_labels_
+        on_train, on_test = (classifier.predict_proba(part.data) for part in (train, test))
+        for name, result in zip(
+            rows,
+            (
+                figures(initial, initial, train.target),
+                figures(on_train, on_train, train.target),
+                figures(on_train, on_test, test.target),
+            ),
+            strict=True,
+        ):
+            rows[name].append(result)
+    for name, results in rows.items():
+        show(name, results)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--voc-npz", metavar="FILE", help="stored CLIP similarities")
+    parser.add_argument("--seeds", type=int, default=1, help="networks to train (default 1)")
+    parser.add_argument("--no-photos", action="store_true", help="train no network")
+    options = parser.parse_args()
+    print(f"{platform.processor() or platform.machine()}, scikit-learn {sklearn.__version__}")
+    print(" " * 34 + "".join(f"{name:>14}" for name in [*METHODS, "with labels"]))
+    if options.voc_npz:
+        run_voc(options.voc_npz)
+    if not options.no_photos:
+        run_photos(options.seeds)
+
+
+if __name__ == "__main__":
+    main()
