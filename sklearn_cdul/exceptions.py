@@ -1,0 +1,33 @@
+"""Errors with a name of their own, so that callers can catch them apart."""
+
+
+class ImageError(ValueError):
+    """One image of X can't be used.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong, with the position and the path of the image.
+    index : int or None
+        Position of the image in X, counted from 0.
+    path : str or None
+        Path of the file; None for an image that was given as an array or an object in memory.
+
+    Attributes
+    ----------
+    index : int or None
+        As above.
+    path : str or None
+        As above.
+    """
+
+    # Every argument but the message has a default: unpickling, for instance on the way back from
+    # a worker process, calls the class with the message alone and restores the rest afterwards.
+    def __init__(self, message: str, index: int | None = None, path: str | None = None):
+        super().__init__(message)
+        self.index = index
+        self.path = path
+
+
+class EncoderUnavailableError(OSError):
+    """The weights of an encoder can't be had: no network, no such file, no such repository."""
