@@ -1,6 +1,6 @@
-"""From CLIP embeddings to soft pseudo labels: one NumPy function for each equation of the paper.
+"""From CLIP embeddings to soft pseudo labels: one NumPy function for each equation.
 
-The notation follows section 3.1 of the CDUL paper (Abdelfattah et al., ICCV 2023, arXiv 2307.16634):
+Notation of section 3.1 of the CDUL paper (Abdelfattah et al., ICCV 2023, arXiv 2307.16634):
 ``n`` images, ``s`` snippets an image, ``k`` classes, ``d`` embedding dimensions.
 """
 
@@ -50,7 +50,7 @@ def softmax_similarities(similarities, temperature):
 
 
 def select_extreme(maximum, minimum, local_threshold=0.0):
-    """Choose the strongest or the weakest snippet of each class, ``alpha`` if >= zeta, else ``beta``.
+    """Strongest or weakest snippet of each class: ``alpha`` where ``alpha >= zeta``, else ``beta``.
 
     Parameters
     ----------

@@ -1,0 +1,458 @@
+"""The classifier: unlabelled photos and class names in, a small multi-label network out."""
+
+import copy
+import math
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+from tqdm.auto import tqdm
+
+from .alignment import LabelState, align, latents_from_labels
+from .devices import resolve_device, resolve_precision
+from .labeler import CLIPPseudoLabeler
+from .metrics import mean_average_precision
+from .network import (
+    EmbeddingBatches,
+    EmbeddingNetwork,
+    PhotoBatches,
+    build_photo_network,
+    forward,
+    parameter_groups,
+    predict_logits,
+    start_from_priors,
+)
+from .thresholds import apply_thresholds, check_thresholds, find_thresholds
+
+
+class CDULClassifier(ClassifierMixin, BaseEstimator):
+    """Learn a multi-label photo classifier from class names, without labels.
+
+    CLIP labels the training photos softly (:class:`CLIPPseudoLabeler`). A small network learns
+    these labels, and the labels in turn follow the network ("gradient alignment", section 3.2 of
+    the CDUL paper [1]_). Prediction runs the network alone.
+
+    Parameters
+    ----------
+    classes : list of str, dict, {"coco", "voc", "nus-wide"} or None, default=None
+        Class names, see :class:`CLIPPseudoLabeler`. None takes those of ``pseudo_labeler``.
+    pseudo_labeler : CLIPPseudoLabeler or None, default=None
+        Makes the initial labels; a clone is fitted. None makes one with the embedded CLIP.
+    network : str or callable, default="embedded"
+        "embedded" is EfficientNet-Lite0 with the ImageNet weights in this package. Else a name of
+        timm, whose pretrained weights are downloaded ("resnet101" is the paper's), or a callable
+        that takes ``num_classes`` and returns a torch Module giving logits, for example
+        ``functools.partial(timm.create_model, "resnet18")``. Batch normalisation of named
+        networks stays frozen. With ``input="embeddings"`` of the pseudo labeler the network is a
+        linear layer and this is not used.
+    image_size : int, default=224
+        Side in pixels of the network's square input.
+    epochs : int, default=20
+        Passes over the training photos.
+    warmup_epochs : int, default=3
+        The first update of the labels comes after this many epochs.
+    update_interval : int, default=1
+        Epochs between two updates of the labels. 0 keeps the initial labels.
+    update_rate : float, default=1.0
+        Factor on the labels' step; 1 is the paper's.
+    sigma : float, default=1.0
+        Width of the Gaussian that slows down sure labels; 1 is the paper's.
+    batch_size : int, default=16
+        Photos a training step.
+    learning_rate : float, default=1e-4
+        Of the pretrained layers, for AdamW; falls to 0 along a cosine.
+    head_learning_rate : float, default=1e-3
+        Of the new output layer.
+    weight_decay : float, default=1e-4
+        Of AdamW.
+    threshold : "auto", float or array of shape (k,), default="auto"
+        Probability from which ``predict`` gives 1. "auto" finds one a class from the predictions
+        on the training photos, without labels.
+    random_state : int, RandomState instance or None, default=None
+        Seed of batches, crops and new weights. The same seed on the same machine gives the same
+        network.
+    device : str or torch.device, default="auto"
+        "auto" takes a GPU if there is one.
+    precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
+        Arithmetic of the network; "auto" is bfloat16 where the hardware has it, else float32.
+        Where it is float16, training runs in float32.
+    n_jobs : int or None, default=None
+        Threads that decode images. None chooses by the number of cores.
+    verbose : bool, default=False
+        Show progress bars.
+
+    Attributes
+    ----------
+    network_ : torch.nn.Module
+        The trained network, uint8 pictures (b, 3, H, W) to logits (b, k).
+    pseudo_labeler_ : CLIPPseudoLabeler
+        The fitted labeler. It holds no CLIP weights.
+    class_names_ : list of str
+        Names of the k classes.
+    classes_ : ndarray of shape (k, 2)
+        [0, 1] for each class, as scikit-learn's multi-label scorers expect.
+    initial_pseudo_labels_ : ndarray of shape (n, k), float32
+        CLIP's labels of the training photos, in [0, 1], with the observed labels in place. NaN
+        rows stand for photos that could not be read.
+    pseudo_labels_ : ndarray of shape (n, k), float32
+        The labels after the last update.
+    thresholds_ : ndarray of shape (k,)
+        Probabilities from which ``predict`` gives 1.
+    history_ : list of dict
+        For each epoch ``epoch``, ``loss`` (mean KL divergence, nats), ``label_movement`` (mean
+        absolute change) and, with a validation set, ``validation_map``.
+    n_features_in_ : int
+        Only with embeddings as input: size of the last axis of X.
+
+    See Also
+    --------
+    CLIPPseudoLabeler : The labels alone, no training.
+
+    References
+    ----------
+    .. [1] R. Abdelfattah et al., "CDUL: CLIP-Driven Unsupervised Learning for Multi-Label Image
+       Classification", ICCV 2023, arXiv 2307.16634.
+
+    Examples
+    --------
+    >>> from sklearn_cdul import CDULClassifier
+    >>> from sklearn_cdul.datasets import load_food_photos
+    >>> photos = load_food_photos()
+    >>> classifier = CDULClassifier(["pizza", "cake"], image_size=64, epochs=1, random_state=0)
+    >>> classifier.fit(photos.data[:8]).predict(photos.data[8:12]).shape
+    (4, 2)
+    """
+
+    _parameter_constraints = {
+        "classes": ["array-like", dict, str, None],
+        "pseudo_labeler": [CLIPPseudoLabeler, None],
+        "network": [str, callable],
+        "image_size": [Interval(Integral, 32, None, closed="left")],
+        "epochs": [Interval(Integral, 1, None, closed="left")],
+        "warmup_epochs": [Interval(Integral, 1, None, closed="left")],
+        "update_interval": [Interval(Integral, 0, None, closed="left")],
+        "update_rate": [Interval(Real, 0, None, closed="left")],
+        "sigma": [Interval(Real, 0, None, closed="neither")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="left")],
+        "head_learning_rate": [Interval(Real, 0, None, closed="left")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "threshold": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both"), "array-like"],
+        "random_state": ["random_state"],
+        "precision": [str],
+        "n_jobs": [Integral, None],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        classes=None,
+        *,
+        pseudo_labeler=None,
+        network="embedded",
+        image_size=224,
+        epochs=20,
+        warmup_epochs=3,
+        update_interval=1,
+        update_rate=1.0,
+        sigma=1.0,
+        batch_size=16,
+        learning_rate=1e-4,
+        head_learning_rate=1e-3,
+        weight_decay=1e-4,
+        threshold="auto",
+        random_state=None,
+        device="auto",
+        precision="auto",
+        n_jobs=None,
+        verbose=False,
+    ):
+        self.classes = classes
+        self.pseudo_labeler = pseudo_labeler
+        self.network = network
+        self.image_size = image_size
+        self.epochs = epochs
+        self.warmup_epochs = warmup_epochs
+        self.update_interval = update_interval
+        self.update_rate = update_rate
+        self.sigma = sigma
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.head_learning_rate = head_learning_rate
+        self.weight_decay = weight_decay
+        self.threshold = threshold
+        self.random_state = random_state
+        self.device = device
+        self.precision = precision
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y=None, *, observed=None, X_val=None, y_val=None):
+        """Label the photos with CLIP and train the network on them.
+
+        Parameters
+        ----------
+        X : sequence of images, or array of embeddings
+            Training photos, see :class:`CLIPPseudoLabeler`.
+        y : ignored
+            There for cross-validation, which scores with it; training never sees it.
+        observed : array of shape (n, k) or None, default=None
+            Labels that a person gave: 1, 0, or NaN where unobserved. They are never changed.
+        X_val, y_val : sequence of images and array of shape (m, k), or None
+            Validation photos with labels; only for the mAP in ``history_``.
+
+        Returns
+        -------
+        self : CDULClassifier
+
+        Raises
+        ------
+        ImageError
+            If an image can't be read and the labeler's ``on_error`` is "raise".
+        ValueError
+            If X is empty, or ``observed`` has the wrong shape or values.
+        """
+        if (X_val is None) != (y_val is None):
+            raise ValueError("X_val and y_val must be given together.")
+        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        device = resolve_device(self.device)
+        precision = resolve_precision(self.precision, device)
+
+        labeler = self._make_labeler().fit(X)
+        X = labeler._check_X(X, reset=True)
+        labels = labeler.transform(X)
+        observed = _check_observed(observed, labels.shape)
+        labels = np.where(np.isnan(observed) | np.isnan(labels), labels, observed)
+        readable = np.flatnonzero(~np.isnan(labels).any(axis=1))
+        if len(readable) == 0:
+            raise ValueError("None of the images in X could be read; there is nothing to train on.")
+
+        self.pseudo_labeler_ = labeler
+        self.class_names_ = list(labeler.class_names_)
+        self.classes_ = np.tile([0, 1], (len(self.class_names_), 1))
+        if hasattr(labeler, "n_features_in_"):
+            self.n_features_in_ = labeler.n_features_in_
+        self.initial_pseudo_labels_ = labels
+
+        cuda = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices=cuda):
+            torch.manual_seed(seed)
+            state = LabelState(
+                latents_from_labels(torch.tensor(labels[readable])).to(device),
+                torch.tensor(observed[readable], dtype=torch.float32, device=device),
+            )
+            batches = self._batches(X, device, indices=readable)
+            validation = None if X_val is None else (self._validation_batches(X_val, device), y_val)
+            self._train(batches, state, validation, device, precision)
+
+        self.pseudo_labels_ = np.full_like(labels, np.nan)
+        self.pseudo_labels_[readable] = state.labels().cpu().numpy()
+        if isinstance(self.threshold, str):
+            scores = _sigmoid(predict_logits(self.network_, batches, precision))
+            self.thresholds_ = find_thresholds(scores)
+        else:
+            self.thresholds_ = check_thresholds(self.threshold, len(self.class_names_))
+        return self
+
+    def decision_function(self, X):
+        """Logits of the network.
+
+        Parameters
+        ----------
+        X : sequence of images, or array of embeddings
+            Of the same kind as in ``fit``.
+
+        Returns
+        -------
+        logits : ndarray of shape (n, k), float32
+            NaN rows stand for images that could not be read (``on_error="nan"`` of the labeler).
+        """
+        check_is_fitted(self)
+        device = resolve_device(self.device)
+        X = self.pseudo_labeler_._check_X(X, reset=False)
+        batches = self._batches(X, device, batch_size=32 if device.type == "cpu" else 256)
+        self.network_.to(device)
+        return predict_logits(self.network_, batches, resolve_precision(self.precision, device))
+
+    def predict_proba(self, X):
+        """Probability of each class, the sigmoid of the logits.
+
+        Parameters
+        ----------
+        X : sequence of images, or array of embeddings
+            Of the same kind as in ``fit``.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n, k), float32
+            Values in [0, 1]. The classes of a photo need not sum to 1.
+        """
+        return _sigmoid(self.decision_function(X))
+
+    def predict(self, X):
+        """Which classes are in each image.
+
+        Parameters
+        ----------
+        X : sequence of images, or array of embeddings
+            Of the same kind as in ``fit``.
+
+        Returns
+        -------
+        labels : ndarray of shape (n, k), int64
+            1 where the probability reaches the class's threshold, else 0. An image that could not
+            be read has zeros.
+        """
+        return apply_thresholds(self.predict_proba(X), self.thresholds_)
+
+    def predict_names(self, X):
+        """Names of the classes in each image.
+
+        Parameters
+        ----------
+        X : sequence of images, or array of embeddings
+            Of the same kind as in ``fit``.
+
+        Returns
+        -------
+        names : list of n lists of str
+        """
+        names = np.asarray(self.class_names_, dtype=object)
+        return [names[row.astype(bool)].tolist() for row in self.predict(X)]
+
+    def score(self, X, y):
+        """Mean average precision on labelled images.
+
+        Parameters
+        ----------
+        X : sequence of images, or array of embeddings
+            Of the same kind as in ``fit``.
+        y : array of shape (n, k)
+            1 where the class is in the image, else 0.
+
+        Returns
+        -------
+        score : float
+            Mean over the classes that occur in y, in [0, 1].
+        """
+        return mean_average_precision(y, self.decision_function(X))
+
+    def _make_labeler(self):
+        if self.pseudo_labeler is None:
+            labeler = CLIPPseudoLabeler(
+                device=self.device,
+                precision=self.precision,
+                n_jobs=self.n_jobs,
+                verbose=self.verbose,
+            )
+        else:
+            labeler = clone(self.pseudo_labeler)
+        return labeler if self.classes is None else labeler.set_params(classes=self.classes)
+
+    def _batches(self, X, device, *, indices=None, batch_size=None):
+        batch_size = self.batch_size if batch_size is None else batch_size
+        if self.pseudo_labeler_.input == "embeddings":
+            whole = X[:, 0] if indices is None else X[indices, 0]
+            return EmbeddingBatches(whole, batch_size=batch_size, device=device)
+        return PhotoBatches(
+            X if indices is None else [X[index] for index in indices],
+            image_size=self.image_size,
+            batch_size=batch_size,
+            device=device,
+            n_jobs=self.n_jobs,
+            on_error=self.pseudo_labeler_.on_error,
+        )
+
+    def _validation_batches(self, X_val, device):
+        return self._batches(self.pseudo_labeler_._check_X(X_val, reset=False), device)
+
+    def _train(self, batches, state, validation, device, precision):
+        if precision == torch.float16:
+            precision = torch.float32  # its small gradients would vanish
+        n_images, n_classes = state.latents.shape
+        if self.pseudo_labeler_.input == "embeddings":
+            network = EmbeddingNetwork(batches.embeddings, n_classes).to(device)
+        else:
+            network = build_photo_network(self.network, n_classes).to(
+                device, memory_format=torch.channels_last
+            )
+        start_from_priors(network, state.labels())
+        optimizer = torch.optim.AdamW(
+            parameter_groups(network, self.learning_rate, self.head_learning_rate),
+            weight_decay=self.weight_decay,
+        )
+        steps = self.epochs * math.ceil(n_images / self.batch_size)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps))
+        )
+
+        with tqdm(total=steps, desc="training", unit="batch", disable=not self.verbose) as bar:
+
+            def on_epoch(record):
+                if validation is not None:
+                    logits = predict_logits(network, validation[0], precision)
+                    record["validation_map"] = mean_average_precision(validation[1], logits)
+                bar.set_postfix({k: f"{v:.4g}" for k, v in record.items()})
+
+            self.history_ = align(
+                network,
+                optimizer,
+                state,
+                batches.training,
+                epochs=self.epochs,
+                warmup_epochs=self.warmup_epochs,
+                update_interval=self.update_interval,
+                update_rate=self.update_rate,
+                sigma=self.sigma,
+                forward=lambda network, inputs: forward(network, inputs, precision),
+                scheduler=scheduler,
+                on_batch=bar.update,
+                on_epoch=on_epoch,
+            )
+        self.network_ = network.eval()
+
+    def __getstate__(self):
+        """State for pickle: the network is saved from the CPU, so that any machine can load it."""
+        state = super().__getstate__()
+        if "network_" in state:
+            state["network_"] = copy.deepcopy(state["network_"]).cpu()
+        return state
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags = self._make_labeler().__sklearn_tags__().input_tags
+        tags.target_tags.required = False
+        tags.target_tags.multi_output = True
+        tags.target_tags.single_output = False
+        tags.classifier_tags.multi_label = True
+        tags.classifier_tags.multi_class = False
+        return tags
+
+
+def _sigmoid(logits):
+    return torch.sigmoid(torch.from_numpy(logits)).numpy()
+
+
+def _check_observed(observed, shape):
+    """Observed labels as float32 (n, k) with NaN where unobserved, or an error that says why."""
+    if observed is None:
+        return np.full(shape, np.nan, dtype=np.float32)
+    observed = np.asarray(observed, dtype=np.float32)
+    if observed.shape != shape:
+        raise ValueError(
+            f"observed must have one row an image and one column a class, shape {shape}; "
+            f"got {observed.shape}."
+        )
+    wrong = ~(np.isnan(observed) | (observed == 0) | (observed == 1))
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise ValueError(
+            f"observed may hold 1, 0 and NaN; got {observed[row, column]} in row {row}, "
+            f"column {column}."
+        )
+    return observed

@@ -1,0 +1,276 @@
+"""The transformer: photos and class names in, soft pseudo labels out."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .aggregation import soft_labels
+from .encoder import load_encoder
+from .images import check_images
+from .metrics import mean_average_precision
+from .prompts import resolve_classes
+
+
+class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
+    """Label photos softly with CLIP, whole and in snippets, without training.
+
+    Each photo is looked at as a whole and as ``grid_size`` x ``grid_size`` snippets. The softmax
+    of the cosines with the class names gives one soft label a view; the strongest snippet of each
+    class is averaged with the whole image (sections 3.1 of the CDUL paper [1]_).
+
+    Parameters
+    ----------
+    classes : list of str, dict or {"coco", "voc", "nus-wide"}, default="coco"
+        Names of the classes. A mapping gives each name a list of synonyms, which are embedded in
+        place of the name and averaged. A string names one of the vocabularies in the package.
+    model_name : str, default="embedded"
+        Which CLIP. "embedded" is the small one in this package, which needs no download. Any name
+        that ``open_clip.create_model_and_transforms`` takes serves too, among them
+        ``hf-hub:ORG/NAME`` and ``local-dir:PATH``.
+    pretrained : str or None, default=None
+        Weights of an open_clip model: one of its tags (for example "openai") or a checkpoint file.
+    prompt_template : str or list of str, default="a photo of a {}"
+        Sentence with one ``{}`` for the name. The embeddings of several templates are averaged.
+    grid_size : int, default=3
+        Snippets a side. 1 looks at the whole image alone; 3 costs ten views a photo.
+    temperature : float or None, default=None
+        tau of the softmax. None takes the model's own value.
+    local_threshold : float, default=0.0
+        zeta in [0, 1]: where the strongest snippet of a class stays below, the weakest counts. 0
+        always takes the strongest.
+    global_weight : float, default=0.5
+        Weight in [0, 1] of the whole image against the snippets.
+    input : {"images", "embeddings"}, default="images"
+        What X holds: images, or float arrays of shape (n, d) or (n, views, d) with embeddings made
+        beforehand by the same encoder, whole image first.
+    on_error : {"raise", "nan"}, default="raise"
+        What to do about an image that can't be read: stop with an error that names it, or give
+        its row NaN and warn once.
+    batch_size : int or "auto", default="auto"
+        Views in a forward pass.
+    device : str or torch.device, default="auto"
+        "auto" takes a GPU if there is one.
+    precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
+        Arithmetic of the encoder. "auto" is bfloat16 where the hardware has it, else float32.
+    n_jobs : int or None, default=None
+        Threads that decode images. None chooses by the number of cores.
+    verbose : bool, default=False
+        Show a progress bar.
+
+    Attributes
+    ----------
+    class_names_ : list of str
+        Names of the k classes in the order of the columns.
+    text_embeddings_ : ndarray of shape (k, d), float32
+        One unit vector a class.
+    temperature_ : float
+        The tau in use.
+    n_features_in_ : int
+        Only with ``input="embeddings"``: size of the last axis of X.
+
+    See Also
+    --------
+    CDULClassifier : Trains a small network on these labels.
+
+    References
+    ----------
+    .. [1] R. Abdelfattah et al., "CDUL: CLIP-Driven Unsupervised Learning for Multi-Label Image
+       Classification", ICCV 2023, arXiv 2307.16634.
+
+    Examples
+    --------
+    >>> from sklearn_cdul import CLIPPseudoLabeler
+    >>> from sklearn_cdul.datasets import load_food_photos
+    >>> photos = load_food_photos()
+    >>> labeler = CLIPPseudoLabeler(["pizza", "cake", "coffee"], grid_size=1)
+    >>> labeler.fit_transform(photos.data[:2]).shape
+    (2, 3)
+    """
+
+    _parameter_constraints = {
+        "classes": ["array-like", dict, str],
+        "model_name": [str],
+        "pretrained": [str, None],
+        "prompt_template": [str, list, tuple],
+        "grid_size": [Interval(Integral, 1, None, closed="left")],
+        "temperature": [Interval(Real, 0, None, closed="neither"), None],
+        "local_threshold": [Interval(Real, 0, 1, closed="both")],
+        "global_weight": [Interval(Real, 0, 1, closed="both")],
+        "input": [StrOptions({"images", "embeddings"})],
+        "on_error": [StrOptions({"raise", "nan"})],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "precision": [str],
+        "n_jobs": [Integral, None],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        classes="coco",
+        *,
+        model_name="embedded",
+        pretrained=None,
+        prompt_template="a photo of a {}",
+        grid_size=3,
+        temperature=None,
+        local_threshold=0.0,
+        global_weight=0.5,
+        input="images",
+        on_error="raise",
+        batch_size="auto",
+        device="auto",
+        precision="auto",
+        n_jobs=None,
+        verbose=False,
+    ):
+        self.classes = classes
+        self.model_name = model_name
+        self.pretrained = pretrained
+        self.prompt_template = prompt_template
+        self.grid_size = grid_size
+        self.temperature = temperature
+        self.local_threshold = local_threshold
+        self.global_weight = global_weight
+        self.input = input
+        self.on_error = on_error
+        self.batch_size = batch_size
+        self.device = device
+        self.precision = precision
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X=None, y=None):
+        """Resolve the class names and embed them; X teaches nothing.
+
+        Parameters
+        ----------
+        X : sequence of images, array of embeddings or None, default=None
+            Checked for its kind only.
+        y : ignored
+            There for scikit-learn's conventions.
+
+        Returns
+        -------
+        self : CLIPPseudoLabeler
+        """
+        names, prompts = resolve_classes(self.classes, self.prompt_template)
+        if X is not None:
+            self._check_X(X, reset=True)
+        encoder = self._encoder()
+        self.text_embeddings_ = encoder.encode_classes(prompts)
+        self.temperature_ = float(
+            encoder.temperature if self.temperature is None else self.temperature
+        )
+        self.class_names_ = names
+        return self
+
+    def transform(self, X):
+        """Soft labels of images.
+
+        Parameters
+        ----------
+        X : sequence of images or float array of shape (n, d) or (n, views, d)
+            Images may be paths, PIL images or uint8 arrays (H, W, 3); see ``input``.
+
+        Returns
+        -------
+        soft_labels : ndarray of shape (n, k), float32
+            Values in [0, 1]. NaN rows stand for images that could not be read
+            (``on_error="nan"``).
+
+        Raises
+        ------
+        ImageError
+            If an image can't be read and ``on_error="raise"``; names index and path.
+        """
+        check_is_fitted(self)
+        X = self._check_X(X, reset=False)
+        embeddings = X if self.input == "embeddings" else self.embed(X)
+        return soft_labels(
+            embeddings,
+            self.text_embeddings_,
+            temperature=self.temperature_,
+            local_threshold=self.local_threshold,
+            global_weight=self.global_weight,
+        ).astype(np.float32, copy=False)
+
+    def embed(self, X):
+        """CLIP embeddings of all views, to use again with ``input="embeddings"``.
+
+        Parameters
+        ----------
+        X : sequence of images
+            See :meth:`transform`.
+
+        Returns
+        -------
+        embeddings : ndarray of shape (n, views, d), float32
+            Unit vectors, whole image first, then the snippets row by row.
+        """
+        return self._encoder().encode_images(
+            check_images(X),
+            grid_size=self.grid_size,
+            batch_size=self.batch_size,
+            n_jobs=self.n_jobs,
+            on_error=self.on_error,
+            verbose=self.verbose,
+        )
+
+    def score(self, X, y):
+        """Mean average precision of the soft labels against true labels.
+
+        Parameters
+        ----------
+        X : sequence of images or array of embeddings
+            See :meth:`transform`.
+        y : array of shape (n, k)
+            1 where the class is in the image, else 0.
+
+        Returns
+        -------
+        score : float
+            Mean over the classes that occur in y, in [0, 1].
+        """
+        return mean_average_precision(y, self.transform(X))
+
+    def get_feature_names_out(self, input_features=None):
+        """Class names, the names of the output's columns.
+
+        Parameters
+        ----------
+        input_features : ignored
+            There for scikit-learn's conventions.
+
+        Returns
+        -------
+        names : ndarray of shape (k,), object
+        """
+        check_is_fitted(self)
+        return np.asarray(self.class_names_, dtype=object)
+
+    def _encoder(self):
+        return load_encoder(
+            self.model_name, self.pretrained, device=self.device, precision=self.precision
+        )
+
+    def _check_X(self, X, *, reset):
+        if self.input == "images":
+            return check_images(X)
+        X = validate_data(self, X, reset=reset, dtype=[np.float32, np.float64], allow_nd=True)
+        if X.ndim > 3:
+            raise ValueError(
+                f"Embeddings must have shape (n, d) or (n, views, d); got {X.ndim} dimensions."
+            )
+        return X[:, None, :] if X.ndim == 2 else X
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = True
+        tags.input_tags.two_d_array = self.input == "embeddings"
+        tags.input_tags.three_d_array = self.input == "embeddings"
+        tags.input_tags.string = self.input == "images"
+        return tags

@@ -1,0 +1,258 @@
+import functools
+import pickle
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pytest
+import timm
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+from sklearn.utils.multiclass import type_of_target
+
+from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
+from sklearn_cdul.exceptions import ImageError
+
+NAMES = ["pizza", "cake", "coffee"]
+# Small pictures and few epochs: these tests are about manners, not accuracy.
+QUICK = {"image_size": 64, "epochs": 3, "warmup_epochs": 1, "batch_size": 8, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def photos(food_photos):
+    return food_photos.data[:20]
+
+
+@pytest.fixture(scope="module")
+def fitted(photos):
+    return CDULClassifier(NAMES, **QUICK).fit(photos)
+
+
+@pytest.fixture(scope="module")
+def embeddings(photos):
+    return CLIPPseudoLabeler(NAMES).embed(photos)
+
+
+def test_predictions_have_the_promised_shapes_and_ranges(fitted, photos):
+    logits, proba = fitted.decision_function(photos[:5]), fitted.predict_proba(photos[:5])
+    assert logits.shape == proba.shape == (5, 3)
+    assert proba.dtype == np.float32
+    np.testing.assert_allclose(proba, 1 / (1 + np.exp(-logits)), rtol=1e-5)
+    predicted = fitted.predict(photos[:5])
+    assert predicted.dtype == np.int64
+    assert_array_equal(predicted, proba >= fitted.thresholds_)
+    assert type_of_target(predicted) == "multilabel-indicator"
+
+
+def test_fitted_attributes(fitted):
+    assert fitted.class_names_ == NAMES
+    assert_array_equal(fitted.classes_, [[0, 1]] * 3)
+    assert fitted.initial_pseudo_labels_.shape == fitted.pseudo_labels_.shape == (20, 3)
+    assert fitted.thresholds_.shape == (3,)
+    assert not hasattr(fitted, "n_features_in_")
+
+
+def test_initial_labels_are_those_of_the_labeler(fitted, photos):
+    assert_array_equal(
+        fitted.initial_pseudo_labels_, CLIPPseudoLabeler(NAMES).fit_transform(photos)
+    )
+
+
+def test_history_has_a_record_an_epoch(fitted):
+    assert [record["epoch"] for record in fitted.history_] == [1, 2, 3]
+    assert all(record["loss"] >= 0 for record in fitted.history_)
+    assert [record["label_movement"] > 0 for record in fitted.history_] == [True, True, False]
+
+
+def test_history_has_the_validation_map(photos, food_photos):
+    y = food_photos.target[:20][:, [food_photos.target_names.index(name) for name in NAMES]]
+    classifier = CDULClassifier(NAMES, **QUICK).fit(photos, X_val=photos, y_val=y)
+    figures = [record["validation_map"] for record in classifier.history_]
+    assert figures[-1] == pytest.approx(classifier.score(photos, y), abs=1e-6)
+    with pytest.raises(ValueError, match="together"):
+        CDULClassifier(NAMES, **QUICK).fit(photos, X_val=photos)
+
+
+def test_labels_move_unless_the_interval_is_zero(fitted, photos):
+    assert np.abs(fitted.pseudo_labels_ - fitted.initial_pseudo_labels_).max() > 0.01
+    still = CDULClassifier(NAMES, **QUICK, update_interval=0).fit(photos)
+    np.testing.assert_allclose(still.pseudo_labels_, still.initial_pseudo_labels_, atol=2e-4)
+
+
+def test_the_same_seed_gives_the_same_network_whatever_y(fitted, photos):
+    y = np.random.default_rng(1).integers(0, 2, size=(20, 3))
+    again = CDULClassifier(NAMES, **QUICK).fit(photos, y)
+    assert_array_equal(again.decision_function(photos), fitted.decision_function(photos))
+    assert_array_equal(again.pseudo_labels_, fitted.pseudo_labels_)
+
+
+def test_another_seed_gives_another_network(fitted, photos):
+    other = CDULClassifier(NAMES, **QUICK | {"random_state": 1}).fit(photos)
+    assert not np.array_equal(other.decision_function(photos), fitted.decision_function(photos))
+
+
+def test_fit_leaves_the_global_random_state_alone(photos):
+    import torch
+
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    CDULClassifier(NAMES, **QUICK | {"epochs": 1}).fit(photos[:4])
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_predict_names_lists_the_names_above_their_thresholds(fitted, photos):
+    named = fitted.predict_names(photos)
+    for names, row in zip(named, fitted.predict(photos), strict=True):
+        assert names == [name for name, one in zip(NAMES, row, strict=True) if one]
+
+
+@pytest.mark.parametrize("threshold", [0.2, [0.1, 0.2, 0.3]])
+def test_thresholds_may_be_given(threshold, photos):
+    classifier = CDULClassifier(NAMES, **QUICK | {"epochs": 1}, threshold=threshold)
+    classifier.fit(photos[:4])
+    assert_array_equal(classifier.thresholds_, np.broadcast_to(threshold, 3))
+
+
+def test_observed_labels_stay_as_they_were_given(photos):
+    observed = np.full((20, 3), np.nan)
+    observed[0] = [1, 0, np.nan]
+    observed[7, 2] = 1
+    classifier = CDULClassifier(NAMES, **QUICK).fit(photos, observed=observed)
+    given = ~np.isnan(observed)
+    assert_array_equal(classifier.initial_pseudo_labels_[given], observed[given])
+    assert_array_equal(classifier.pseudo_labels_[given], observed[given])
+    assert ((classifier.pseudo_labels_[~given] > 0) & (classifier.pseudo_labels_[~given] < 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("observed", "message"),
+    [(np.zeros((3, 3)), "shape"), (np.full((20, 3), 0.5), "1, 0 and NaN")],
+)
+def test_wrong_observed_labels_are_refused(observed, message, photos):
+    with pytest.raises(ValueError, match=message):
+        CDULClassifier(NAMES, **QUICK).fit(photos, observed=observed)
+
+
+def test_classes_may_come_with_the_labeler(photos):
+    labeler = CLIPPseudoLabeler(NAMES, grid_size=1)
+    classifier = CDULClassifier(pseudo_labeler=labeler, **QUICK | {"epochs": 1}).fit(photos[:4])
+    assert classifier.class_names_ == NAMES
+    assert not hasattr(labeler, "class_names_")
+    classifier = CDULClassifier(["egg"], pseudo_labeler=labeler, **QUICK | {"epochs": 1})
+    assert classifier.fit(photos[:4]).class_names_ == ["egg"]
+
+
+def test_one_class_is_enough(photos):
+    classifier = CDULClassifier(["egg"], **QUICK | {"epochs": 1}).fit(photos[:4])
+    assert classifier.predict(photos[:3]).shape == (3, 1)
+
+
+def test_embeddings_train_a_linear_network(embeddings):
+    labeler = CLIPPseudoLabeler(NAMES, input="embeddings")
+    classifier = CDULClassifier(pseudo_labeler=labeler, **QUICK).fit(embeddings)
+    assert classifier.n_features_in_ == 192
+    whole = classifier.predict_proba(embeddings[:, 0])
+    assert_array_equal(classifier.predict_proba(embeddings), whole)
+
+
+def test_a_callable_network_trains(photos):
+    network = functools.partial(timm.create_model, "resnet18")
+    classifier = CDULClassifier(NAMES, **QUICK | {"epochs": 1}, network=network).fit(photos[:6])
+    assert np.isfinite(classifier.predict_proba(photos[:3])).all()
+
+
+def test_unreadable_training_photos_are_left_out(photos, tmp_path):
+    labeler = CLIPPseudoLabeler(NAMES, on_error="nan")
+    images = [str(tmp_path / "missing.jpg"), *photos[:6]]
+    classifier = CDULClassifier(pseudo_labeler=labeler, **QUICK | {"epochs": 1})
+    with pytest.warns(UserWarning, match="1 of 7"):
+        classifier.fit(images)
+    assert np.isnan(classifier.pseudo_labels_).all(axis=1).tolist() == [True] + [False] * 6
+    with pytest.warns(UserWarning, match="1 of 7"):
+        proba = classifier.predict_proba(images)
+    assert np.isnan(proba[0]).all()
+    assert np.isfinite(proba[1:]).all()
+    with pytest.warns(UserWarning, match="1 of 7"):
+        assert_array_equal(classifier.predict(images)[0], [0, 0, 0])
+
+
+def test_no_readable_photo_is_an_error(tmp_path):
+    labeler = CLIPPseudoLabeler(NAMES, on_error="nan")
+    classifier = CDULClassifier(pseudo_labeler=labeler, **QUICK)
+    with (
+        pytest.warns(UserWarning, match="1 of 1"),
+        pytest.raises(ValueError, match="nothing to train on"),
+    ):
+        classifier.fit([str(tmp_path / "missing.jpg")])
+
+
+def test_an_unreadable_photo_is_named(fitted, photos, tmp_path):
+    missing = tmp_path / "missing.jpg"
+    with pytest.raises(ImageError, match=r"missing\.jpg"):
+        fitted.predict([photos[0], missing])
+    with pytest.raises(ImageError, match=r"missing\.jpg"):
+        CDULClassifier(NAMES, **QUICK).fit([photos[0], missing])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 0}, "epochs"),
+        ({"network": "resnet10000"}, "network"),
+        ({"threshold": 1.5}, "threshold"),
+        ({"threshold": [0.1, 0.2]}, "3 classes"),
+        ({"threshold": "best"}, "threshold"),
+        ({"sigma": 0.0}, "sigma"),
+        ({"device": "tpu7"}, "device"),
+        ({"precision": "int4"}, "precision"),
+        ({"classes": ["a", "a"]}, "a"),
+    ],
+)
+def test_wrong_parameters_are_refused_in_fit(changes, message, photos):
+    settings = {"classes": NAMES, **QUICK, "epochs": 1, **changes}
+    with pytest.raises(ValueError, match=message):
+        CDULClassifier(**settings).fit(photos[:4])
+
+
+def test_nested_parameters_and_clone():
+    classifier = CDULClassifier(pseudo_labeler=CLIPPseudoLabeler(NAMES))
+    classifier.set_params(pseudo_labeler__global_weight=0.25)
+    assert clone(classifier).get_params()["pseudo_labeler__global_weight"] == 0.25
+
+
+def test_pickle_gives_the_same_predictions_and_holds_the_network_alone(fitted, photos, tmp_path):
+    copy = pickle.loads(pickle.dumps(fitted))
+    assert_array_equal(copy.predict_proba(photos), fitted.predict_proba(photos))
+    path = tmp_path / "classifier.joblib"
+    joblib.dump(fitted, path)
+    network_bytes = 4 * sum(p.numel() for p in fitted.network_.state_dict().values())
+    assert path.stat().st_size < 1.05 * network_bytes + 100_000
+
+
+def test_prediction_from_a_file_imports_no_clip(fitted, photos, tmp_path):
+    path = tmp_path / "classifier.joblib"
+    joblib.dump(fitted, path)
+    code = (
+        "import sys, joblib\n"
+        f"predicted = joblib.load({str(path)!r}).predict({photos[:2]!r})\n"
+        "assert predicted.shape == (2, 3)\n"
+        "assert 'open_clip' not in sys.modules, 'open_clip was imported'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
+def test_verbose_shows_progress(photos, capsys):
+    CDULClassifier(NAMES, **QUICK | {"epochs": 1}, verbose=True).fit(photos[:4])
+    assert "training" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_network_learns_more_than_clip_tells_at_a_glance(food_photos):
+    train = food_photos.split == "train"
+    paths = np.array(food_photos.data, dtype=object)
+    whole = CLIPPseudoLabeler(food_photos.target_names, grid_size=1).fit()
+    classifier = CDULClassifier(food_photos.target_names, random_state=0).fit(paths[train])
+    X, y = paths[~train], food_photos.target[~train]
+    assert classifier.score(X, y) > whole.score(X, y)

@@ -1,0 +1,194 @@
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+from sklearn.base import clone
+
+from sklearn_cdul import CLIPPseudoLabeler
+from sklearn_cdul.exceptions import ImageError
+from sklearn_cdul.metrics import mean_average_precision
+
+NAMES = ["pizza", "cake", "coffee", "salad"]
+
+
+@pytest.fixture(scope="module")
+def paths(food_photos):
+    return food_photos.data[:6]
+
+
+@pytest.fixture(scope="module")
+def labels(paths):
+    return CLIPPseudoLabeler(NAMES).fit_transform(paths)
+
+
+def test_labels_are_finite_values_between_0_and_1(labels):
+    assert labels.shape == (6, 4)
+    assert labels.dtype == np.float32
+    assert ((labels >= 0) & (labels <= 1)).all()
+
+
+def test_whole_image_labels_sum_to_one(paths):
+    labels = CLIPPseudoLabeler(NAMES, grid_size=1).fit_transform(paths)
+    assert_allclose(labels.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_global_weight_1_is_the_whole_image_alone(paths):
+    whole = CLIPPseudoLabeler(NAMES, grid_size=1).fit_transform(paths)
+    weighted = CLIPPseudoLabeler(NAMES, global_weight=1.0).fit_transform(paths)
+    # bf16 rounds differently in batches that are composed differently.
+    assert_allclose(weighted, whole, atol=0.03)
+
+
+def test_labels_beat_chance_on_the_bundled_photos(food_photos):
+    labeler = CLIPPseudoLabeler(food_photos.target_names, grid_size=1)
+    test = food_photos.split == "test"
+    photos = [path for path, chosen in zip(food_photos.data, test, strict=True) if chosen]
+    score = labeler.fit().score(photos, food_photos.target[test])
+    assert score > 0.35  # chance is 0.16
+    shuffled = np.random.default_rng(0).permutation(food_photos.target[test])
+    assert score > mean_average_precision(shuffled, labeler.transform(photos)) + 0.1
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda paths: [Path(p) for p in paths],
+        lambda paths: [Image.open(p) for p in paths],
+        lambda paths: [np.asarray(Image.open(p).convert("RGB")) for p in paths],
+        lambda paths: pd.Series(paths, index=range(10, 10 + len(paths))),
+        lambda paths: pd.DataFrame({"photo": paths}),
+        lambda paths: np.array(paths, dtype=object),
+    ],
+    ids=["Path", "PIL", "arrays of mixed size", "Series", "DataFrame", "object array"],
+)
+def test_every_kind_of_input_gives_the_same_labels(convert, paths, labels):
+    # Files may be decoded at a smaller scale than arrays; these are too small for that.
+    assert_array_equal(CLIPPseudoLabeler(NAMES).fit().transform(convert(paths)), labels)
+
+
+def test_equal_sized_images_may_come_as_one_array(paths):
+    images = [Image.open(p).convert("RGB").resize((200, 150)) for p in paths]
+    stacked = np.stack([np.asarray(image) for image in images])
+    labeler = CLIPPseudoLabeler(NAMES).fit()
+    assert_array_equal(labeler.transform(stacked), labeler.transform(images))
+
+
+def test_embeddings_made_beforehand_give_the_same_labels(paths, labels):
+    embeddings = CLIPPseudoLabeler(NAMES).embed(paths)
+    assert embeddings.shape == (6, 10, 192)
+    assert_allclose(np.linalg.norm(embeddings, axis=2), 1, rtol=1e-3)
+    again = CLIPPseudoLabeler(NAMES, input="embeddings").fit_transform(embeddings)
+    assert_array_equal(again, labels)
+
+
+def test_two_dimensional_embeddings_are_whole_images(paths):
+    embeddings = CLIPPseudoLabeler(NAMES, grid_size=1).embed(paths)
+    labeler = CLIPPseudoLabeler(NAMES, input="embeddings").fit(embeddings[:, 0])
+    assert labeler.n_features_in_ == 192
+    assert_array_equal(labeler.transform(embeddings[:, 0]), labeler.transform(embeddings))
+
+
+def test_embeddings_of_another_encoder_are_refused():
+    labeler = CLIPPseudoLabeler(NAMES, input="embeddings")
+    with pytest.raises(ValueError, match=r"512.*192"):
+        labeler.fit(np.ones((3, 512)))
+
+
+def test_synonyms_stand_in_for_the_name(paths):
+    plain = CLIPPseudoLabeler(["television", "car"], grid_size=1).fit_transform(paths)
+    mapped = CLIPPseudoLabeler({"TV": ["television"], "car": "car"}, grid_size=1)
+    assert_allclose(mapped.fit_transform(paths), plain, atol=1e-6)
+    assert mapped.get_feature_names_out().tolist() == ["TV", "car"]
+
+
+def test_several_templates_are_averaged(paths):
+    templates = ["a photo of a {}", "a {}"]
+    both = CLIPPseudoLabeler(NAMES, prompt_template=templates).fit().text_embeddings_
+    single = [CLIPPseudoLabeler(NAMES, prompt_template=t).fit().text_embeddings_ for t in templates]
+    expected = sum(single)
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    assert_allclose(both, expected, atol=1e-5)
+
+
+def test_temperature_defaults_to_the_model_and_softens_the_labels(paths):
+    own = CLIPPseudoLabeler(NAMES, grid_size=1).fit()
+    soft = CLIPPseudoLabeler(NAMES, grid_size=1, temperature=1.0).fit()
+    assert 0 < own.temperature_ < 0.2
+    assert soft.temperature_ == 1.0
+    assert soft.transform(paths).max() < own.transform(paths).max()
+
+
+def test_fit_needs_no_images_and_no_weights_are_kept(paths):
+    labeler = CLIPPseudoLabeler(NAMES).fit()
+    state = pickle.dumps(labeler)
+    assert len(state) < 20_000
+    assert_array_equal(pickle.loads(state).transform(paths), labeler.transform(paths))
+
+
+def test_init_does_nothing_and_clone_keeps_parameters():
+    labeler = CLIPPseudoLabeler(NAMES, model_name="no such model", temperature=0.5)
+    assert vars(labeler).keys() == labeler.get_params().keys()
+    assert clone(labeler).get_params() == labeler.get_params()
+
+
+def test_output_columns_carry_the_class_names(paths):
+    frame = CLIPPseudoLabeler(NAMES).set_output(transform="pandas").fit_transform(paths)
+    assert list(frame.columns) == NAMES
+
+
+def test_an_unreadable_image_is_named(paths, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(Path(paths[0]).read_bytes()[:2000])
+    with pytest.raises(ImageError, match=r"broken\.jpg") as caught:
+        CLIPPseudoLabeler(NAMES).fit().transform([paths[0], str(broken)])
+    assert caught.value.index == 1
+    assert caught.value.path == str(broken)
+
+
+def test_on_error_nan_gives_a_nan_row_and_one_warning(paths, labels, tmp_path):
+    missing = [str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg")]
+    labeler = CLIPPseudoLabeler(NAMES, on_error="nan").fit()
+    with pytest.warns(UserWarning, match="2 of") as caught:
+        result = labeler.transform([missing[0], *paths, missing[1]])
+    assert len(caught) == 1
+    assert np.isnan(result[[0, -1]]).all()
+    assert_allclose(result[1:-1], labels, atol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": []}, "at least one class"),
+        ({"classes": ["cat", "dog", "cat"]}, "cat"),
+        ({"classes": ["cat", " "]}, "empty"),
+        ({"classes": "imagenet"}, "coco"),
+        ({"prompt_template": "a photo"}, r"\{\}"),
+        ({"temperature": 0.0}, "temperature"),
+        ({"grid_size": 0}, "grid_size"),
+        ({"local_threshold": 1.5}, "local_threshold"),
+        ({"global_weight": -0.1}, "global_weight"),
+        ({"input": "pixels"}, "input"),
+        ({"on_error": "skip"}, "on_error"),
+        ({"precision": "int8"}, "precision"),
+        ({"model_name": "ViT-B-33"}, "ViT-B-32"),
+        ({"device": "tpu7"}, "device"),
+    ],
+)
+def test_wrong_parameters_are_refused_in_fit(changes, message):
+    with pytest.raises(ValueError, match=message):
+        CLIPPseudoLabeler(**{"classes": NAMES, **changes}).fit()
+
+
+@pytest.mark.parametrize("X", [[], np.empty((0, 8, 8, 3), dtype=np.uint8)])
+def test_empty_input_is_refused(X):
+    with pytest.raises(ValueError, match="empty"):
+        CLIPPseudoLabeler(NAMES).fit().transform(X)
+
+
+def test_a_class_name_never_seen_is_fine(paths):
+    labels = CLIPPseudoLabeler(["zorblax", "photo of Grandma's tea"]).fit_transform(paths)
+    assert np.isfinite(labels).all()
