@@ -64,7 +64,7 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
 def _count_devices(kind: str) -> int:
     if kind == "mps":
         return int(torch.backends.mps.is_available())
-    backend = getattr(torch, kind, None)
+    backend: Any = getattr(torch, kind, None)
     return backend.device_count() if hasattr(backend, "device_count") else 0
 
 

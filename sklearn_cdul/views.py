@@ -161,8 +161,9 @@ def _intervals(length: int, parts: int) -> list[tuple[int, int]]:
 def required_size(grid_size: int, preprocessing: Preprocessing) -> tuple[int, int]:
     """Return the size from which on more pixels hardly change the views.
 
-    At this size each snippet has as many pixels as the model's input. Larger JPEG files may be
-    decoded at a fraction of their size, down to this one.
+    At this size each snippet has as many pixels as the model's input, and the whole image at
+    least twice as many per side. Larger JPEG files may be decoded at a fraction of their size,
+    down to this one: resizing then does the rest of the smoothing.
 
     Parameters
     ----------
@@ -181,7 +182,7 @@ def required_size(grid_size: int, preprocessing: Preprocessing) -> tuple[int, in
     if preprocessing.resize_mode != "squash":
         # Either side of a snippet may be the one that is scaled to the input.
         height = width = max(height, width)
-    return columns * width, rows * height
+    return max(columns, 2) * width, max(rows, 2) * height
 
 
 def make_views(image: Image.Image, grid_size: int, preprocessing: Preprocessing) -> np.ndarray:

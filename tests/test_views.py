@@ -101,8 +101,10 @@ def test_extreme_strips_need_no_extreme_memory(resize_mode):
 
 def test_required_size_gives_each_snippet_the_pixels_of_the_input():
     assert required_size(3, preprocessing(224)) == (672, 672)
-    assert required_size(2, preprocessing((48, 80))) == (160, 96)
+    assert required_size(4, preprocessing((48, 80))) == (320, 192)
     assert required_size(2, preprocessing((48, 80), "shortest")) == (160, 160)
+    # A single view keeps twice the pixels of the input.
+    assert required_size(1, preprocessing(224)) == (448, 448)
 
 
 def test_preprocessing_reads_what_open_clip_writes():
