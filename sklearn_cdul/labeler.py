@@ -5,7 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from .aggregation import soft_labels
 from .encoder import load_encoder
@@ -158,10 +158,10 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         self : CLIPPseudoLabeler
         """
         names, prompts = resolve_classes(self.classes, self.prompt_template)
-        if X is not None:
-            self._check_X(X, reset=True)
         encoder = self._encoder()
         self.text_embeddings_ = encoder.encode_classes(prompts)
+        if X is not None:
+            self._check_X(X, reset=True)
         self.temperature_ = float(
             encoder.temperature if self.temperature is None else self.temperature
         )
@@ -258,14 +258,26 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         )
 
     def _check_X(self, X, *, reset):
+        """Images as a list, or embeddings as an array (n, views, d)."""
         if self.input == "images":
             return check_images(X)
-        X = validate_data(self, X, reset=reset, dtype=[np.float32, np.float64], allow_nd=True)
-        if X.ndim > 3:
+        array = check_array(X, dtype=[np.float32, np.float64], allow_nd=True, estimator=self)
+        if array.ndim > 3:
             raise ValueError(
-                f"Embeddings must have shape (n, d) or (n, views, d); got {X.ndim} dimensions."
+                f"Embeddings must have shape (n, d) or (n, views, d); got {array.shape}."
             )
-        return X[:, None, :] if X.ndim == 2 else X
+        views = array[:, np.newaxis] if array.ndim == 2 else array
+        # Records or compares the number and names of features, which are those of one view.
+        validate_data(
+            self, X if array.ndim == 2 else views[:, 0], reset=reset, skip_check_array=True
+        )
+        dimensions = self.text_embeddings_.shape[1]
+        if views.shape[2] != dimensions:
+            raise ValueError(
+                f"X has {views.shape[2]} features, but the encoder embeds class names in "
+                f"{dimensions} dimensions. Make the embeddings with the same encoder."
+            )
+        return views
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from .devices import autocast
-from .exceptions import EncoderUnavailableError
-from .images import map_images
+from .exceptions import EncoderUnavailableError, ImageError
+from .images import map_images, warn_about_failures
 
 EMBEDDED_WEIGHTS = Path(__file__).parent / "embedded" / "open_clip_model.safetensors"
 EMBEDDED_ARCHITECTURE = "tf_efficientnet_lite0"
@@ -225,7 +225,7 @@ class PhotoBatches:
     min_crop : float
         Smallest share of the picture's area that a training crop shows, in (0, 1].
     on_error : {"raise", "nan"}
-        See ``map_images``; with "nan" a bad image is a black picture (callers mask it).
+        See ``map_images``. With "nan" a bad image is a black picture.
     """
 
     def __init__(
@@ -237,7 +237,6 @@ class PhotoBatches:
         self.device = device
         self.n_jobs = n_jobs
         self.on_error = on_error
-        self.failed = np.zeros(len(images), dtype=bool)
         self._training_size = round(image_size * _CROP_MARGIN)
         self._crop = v2.Compose(
             [
@@ -255,9 +254,9 @@ class PhotoBatches:
             crops = torch.stack([self._crop(next(pictures)) for _ in indices])
             yield indices.to(self.device), self._to_device(crops)
 
-    def prediction(self) -> Iterator[Tensor]:
-        """All images once, in order, whole."""
-        pictures = self._pictures(range(len(self.images)), self.image_size)
+    def prediction(self, failures: list[ImageError]) -> Iterator[Tensor]:
+        """All images once, in order, whole; ``failures`` is filled as in ``map_images``."""
+        pictures = self._pictures(range(len(self.images)), self.image_size, failures)
         for start in range(0, len(self.images), self.batch_size):
             count = min(self.batch_size, len(self.images) - start)
             yield self._to_device(torch.stack([next(pictures) for _ in range(count)]))
@@ -270,7 +269,7 @@ class PhotoBatches:
             self._decoded = torch.stack(list(self._pictures(range(len(self.images)), size)))
         return (self._decoded[index] for index in order)
 
-    def _pictures(self, indices, size) -> Iterator[Tensor]:
+    def _pictures(self, indices, size, failures=None) -> Iterator[Tensor]:
         def resize(image):
             return np.array(image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3))
 
@@ -281,10 +280,10 @@ class PhotoBatches:
             n_jobs=self.n_jobs,
             min_size=(size, size),
             on_error=self.on_error,
+            failures=failures,
         )
-        for index, picture in zip(indices, decoded, strict=True):
-            if picture is None:
-                self.failed[index] = True
+        for picture in decoded:
+            if picture is None:  # the caller learns of it from failures
                 picture = np.zeros((size, size, 3), dtype=np.uint8)
             yield torch.from_numpy(picture).permute(2, 0, 1)
 
@@ -309,7 +308,6 @@ class EmbeddingBatches:
     def __init__(self, embeddings, *, batch_size, device):
         self.embeddings = torch.as_tensor(embeddings, dtype=torch.float32, device=device)
         self.batch_size = batch_size
-        self.failed = np.zeros(len(self.embeddings), dtype=bool)
 
     def training(self) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch: every vector once, in random order."""
@@ -317,8 +315,8 @@ class EmbeddingBatches:
         for indices in order.split(self.batch_size):
             yield indices, self.embeddings[indices]
 
-    def prediction(self) -> Iterator[Tensor]:
-        """All vectors once, in order."""
+    def prediction(self, failures: list[ImageError]) -> Iterator[Tensor]:
+        """All vectors once, in order; vectors don't fail."""
         yield from self.embeddings.split(self.batch_size)
 
 
@@ -329,7 +327,7 @@ def forward(network: nn.Module, inputs: Tensor, precision: torch.dtype) -> Tenso
     return logits.float()
 
 
-def predict_logits(network: nn.Module, batches, precision: torch.dtype, on_batch=None):
+def predict_logits(network: nn.Module, batches, precision: torch.dtype) -> np.ndarray:
     """Logits of all images.
 
     Parameters
@@ -337,21 +335,21 @@ def predict_logits(network: nn.Module, batches, precision: torch.dtype, on_batch
     network : Module
     batches : PhotoBatches or EmbeddingBatches
     precision : torch.dtype
-    on_batch : callable or None
-        Called after each batch.
 
     Returns
     -------
     logits : ndarray of shape (n, k), float32
-        NaN rows stand for images that could not be read.
+        NaN rows stand for images that could not be read, and one warning counts them.
     """
     network.eval()
-    results = []
+    failures: list[ImageError] = []
     with torch.inference_mode():
-        for inputs in batches.prediction():
-            results.append(forward(network, inputs, precision).cpu().numpy())
-            if on_batch is not None:
-                on_batch()
-    logits = np.concatenate(results)
-    logits[batches.failed] = np.nan
+        logits = np.concatenate(
+            [
+                forward(network, inputs, precision).cpu().numpy()
+                for inputs in batches.prediction(failures)
+            ]
+        )
+    logits[[failure.index for failure in failures]] = np.nan
+    warn_about_failures(failures, len(logits))
     return logits

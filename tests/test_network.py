@@ -144,7 +144,7 @@ def test_epochs_differ_and_a_seed_repeats_them(grey_images):
 def test_training_pictures_are_cropped_and_flipped(food_photos):
     torch.manual_seed(0)
     source = batches(food_photos.data[:1], image_size=64)
-    whole = next(source.prediction())
+    whole = next(source.prediction([]))
     crops = [next(source.training())[1] for _ in range(6)]
     assert all((crop.float() - whole.float()).abs().mean() > 1 for crop in crops)
     assert len({crop.numpy().tobytes() for crop in crops}) == 6
@@ -166,7 +166,7 @@ def test_pictures_that_do_not_fit_in_memory_are_decoded_anew(food_photos, monkey
 
 
 def test_prediction_keeps_the_order_and_ends_with_a_partial_batch(grey_images):
-    means = torch.cat([b.float().mean(dim=(1, 2, 3)) for b in batches(grey_images).prediction()])
+    means = torch.cat([b.float().mean(dim=(1, 2, 3)) for b in batches(grey_images).prediction([])])
     assert means.tolist() == [20 * i for i in range(10)]
 
 
@@ -175,14 +175,15 @@ def test_unreadable_images_are_an_error_or_nan(grey_images, tmp_path):
     network = build_photo_network("embedded", 2)
     with pytest.raises(ImageError, match=r"missing\.jpg"):
         predict_logits(network, batches(images), torch.float32)
-    logits = predict_logits(network, batches(images, on_error="nan"), torch.float32)
+    with pytest.warns(UserWarning, match="1 of 4"):
+        logits = predict_logits(network, batches(images, on_error="nan"), torch.float32)
     assert np.isnan(logits).all(axis=1).tolist() == [False, False, True, False]
 
 
 def test_pictures_are_stretched_so_that_nothing_is_cut_away():
     image = Image.new("RGB", (90, 30))
     image.paste((255, 0, 0), (0, 0, 30, 30))
-    (pixels,) = batches([image]).prediction()
+    (pixels,) = batches([image]).prediction([])
     assert (pixels[0, 0, :, :10] > 250).all()
     assert (pixels[0, 0, :, 12:] < 5).all()
 
