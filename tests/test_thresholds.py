@@ -1,10 +1,14 @@
 """Thresholds without labels: where they fall, and that no odd column breaks them."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy.special import expit, rel_entr
 from sklearn.metrics import f1_score
 
+from sklearn_cdul import CLIPPseudoLabeler
+from sklearn_cdul.datasets import load_food_photos
 from sklearn_cdul.thresholds import apply_thresholds, check_thresholds, find_thresholds
 
 
@@ -207,3 +211,13 @@ def test_a_threshold_outside_zero_and_one_is_refused(bad):
 def test_a_threshold_that_is_no_number_is_refused(bad):
     with pytest.raises(TypeError, match="must be a number or an array of numbers"):
         check_thresholds(bad, 2)
+
+
+def test_on_real_photos_the_thresholds_find_far_more_than_one_half_does():
+    photos = load_food_photos(subset="test")
+    scores = CLIPPseudoLabeler(photos.target_names, grid_size=1).fit_transform(photos.data)
+    found = apply_thresholds(scores, find_thresholds(scores))
+    fixed = apply_thresholds(scores, check_thresholds(0.5, 20))
+    assert found.any(axis=0).all() and not found.all(axis=0).any()
+    macro_f1 = partial(f1_score, photos.target, average="macro", zero_division=0)
+    assert macro_f1(found) > macro_f1(fixed) + 0.1
