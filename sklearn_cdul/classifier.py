@@ -225,8 +225,9 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
 
         labeler = self._make_labeler().fit(X)
         X = labeler._check_X(X, reset=True)
+        observed = _check_observed(observed, (len(X), len(labeler.class_names_)))
+        thresholds = self._given_thresholds(len(labeler.class_names_))
         labels = labeler.transform(X)
-        observed = _check_observed(observed, labels.shape)
         labels = np.where(np.isnan(observed) | np.isnan(labels), labels, observed)
         readable = np.flatnonzero(~np.isnan(labels).any(axis=1))
         if len(readable) == 0:
@@ -252,11 +253,10 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
 
         self.pseudo_labels_ = np.full_like(labels, np.nan)
         self.pseudo_labels_[readable] = state.labels().cpu().numpy()
-        if isinstance(self.threshold, str):
+        if thresholds is None:
             scores = _sigmoid(predict_logits(self.network_, batches, precision))
-            self.thresholds_ = find_thresholds(scores)
-        else:
-            self.thresholds_ = check_thresholds(self.threshold, len(self.class_names_))
+            thresholds = find_thresholds(scores)
+        self.thresholds_ = thresholds
         return self
 
     def decision_function(self, X):
@@ -353,6 +353,11 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         else:
             labeler = clone(self.pseudo_labeler)
         return labeler if self.classes is None else labeler.set_params(classes=self.classes)
+
+    def _given_thresholds(self, n_classes):
+        if isinstance(self.threshold, str):
+            return None
+        return check_thresholds(self.threshold, n_classes)
 
     def _batches(self, X, device, *, indices=None, batch_size=None):
         batch_size = self.batch_size if batch_size is None else batch_size

@@ -15,8 +15,15 @@ from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.exceptions import ImageError
 
 NAMES = ["pizza", "cake", "coffee"]
-# Small pictures and few epochs: these tests are about manners, not accuracy.
-QUICK = {"image_size": 64, "epochs": 3, "warmup_epochs": 1, "batch_size": 8, "random_state": 0}
+# No snippets, small pictures, few epochs: these tests are about manners, not accuracy.
+QUICK = {
+    "pseudo_labeler": CLIPPseudoLabeler(NAMES, grid_size=1),
+    "image_size": 64,
+    "epochs": 3,
+    "warmup_epochs": 1,
+    "batch_size": 8,
+    "random_state": 0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +38,7 @@ def fitted(photos):
 
 @pytest.fixture(scope="module")
 def embeddings(photos):
-    return CLIPPseudoLabeler(NAMES).embed(photos)
+    return CLIPPseudoLabeler(NAMES, grid_size=2).embed(photos)
 
 
 def test_predictions_have_the_promised_shapes_and_ranges(fitted, photos):
@@ -55,7 +62,7 @@ def test_fitted_attributes(fitted):
 
 def test_initial_labels_are_those_of_the_labeler(fitted, photos):
     assert_array_equal(
-        fitted.initial_pseudo_labels_, CLIPPseudoLabeler(NAMES).fit_transform(photos)
+        fitted.initial_pseudo_labels_, CLIPPseudoLabeler(NAMES, grid_size=1).fit_transform(photos)
     )
 
 
@@ -136,12 +143,19 @@ def test_wrong_observed_labels_are_refused(observed, message, photos):
 
 
 def test_classes_may_come_with_the_labeler(photos):
-    labeler = CLIPPseudoLabeler(NAMES, grid_size=1)
-    classifier = CDULClassifier(pseudo_labeler=labeler, **QUICK | {"epochs": 1}).fit(photos[:4])
+    classifier = CDULClassifier(**QUICK | {"epochs": 1}).fit(photos[:4])
     assert classifier.class_names_ == NAMES
-    assert not hasattr(labeler, "class_names_")
-    classifier = CDULClassifier(["egg"], pseudo_labeler=labeler, **QUICK | {"epochs": 1})
+    assert not hasattr(classifier.pseudo_labeler, "class_names_")
+    classifier = CDULClassifier(["egg"], **QUICK | {"epochs": 1})
     assert classifier.fit(photos[:4]).class_names_ == ["egg"]
+
+
+def test_without_a_labeler_the_embedded_clip_labels_whole_and_snippets(photos):
+    classifier = CDULClassifier(NAMES, image_size=64, epochs=1, random_state=0).fit(photos[:3])
+    assert classifier.pseudo_labeler_.grid_size == 3
+    assert_array_equal(
+        classifier.initial_pseudo_labels_, CLIPPseudoLabeler(NAMES).fit_transform(photos[:3])
+    )
 
 
 def test_one_class_is_enough(photos):
@@ -151,7 +165,7 @@ def test_one_class_is_enough(photos):
 
 def test_embeddings_train_a_linear_network(embeddings):
     labeler = CLIPPseudoLabeler(NAMES, input="embeddings")
-    classifier = CDULClassifier(pseudo_labeler=labeler, **QUICK).fit(embeddings)
+    classifier = CDULClassifier(**QUICK | {"pseudo_labeler": labeler}).fit(embeddings)
     assert classifier.n_features_in_ == 192
     whole = classifier.predict_proba(embeddings[:, 0])
     assert_array_equal(classifier.predict_proba(embeddings), whole)
@@ -164,9 +178,9 @@ def test_a_callable_network_trains(photos):
 
 
 def test_unreadable_training_photos_are_left_out(photos, tmp_path):
-    labeler = CLIPPseudoLabeler(NAMES, on_error="nan")
     images = [str(tmp_path / "missing.jpg"), *photos[:6]]
-    classifier = CDULClassifier(pseudo_labeler=labeler, **QUICK | {"epochs": 1})
+    classifier = CDULClassifier(**QUICK | {"epochs": 1})
+    classifier = clone(classifier).set_params(pseudo_labeler__on_error="nan")
     with pytest.warns(UserWarning, match="1 of 7"):
         classifier.fit(images)
     assert np.isnan(classifier.pseudo_labels_).all(axis=1).tolist() == [True] + [False] * 6
@@ -179,8 +193,7 @@ def test_unreadable_training_photos_are_left_out(photos, tmp_path):
 
 
 def test_no_readable_photo_is_an_error(tmp_path):
-    labeler = CLIPPseudoLabeler(NAMES, on_error="nan")
-    classifier = CDULClassifier(pseudo_labeler=labeler, **QUICK)
+    classifier = clone(CDULClassifier(**QUICK)).set_params(pseudo_labeler__on_error="nan")
     with (
         pytest.warns(UserWarning, match="1 of 1"),
         pytest.raises(ValueError, match="nothing to train on"),
