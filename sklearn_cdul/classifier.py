@@ -12,11 +12,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from .alignment import LabelState, align, latents_from_labels
-from .devices import resolve_device, resolve_precision
-from .labeler import CLIPPseudoLabeler
-from .metrics import mean_average_precision
-from .network import (
+from sklearn_cdul.alignment import LabelState, align, latents_from_labels
+from sklearn_cdul.devices import resolve_device, resolve_precision
+from sklearn_cdul.labeler import CLIPPseudoLabeler
+from sklearn_cdul.metrics import mean_average_precision
+from sklearn_cdul.network import (
     EmbeddingBatches,
     EmbeddingNetwork,
     PhotoBatches,
@@ -26,7 +26,7 @@ from .network import (
     predict_logits,
     start_from_priors,
 )
-from .thresholds import apply_thresholds, check_thresholds, find_thresholds
+from sklearn_cdul.thresholds import apply_thresholds, check_thresholds, find_thresholds
 
 
 class CDULClassifier(ClassifierMixin, BaseEstimator):
@@ -51,7 +51,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         linear layer and this is not used.
     image_size : int, default=224
         Side in pixels of the network's square input.
-    epochs : int, default=20
+    epochs : int, default=10
         Passes over the training photos.
     warmup_epochs : int, default=3
         The first update of the labels comes after this many epochs.
@@ -155,7 +155,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         pseudo_labeler=None,
         network="embedded",
         image_size=224,
-        epochs=20,
+        epochs=10,
         warmup_epochs=3,
         update_interval=1,
         update_rate=1.0,

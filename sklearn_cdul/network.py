@@ -9,9 +9,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from .devices import autocast
-from .exceptions import EncoderUnavailableError, ImageError
-from .images import map_images, warn_about_failures
+from sklearn_cdul.devices import autocast
+from sklearn_cdul.exceptions import EncoderUnavailableError, ImageError
+from sklearn_cdul.images import map_images, warn_about_failures
 
 EMBEDDED_WEIGHTS = Path(__file__).parent / "embedded" / "open_clip_model.safetensors"
 EMBEDDED_ARCHITECTURE = "tf_efficientnet_lite0"
