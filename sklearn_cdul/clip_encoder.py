@@ -1,8 +1,10 @@
 """Turn prompts and views of images into CLIP embeddings."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
-from itertools import islice
+import hashlib
+import re
+from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import cached_property, partial
+from itertools import islice, tee
 from typing import Any
 
 import numpy as np
@@ -73,6 +75,23 @@ class CLIPEncoder:
         self._scale = 1 / (255 * std)
         self._shift = -mean / std
         self._largest_batch: int | None = None  # known once the GPU has run out of memory
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of all that makes image embeddings what they are, device aside.
+
+        These are the weights and the layers of the image tower, `preprocessing` and `dtype`: two
+        encoders with one fingerprint give the same embeddings.
+        """
+        tower = self._model.visual
+        # The layers in print tell what weights don't, such as activations. Addresses change.
+        layers = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(tower))
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update(repr((layers, self.preprocessing, self.dtype)).encode())
+        for name, tensor in sorted(tower.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
 
     def encode_text(self, prompts: Iterable[str]) -> np.ndarray:
         """Embed prompts, in float32.
@@ -178,9 +197,9 @@ class CLIPEncoder:
         """
         images = check_images(images)
         shape = (len(images), n_views(grid_size), self.embedding_dim)
-        result = np.full(shape, np.nan, dtype=np.float32)
+        result = np.empty(shape, dtype=np.float32)
         failures: list[ImageError] = []
-        rows = self.iter_embeddings(
+        batches = self.iter_embeddings(
             images,
             grid_size=grid_size,
             batch_size=batch_size,
@@ -188,9 +207,11 @@ class CLIPEncoder:
             on_error=on_error,
             failures=failures,
         )
-        for index, embedding in tqdm(rows, "Encoding", len(images), disable=not verbose):
-            if embedding is not None:
-                result[index] = embedding
+        with tqdm(total=len(images), desc="Encoding", disable=not verbose) as bar:
+            for batch in batches:
+                for index, embedding in batch:
+                    result[index] = np.nan if embedding is None else embedding
+                bar.update(len(batch))
         warn_about_failures(failures, len(images))
         return result
 
@@ -204,15 +225,15 @@ class CLIPEncoder:
         n_jobs: int | None = None,
         on_error: str = "raise",
         failures: list[ImageError] | None = None,
-    ) -> Iterator[tuple[int, np.ndarray | None]]:
-        """Embed images one after the other, each as soon as its batch is done.
+    ) -> Generator[list[tuple[int, np.ndarray | None]], None, None]:
+        """Embed images batch by batch.
 
         Parameters
         ----------
         images : list
             What `check_images` returns.
         indices : iterable of int or None, default=None
-            Which images to embed and in what order; None means all.
+            Which images to embed and in what order; None means all. Drawn as decoding gets on.
         grid_size : int, default=3
             Snippets per side.
         batch_size : int or "auto", default="auto"
@@ -227,18 +248,17 @@ class CLIPEncoder:
 
         Yields
         ------
-        index : int
-            Position in `images`.
-        embedding : ndarray of shape (n_views, d), dtype float32, or None
-            See `encode_images`.
+        batch : list of tuple (index, embedding)
+            Positions in `images`, and arrays of shape (n_views, d), dtype float32, or None; see
+            `encode_images`.
         """
         per_batch = self._views_per_batch(batch_size)
         images_per_batch = max(per_batch // n_views(grid_size), 1)
-        order = list(range(len(images)) if indices is None else indices)
+        order, drawn = tee(range(len(images)) if indices is None else indices)
         views = map_images(
             partial(make_views, grid_size=grid_size, preprocessing=self.preprocessing),
             images,
-            indices=order,
+            indices=drawn,
             n_jobs=n_jobs,
             min_size=required_size(grid_size, self.preprocessing),
             on_error=on_error,
@@ -249,8 +269,7 @@ class CLIPEncoder:
         while group := list(islice(rows, images_per_batch)):
             readable = [view for _, view in group if view is not None]
             embeddings = iter(self._encode_in_batches(readable, per_batch))
-            for index, view in group:
-                yield index, None if view is None else next(embeddings)
+            yield [(i, None if view is None else next(embeddings)) for i, view in group]
 
     def _encode_in_batches(self, images: list[np.ndarray], batch_size: int) -> np.ndarray:
         """Embed the views of images, ``(n_views, H, W, 3)`` each, into (n, n_views, d)."""

@@ -183,7 +183,7 @@ def map_images(
     """
     if on_error not in ("raise", "nan"):
         raise ValueError(f'on_error must be "raise" or "nan", got {on_error!r}.')
-    n_threads = _count_threads(n_jobs)
+    n_threads = count_threads(n_jobs)
     ahead = 4 * n_threads if look_ahead is None else max(look_ahead, 1)
     order = range(len(images)) if indices is None else indices
     tasks: Iterable[tuple[int, tuple[Any, ...]]] = (
@@ -225,7 +225,24 @@ def map_images(
     return generate()
 
 
-def _count_threads(n_jobs: int | None) -> int:
+def count_threads(n_jobs: int | None) -> int:
+    """Return the number of threads that read images.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+        See `map_images`.
+
+    Returns
+    -------
+    n_threads : int
+        At least 1.
+
+    Raises
+    ------
+    ValueError
+        If `n_jobs` is 0.
+    """
     # joblib counts the CPUs that this process may use, containers included.
     if n_jobs is None:
         return min(joblib.cpu_count(), _MAX_DEFAULT_THREADS)

@@ -1,5 +1,7 @@
 """The transformer: photos and class names in, soft pseudo labels out."""
 
+import os
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -7,11 +9,12 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from .aggregation import soft_labels
-from .encoder import load_encoder
-from .images import check_images
-from .metrics import mean_average_precision
-from .prompts import resolve_classes
+from sklearn_cdul.aggregation import soft_labels
+from sklearn_cdul.embedding_cache import encode_images_once
+from sklearn_cdul.encoder import load_encoder
+from sklearn_cdul.images import check_images
+from sklearn_cdul.metrics import mean_average_precision
+from sklearn_cdul.prompts import resolve_classes
 
 
 class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
@@ -46,6 +49,12 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
     input : {"images", "embeddings"}, default="images"
         What X holds: images, or float arrays of shape (n, d) or (n, views, d) with embeddings made
         beforehand by the same encoder, whole image first.
+    memory : str, os.PathLike or None, default=None
+        Folder in which embeddings are kept, so that no image is encoded twice with the same
+        ``model_name``, ``pretrained``, ``grid_size`` and ``precision``: not by another fold or
+        candidate of a search, not by a process next to this one, not tomorrow. Other parameters,
+        the class names among them, need no new embeddings. The folder must be on a local disk.
+        None keeps nothing.
     on_error : {"raise", "nan"}, default="raise"
         What to do about an image that can't be read: stop with an error that names it, or give
         its row NaN and warn once.
@@ -100,6 +109,7 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         "local_threshold": [Interval(Real, 0, 1, closed="both")],
         "global_weight": [Interval(Real, 0, 1, closed="both")],
         "input": [StrOptions({"images", "embeddings"})],
+        "memory": [str, os.PathLike, None],
         "on_error": [StrOptions({"raise", "nan"})],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "precision": [str],
@@ -119,6 +129,7 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         local_threshold=0.0,
         global_weight=0.5,
         input="images",
+        memory=None,
         on_error="raise",
         batch_size="auto",
         device="auto",
@@ -135,6 +146,7 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         self.local_threshold = local_threshold
         self.global_weight = global_weight
         self.input = input
+        self.memory = memory
         self.on_error = on_error
         self.batch_size = batch_size
         self.device = device
@@ -210,8 +222,19 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         -------
         embeddings : ndarray of shape (n, views, d), float32
             Unit vectors, whole image first, then the snippets row by row.
+
+        Raises
+        ------
+        ImageError
+            If an image can't be read and ``on_error="raise"``.
+        OSError
+            If embeddings can't be stored in ``memory``, or read from it.
         """
-        return self._encoder().encode_images(
+        encoder = self._encoder()
+        encode = encoder.encode_images
+        if self.memory is not None:
+            encode = partial(encode_images_once, encoder, memory=self.memory)
+        return encode(
             check_images(X),
             grid_size=self.grid_size,
             batch_size=self.batch_size,

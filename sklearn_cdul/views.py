@@ -8,6 +8,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+# Stored embeddings carry this number. Raise it with any change here or in decoding.py that gives
+# the views of some image other pixels.
+VIEWS_VERSION = 1
+
 
 @dataclass(frozen=True)
 class Preprocessing:

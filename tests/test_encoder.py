@@ -70,7 +70,7 @@ def photos(food_photos):
 
 def test_views_embed_as_open_clip_embeds_the_crops(embedded, reference, photos):
     model, preprocess, _ = reference
-    for path in photos[:2]:
+    for path in photos[:1]:
         with Image.open(path) as photo:
             image = photo.convert("RGB")
         boxes = [(0, 0, *image.size), *snippet_boxes(*image.size, 3)]
@@ -109,9 +109,9 @@ def test_temperature_and_size_are_the_models_own(embedded, reference):
 
 
 def test_embeddings_are_float32_of_length_one(embedded, photos):
-    images = embedded.encode_images(photos, grid_size=2)
+    images = embedded.encode_images(photos[:2], grid_size=2)
     text = embedded.encode_text(["a", "b", "c"])
-    assert images.shape == (6, 5, 192)
+    assert images.shape == (2, 5, 192)
     assert text.shape == (3, 192)
     for embeddings in (images, text):
         assert embeddings.dtype == np.float32
@@ -120,7 +120,7 @@ def test_embeddings_are_float32_of_length_one(embedded, photos):
 
 def test_bfloat16_stays_close_to_float32(embedded, photos):
     bf16 = load_encoder(device="cpu", precision="bfloat16")
-    cosines = (bf16.encode_images(photos) * embedded.encode_images(photos)).sum(axis=-1)
+    cosines = (bf16.encode_images(photos[:3]) * embedded.encode_images(photos[:3])).sum(axis=-1)
     assert cosines.mean() > 0.995
     assert cosines.min() > 0.97
     assert bf16.encode_text(["a cup"]).tolist() == embedded.encode_text(["a cup"]).tolist()
@@ -160,7 +160,8 @@ def test_decoding_large_jpegs_at_a_fraction_changes_embeddings_little(embedded, 
 
 def test_iter_embeddings_gives_any_subset_in_any_order(tiny, photos):
     expected = tiny.encode_images(photos)
-    rows = list(tiny.iter_embeddings(photos, indices=iter([5, 0, 5])))
+    batches = tiny.iter_embeddings(photos, indices=iter([5, 0, 5]))
+    rows = [row for batch in batches for row in batch]
     assert [index for index, _ in rows] == [5, 0, 5]
     np.testing.assert_allclose([row for _, row in rows], expected[[5, 0, 5]], atol=1e-5)
 
