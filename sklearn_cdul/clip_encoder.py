@@ -74,20 +74,17 @@ class CLIPEncoder:
         # (pixel / 255 - mean) / std as one multiplication and one addition
         self._scale = 1 / (255 * std)
         self._shift = -mean / std
+        self._classes: dict[tuple[tuple[str, ...], ...], np.ndarray] = {}
         self._largest_batch: int | None = None  # known once the GPU has run out of memory
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest of all that makes image embeddings what they are, device aside.
-
-        These are the weights and the layers of the image tower, `preprocessing` and `dtype`: two
-        encoders with one fingerprint give the same embeddings.
-        """
+        """Digest of the image tower, `preprocessing` and `dtype`, which make embeddings."""
         tower = self._model.visual
-        # The layers in print tell what weights don't, such as activations. Addresses change.
+        # Layers in print tell what weights don't: activations, strides. Addresses change.
         layers = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(tower))
-        digest = hashlib.blake2b(digest_size=16)
-        digest.update(repr((layers, self.preprocessing, self.dtype)).encode())
+        settings = repr((layers, self.preprocessing, self.dtype))
+        digest = hashlib.blake2b(settings.encode(), digest_size=16)
         for name, tensor in sorted(tower.state_dict().items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
@@ -118,6 +115,8 @@ class CLIPEncoder:
     def encode_classes(self, prompts_per_class: Sequence[Sequence[str]]) -> np.ndarray:
         """Embed classes, each as the mean of its normalised prompts, normalised again.
 
+        The last few lists are remembered, for searches that fit the same classes many times.
+
         Parameters
         ----------
         prompts_per_class : sequence of sequences of str, length k
@@ -128,11 +127,16 @@ class CLIPEncoder:
         embeddings : ndarray of shape (k, d), dtype float32
             Of length 1 each.
         """
-        counts = [len(prompts) for prompts in prompts_per_class]
-        embeddings = self.encode_text(p for prompts in prompts_per_class for p in prompts)
-        parts = np.split(embeddings, np.cumsum(counts)[:-1])
-        means = np.stack([part.mean(axis=0) for part in parts])
-        return means / np.linalg.norm(means, axis=1, keepdims=True)
+        key = tuple(tuple(prompts) for prompts in prompts_per_class)
+        classes = self._classes.get(key)
+        if classes is None:
+            embeddings = self.encode_text(prompt for prompts in key for prompt in prompts)
+            parts = np.split(embeddings, np.cumsum([len(prompts) for prompts in key])[:-1])
+            means = np.stack([part.mean(axis=0) for part in parts])
+            classes = means / np.linalg.norm(means, axis=1, keepdims=True)
+            recent = self._classes if len(self._classes) < 16 else {}
+            self._classes = {**recent, key: classes}
+        return classes.copy()
 
     def encode_views(self, views: np.ndarray) -> np.ndarray:
         """Embed a batch of views as `make_views` makes them, in one forward pass.

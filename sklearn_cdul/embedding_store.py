@@ -64,9 +64,9 @@ class EmbeddingStore:
             opened = open_read_only(folder)
             if opened is None:
                 raise OSError(
-                    f"Embeddings can't be stored in the folder memory={str(folder)!r}: {error}. Set "
-                    "memory to a folder that you may write to, or delete this one if its files "
-                    "are damaged."
+                    f"Embeddings can't be stored in the folder memory={str(folder)!r}: {error}. "
+                    "Set memory to a folder that you may write to, or delete this one if its "
+                    "files are damaged."
                 ) from error
             self.path, self._connection = opened
             self._stop_storing(error)

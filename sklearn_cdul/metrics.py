@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.metrics import average_precision_score
 
 
 def mean_average_precision(
@@ -101,11 +100,23 @@ def average_precision_per_class(y_true: ArrayLike, y_score: ArrayLike) -> np.nda
         )
     return np.array(
         [
-            average_precision_score(label, score) if label.any() else np.nan
+            _average_precision(label.astype(bool), score) if label.any() else np.nan
             for label, score in zip(labels.T, scores.T, strict=True)
         ],
         dtype=np.float64,
     )
+
+
+def _average_precision(label: np.ndarray, score: np.ndarray) -> float:
+    """The same as scikit-learn's, but fast enough for every class of every fold of a search.
+
+    The mean over the positives of the precision at their score: of all that score as much or more,
+    the fraction that is positive.
+    """
+    positives = np.sort(score[label])
+    retrieved = len(score) - np.searchsorted(np.sort(score), positives)
+    correct = len(positives) - np.searchsorted(positives, positives)
+    return float((correct / retrieved).mean())
 
 
 def _as_columns(values: ArrayLike) -> np.ndarray:

@@ -97,6 +97,16 @@ def test_classes_may_have_different_numbers_of_prompts(embedded):
     np.testing.assert_allclose(classes[1], mean / np.linalg.norm(mean), atol=1e-6)
 
 
+def test_a_list_of_classes_is_embedded_once(embedded, monkeypatch):
+    prompts = [["a fork"], ["a spoon", "a ladle"]]
+    first = embedded.encode_classes(prompts)
+    monkeypatch.setattr(embedded, "encode_text", lambda prompts: pytest.fail("embedded again"))
+    again = embedded.encode_classes(prompts)
+    assert again.tolist() == first.tolist()
+    again[:] = 0  # a caller that writes to its copy harms nobody
+    assert embedded.encode_classes(prompts).tolist() == first.tolist()
+
+
 def test_temperature_and_size_are_the_models_own(embedded, reference):
     model = reference[0]
     assert embedded.temperature == pytest.approx(1 / model.logit_scale.exp().item())

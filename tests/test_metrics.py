@@ -21,6 +21,14 @@ def test_it_is_the_macro_average_of_scikit_learn(labels_and_scores):
     assert mean_average_precision(y_true, y_score) == pytest.approx(expected)
 
 
+def test_equal_scores_count_as_in_scikit_learn(labels_and_scores):
+    y_true, y_score = labels_and_scores
+    for decimals in (1, 0, -1):  # the last makes all scores equal
+        rounded = np.round(y_score, decimals)
+        expected = average_precision_score(y_true, rounded, average=None)
+        assert average_precision_per_class(y_true, rounded) == pytest.approx(expected)
+
+
 def test_a_perfect_ranking_scores_one():
     y_true = np.eye(3, dtype=int)
     assert mean_average_precision(y_true, y_true.astype(float)) == 1.0

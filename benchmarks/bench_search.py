@@ -1,0 +1,130 @@
+"""Cost of a grid search over the labels, with a folder for embeddings, against one extraction.
+
+In each round three things are timed in turn, with an encoder that is loaded and warm:
+
+1. extraction: all photos are embedded once, without a folder;
+2. search: 12 candidates x 5 folds = 60 fits and scores, with an empty folder;
+3. again: the same search in the folder that is full by now.
+
+Medians are compared. The views that the encoder saw are counted: 2 must see as many as 1, and 3
+none. Then the folder itself is measured.
+
+    python benchmarks/bench_search.py
+    python benchmarks/bench_search.py --photos 60 --rounds 1
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from sklearn.model_selection import GridSearchCV, KFold
+
+from sklearn_cdul import CLIPPseudoLabeler
+from sklearn_cdul.clip_encoder import CLIPEncoder
+from sklearn_cdul.datasets import load_food_photos
+from sklearn_cdul.embedding_store import EmbeddingStore
+
+GRID = {
+    "global_weight": [0.25, 0.5, 0.75],
+    "local_threshold": [0.0, 0.3],
+    "temperature": [None, 0.02],
+}
+N_FITS = 60
+
+
+class CountedViews:
+    """Count the views that all encoders of this process see."""
+
+    def __init__(self):
+        self.count = 0
+        encode_views = CLIPEncoder.encode_views
+
+        def counted(encoder, views):
+            self.count += len(views)
+            return encode_views(encoder, views)
+
+        CLIPEncoder.encode_views = counted
+
+    def during(self, function):
+        """Wall seconds, CPU seconds and views of one call."""
+        before, wall, cpu = self.count, time.perf_counter(), time.process_time()
+        function()
+        return time.perf_counter() - wall, time.process_time() - cpu, self.count - before
+
+
+def measure(labeler, photos, targets, n_rounds):
+    """Rows of (wall seconds, CPU seconds, views) for extraction, search and search again."""
+    views = CountedViews()
+    results = {"extraction": [], "search": [], "again": []}
+    for _ in range(n_rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            kept = CLIPPseudoLabeler(**{**labeler.get_params(), "memory": folder})
+            search = GridSearchCV(kept, GRID, cv=KFold(5), refit=False, error_score="raise")
+            results["extraction"].append(views.during(lambda: labeler.embed(photos)))
+            for name in ("search", "again"):
+                results[name].append(views.during(lambda s=search: s.fit(photos, targets)))
+    return {name: np.median(rows, axis=0) for name, rows in results.items()}
+
+
+def measure_folder(n_images, n_values):
+    """Bytes per image and look-ups per second of a store of random embeddings."""
+    rng = np.random.default_rng(0)
+    rows = {
+        rng.bytes(16): rng.standard_normal(n_values, dtype=np.float32).tobytes()
+        for _ in range(n_images)
+    }
+    keys = list(rows)
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        with EmbeddingStore(Path(folder)) as store:
+            for first in range(0, n_images, 8):
+                mine, _ = store.claim(keys[first : first + 8])
+                store.put({key: rows[key] for key in mine})
+        write = time.perf_counter() - start
+        size = sum(path.stat().st_size for path in Path(folder).iterdir())
+        rng.shuffle(keys)
+        with EmbeddingStore(Path(folder)) as store:
+            start = time.perf_counter()
+            assert all(store.get(key) == rows[key] for key in keys)
+            read = time.perf_counter() - start
+    return size / n_images, n_images / write, n_images / read
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--photos", type=int, default=242, help="number of photos")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    data = load_food_photos()
+    photos, targets = data.data[: arguments.photos], data.target[: arguments.photos]
+
+    labeler = CLIPPseudoLabeler(list(data.target_names)).fit()
+    labeler.embed(photos[:8])
+    results = measure(labeler, photos, targets, arguments.rounds)
+    base_wall, base_cpu, _ = results["extraction"]
+    print(f"{len(photos)} photos, {N_FITS} fits, {arguments.rounds} rounds")
+    print(f"{'':12}{'seconds':>10}{'ratio':>8}{'CPU s':>10}{'ratio':>8}{'views':>9}")
+    for name, (wall, cpu, views) in results.items():
+        print(
+            f"{name:12}{wall:10.2f}{wall / base_wall:8.2f}{cpu:10.2f}{cpu / base_cpu:8.2f}"
+            f"{views:9.0f}"
+        )
+
+    print("\nthe folder, 20000 images")
+    print(
+        f"{'embedding':>16}{'bytes':>9}{'stored':>9}{'10^6 images':>13}{'puts/s':>9}{'gets/s':>9}"
+    )
+    for n_views, dimension in ((10, 192), (10, 768)):
+        size, writes, reads = measure_folder(20000, n_views * dimension)
+        print(
+            f"{f'{n_views} x {dimension} float32':>16}{4 * n_views * dimension:9d}{size:9.0f}"
+            f"{size / 1e3:10.1f} GB{writes:8.0f}{reads:8.0f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
