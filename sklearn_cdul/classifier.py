@@ -41,7 +41,8 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
     classes : list of str, dict, {"coco", "voc", "nus-wide"} or None, default=None
         Class names, see :class:`CLIPPseudoLabeler`. None takes those of ``pseudo_labeler``.
     pseudo_labeler : CLIPPseudoLabeler or None, default=None
-        Makes the initial labels; a clone is fitted. None makes one with the embedded CLIP.
+        Makes the initial labels; a clone is fitted. None makes one with the embedded CLIP. With
+        its ``memory`` set, other fits and searches over other parameters encode no photo again.
     network : str or callable, default="embedded"
         "embedded" is EfficientNet-Lite0 with the ImageNet weights in this package. Else a name of
         timm, whose pretrained weights are downloaded ("resnet101" is the paper's), or a callable
