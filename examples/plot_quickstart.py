@@ -13,6 +13,7 @@ The script needs no download and no GPU: two processor cores take about two minu
 # ---------
 # The training photos come without labels. All that is known is which classes to look for.
 
+import sys
 from time import perf_counter
 
 import matplotlib.pyplot as plt
@@ -70,7 +71,7 @@ measure("CLIP, aggregated labels", snippets.transform, find_thresholds(train_lab
 # are updated in turn. Nothing in this call has seen a label.
 
 start = perf_counter()
-classifier = CDULClassifier(names, random_state=0, verbose=True)
+classifier = CDULClassifier(names, random_state=0, verbose=sys.stderr.isatty())
 classifier.fit(train.data)
 print(f"Labelled and trained in {perf_counter() - start:.0f} s.")
 

@@ -108,7 +108,7 @@ def combine_labels(global_labels, aggregated_labels, global_weight=0.5):
 def soft_labels(
     image_embeddings, text_embeddings, *, temperature, local_threshold=0.0, global_weight=0.5
 ):
-    """All of the above in turn: embeddings of views in, pseudo labels out.
+    """Pseudo labels from the embeddings of whole images and snippets: all equations in turn.
 
     Parameters
     ----------

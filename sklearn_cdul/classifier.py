@@ -13,13 +13,12 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from sklearn_cdul.alignment import LabelState, align, latents_from_labels
+from sklearn_cdul.batches import EmbeddingBatches, PhotoBatches
 from sklearn_cdul.devices import resolve_device, resolve_precision
 from sklearn_cdul.labeler import CLIPPseudoLabeler
 from sklearn_cdul.metrics import mean_average_precision
 from sklearn_cdul.network import (
-    EmbeddingBatches,
     EmbeddingNetwork,
-    PhotoBatches,
     build_photo_network,
     forward,
     parameter_groups,

@@ -13,7 +13,7 @@ import torch
 
 from sklearn_cdul.clip_encoder import CLIPEncoder
 from sklearn_cdul.devices import resolve_device, resolve_precision
-from sklearn_cdul.exceptions import EncoderUnavailableError
+from sklearn_cdul.exceptions import WeightsUnavailableError
 from sklearn_cdul.views import Preprocessing
 
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
@@ -57,7 +57,7 @@ def load_encoder(
     ------
     ValueError
         If a name, the device or the precision is unknown, or a file does not hold such a model.
-    EncoderUnavailableError
+    WeightsUnavailableError
         If the weights can't be had: no network, no such file.
 
     Warns
@@ -111,7 +111,7 @@ def _load_open_clip(
     ValueError
         If the architecture or the tag is unknown, `pretrained` is given with a name that brings
         its own weights, or a checkpoint or folder does not hold such a model.
-    EncoderUnavailableError
+    WeightsUnavailableError
         If the weights can't be downloaded, or there is no such file or folder.
     """
     # Importing open_clip takes seconds, and prediction alone does without it.
@@ -144,7 +144,7 @@ def _load_open_clip(
 
 
 def _unavailable(model_name: str, pretrained: str | None, reason: object) -> Exception:
-    return EncoderUnavailableError(
+    return WeightsUnavailableError(
         f"The weights of model_name={model_name!r}, pretrained={pretrained!r} can't be had: "
         f'{reason} Without a network use model_name="embedded" (a small encoder in this package), '
         'model_name="local-dir:/path/to/folder" (an open_clip config and its weights), or '

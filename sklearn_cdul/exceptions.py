@@ -29,5 +29,5 @@ class ImageError(ValueError):
         self.path = path
 
 
-class EncoderUnavailableError(OSError):
-    """The weights of an encoder can't be had: no network, no such file, no such repository."""
+class WeightsUnavailableError(OSError):
+    """The weights of an encoder or a network can't be had: no connection, no such file."""

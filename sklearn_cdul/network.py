@@ -1,26 +1,20 @@
-"""The small network that learns the pseudo labels: building it, feeding it, running it."""
+"""The small network that learns the pseudo labels: building it and running it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
-from torchvision.transforms import v2
 
 from sklearn_cdul.devices import autocast
-from sklearn_cdul.exceptions import EncoderUnavailableError, ImageError
-from sklearn_cdul.images import map_images, warn_about_failures
+from sklearn_cdul.exceptions import WeightsUnavailableError
+from sklearn_cdul.images import warn_about_failures
 
 EMBEDDED_WEIGHTS = Path(__file__).parent / "embedded" / "open_clip_model.safetensors"
 EMBEDDED_ARCHITECTURE = "tf_efficientnet_lite0"
 _EMBEDDED_TRUNK = "visual.trunk."
-
-# Training crops are cut from pictures a little larger than the network's input, as is usual.
-_CROP_MARGIN = 8 / 7
-# Decoded training pictures up to this many bytes stay in memory; above, each epoch decodes anew.
-_KEEP_DECODED_BYTES = 2**30
 
 
 class PhotoNetwork(nn.Module):
@@ -35,6 +29,9 @@ class PhotoNetwork(nn.Module):
     freeze_batch_norm : bool
         Keep the running statistics of batch normalisation, which small batches would spoil.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, backbone, mean, std, *, freeze_batch_norm):
         super().__init__()
@@ -67,6 +64,9 @@ class EmbeddingNetwork(nn.Module):
     n_classes : int
         Number of outputs k.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, embeddings: Tensor, n_classes: int):
         super().__init__()
@@ -103,7 +103,7 @@ def build_photo_network(network: str | Callable[..., nn.Module], n_classes: int)
     ------
     ValueError
         If timm has no model of that name.
-    EncoderUnavailableError
+    WeightsUnavailableError
         If timm can't get the pretrained weights.
     """
     import timm
@@ -156,7 +156,7 @@ def _pretrained_timm_model(name: str, n_classes: int) -> nn.Module:
     try:
         return timm.create_model(name, pretrained=True, num_classes=n_classes)
     except (OSError, RuntimeError) as error:
-        raise EncoderUnavailableError(
+        raise WeightsUnavailableError(
             f"The pretrained weights of network={name!r} could not be loaded: {error}\n"
             "Without a connection, use network='embedded', or a callable such as "
             "functools.partial(timm.create_model, NAME, pretrained=True, "
@@ -164,9 +164,9 @@ def _pretrained_timm_model(name: str, n_classes: int) -> nn.Module:
         ) from error
 
 
-def output_layer(network: nn.Module) -> nn.Module | None:
+def output_layer(network: nn.Module) -> nn.Linear | None:
     """The network's last layer where timm's ``get_classifier`` tells it, else None."""
-    model = getattr(network, "backbone", network)
+    model: Any = getattr(network, "backbone", network)
     layer = model.get_classifier() if hasattr(model, "get_classifier") else None
     return layer if isinstance(layer, nn.Linear) else None
 
@@ -204,122 +204,6 @@ def parameter_groups(network: nn.Module, learning_rate: float, head_learning_rat
     return [group for group in groups if group["params"]]
 
 
-class PhotoBatches:
-    """Batches of pictures for training and for prediction.
-
-    Pictures are stretched to a square, as the encoder's views are, so no object is cut away.
-    Training pictures are randomly cropped and flipped; the random numbers are torch's.
-
-    Parameters
-    ----------
-    images : list
-        Images that passed ``check_images``.
-    image_size : int
-        Side of the network's input in pixels.
-    batch_size : int
-        Photos a batch.
-    device : torch.device
-        Where batches are put.
-    n_jobs : int or None
-        Threads that decode.
-    min_crop : float
-        Smallest share of the picture's area that a training crop shows, in (0, 1].
-    on_error : {"raise", "nan"}
-        See ``map_images``. With "nan" a bad image is a black picture.
-    """
-
-    def __init__(
-        self, images, *, image_size, batch_size, device, n_jobs=None, min_crop=0.5, on_error="raise"
-    ):
-        self.images = images
-        self.image_size = image_size
-        self.batch_size = batch_size
-        self.device = device
-        self.n_jobs = n_jobs
-        self.on_error = on_error
-        self._training_size = round(image_size * _CROP_MARGIN)
-        self._crop = v2.Compose(
-            [
-                v2.RandomResizedCrop(image_size, scale=(min_crop, 1.0), antialias=True),
-                v2.RandomHorizontalFlip(),
-            ]
-        )
-        self._decoded: Tensor | None = None
-
-    def training(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch: every image once, in random order, randomly cropped and flipped."""
-        order = torch.randperm(len(self.images))
-        pictures = self._training_pictures(order)
-        for indices in order.split(self.batch_size):
-            crops = torch.stack([self._crop(next(pictures)) for _ in indices])
-            yield indices.to(self.device), self._to_device(crops)
-
-    def prediction(self, failures: list[ImageError]) -> Iterator[Tensor]:
-        """All images once, in order, whole; ``failures`` is filled as in ``map_images``."""
-        pictures = self._pictures(range(len(self.images)), self.image_size, failures)
-        for start in range(0, len(self.images), self.batch_size):
-            count = min(self.batch_size, len(self.images) - start)
-            yield self._to_device(torch.stack([next(pictures) for _ in range(count)]))
-
-    def _training_pictures(self, order) -> Iterator[Tensor]:
-        size = self._training_size
-        if 3 * size**2 * len(self.images) > _KEEP_DECODED_BYTES:
-            return self._pictures(order.tolist(), size)
-        if self._decoded is None:
-            self._decoded = torch.stack(list(self._pictures(range(len(self.images)), size)))
-        return (self._decoded[index] for index in order)
-
-    def _pictures(self, indices, size, failures=None) -> Iterator[Tensor]:
-        def resize(image):
-            return np.array(image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3))
-
-        decoded = map_images(
-            resize,
-            self.images,
-            indices=indices,
-            n_jobs=self.n_jobs,
-            min_size=(size, size),
-            on_error=self.on_error,
-            failures=failures,
-        )
-        for picture in decoded:
-            if picture is None:  # the caller learns of it from failures
-                picture = np.zeros((size, size, 3), dtype=np.uint8)
-            yield torch.from_numpy(picture).permute(2, 0, 1)
-
-    def _to_device(self, pictures: Tensor) -> Tensor:
-        # uint8 travels: a quarter of the bytes of float32.
-        pictures = pictures.contiguous(memory_format=torch.channels_last)
-        if self.device.type == "cuda":
-            pictures = pictures.pin_memory()
-        return pictures.to(self.device, non_blocking=True)
-
-
-class EmbeddingBatches:
-    """Batches of vectors, with the methods of :class:`PhotoBatches`.
-
-    Parameters
-    ----------
-    embeddings : ndarray of shape (n, d), float32
-    batch_size : int
-    device : torch.device
-    """
-
-    def __init__(self, embeddings, *, batch_size, device):
-        self.embeddings = torch.as_tensor(embeddings, dtype=torch.float32, device=device)
-        self.batch_size = batch_size
-
-    def training(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch: every vector once, in random order."""
-        order = torch.randperm(len(self.embeddings)).to(self.embeddings.device)
-        for indices in order.split(self.batch_size):
-            yield indices, self.embeddings[indices]
-
-    def prediction(self, failures: list[ImageError]) -> Iterator[Tensor]:
-        """All vectors once, in order; vectors don't fail."""
-        yield from self.embeddings.split(self.batch_size)
-
-
 def forward(network: nn.Module, inputs: Tensor, precision: torch.dtype) -> Tensor:
     """Float32 logits, computed at the given precision on the inputs' device."""
     with autocast(inputs.device, precision):
@@ -342,7 +226,7 @@ def predict_logits(network: nn.Module, batches, precision: torch.dtype) -> np.nd
         NaN rows stand for images that could not be read, and one warning counts them.
     """
     network.eval()
-    failures: list[ImageError] = []
+    failures: list[Any] = []
     with torch.inference_mode():
         logits = np.concatenate(
             [

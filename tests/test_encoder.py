@@ -13,7 +13,7 @@ from PIL import Image
 
 from sklearn_cdul import clip_encoder, encoder
 from sklearn_cdul.encoder import load_encoder
-from sklearn_cdul.exceptions import EncoderUnavailableError, ImageError
+from sklearn_cdul.exceptions import ImageError, WeightsUnavailableError
 from sklearn_cdul.views import make_views, snippet_boxes
 
 TINY_MODEL = {
@@ -330,7 +330,7 @@ def test_a_tag_for_a_model_with_its_own_weights_is_refused():
 )
 def test_weights_that_cant_be_had_are_an_error_that_names_offline_choices(name, pretrained):
     # conftest.py keeps huggingface_hub offline; the last one must not be in its cache.
-    with pytest.raises(EncoderUnavailableError) as caught:
+    with pytest.raises(WeightsUnavailableError) as caught:
         load_encoder(name, pretrained, device="cpu")
     for choice in ('model_name="embedded"', "local-dir:", 'pretrained="/path/to/checkpoint"'):
         assert choice in str(caught.value)

@@ -9,12 +9,11 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
-from sklearn_cdul.exceptions import EncoderUnavailableError, ImageError
+from sklearn_cdul.batches import EmbeddingBatches, PhotoBatches
+from sklearn_cdul.exceptions import ImageError, WeightsUnavailableError
 from sklearn_cdul.network import (
     EMBEDDED_WEIGHTS,
-    EmbeddingBatches,
     EmbeddingNetwork,
-    PhotoBatches,
     build_photo_network,
     parameter_groups,
     predict_logits,
@@ -75,7 +74,7 @@ def test_unknown_network_names_close_ones():
 def test_weights_out_of_reach_give_advice(monkeypatch, tmp_path):
     if os.environ.get("HF_HUB_OFFLINE") != "1":
         pytest.skip("would download")
-    with pytest.raises(EncoderUnavailableError, match="embedded"):
+    with pytest.raises(WeightsUnavailableError, match="embedded"):
         build_photo_network("resnet101", 3)
 
 
@@ -158,7 +157,7 @@ def test_pictures_that_do_not_fit_in_memory_are_decoded_anew(food_photos, monkey
 
     kept, source = run()
     assert source._decoded is not None
-    monkeypatch.setattr("sklearn_cdul.network._KEEP_DECODED_BYTES", 0)
+    monkeypatch.setattr("sklearn_cdul.batches._KEEP_DECODED_BYTES", 0)
     anew, source = run()
     assert source._decoded is None
     for a, b in zip(kept[0] + kept[1], anew[0] + anew[1], strict=True):
