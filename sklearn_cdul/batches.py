@@ -13,6 +13,8 @@ from sklearn_cdul.images import map_images
 
 # Training crops are cut from pictures a little larger than the network's input, as is usual.
 _CROP_MARGIN = 8 / 7
+# Smallest share of the picture's area in a training crop: its labels must stay true.
+_SMALLEST_CROP = 0.5
 # Decoded training pictures up to this many bytes stay in memory; above, each epoch decodes anew.
 _KEEP_DECODED_BYTES = 2**30
 
@@ -35,15 +37,11 @@ class PhotoBatches:
         Where batches are put.
     n_jobs : int or None
         Threads that decode.
-    min_crop : float
-        Smallest share of the picture's area that a training crop shows, in (0, 1].
     on_error : {"raise", "nan"}
         See ``map_images``. With "nan" a bad image is a black picture.
     """
 
-    def __init__(
-        self, images, *, image_size, batch_size, device, n_jobs=None, min_crop=0.5, on_error="raise"
-    ):
+    def __init__(self, images, *, image_size, batch_size, device, n_jobs=None, on_error="raise"):
         self.images = images
         self.image_size = image_size
         self.batch_size = batch_size
@@ -53,17 +51,22 @@ class PhotoBatches:
         self._training_size = round(image_size * _CROP_MARGIN)
         self._crop = v2.Compose(
             [
-                v2.RandomResizedCrop(image_size, scale=(min_crop, 1.0), antialias=True),
+                v2.RandomResizedCrop(image_size, scale=(_SMALLEST_CROP, 1.0), antialias=True),
                 v2.RandomHorizontalFlip(),
             ]
         )
         self._decoded: Tensor | None = None
 
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many batches ``training`` yields."""
+        return len(_split(torch.arange(len(self.images)), self.batch_size))
+
     def training(self) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch: every image once, in random order, randomly cropped and flipped."""
         order = torch.randperm(len(self.images))
         pictures = self._training_pictures(order)
-        for indices in order.split(self.batch_size):
+        for indices in _split(order, self.batch_size):
             crops = torch.stack([self._crop(next(pictures)) for _ in indices])
             yield indices.to(self.device), self._to_device(crops)
 
@@ -119,15 +122,30 @@ class EmbeddingBatches:
     """
 
     def __init__(self, embeddings, *, batch_size, device):
-        self.embeddings = torch.as_tensor(embeddings, dtype=torch.float32, device=device)
+        # A copy: torch takes neither read-only arrays nor negative strides.
+        copy = np.array(embeddings, dtype=np.float32)
+        self.embeddings = torch.from_numpy(copy).to(device)
         self.batch_size = batch_size
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many batches ``training`` yields."""
+        return len(_split(torch.arange(len(self.embeddings)), self.batch_size))
 
     def training(self) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch: every vector once, in random order."""
         order = torch.randperm(len(self.embeddings)).to(self.embeddings.device)
-        for indices in order.split(self.batch_size):
+        for indices in _split(order, self.batch_size):
             yield indices, self.embeddings[indices]
 
     def prediction(self, failures: list[ImageError]) -> Iterator[Tensor]:
         """All vectors once, in order; vectors don't fail."""
         yield from self.embeddings.split(self.batch_size)
+
+
+def _split(order: Tensor, batch_size: int) -> list[Tensor]:
+    """Cut into batches; a last one of a single photo, which has no spread, joins its neighbour."""
+    batches = list(order.split(batch_size))
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections import defaultdict
 from numbers import Integral, Real
 
 import numpy as np
@@ -9,23 +10,29 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_array, check_is_fitted
 from tqdm.auto import tqdm
 
 from sklearn_cdul.alignment import LabelState, align, latents_from_labels
 from sklearn_cdul.batches import EmbeddingBatches, PhotoBatches
 from sklearn_cdul.devices import resolve_device, resolve_precision
-from sklearn_cdul.labeler import CLIPPseudoLabeler
-from sklearn_cdul.metrics import mean_average_precision
+from sklearn_cdul.images import count_threads
+from sklearn_cdul.labeler import CLIPPseudoLabeler, input_tags
+from sklearn_cdul.metrics import score_readable
 from sklearn_cdul.network import (
     EmbeddingNetwork,
     build_photo_network,
+    check_input_size,
     forward,
     parameter_groups,
     predict_logits,
     start_from_priors,
 )
+from sklearn_cdul.observed import check_observed
 from sklearn_cdul.thresholds import apply_thresholds, check_thresholds, find_thresholds
+
+# Photos a forward pass in prediction. Small batches stay in the cache of a CPU.
+_PREDICTION_BATCH = defaultdict(lambda: 256, cpu=20)
 
 
 class CDULClassifier(ClassifierMixin, BaseEstimator):
@@ -38,17 +45,21 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     classes : list of str, dict, {"coco", "voc", "nus-wide"} or None, default=None
-        Class names, see :class:`CLIPPseudoLabeler`. None takes those of ``pseudo_labeler``.
+        Class names, see :class:`CLIPPseudoLabeler`. None takes those of ``pseudo_labeler``, which
+        are the 80 of COCO unless it names others.
     pseudo_labeler : CLIPPseudoLabeler or None, default=None
-        Makes the initial labels; a clone is fitted. None makes one with the embedded CLIP. With
+        Makes the initial labels; a clone is fitted. It has its own ``device``, ``precision``,
+        ``n_jobs`` and ``verbose``. None makes one with the embedded CLIP and those of this
+        classifier. With
         its ``memory`` set, other fits and searches over other parameters encode no photo again.
     network : str or callable, default="embedded"
         "embedded" is EfficientNet-Lite0 with the ImageNet weights in this package. Else a name of
         timm, whose pretrained weights are downloaded ("resnet101" is the paper's), or a callable
         that takes ``num_classes`` and returns a torch Module giving logits, for example
-        ``functools.partial(timm.create_model, "resnet18")``. Batch normalisation of named
-        networks stays frozen. With ``input="embeddings"`` of the pseudo labeler the network is a
-        linear layer and this is not used.
+        ``functools.partial(timm.create_model, "resnet18")``; it is called anew in each fit, and a
+        last linear layer that timm's ``get_classifier`` finds starts afresh. Batch normalisation
+        of named networks stays frozen. With ``input="embeddings"`` of the pseudo labeler the
+        network is a linear layer and this is not used.
     image_size : int, default=224
         Side in pixels of the network's square input.
     epochs : int, default=10
@@ -73,8 +84,8 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         Probability from which ``predict`` gives 1. "auto" finds one a class from the predictions
         on the training photos, without labels.
     random_state : int, RandomState instance or None, default=None
-        Seed of batches, crops and new weights. The same seed on the same machine gives the same
-        network.
+        Seed of batches, crops and new weights. On one machine's CPU the same seed gives the same
+        network; on a GPU some sums are added up in changing order.
     device : str or torch.device, default="auto"
         "auto" takes a GPU if there is one.
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
@@ -202,7 +213,8 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         y : ignored
             There for cross-validation, which scores with it; training never sees it.
         observed : array of shape (n, k) or None, default=None
-            Labels that a person gave: 1, 0, or NaN where unobserved. They are never changed.
+            Labels that a person gave: 1, 0, or NaN where unobserved. They are never changed. The
+            columns of a data frame are matched to the classes by name.
         X_val, y_val : sequence of images and array of shape (m, k), or None
             Validation photos with labels; only for the mAP in ``history_``.
 
@@ -222,40 +234,60 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         device = resolve_device(self.device)
         precision = resolve_precision(self.precision, device)
+        count_threads(self.n_jobs)
 
         labeler = self._make_labeler().fit(X)
         X = labeler._check_X(X, reset=True)
-        observed = _check_observed(observed, (len(X), len(labeler.class_names_)))
-        thresholds = self._given_thresholds(len(labeler.class_names_))
-        labels = labeler.transform(X)
-        labels = np.where(np.isnan(observed) | np.isnan(labels), labels, observed)
-        readable = np.flatnonzero(~np.isnan(labels).any(axis=1))
-        if len(readable) == 0:
-            raise ValueError("None of the images in X could be read; there is nothing to train on.")
+        names = list(labeler.class_names_)
+        observed = check_observed(observed, len(X), names)
+        thresholds = None
+        if not isinstance(self.threshold, str):
+            thresholds = check_thresholds(self.threshold, len(names))
+        validation = None
+        if X_val is not None:
+            y_val = check_array(y_val, input_name="y_val")
+            X_val = labeler._check_X(X_val, reset=False)
+            if y_val.shape != (len(X_val), len(names)):
+                raise ValueError(
+                    f"y_val must have shape {(len(X_val), len(names))}, one row an image of X_val "
+                    f"and one column a class; got {y_val.shape}."
+                )
+            validation = self._batches(labeler, X_val, device), y_val
 
-        self.pseudo_labeler_ = labeler
-        self.class_names_ = list(labeler.class_names_)
-        self.classes_ = np.tile([0, 1], (len(self.class_names_), 1))
-        if hasattr(labeler, "n_features_in_"):
-            self.n_features_in_ = labeler.n_features_in_
-        self.initial_pseudo_labels_ = labels
-
-        cuda = [device] if device.type == "cuda" else []
-        with torch.random.fork_rng(devices=cuda):
+        # torch's own random state is put back afterwards, that of all GPUs included.
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(seed)
+            # Before the long part, so that a wrong name or missing weights show at once.
+            network = self._make_network(labeler, X, len(names)).to(
+                device, memory_format=torch.channels_last
+            )
+            labels = labeler.transform(X)
+            labels = np.where(np.isnan(observed) | np.isnan(labels), labels, observed)
+            readable = np.flatnonzero(~np.isnan(labels).any(axis=1))
+            if len(readable) == 0:
+                raise ValueError("None of the images in X could be read.")
             state = LabelState(
                 latents_from_labels(torch.tensor(labels[readable])).to(device),
-                torch.tensor(observed[readable], dtype=torch.float32, device=device),
+                torch.tensor(observed[readable], device=device),
             )
-            batches = self._batches(X, device, indices=readable)
-            validation = None if X_val is None else (self._validation_batches(X_val, device), y_val)
-            self._train(batches, state, validation, device, precision)
+            batches = self._batches(labeler, [X[index] for index in readable], device)
+            history = self._train(network, batches, state, validation, precision)
 
-        self.pseudo_labels_ = np.full_like(labels, np.nan)
-        self.pseudo_labels_[readable] = state.labels().cpu().numpy()
+        refined = np.full_like(labels, np.nan)
+        refined[readable] = state.labels().cpu().numpy()
         if thresholds is None:
-            scores = _sigmoid(predict_logits(self.network_, batches, precision))
-            thresholds = find_thresholds(scores)
+            thresholds = find_thresholds(_sigmoid(predict_logits(network, batches, precision)))
+
+        # All at once, so that a fit that was interrupted leaves the last one as it was.
+        self.pseudo_labeler_ = labeler
+        self.class_names_ = names
+        self.classes_ = np.tile([0, 1], (len(names), 1))
+        if hasattr(labeler, "n_features_in_"):
+            self.n_features_in_ = labeler.n_features_in_
+        self.network_ = network.eval()
+        self.history_ = history
+        self.initial_pseudo_labels_ = labels
+        self.pseudo_labels_ = refined
         self.thresholds_ = thresholds
         return self
 
@@ -275,9 +307,9 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         device = resolve_device(self.device)
         X = self.pseudo_labeler_._check_X(X, reset=False)
-        batches = self._batches(X, device, batch_size=32 if device.type == "cpu" else 256)
-        self.network_.to(device)
-        return predict_logits(self.network_, batches, resolve_precision(self.precision, device))
+        batches = self._batches(self.pseudo_labeler_, X, device, _PREDICTION_BATCH[device.type])
+        network = self.network_.to(device)
+        return predict_logits(network, batches, resolve_precision(self.precision, device))
 
     def predict_proba(self, X):
         """Probability of each class, the sigmoid of the logits.
@@ -326,7 +358,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         return [names[row.astype(bool)].tolist() for row in self.predict(X)]
 
     def score(self, X, y):
-        """Mean average precision on labelled images.
+        """Mean average precision on labelled images that can be read.
 
         Parameters
         ----------
@@ -340,7 +372,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         score : float
             Mean over the classes that occur in y, in [0, 1].
         """
-        return mean_average_precision(y, self.decision_function(X))
+        return score_readable(y, self.decision_function(X))
 
     def _make_labeler(self):
         if self.pseudo_labeler is None:
@@ -354,83 +386,82 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
             labeler = clone(self.pseudo_labeler)
         return labeler if self.classes is None else labeler.set_params(classes=self.classes)
 
-    def _given_thresholds(self, n_classes):
-        if isinstance(self.threshold, str):
-            return None
-        return check_thresholds(self.threshold, n_classes)
+    def _make_network(self, labeler, X, n_classes):
+        if labeler.input == "embeddings":
+            return EmbeddingNetwork(torch.tensor(X[:, 0], dtype=torch.float32), n_classes)
+        network = build_photo_network(self.network, n_classes)
+        check_input_size(network, self.image_size, n_classes)
+        return network
 
-    def _batches(self, X, device, *, indices=None, batch_size=None):
-        batch_size = self.batch_size if batch_size is None else batch_size
-        if self.pseudo_labeler_.input == "embeddings":
-            whole = X[:, 0] if indices is None else X[indices, 0]
-            return EmbeddingBatches(whole, batch_size=batch_size, device=device)
+    def _batches(self, labeler, X, device, batch_size=None):
+        batch_size = int(self.batch_size if batch_size is None else batch_size)
+        if labeler.input == "embeddings":
+            return EmbeddingBatches(
+                np.stack([views[0] for views in X]), batch_size=batch_size, device=device
+            )
         return PhotoBatches(
-            X if indices is None else [X[index] for index in indices],
+            X,
             image_size=self.image_size,
             batch_size=batch_size,
             device=device,
             n_jobs=self.n_jobs,
-            on_error=self.pseudo_labeler_.on_error,
+            on_error=labeler.on_error,
         )
 
-    def _validation_batches(self, X_val, device):
-        return self._batches(self.pseudo_labeler_._check_X(X_val, reset=False), device)
-
-    def _train(self, batches, state, validation, device, precision):
+    def _train(self, network, batches, state, validation, precision):
         if precision == torch.float16:
             precision = torch.float32  # its small gradients would vanish
-        n_images, n_classes = state.latents.shape
-        if self.pseudo_labeler_.input == "embeddings":
-            network = EmbeddingNetwork(batches.embeddings, n_classes).to(device)
-        else:
-            network = build_photo_network(self.network, n_classes).to(
-                device, memory_format=torch.channels_last
-            )
         start_from_priors(network, state.labels())
         optimizer = torch.optim.AdamW(
             parameter_groups(network, self.learning_rate, self.head_learning_rate),
             weight_decay=self.weight_decay,
         )
-        steps = self.epochs * math.ceil(n_images / self.batch_size)
+        steps = self.epochs * batches.steps_per_epoch
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps))
         )
 
-        with tqdm(total=steps, desc="training", unit="batch", disable=not self.verbose) as bar:
+        with tqdm(total=steps, desc="Training", unit="batch", disable=not self.verbose) as bar:
 
             def on_epoch(record):
                 if validation is not None:
                     logits = predict_logits(network, validation[0], precision)
-                    record["validation_map"] = mean_average_precision(validation[1], logits)
+                    record["validation_map"] = score_readable(validation[1], logits)
                 bar.set_postfix({k: f"{v:.4g}" for k, v in record.items()})
 
-            self.history_ = align(
-                network,
-                optimizer,
-                state,
-                batches.training,
-                epochs=self.epochs,
-                warmup_epochs=self.warmup_epochs,
-                update_interval=self.update_interval,
-                update_rate=self.update_rate,
-                sigma=self.sigma,
-                forward=lambda network, inputs: forward(network, inputs, precision),
-                scheduler=scheduler,
-                on_batch=bar.update,
-                on_epoch=on_epoch,
-            )
-        self.network_ = network.eval()
+            try:
+                return align(
+                    network,
+                    optimizer,
+                    state,
+                    batches.training,
+                    epochs=self.epochs,
+                    warmup_epochs=self.warmup_epochs,
+                    update_interval=self.update_interval,
+                    update_rate=self.update_rate,
+                    sigma=self.sigma,
+                    forward=lambda network, inputs: forward(network, inputs, precision),
+                    scheduler=scheduler,
+                    on_batch=bar.update,
+                    on_epoch=on_epoch,
+                )
+            except torch.cuda.OutOfMemoryError as error:
+                raise torch.cuda.OutOfMemoryError(
+                    "The GPU has too little memory to train with "
+                    f"batch_size={self.batch_size} and image_size={self.image_size}. Set one of "
+                    f'them lower, or device="cpu". ({error})'
+                ) from error
 
     def __getstate__(self):
         """State for pickle: the network is saved from the CPU, so that any machine can load it."""
-        state = super().__getstate__()
+        state = dict(super().__getstate__())  # it may be our own __dict__
         if "network_" in state:
             state["network_"] = copy.deepcopy(state["network_"]).cpu()
         return state
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags = self._make_labeler().__sklearn_tags__().input_tags
+        tags.input_tags = input_tags(getattr(self.pseudo_labeler, "input", "images"))
         tags.target_tags.required = False
         tags.target_tags.multi_output = True
         tags.target_tags.single_output = False
@@ -441,23 +472,3 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
 
 def _sigmoid(logits):
     return torch.sigmoid(torch.from_numpy(logits)).numpy()
-
-
-def _check_observed(observed, shape):
-    """Observed labels as float32 (n, k) with NaN where unobserved, or an error that says why."""
-    if observed is None:
-        return np.full(shape, np.nan, dtype=np.float32)
-    observed = np.asarray(observed, dtype=np.float32)
-    if observed.shape != shape:
-        raise ValueError(
-            f"observed must have one row an image and one column a class, shape {shape}; "
-            f"got {observed.shape}."
-        )
-    wrong = ~(np.isnan(observed) | (observed == 0) | (observed == 1))
-    if wrong.any():
-        row, column = np.argwhere(wrong)[0]
-        raise ValueError(
-            f"observed may hold 1, 0 and NaN; got {observed[row, column]} in row {row}, "
-            f"column {column}."
-        )
-    return observed

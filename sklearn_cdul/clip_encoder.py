@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import cached_property, partial
 from itertools import islice, tee
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -288,11 +289,11 @@ class CLIPEncoder:
     def _views_per_batch(self, batch_size: int | str) -> int:
         if batch_size == "auto":
             batch_size = _AUTO_BATCH_SIZE.get(self.device.type, 80)
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
             raise ValueError(
                 f'batch_size must be "auto" or an integer of at least 1, got {batch_size!r}.'
             )
-        return min(batch_size, self._largest_batch or batch_size)
+        return min(int(batch_size), self._largest_batch or int(batch_size))
 
 
 def _unit_length(features: Tensor) -> np.ndarray:

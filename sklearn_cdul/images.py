@@ -132,7 +132,6 @@ def map_images(
     images: Sequence[Any],
     *,
     indices: Iterable[int] | None = None,
-    arguments: Iterable[Any] | None = None,
     n_jobs: int | None = None,
     min_size: tuple[int, int] | None = None,
     on_error: str = "raise",
@@ -147,15 +146,11 @@ def map_images(
     Parameters
     ----------
     function : callable
-        Called in a thread with the RGB image of `load_image`, and with one of `arguments` if
-        there are any. Its own exceptions pass through.
+        Called in a thread with the RGB image of `load_image`. Its own exceptions pass through.
     images : list
         What `check_images` returns.
     indices : iterable of int or None, default=None
         Which images to read and in what order; None means all.
-    arguments : iterable or None, default=None
-        Exactly one value for each image to read, drawn in order in the consumer's thread. Random
-        numbers passed this way give the same result however many threads there are.
     n_jobs : int or None, default=None
         Number of threads. None takes one per available CPU, at most 8; -1 takes them all; 1 still
         decodes while the consumer works.
@@ -178,33 +173,27 @@ def map_images(
     ImageError
         At the first image that can't be used, unless ``on_error="nan"``.
     ValueError
-        If `on_error` is neither "raise" nor "nan", `n_jobs` is 0, or `arguments` has another
-        length than `indices`.
+        If `on_error` is neither "raise" nor "nan", or `n_jobs` is 0.
     """
     if on_error not in ("raise", "nan"):
         raise ValueError(f'on_error must be "raise" or "nan", got {on_error!r}.')
     n_threads = count_threads(n_jobs)
     ahead = 4 * n_threads if look_ahead is None else max(look_ahead, 1)
     order = range(len(images)) if indices is None else indices
-    tasks: Iterable[tuple[int, tuple[Any, ...]]] = (
-        ((index, ()) for index in order)
-        if arguments is None
-        else ((index, (argument,)) for index, argument in zip(order, arguments, strict=True))
-    )
 
-    def work(index: int, extra: tuple[Any, ...]) -> T | ImageError:
+    def work(index: int) -> T | ImageError:
         try:
             image = load_image(images[index], int(index), min_size=min_size)
         except ImageError as error:
             return error
-        return function(image, *extra)
+        return function(image)
 
     def generate() -> Iterator[T | None]:
         pool = ThreadPoolExecutor(n_threads, thread_name_prefix="map_images")
         pending: deque[Future[T | ImageError]] = deque()
         try:
-            for index, extra in tasks:
-                pending.append(pool.submit(work, index, extra))
+            for index in order:
+                pending.append(pool.submit(work, index))
                 if len(pending) >= ahead:
                     yield finish(pending.popleft())
             while pending:

@@ -1,11 +1,13 @@
 """The transformer: photos and class names in, soft pseudo labels out."""
 
 import os
+import warnings
 from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils import InputTags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
@@ -13,7 +15,7 @@ from sklearn_cdul.aggregation import soft_labels
 from sklearn_cdul.embedding_cache import encode_images_once
 from sklearn_cdul.encoder import load_encoder
 from sklearn_cdul.images import check_images
-from sklearn_cdul.metrics import mean_average_precision
+from sklearn_cdul.metrics import score_readable
 from sklearn_cdul.prompts import resolve_classes
 
 
@@ -33,7 +35,7 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         Which CLIP. "embedded" is the small one in this package, which needs no download. Any name
         that ``open_clip.create_model_and_transforms`` takes serves too, among them
         ``hf-hub:ORG/NAME`` and ``local-dir:PATH``.
-    pretrained : str or None, default=None
+    pretrained : str, os.PathLike or None, default=None
         Weights of an open_clip model: one of its tags (for example "openai") or a checkpoint file.
     prompt_template : str or list of str, default="a photo of a {}"
         Sentence with one ``{}`` for the name. The embeddings of several templates are averaged.
@@ -102,7 +104,7 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
     _parameter_constraints = {
         "classes": ["array-like", dict, str],
         "model_name": [str],
-        "pretrained": [str, None],
+        "pretrained": [str, os.PathLike, None],
         "prompt_template": [str, list, tuple],
         "grid_size": [Interval(Integral, 1, None, closed="left")],
         "temperature": [Interval(Real, 0, None, closed="neither"), None],
@@ -170,6 +172,13 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         self : CLIPPseudoLabeler
         """
         names, prompts = resolve_classes(self.classes, self.prompt_template)
+        if len(names) == 1:
+            warnings.warn(
+                f"{names[0]!r} is the only class. The softmax compares classes with each other, so "
+                "every image gets the label 1. Add names of what else the images may show.",
+                UserWarning,
+                stacklevel=2,
+            )
         encoder = self._encoder()
         self.text_embeddings_ = encoder.encode_classes(prompts)
         if X is not None:
@@ -236,7 +245,7 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
             encode = partial(encode_images_once, encoder, memory=self.memory)
         return encode(
             check_images(X),
-            grid_size=self.grid_size,
+            grid_size=int(self.grid_size),
             batch_size=self.batch_size,
             n_jobs=self.n_jobs,
             on_error=self.on_error,
@@ -244,7 +253,7 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         )
 
     def score(self, X, y):
-        """Mean average precision of the soft labels against true labels.
+        """Mean average precision of the soft labels of images that can be read.
 
         Parameters
         ----------
@@ -258,7 +267,7 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         score : float
             Mean over the classes that occur in y, in [0, 1].
         """
-        return mean_average_precision(y, self.transform(X))
+        return score_readable(y, self.transform(X))
 
     def get_feature_names_out(self, input_features=None):
         """Class names, the names of the output's columns.
@@ -284,7 +293,13 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         """Images as a list, or embeddings as an array (n, views, d)."""
         if self.input == "images":
             return check_images(X)
-        array = check_array(X, dtype=[np.float32, np.float64], allow_nd=True, estimator=self)
+        array = check_array(
+            X,
+            dtype=[np.float32, np.float64],
+            allow_nd=True,
+            ensure_all_finite="allow-nan" if self.on_error == "nan" else True,
+            estimator=self,
+        )
         if array.ndim > 3:
             raise ValueError(
                 f"Embeddings must have shape (n, d) or (n, views, d); got {array.shape}."
@@ -305,7 +320,12 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.requires_fit = True
-        tags.input_tags.two_d_array = self.input == "embeddings"
-        tags.input_tags.three_d_array = self.input == "embeddings"
-        tags.input_tags.string = self.input == "images"
+        tags.input_tags = input_tags(self.input)
+        tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
+
+
+def input_tags(kind):
+    """scikit-learn's tags of an estimator whose ``input`` is "images" or "embeddings"."""
+    embeddings = kind == "embeddings"
+    return InputTags(two_d_array=embeddings, three_d_array=embeddings, string=not embeddings)

@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.metrics import average_precision_score
 
 
 def mean_average_precision(
@@ -98,25 +99,35 @@ def average_precision_per_class(y_true: ArrayLike, y_score: ArrayLike) -> np.nda
             f"first in row {bad_rows[0]}. Images that could not be read have NaN scores; leave "
             "their rows out of y_true and y_score."
         )
-    return np.array(
-        [
-            _average_precision(label.astype(bool), score) if label.any() else np.nan
-            for label, score in zip(labels.T, scores.T, strict=True)
-        ],
-        dtype=np.float64,
-    )
+    result = np.full(labels.shape[1], np.nan)
+    shown = labels.any(axis=0)
+    if shown.sum() == 1:  # scikit-learn takes one column for something else
+        result[shown] = average_precision_score(labels[:, shown].ravel(), scores[:, shown].ravel())
+    elif shown.any():
+        result[shown] = average_precision_score(labels[:, shown], scores[:, shown], average=None)
+    return result
 
 
-def _average_precision(label: np.ndarray, score: np.ndarray) -> float:
-    """The same as scikit-learn's, but fast enough for every class of every fold of a search.
+def score_readable(y_true: ArrayLike, y_score: np.ndarray) -> float:
+    """Mean average precision over the images that could be read: rows of NaN are left out.
 
-    The mean over the positives of the precision at their score: of all that score as much or more,
-    the fraction that is positive.
+    Parameters
+    ----------
+    y_true : array-like of shape (n, k)
+        True labels, 1 or 0.
+    y_score : ndarray of shape (n, k)
+        Scores; NaN rows stand for images that could not be read.
+
+    Returns
+    -------
+    score : float
+        See :func:`mean_average_precision`.
     """
-    positives = np.sort(score[label])
-    retrieved = len(score) - np.searchsorted(np.sort(score), positives)
-    correct = len(positives) - np.searchsorted(positives, positives)
-    return float((correct / retrieved).mean())
+    readable = ~np.isnan(y_score).any(axis=1)
+    labels = _as_columns(y_true)
+    if len(labels) != len(readable):
+        raise ValueError(f"There are {len(readable)} images but {len(labels)} rows of labels.")
+    return mean_average_precision(labels[readable], y_score[readable])
 
 
 def _as_columns(values: ArrayLike) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sklearn_cdul.devices import autocast
+from sklearn_cdul.devices import autocast, run_in_batches
 from sklearn_cdul.exceptions import WeightsUnavailableError
 from sklearn_cdul.images import warn_about_failures
 
@@ -146,7 +146,6 @@ def _embedded_trunk() -> dict[str, Tensor]:
 def _pretrained_timm_model(name: str, n_classes: int) -> nn.Module:
     import timm
 
-    # timm's own message names close matches of an unknown model.
     if not timm.is_model(name) and not name.startswith(("hf-hub:", "hf_hub:", "local-dir:")):
         close = timm.list_models(f"*{name}*")[:5]
         raise ValueError(
@@ -162,6 +161,29 @@ def _pretrained_timm_model(name: str, n_classes: int) -> nn.Module:
             "functools.partial(timm.create_model, NAME, pretrained=True, "
             "pretrained_cfg_overlay={'file': 'PATH'})."
         ) from error
+
+
+def check_input_size(network: nn.Module, image_size: int, n_classes: int) -> None:
+    """Run one grey picture through, so that an unfit network fails before the long part.
+
+    Raises
+    ------
+    ValueError
+        If the network refuses pictures of this size, or gives something else than (b, k) logits.
+    """
+    pixels = torch.full((1, 3, image_size, image_size), 128, dtype=torch.uint8)
+    try:
+        with torch.inference_mode():
+            shape = tuple(network.eval()(pixels).shape)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"The network does not take pictures of image_size={image_size}: {error}"
+        ) from error
+    if shape != (1, n_classes):
+        raise ValueError(
+            f"The network must give one logit a class, shape (b, {n_classes}); one picture gave "
+            f"{shape}."
+        )
 
 
 def output_layer(network: nn.Module) -> nn.Linear | None:
@@ -227,13 +249,17 @@ def predict_logits(network: nn.Module, batches, precision: torch.dtype) -> np.nd
     """
     network.eval()
     failures: list[Any] = []
+    results: list[np.ndarray] = []
+    size = batches.batch_size  # halved when the GPU runs out of memory
+
+    def logits_of(inputs: Tensor) -> np.ndarray:
+        return forward(network, inputs, precision).cpu().numpy()
+
     with torch.inference_mode():
-        logits = np.concatenate(
-            [
-                forward(network, inputs, precision).cpu().numpy()
-                for inputs in batches.prediction(failures)
-            ]
-        )
+        for inputs in batches.prediction(failures):
+            parts, size = run_in_batches(logits_of, inputs, size, inputs.device)
+            results += parts
+    logits = np.concatenate(results)
     logits[[failure.index for failure in failures]] = np.nan
     warn_about_failures(failures, len(logits))
     return logits

@@ -5,10 +5,12 @@ import sys
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import timm
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.utils.multiclass import type_of_target
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
@@ -142,12 +144,78 @@ def test_wrong_observed_labels_are_refused(observed, message, photos):
         CDULClassifier(NAMES, **QUICK).fit(photos, observed=observed)
 
 
+def test_observed_labels_in_a_data_frame_are_matched_by_name(photos):
+    frame = pd.DataFrame(pd.NA, index=range(20), columns=["coffee", "cake", "pizza"], dtype="Int64")
+    frame.loc[3, "coffee"] = 1
+    classifier = CDULClassifier(NAMES, **QUICK | {"epochs": 1}).fit(photos, observed=frame)
+    assert classifier.pseudo_labels_[3, NAMES.index("coffee")] == 1
+    assert (classifier.pseudo_labels_ == 1).sum() == 1
+    with pytest.raises(ValueError, match="class names"):
+        classifier.fit(photos, observed=frame.rename(columns={"cake": "pie"}))
+
+
+def test_what_can_be_known_beforehand_fails_before_any_photo_is_encoded(photos, monkeypatch):
+    def encode(*args, **kwargs):
+        raise AssertionError("a photo was encoded")
+
+    monkeypatch.setattr("sklearn_cdul.clip_encoder.CLIPEncoder.encode_images", encode)
+    for changes, fit_arguments, message in [
+        ({"network": "resnet10"}, {}, "resnet101"),
+        ({"network": lambda num_classes: timm.create_model("resnet18")}, {}, "one logit a class"),
+        ({"n_jobs": 0}, {}, "n_jobs"),
+        ({"threshold": [0.5]}, {}, "3 classes"),
+        ({}, {"observed": np.zeros((2, 3))}, "shape"),
+        ({}, {"X_val": photos[:2], "y_val": np.zeros((3, 3))}, "y_val"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            CDULClassifier(NAMES, **QUICK | changes).fit(photos[:4], **fit_arguments)
+
+
+def test_a_fit_that_fails_leaves_the_last_one_as_it_was(fitted, photos, monkeypatch):
+    classifier = pickle.loads(pickle.dumps(fitted))
+    before = classifier.predict_names(photos[:5])
+    monkeypatch.setattr("sklearn_cdul.classifier.align", lambda *a, **k: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        classifier.set_params(classes=["cat", "dog"]).fit(photos[:4])
+    assert classifier.predict_names(photos[:5]) == before
+
+
+def test_pickling_leaves_the_estimator_alone(fitted):
+    network = fitted.network_
+    pickle.dumps(fitted)
+    assert fitted.network_ is network
+
+
+@pytest.mark.parametrize("scoring", ["average_precision", "roc_auc", "f1_macro", None])
+@pytest.mark.parametrize("k", [2, 3])
+def test_scores_and_searches_of_scikit_learn_work(scoring, k, embeddings):
+    y = np.tile(np.eye(k, dtype=int)[::-1], (20, 1))[:20]
+    labeler = CLIPPseudoLabeler(NAMES[:k], input="embeddings")
+    classifier = CDULClassifier(pseudo_labeler=labeler, epochs=1, random_state=0)
+    search = GridSearchCV(
+        classifier, {"pseudo_labeler__global_weight": np.array([0.3, 0.7])}, scoring=scoring, cv=2
+    )
+    search.fit(embeddings, y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    proba = cross_val_predict(classifier, embeddings, y, cv=2, method="predict_proba")
+    assert proba.shape == (20, k)
+
+
+def test_unreadable_photos_are_left_out_of_the_score(fitted, photos, tmp_path):
+    y = np.tile(np.eye(3, dtype=int), (7, 1))[:20]
+    classifier = pickle.loads(pickle.dumps(fitted))
+    classifier.pseudo_labeler_.on_error = "nan"
+    with pytest.warns(UserWarning, match="1 of 21"):
+        score = classifier.score([*photos, tmp_path / "missing.jpg"], np.vstack([y, [1, 1, 1]]))
+    assert score == pytest.approx(fitted.score(photos, y))
+
+
 def test_classes_may_come_with_the_labeler(photos):
     classifier = CDULClassifier(**QUICK | {"epochs": 1}).fit(photos[:4])
     assert classifier.class_names_ == NAMES
     assert not hasattr(classifier.pseudo_labeler, "class_names_")
-    classifier = CDULClassifier(["egg"], **QUICK | {"epochs": 1})
-    assert classifier.fit(photos[:4]).class_names_ == ["egg"]
+    classifier = CDULClassifier(["egg", "tea"], **QUICK | {"epochs": 1})
+    assert classifier.fit(photos[:4]).class_names_ == ["egg", "tea"]
 
 
 def test_without_a_labeler_the_embedded_clip_labels_whole_and_snippets(photos):
@@ -158,8 +226,10 @@ def test_without_a_labeler_the_embedded_clip_labels_whole_and_snippets(photos):
     )
 
 
-def test_one_class_is_enough(photos):
-    classifier = CDULClassifier(["egg"], **QUICK | {"epochs": 1}).fit(photos[:4])
+def test_one_class_works_but_says_that_the_softmax_has_nothing_to_compare(photos):
+    classifier = CDULClassifier(["egg"], **QUICK | {"epochs": 1})
+    with pytest.warns(UserWarning, match="only class"):
+        classifier.fit(photos[:4])
     assert classifier.predict(photos[:3]).shape == (3, 1)
 
 
@@ -196,7 +266,7 @@ def test_no_readable_photo_is_an_error(tmp_path):
     classifier = clone(CDULClassifier(**QUICK)).set_params(pseudo_labeler__on_error="nan")
     with (
         pytest.warns(UserWarning, match="1 of 1"),
-        pytest.raises(ValueError, match="nothing to train on"),
+        pytest.raises(ValueError, match="None of the images"),
     ):
         classifier.fit([str(tmp_path / "missing.jpg")])
 
@@ -258,7 +328,7 @@ def test_prediction_from_a_file_imports_no_clip(fitted, photos, tmp_path):
 
 def test_verbose_shows_progress(photos, capsys):
     CDULClassifier(NAMES, **QUICK | {"epochs": 1}, verbose=True).fit(photos[:4])
-    assert "training" in capsys.readouterr().err
+    assert "Training" in capsys.readouterr().err
 
 
 @pytest.mark.slow

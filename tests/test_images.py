@@ -339,20 +339,6 @@ def test_any_order_and_repetition_of_indices():
     assert list(map_images(first_pixel, levels(3), indices=[])) == []
 
 
-def test_arguments_go_with_their_images():
-    seeds = iter([10, 20])
-    pairs = map_images(
-        lambda image, seed: (first_pixel(image), seed),
-        levels(3),
-        indices=[2, 0],
-        arguments=seeds,
-        n_jobs=2,
-    )
-    assert list(pairs) == [(2, 10), (0, 20)]
-    with pytest.raises(ValueError, match="zip"):
-        list(map_images(lambda image, seed: seed, levels(3), arguments=[1, 2]))
-
-
 def test_the_same_picture_twice_is_safe_to_decode_at_once(food_photos):
     expected = np.asarray(Image.open(food_photos.data[0]).convert("RGB"))
     for _ in range(5):

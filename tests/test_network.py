@@ -193,7 +193,32 @@ def test_embeddings_are_standardised_and_constant_columns_do_no_harm():
     vectors[:, 1] = 4.0
     network = EmbeddingNetwork(vectors, 2)
     logits = predict_logits(
-        network, EmbeddingBatches(vectors, batch_size=8, device=CPU), torch.float32
+        network, EmbeddingBatches(vectors.numpy(), batch_size=8, device=CPU), torch.float32
     )
     assert logits.shape == (50, 2)
     assert np.abs(logits).max() < 10
+
+
+@pytest.mark.parametrize(("n", "sizes"), [(8, [4, 4]), (9, [4, 5]), (10, [4, 4, 2]), (1, [1])])
+def test_no_training_batch_is_of_one_photo_if_others_are_there(n, sizes, grey_images):
+    source = batches(grey_images[:n])
+    assert [len(indices) for indices, _ in source.training()] == sizes
+    assert source.steps_per_epoch == len(sizes)
+
+
+def test_embeddings_may_be_read_only_and_reversed():
+    vectors = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    vectors.flags.writeable = False
+    (batch,) = EmbeddingBatches(vectors[::-1], batch_size=8, device=CPU).prediction([])
+    assert_close(batch, torch.tensor(vectors[::-1].copy()))
+
+
+def test_prediction_halves_the_batch_when_memory_runs_out(grey_images):
+    class Small(torch.nn.Module):
+        def forward(self, pixels):
+            if len(pixels) > 2:
+                raise torch.cuda.OutOfMemoryError
+            return pixels.float().mean(dim=(2, 3))
+
+    logits = predict_logits(Small(), batches(grey_images, batch_size=8), torch.float32)
+    np.testing.assert_allclose(logits[:, 0], 20 * np.arange(10), rtol=1e-5)

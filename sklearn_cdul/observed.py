@@ -1,0 +1,56 @@
+"""Labels that a person gave for some photos and classes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def check_observed(observed: Any, n_images: int, class_names: Sequence[str]) -> np.ndarray:
+    """Return observed labels as an array, NaN where a label is unobserved.
+
+    Parameters
+    ----------
+    observed : array-like of shape (n_images, k), data frame or None
+        1, 0, or NaN. The columns of a data frame must bear the names of the classes, in any order.
+    n_images : int
+        The number of images n.
+    class_names : sequence of str, length k
+        The classes.
+
+    Returns
+    -------
+    observed : ndarray of shape (n_images, k), dtype float32
+        All NaN for None.
+
+    Raises
+    ------
+    ValueError
+        If the shape, the names or a value is wrong; says which.
+    """
+    shape = (n_images, len(class_names))
+    if observed is None:
+        return np.full(shape, np.nan, dtype=np.float32)
+    if hasattr(observed, "columns"):
+        if set(observed.columns) != set(class_names):
+            raise ValueError(
+                "The columns of observed must be the class names "
+                f"{list(class_names)}; got {list(observed.columns)}."
+            )
+        observed = observed[list(class_names)]
+        if hasattr(observed, "astype"):  # pandas, whose missing values come in several kinds
+            observed = observed.astype("Float32").to_numpy(dtype=np.float32, na_value=np.nan)
+    values = np.asarray(observed, dtype=np.float32)
+    if values.shape != shape:
+        raise ValueError(
+            f"observed must have one row an image and one column a class, shape {shape}; "
+            f"got {values.shape}."
+        )
+    wrong = ~(np.isnan(values) | (values == 0) | (values == 1))
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise ValueError(
+            f"observed may hold 1, 0 and NaN; got {values[row, column]} in row {row}, "
+            f"column {column}."
+        )
+    return values
