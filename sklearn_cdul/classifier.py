@@ -32,7 +32,7 @@ from sklearn_cdul.observed import check_observed
 from sklearn_cdul.thresholds import apply_thresholds, check_thresholds, find_thresholds
 
 # Photos a forward pass in prediction. Small batches stay in the cache of a CPU.
-_PREDICTION_BATCH = defaultdict(lambda: 256, cpu=20)
+_PREDICTION_BATCH = defaultdict(lambda: 256, cpu=10)
 
 
 class CDULClassifier(ClassifierMixin, BaseEstimator):

@@ -19,7 +19,7 @@ from sklearn_cdul.images import check_images, map_images, warn_about_failures
 from sklearn_cdul.views import Preprocessing, make_views, n_views, required_size
 
 # Small batches stay in the cache of a CPU; a GPU wants many views at once.
-_AUTO_BATCH_SIZE = {"cpu": 20, "cuda": 320}
+_AUTO_BATCH_SIZE = {"cpu": 10, "cuda": 320}
 _PROMPTS_PER_BATCH = 256
 
 
@@ -242,7 +242,7 @@ class CLIPEncoder:
         grid_size : int, default=3
             Snippets per side.
         batch_size : int or "auto", default="auto"
-            Views in one forward pass. "auto" is 20 on a CPU and 320 on a GPU; on a GPU it is
+            Views in one forward pass. "auto" is 10 on a CPU and 320 on a GPU; on a GPU it is
             halved when memory runs out.
         n_jobs : int or None, default=None
             Threads that decode; see `map_images`.
