@@ -228,10 +228,10 @@ def test_when_memory_runs_out_smaller_batches_are_used_and_remembered(tiny, phot
 
     monkeypatch.setattr(tiny._model, "encode_image", short_of_memory)
     monkeypatch.setattr(tiny, "_largest_batch", None)
-    np.testing.assert_allclose(tiny.encode_images(photos), expected, atol=1e-5)
+    np.testing.assert_allclose(tiny.encode_images(photos, batch_size=20), expected, atol=1e-5)
     assert sizes[:3] == [20, 10, 5]
     sizes.clear()
-    tiny.encode_images(photos)
+    tiny.encode_images(photos, batch_size=20)
     assert max(sizes) == 5
 
 
