@@ -350,4 +350,4 @@ def test_importing_the_encoder_does_not_import_open_clip():
 
 def test_auto_batches_are_known_for_every_device(tiny, monkeypatch):
     assert clip_encoder._AUTO_BATCH_SIZE.keys() == {"cpu", "cuda"}
-    assert tiny._views_per_batch("auto") == 20
+    assert tiny._views_per_batch("auto") == 10
