@@ -70,6 +70,7 @@ class EmbeddingNetwork(nn.Module):
 
     def __init__(self, embeddings: Tensor, n_classes: int):
         super().__init__()
+        embeddings = embeddings[~embeddings.isnan().any(dim=1)]  # rows of unreadable images
         self.register_buffer("mean", embeddings.mean(dim=0))
         spread = embeddings.std(dim=0, unbiased=False)
         self.register_buffer("std", torch.where(spread > 0, spread, 1.0))
@@ -108,8 +109,6 @@ def build_photo_network(network: str | Callable[..., nn.Module], n_classes: int)
     """
     import timm
 
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
     if not isinstance(network, str):
         backbone = network(num_classes=n_classes)
         if not isinstance(backbone, nn.Module):

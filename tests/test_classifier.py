@@ -241,6 +241,16 @@ def test_embeddings_train_a_linear_network(embeddings):
     assert_array_equal(classifier.predict_proba(embeddings), whole)
 
 
+def test_embeddings_of_unreadable_photos_are_left_out(embeddings):
+    labeler = CLIPPseudoLabeler(NAMES, input="embeddings", on_error="nan")
+    broken = embeddings.copy()
+    broken[2] = np.nan
+    classifier = CDULClassifier(**QUICK | {"pseudo_labeler": labeler}).fit(broken)
+    unread = np.isnan(classifier.predict_proba(broken)).all(axis=1)
+    assert np.flatnonzero(unread).tolist() == [2]
+    assert np.isfinite(np.delete(classifier.predict_proba(broken), 2, axis=0)).all()
+
+
 def test_a_callable_network_trains(photos):
     network = functools.partial(timm.create_model, "resnet18")
     classifier = CDULClassifier(NAMES, **QUICK | {"epochs": 1}, network=network).fit(photos[:6])
