@@ -1,0 +1,105 @@
+"""What the readers of data set folders share: clear errors, missing photos, the bunch."""
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils import Bunch
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Raise ValueError unless `value` is one of two or more `choices`."""
+    if value not in choices:
+        *others, last = (f'"{choice}"' for choice in choices)
+        raise ValueError(f"{name} must be {', '.join(others)} or {last}, got {value!r}.")
+
+
+def check_folder(root: str | os.PathLike[str]) -> Path:
+    """Path of an existing folder; FileNotFoundError names it if there is none."""
+    folder = Path(root).expanduser()
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {folder}.")
+    return folder
+
+
+def read_bytes(path: Path, expected: str) -> bytes:
+    """Content of a file; FileNotFoundError names it and says what was `expected` there."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no file {path}. {expected}") from None
+
+
+def read_lines(path: Path, expected: str) -> list[str]:
+    """Lines of a text file without the white space around them; one or more, none empty."""
+    try:
+        text = read_bytes(path, expected).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a text file: {error}. {expected}") from None
+    lines = [line.strip() for line in text.rstrip().splitlines()]
+    if "" in lines or not lines:
+        number = lines.index("") + 1 if lines else 1
+        raise ValueError(f"Line {number} of {path} is empty. {expected}")
+    return lines
+
+
+def make_bunch(
+    paths: Sequence[Path],
+    target: np.ndarray,
+    target_names: Sequence[str],
+    split: str,
+    *,
+    missing: str,
+    attributions: Sequence[dict[str, str]] = (),
+    descr: str,
+) -> Bunch:
+    """Bunch of the photos that exist.
+
+    Parameters
+    ----------
+    paths : sequence of Path, length n
+        Files of the photos, whether they exist or not.
+    target : ndarray of shape (n, k), dtype int64
+        Labels of the photos.
+    target_names : sequence of str, length k
+        Names of the classes.
+    split : str
+        Name of the split, the same for each photo.
+    missing : {"raise", "skip"}
+        What to do about a photo that does not exist.
+    attributions : sequence of dict, length n or 0
+        Who made the photos.
+    descr : str
+        Description of the data set.
+
+    Returns
+    -------
+    photos : Bunch
+        As the readers document it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a photo is missing and `missing` is "raise", or if all are missing.
+    """
+    kept = [i for i, path in enumerate(paths) if path.is_file()]
+    n_missing = len(paths) - len(kept)
+    if n_missing:
+        first = min(set(range(len(paths))) - set(kept))
+        message = f"{n_missing} of {len(paths)} photos are missing, the first is {paths[first]}."
+        if not kept:
+            raise FileNotFoundError(f"{message} Check that the photos are in this folder.")
+        if missing == "raise":
+            raise FileNotFoundError(f'{message} Add them, or leave them out: missing="skip".')
+        # Level 3 is the line that called the reader.
+        warnings.warn(f"{message} They are left out.", stacklevel=3)
+    return Bunch(
+        data=[str(paths[i]) for i in kept],
+        target=target[kept],
+        target_names=list(target_names),
+        split=np.full(len(kept), split),
+        attributions=[attributions[i] for i in kept] if attributions else [],
+        DESCR=descr,
+    )
