@@ -173,7 +173,7 @@ def main():
     loop = Loop(options.model_name, options.pretrained, encoder.device)
     found = sorted(options.data.glob("*.jpg")) if options.data else load_food_photos().data
     paths = found[:: max(len(found) // options.n_images, 1)][: options.n_images]
-    print(f"{len(paths)} photos, {encoder.model_name}, {encoder.device}, {encoder.dtype}")
+    print(f"{len(paths)} photos, {options.model_name}, {encoder.device}, {encoder.dtype}")
     if options.repeats:
         report_speed(options, encoder, loop, paths)
         report_agreement(encoder, loop, paths)

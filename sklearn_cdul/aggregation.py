@@ -22,7 +22,7 @@ def cosine_similarities(image_embeddings, text_embeddings):
     similarities : float array of shape (..., k)
         Cosines in [-1, 1]. A zero vector has no direction; its cosines are 0.
     """
-    return _unit_vectors(image_embeddings) @ _unit_vectors(text_embeddings).T
+    return unit_vectors(image_embeddings) @ unit_vectors(text_embeddings).T
 
 
 def softmax_similarities(similarities, temperature):
@@ -146,7 +146,17 @@ def soft_labels(
     return combine_labels(labels[:, 0], aggregated, global_weight)
 
 
-def _unit_vectors(vectors):
+def unit_vectors(vectors):
+    """Scale vectors to length 1; a zero vector stays zero.
+
+    Parameters
+    ----------
+    vectors : array of shape (..., d)
+
+    Returns
+    -------
+    unit_vectors : float array of shape (..., d)
+    """
     vectors = np.asarray(vectors)
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors / np.where(lengths == 0, 1, lengths)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm.auto import tqdm
 
-from sklearn_cdul.clip_encoder import CLIPEncoder
+from sklearn_cdul.base_encoder import BaseEncoder
 from sklearn_cdul.decoding import load_image
 from sklearn_cdul.embedding_files import is_damage
 from sklearn_cdul.embedding_store import EmbeddingStore
@@ -38,7 +38,7 @@ class _Content(NamedTuple):
 
 
 def encode_images_once(
-    encoder: CLIPEncoder,
+    encoder: BaseEncoder,
     images: Any,
     memory: str | os.PathLike[str],
     *,
@@ -62,7 +62,7 @@ def encode_images_once(
 
     Parameters
     ----------
-    encoder : CLIPEncoder
+    encoder : BaseEncoder
         For the images that are not in the folder.
     images : sequence of images, length n
         See `check_images`.
@@ -70,7 +70,7 @@ def encode_images_once(
         The folder, on a local disk: processes of different machines can't share one over a
         network. It is created if it does not exist; "~" is the home folder.
     grid_size, batch_size, n_jobs, on_error
-        See `CLIPEncoder.iter_embeddings`. With "nan" an image that can't be used is not stored.
+        See `BaseEncoder.iter_embeddings`. With "nan" an image that can't be used is not stored.
     verbose : bool, default=False
         Show the progress.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from sklearn_cdul.base_encoder import BaseEncoder
 from sklearn_cdul.clip_encoder import CLIPEncoder
 from sklearn_cdul.devices import resolve_device, resolve_precision
 from sklearn_cdul.exceptions import WeightsUnavailableError
@@ -26,19 +27,19 @@ _loading = threading.Lock()
 
 
 def load_encoder(
-    model_name: str = "embedded",
+    model_name: str | BaseEncoder = "embedded",
     pretrained: str | os.PathLike[str] | None = None,
     *,
     device: str | torch.device = "auto",
     precision: str = "auto",
-) -> CLIPEncoder:
+) -> BaseEncoder:
     """Load an encoder, or return the one that this process has loaded already.
 
     Parameters
     ----------
-    model_name : str, default="embedded"
-        "embedded" is the small encoder in this package. Otherwise a model of open_clip:
-        "ViT-L-14", "hf-hub:OWNER/NAME", "local-dir:/path/to/folder".
+    model_name : str or BaseEncoder, default="embedded"
+        An encoder is returned as it is. "embedded" is the small one in this package. Otherwise a
+        model of open_clip: "ViT-L-14", "hf-hub:OWNER/NAME", "local-dir:/path/to/folder".
     pretrained : str, os.PathLike or None, default=None
         Weights for the name of an architecture: a tag of open_clip, such as "openai", or the path
         of a checkpoint.
@@ -50,7 +51,7 @@ def load_encoder(
 
     Returns
     -------
-    encoder : CLIPEncoder
+    encoder : BaseEncoder
         The same object for the same arguments, while it is among the three used last.
 
     Raises
@@ -65,6 +66,13 @@ def load_encoder(
     UserWarning
         If an architecture is named without `pretrained`: its weights are random.
     """
+    if isinstance(model_name, BaseEncoder):
+        if pretrained is not None:
+            raise ValueError(
+                f"model_name is an encoder with weights of its own, so pretrained={pretrained!r} "
+                "can't be used with it."
+            )
+        return model_name
     place = resolve_device(device)
     dtype = resolve_precision(precision, place)
     weights = None if pretrained is None else os.fspath(pretrained)
@@ -73,10 +81,7 @@ def load_encoder(
     with _loading:
         if key not in _loaded:
             model, tokenizer, preprocessing = _load_open_clip(model_name, weights)
-            encoder = CLIPEncoder(
-                model, tokenizer, preprocessing, device=place, dtype=dtype, model_name=model_name
-            )
-            _loaded[key] = encoder
+            _loaded[key] = CLIPEncoder(model, tokenizer, preprocessing, device=place, dtype=dtype)
             while len(_loaded) > _MAX_LOADED:
                 _loaded.popitem(last=False)
         _loaded.move_to_end(key)

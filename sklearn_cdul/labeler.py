@@ -7,14 +7,15 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils import InputTags
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_cdul.aggregation import soft_labels
+from sklearn_cdul.base_encoder import BaseEncoder
 from sklearn_cdul.embedding_cache import encode_images_once
 from sklearn_cdul.encoder import load_encoder
 from sklearn_cdul.images import check_images
+from sklearn_cdul.inputs import check_X, input_tags
 from sklearn_cdul.metrics import score_readable
 from sklearn_cdul.prompts import resolve_classes
 
@@ -31,10 +32,11 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
     classes : list of str, dict or {"coco", "voc", "nus-wide"}, default="coco"
         Names of the classes. A mapping gives each name a list of synonyms, which are embedded in
         place of the name and averaged. A string names one of the vocabularies in the package.
-    model_name : str, default="embedded"
+    model_name : str or BaseEncoder, default="embedded"
         Which CLIP. "embedded" is the small one in this package, which needs no download. Any name
         that ``open_clip.create_model_and_transforms`` takes serves too, among them
-        ``hf-hub:ORG/NAME`` and ``local-dir:PATH``.
+        ``hf-hub:ORG/NAME`` and ``local-dir:PATH``. Or an encoder of your own, see
+        :class:`BaseEncoder`; ``device`` and ``precision`` are then its own.
     pretrained : str, os.PathLike or None, default=None
         Weights of an open_clip model: one of its tags (for example "openai") or a checkpoint file.
     prompt_template : str or list of str, default="a photo of a {}"
@@ -103,7 +105,7 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
 
     _parameter_constraints = {
         "classes": ["array-like", dict, str],
-        "model_name": [str],
+        "model_name": [str, BaseEncoder],
         "pretrained": [str, os.PathLike, None],
         "prompt_template": [str, list, tuple],
         "grid_size": [Interval(Integral, 1, None, closed="left")],
@@ -180,9 +182,14 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
                 stacklevel=2,
             )
         encoder = self._encoder()
-        self.text_embeddings_ = encoder.encode_classes(prompts)
         if X is not None:
-            self._check_X(X, reset=True)
+            X = self._check_X(X, reset=True)
+            if self.input == "embeddings":
+                encoder = encoder.with_embedding_dim(X.shape[2])
+        text_embeddings = encoder.encode_classes(prompts)
+        if X is not None and self.input == "embeddings":
+            _check_dimensions(X, text_embeddings)
+        self.text_embeddings_ = text_embeddings
         self.temperature_ = float(
             encoder.temperature if self.temperature is None else self.temperature
         )
@@ -209,8 +216,9 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
             If an image can't be read and ``on_error="raise"``; names index and path.
         """
         check_is_fitted(self)
-        X = self._check_X(X, reset=False)
-        embeddings = X if self.input == "embeddings" else self.embed(X)
+        embedded = self.input == "embeddings"
+        embeddings = self._check_X(X, reset=False) if embedded else self.embed(X)
+        _check_dimensions(embeddings, self.text_embeddings_)
         return soft_labels(
             embeddings,
             self.text_embeddings_,
@@ -252,20 +260,26 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
             verbose=self.verbose,
         )
 
-    def score(self, X, y):
+    def score(self, X, y=None):
         """Mean average precision of the soft labels of images that can be read.
 
         Parameters
         ----------
         X : sequence of images or array of embeddings
             See :meth:`transform`.
-        y : array of shape (n, k)
-            1 where the class is in the image, else 0.
+        y : array of shape (n, k) or (n,)
+            1 where the class is in the image, else 0. A vector holds the one class of each image,
+            as its column; with a single class 1 or 0.
 
         Returns
         -------
         score : float
             Mean over the classes that occur in y, in [0, 1].
+
+        Raises
+        ------
+        ValueError
+            If y is missing, has the wrong shape or other values, or has no positives.
         """
         return score_readable(y, self.transform(X))
 
@@ -290,32 +304,7 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         )
 
     def _check_X(self, X, *, reset):
-        """Images as a list, or embeddings as an array (n, views, d)."""
-        if self.input == "images":
-            return check_images(X)
-        array = check_array(
-            X,
-            dtype=[np.float32, np.float64],
-            allow_nd=True,
-            ensure_all_finite="allow-nan" if self.on_error == "nan" else True,
-            estimator=self,
-        )
-        if array.ndim > 3:
-            raise ValueError(
-                f"Embeddings must have shape (n, d) or (n, views, d); got {array.shape}."
-            )
-        views = array[:, np.newaxis] if array.ndim == 2 else array
-        # Records or compares the number and names of features, which are those of one view.
-        validate_data(
-            self, X if array.ndim == 2 else views[:, 0], reset=reset, skip_check_array=True
-        )
-        dimensions = self.text_embeddings_.shape[1]
-        if views.shape[2] != dimensions:
-            raise ValueError(
-                f"X has {views.shape[2]} features, but the encoder embeds class names in "
-                f"{dimensions} dimensions. Make the embeddings with the same encoder."
-            )
-        return views
+        return check_X(self, X, kind=self.input, on_error=self.on_error, reset=reset)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -325,7 +314,9 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         return tags
 
 
-def input_tags(kind):
-    """scikit-learn's tags of an estimator whose ``input`` is "images" or "embeddings"."""
-    embeddings = kind == "embeddings"
-    return InputTags(two_d_array=embeddings, three_d_array=embeddings, string=not embeddings)
+def _check_dimensions(embeddings, text_embeddings):
+    if embeddings.shape[2] != text_embeddings.shape[1]:
+        raise ValueError(
+            f"X has {embeddings.shape[2]} features, but the encoder embeds class names in "
+            f"{text_embeddings.shape[1]} dimensions. Make the embeddings with the same encoder."
+        )

@@ -113,8 +113,9 @@ def score_readable(y_true: ArrayLike, y_score: np.ndarray) -> float:
 
     Parameters
     ----------
-    y_true : array-like of shape (n, k)
-        True labels, 1 or 0.
+    y_true : array-like of shape (n, k) or (n,)
+        True labels, 1 or 0. With more than one class a vector holds one class an image, as its
+        column from 0 to k - 1.
     y_score : ndarray of shape (n, k)
         Scores; NaN rows stand for images that could not be read.
 
@@ -123,8 +124,24 @@ def score_readable(y_true: ArrayLike, y_score: np.ndarray) -> float:
     score : float
         See :func:`mean_average_precision`.
     """
+    if y_true is None:
+        raise ValueError(
+            "score compares with true labels: give y, an array of shape (n, k) with 1 where the "
+            "class is in the image. Without labels there is no score."
+        )
     readable = ~np.isnan(y_score).any(axis=1)
-    labels = _as_columns(y_true)
+    n_classes = y_score.shape[1]
+    labels = np.asarray(y_true)
+    if n_classes > 1 and labels.shape in [(len(labels),), (len(labels), 1)]:
+        columns = np.arange(n_classes)
+        labels = labels.ravel()
+        if not np.isin(labels, columns).all():
+            raise ValueError(
+                f"A vector y must hold one class an image, as a column from 0 to {n_classes - 1}. "
+                f"Or give an array of shape (n, {n_classes})."
+            )
+        labels = (labels[:, np.newaxis] == columns).astype(int)
+    labels = _as_columns(labels)
     if len(labels) != len(readable):
         raise ValueError(f"There are {len(readable)} images but {len(labels)} rows of labels.")
     return mean_average_precision(labels[readable], y_score[readable])

@@ -147,7 +147,6 @@ def test_a_fingerprint_is_the_same_for_an_encoder_loaded_again():
         first.preprocessing,
         device=first.device,
         dtype=first.dtype,
-        model_name="another name",
     )
     assert again.fingerprint == first.fingerprint
     assert load_encoder(device="cpu", precision="bfloat16").fingerprint != first.fingerprint

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sklearn_cdul import clip_encoder, encoder
+from sklearn_cdul import base_encoder, encoder
 from sklearn_cdul.encoder import load_encoder
 from sklearn_cdul.exceptions import ImageError, WeightsUnavailableError
 from sklearn_cdul.views import make_views, snippet_boxes
@@ -349,5 +349,5 @@ def test_importing_the_encoder_does_not_import_open_clip():
 
 
 def test_auto_batches_are_known_for_every_device(tiny, monkeypatch):
-    assert clip_encoder._AUTO_BATCH_SIZE.keys() == {"cpu", "cuda"}
+    assert base_encoder._AUTO_BATCH_SIZE.keys() == {"cpu", "cuda"}
     assert tiny._views_per_batch("auto") == 10
