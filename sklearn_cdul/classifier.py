@@ -1,6 +1,5 @@
 """The classifier: unlabelled photos and class names in, a small multi-label network out."""
 
-import copy
 import math
 from collections import defaultdict
 from numbers import Integral, Real
@@ -28,7 +27,9 @@ from sklearn_cdul.network import (
     predict_logits,
     start_from_priors,
 )
+from sklearn_cdul.network_state import pack_network, unpack_network
 from sklearn_cdul.observed import check_observed
+from sklearn_cdul.onnx_export import export_onnx
 from sklearn_cdul.thresholds import apply_thresholds, check_thresholds, find_thresholds
 
 # Photos a forward pass in prediction. Small batches stay in the cache of a CPU.
@@ -374,6 +375,30 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         """
         return score_readable(y, self.decision_function(X))
 
+    def export_onnx(self, path):
+        """Write the network to an ONNX file, which gives probabilities without this package.
+
+        The graph takes a batch of any size: ``pixels``, uint8 of shape (b, 3, image_size,
+        image_size), or ``embeddings``, float32 of shape (b, d), if the labeler's ``input`` is
+        "embeddings". It gives ``probabilities``, float32 of shape (b, k), computed in float32.
+        The file's metadata has ``class_names``, ``thresholds`` and, for photos, ``image_size``
+        as JSON. ``docs/persistence.rst`` says how photos become ``pixels``.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file to write. A file of that name is replaced.
+
+        Raises
+        ------
+        ImportError
+            If onnx or onnxscript is not installed.
+        torch.onnx.OnnxExporterError
+            If the network, made by a callable, does what torch's exporter cannot express.
+        """
+        check_is_fitted(self)
+        export_onnx(self, path)
+
     def _make_labeler(self):
         if self.pseudo_labeler is None:
             labeler = CLIPPseudoLabeler(
@@ -453,11 +478,18 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
                 ) from error
 
     def __getstate__(self):
-        """State for pickle: the network is saved from the CPU, so that any machine can load it."""
+        """State for files: the network as arrays, so that any machine can load it."""
         state = dict(super().__getstate__())  # it may be our own __dict__
         if "network_" in state:
-            state["network_"] = copy.deepcopy(state["network_"]).cpu()
+            state["network_"] = pack_network(state["network_"], len(state["class_names_"]))
         return state
+
+    def __setstate__(self, state):
+        """Take a state over; the network is built anew, on the CPU."""
+        state = dict(state)
+        if "network_" in state:
+            state["network_"] = unpack_network(state["network_"])
+        super().__setstate__(state)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

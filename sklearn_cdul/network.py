@@ -32,6 +32,7 @@ class PhotoNetwork(nn.Module):
 
     mean: Tensor
     std: Tensor
+    architecture: str | None = None  # the name under which timm builds the backbone, if any
 
     def __init__(self, backbone, mean, std, *, freeze_batch_norm):
         super().__init__()
@@ -67,6 +68,7 @@ class EmbeddingNetwork(nn.Module):
 
     mean: Tensor
     std: Tensor
+    architecture = "linear"  # timm has none of this name
 
     def __init__(self, embeddings: Tensor, n_classes: int):
         super().__init__()
@@ -124,7 +126,11 @@ def build_photo_network(network: str | Callable[..., nn.Module], n_classes: int)
     config = timm.data.resolve_model_data_config(backbone) if _is_timm(backbone) else {}
     mean = config.get("mean", timm.data.IMAGENET_DEFAULT_MEAN)
     std = config.get("std", timm.data.IMAGENET_DEFAULT_STD)
-    return PhotoNetwork(backbone, mean, std, freeze_batch_norm=isinstance(network, str))
+    photo_network = PhotoNetwork(backbone, mean, std, freeze_batch_norm=isinstance(network, str))
+    if isinstance(network, str):
+        name = EMBEDDED_ARCHITECTURE if network == "embedded" else network
+        photo_network.architecture = name if timm.is_model(name) else None
+    return photo_network
 
 
 def _is_timm(backbone) -> bool:

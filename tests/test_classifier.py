@@ -1,9 +1,6 @@
 import functools
 import pickle
-import subprocess
-import sys
 
-import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -180,12 +177,6 @@ def test_a_fit_that_fails_leaves_the_last_one_as_it_was(fitted, photos, monkeypa
     assert classifier.predict_names(photos[:5]) == before
 
 
-def test_pickling_leaves_the_estimator_alone(fitted):
-    network = fitted.network_
-    pickle.dumps(fitted)
-    assert fitted.network_ is network
-
-
 @pytest.mark.parametrize("scoring", ["average_precision", "roc_auc", "f1_macro", None])
 @pytest.mark.parametrize("k", [2, 3])
 def test_scores_and_searches_of_scikit_learn_work(scoring, k, embeddings):
@@ -313,27 +304,6 @@ def test_nested_parameters_and_clone():
     classifier = CDULClassifier(pseudo_labeler=CLIPPseudoLabeler(NAMES))
     classifier.set_params(pseudo_labeler__global_weight=0.25)
     assert clone(classifier).get_params()["pseudo_labeler__global_weight"] == 0.25
-
-
-def test_pickle_gives_the_same_predictions_and_holds_the_network_alone(fitted, photos, tmp_path):
-    copy = pickle.loads(pickle.dumps(fitted))
-    assert_array_equal(copy.predict_proba(photos), fitted.predict_proba(photos))
-    path = tmp_path / "classifier.joblib"
-    joblib.dump(fitted, path)
-    network_bytes = 4 * sum(p.numel() for p in fitted.network_.state_dict().values())
-    assert path.stat().st_size < 1.05 * network_bytes + 100_000
-
-
-def test_prediction_from_a_file_imports_no_clip(fitted, photos, tmp_path):
-    path = tmp_path / "classifier.joblib"
-    joblib.dump(fitted, path)
-    code = (
-        "import sys, joblib\n"
-        f"predicted = joblib.load({str(path)!r}).predict({photos[:2]!r})\n"
-        "assert predicted.shape == (2, 3)\n"
-        "assert 'open_clip' not in sys.modules, 'open_clip was imported'\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 
 
 def test_verbose_shows_progress(photos, capsys):

@@ -1,0 +1,287 @@
+import copy
+import functools
+import json
+import pickle
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import joblib
+import numpy as np
+import onnxruntime
+import pytest
+import skops.io
+import timm
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+from sklearn.exceptions import NotFittedError
+
+from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
+from sklearn_cdul.batches import PhotoBatches
+from sklearn_cdul.network import PhotoNetwork
+from sklearn_cdul.network_state import pack_network, unpack_network
+
+NAMES = ["pizza", "cake", "café"]
+GUIDE = Path(__file__).parents[1] / "docs" / "persistence.rst"
+TRUSTED = ["sklearn_cdul.classifier.CDULClassifier", "sklearn_cdul.labeler.CLIPPseudoLabeler"]
+# A fast head, so that probabilities differ from photo to photo after one epoch.
+QUICK = {
+    "pseudo_labeler": CLIPPseudoLabeler(NAMES, grid_size=1),
+    "image_size": 64,
+    "epochs": 1,
+    "batch_size": 8,
+    "head_learning_rate": 0.005,
+    "precision": "float32",
+    "random_state": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def photos(food_photos):
+    return food_photos.data[:16]
+
+
+@pytest.fixture(scope="module")
+def fitted(photos):
+    return CDULClassifier(NAMES, **QUICK).fit(photos)
+
+
+@pytest.fixture(scope="module")
+def fitted_callable(photos):
+    network = functools.partial(timm.create_model, "test_resnet")
+    return CDULClassifier(NAMES, **QUICK, network=network).fit(photos)
+
+
+@pytest.fixture(scope="module")
+def embeddings(photos):
+    return CLIPPseudoLabeler(NAMES, grid_size=1).embed(photos)[:, 0]
+
+
+@pytest.fixture(scope="module")
+def fitted_embeddings(embeddings):
+    labeler = CLIPPseudoLabeler(NAMES, input="embeddings")
+    return CDULClassifier(**QUICK | {"pseudo_labeler": labeler}).fit(embeddings)
+
+
+@pytest.fixture(scope="module")
+def onnx_file(fitted, tmp_path_factory):
+    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    fitted.export_onnx(path)
+    return path
+
+
+def pixels(photos):
+    batches = PhotoBatches(photos, image_size=64, batch_size=64, device=torch.device("cpu"))
+    return torch.cat(list(batches.prediction([]))).numpy()
+
+
+def code_of_the_guide(word):
+    """The one Python example of docs/persistence.rst in which the word occurs."""
+    if not GUIDE.exists():
+        pytest.skip("this test reads a checkout of the source")
+    text = GUIDE.read_text(encoding="utf-8")
+    blocks = re.findall(r"\.\. code-block:: python\n\n((?:(?:   .*)?\n)+)", text)
+    (found,) = [block for block in blocks if word in block]
+    return re.sub("^   ", "", found, flags=re.MULTILINE)
+
+
+# Files of Python
+
+
+@pytest.mark.parametrize("kind", ["fitted", "fitted_callable", "fitted_embeddings"])
+def test_a_pickle_gives_the_same_predictions_and_leaves_the_estimator_alone(
+    kind, photos, embeddings, request
+):
+    classifier = request.getfixturevalue(kind)
+    X = embeddings if kind == "fitted_embeddings" else photos
+    network = classifier.network_
+    loaded = pickle.loads(pickle.dumps(classifier))
+    assert classifier.network_ is network
+    assert_array_equal(loaded.predict_proba(X), classifier.predict_proba(X))
+    assert loaded.predict_names(X) == classifier.predict_names(X)
+
+
+def test_files_hold_the_network_and_the_labels_and_no_clip(fitted, tmp_path):
+    network_bytes = sum(value.nbytes for value in fitted.network_.state_dict().values())
+    label_bytes = fitted.initial_pseudo_labels_.nbytes + fitted.pseudo_labels_.nbytes
+    joblib.dump(fitted, tmp_path / "model.joblib")
+    skops.io.dump(fitted, tmp_path / "model.skops")
+    (tmp_path / "model.pickle").write_bytes(pickle.dumps(fitted))
+    for path in tmp_path.iterdir():
+        size = path.stat().st_size - label_bytes
+        # skops keeps each array in a file of its own inside a zip archive.
+        assert network_bytes < size < 1.03 * network_bytes, path
+
+
+def test_prediction_from_files_imports_no_clip(fitted, photos, tmp_path):
+    joblib.dump(fitted, tmp_path / "model.joblib")
+    skops.io.dump(fitted, tmp_path / "model.skops")
+    code = (
+        "import sys, joblib, skops.io\n"
+        f"models = [joblib.load({str(tmp_path / 'model.joblib')!r}),\n"
+        f"    skops.io.load({str(tmp_path / 'model.skops')!r}, trusted={TRUSTED})]\n"
+        f"for model in models: assert model.predict({photos[:2]!r}).shape == (2, 3)\n"
+        "assert 'open_clip' not in sys.modules, 'open_clip was imported'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
+def test_a_saved_network_by_name_is_arrays_and_a_name(fitted):
+    state = fitted.__getstate__()["network_"]
+    assert state["architecture"] == "tf_efficientnet_lite0"
+    assert {type(array) for array in state["arrays"].values()} == {np.ndarray}
+
+
+def test_loading_leaves_the_global_random_state_alone(fitted):
+    data = pickle.dumps(fitted)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    pickle.loads(data)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_networks_of_timm_are_built_anew_and_changed_ones_are_kept():
+    network = PhotoNetwork(
+        timm.create_model("test_resnet", num_classes=3),
+        (0.4,) * 3,
+        (0.2,) * 3,
+        freeze_batch_norm=True,
+    ).eval()
+    network.architecture = "test_resnet"
+    changed, half = copy.deepcopy(network), copy.deepcopy(network).half()
+    changed.backbone.act1 = torch.nn.SiLU()
+    pixels = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    for model, kind in [(network, dict), (changed, PhotoNetwork), (half, PhotoNetwork)]:
+        state = pack_network(model, 3)
+        assert type(state) is kind
+        loaded = unpack_network(state)
+        with torch.inference_mode():
+            torch.testing.assert_close(loaded.float()(pixels), model.float()(pixels))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"architecture": "hf-hub:somebody/something"}, "no network 'hf-hub"),
+        ({"n_classes": 4}, r"do not fit.*timm 0\.0"),
+    ],
+)
+def test_files_that_do_not_fit_the_installed_timm_say_so(changes, message, fitted):
+    state = fitted.__getstate__()["network_"] | {"timm_version": "0.0"} | changes
+    with pytest.raises(ValueError, match=message):
+        unpack_network(state)
+
+
+def test_skops_needs_the_two_types_of_the_guide(fitted, photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"model": fitted}
+    exec(code_of_the_guide("skops.io"), names)
+    assert names["TRUSTED"] == TRUSTED
+    assert names["model"] is not fitted
+    assert_array_equal(names["model"].predict_proba(photos), fitted.predict_proba(photos))
+    assert skops.io.get_untrusted_types(file="model.skops") == TRUSTED
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"classes": {"pizza": ["pizza", "flatbread"], "cake": ["cake"]}},
+        {"threshold": [0.1, 0.2, 0.3], "head_learning_rate": np.float64(0.01)},
+        {"random_state": np.random.RandomState(0)},
+    ],
+)
+def test_skops_needs_no_more_types_for_other_parameters(changes, embeddings):
+    labeler = CLIPPseudoLabeler(NAMES, input="embeddings", memory="folder")
+    settings = QUICK | {"pseudo_labeler": labeler} | changes
+    classifier = CDULClassifier(**settings).fit(embeddings)
+    loaded = skops.io.loads(skops.io.dumps(classifier), trusted=TRUSTED)
+    assert_array_equal(loaded.predict_proba(embeddings), classifier.predict_proba(embeddings))
+
+
+# ONNX
+
+
+@pytest.mark.parametrize("n", [1, 2, 16])
+def test_onnx_gives_the_probabilities_for_any_batch_size(n, onnx_file, fitted, photos):
+    session = onnxruntime.InferenceSession(onnx_file)
+    (found,) = session.run(["probabilities"], {"pixels": pixels(photos[:n])})
+    assert found.dtype == np.float32
+    assert_allclose(found, fitted.predict_proba(photos[:n]), atol=1e-4)
+    # The photos differ, so agreement means something.
+    assert np.ptp(fitted.predict_proba(photos), axis=0).max() > 0.1
+
+
+def test_onnx_of_embeddings(fitted_embeddings, embeddings, tmp_path, capfd):
+    path = tmp_path / "model.onnx"
+    path.write_text("something else")
+    fitted_embeddings.export_onnx(str(path))
+    assert capfd.readouterr().out == ""
+    session = onnxruntime.InferenceSession(path)
+    assert "image_size" not in session.get_modelmeta().custom_metadata_map
+    for n in (1, 16):
+        (found,) = session.run(["probabilities"], {"embeddings": embeddings[:n]})
+        assert_allclose(found, fitted_embeddings.predict_proba(embeddings[:n]), atol=1e-4)
+
+
+def test_onnx_stores_what_prediction_needs_and_nothing_of_this_machine(onnx_file, fitted):
+    stored = onnxruntime.InferenceSession(onnx_file).get_modelmeta().custom_metadata_map
+    assert {key: json.loads(value) for key, value in stored.items()} == {
+        "class_names": NAMES,
+        "thresholds": fitted.thresholds_.tolist(),
+        "image_size": 64,
+    }
+    data = onnx_file.read_bytes()
+    assert b"site-packages" not in data
+    assert b".py" not in data
+
+
+def test_the_guide_shows_how_photos_become_pixels(
+    onnx_file, fitted, food_photos, tmp_path, monkeypatch, capsys
+):
+    # Not those of the training: one of them may lie on a threshold, on either side after rounding.
+    photos = food_photos.data[16:32]
+    turned = Image.open(photos[0]).resize((700, 450))
+    turned.getexif()[0x0112] = 6  # orientation: a quarter turn
+    turned.save(tmp_path / "turned.jpg", exif=turned.getexif())
+    turned.convert("L").save(tmp_path / "grey.png")
+    paths = [*photos, tmp_path / "turned.jpg", tmp_path / "grey.png"]
+    monkeypatch.chdir(onnx_file.parent)
+    names = {"paths": paths}
+    code = code_of_the_guide("onnxruntime")
+    assert "sklearn" not in code
+    exec(code, names)
+    assert_allclose(names["probabilities"], fitted.predict_proba(paths), atol=1e-4)
+    assert capsys.readouterr().out == f"{fitted.predict_names(paths)}\n"
+
+
+def test_onnx_of_a_callable_network_leaves_the_classifier_alone(fitted_callable, photos, tmp_path):
+    def describe():
+        modules = [(m, m.training, getattr(m, "inplace", None)) for m in network.modules()]
+        return modules, dict(vars(fitted_callable))
+
+    network = fitted_callable.network_
+    network.backbone.fc.train()
+    before, weights = describe(), copy.deepcopy(network.state_dict())
+    fitted_callable.export_onnx(tmp_path / "model.onnx")
+    assert describe() == before
+    after = network.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in weights.items())
+
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    for n in (1, 5):
+        (found,) = session.run(None, {"pixels": pixels(photos[:n])})
+        assert_allclose(found, fitted_callable.predict_proba(photos[:n]), atol=1e-4)
+
+
+def test_onnx_export_without_its_packages_says_what_to_install(fitted, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(ImportError, match=r"sklearn-cdul\[onnx\]"):
+        fitted.export_onnx(tmp_path / "model.onnx")
+
+
+def test_onnx_export_needs_a_fitted_classifier(tmp_path):
+    with pytest.raises(NotFittedError):
+        CDULClassifier(NAMES).export_onnx(tmp_path / "model.onnx")
