@@ -1,4 +1,8 @@
-"""Macro-F1 of decision thresholds found without labels, next to the best that labels can find.
+"""F1 of decision thresholds found without labels, next to thresholds found with labels.
+
+"labels there" has the labels of the very photos on which thresholds are found, as a person who
+labels some photos would. "oracle" has the labels of the photos that are scored, which nobody has:
+on a hundred photos it fits their chances too.
 
 Runs on the bundled photos: the initial labels of a CDULClassifier, and its network on training
 and test photos. Thresholds always come from the training photos, as in `fit`.
@@ -69,6 +73,7 @@ METHODS = {
     "Li": per_class(li),
     "exp. F1": per_class(expected_f1),
     "Bern. middle": per_class(bernoulli_middle),
+    "unshrunk": lambda scores: find_thresholds(scores, shrinkage=0),
     "package": find_thresholds,
 }
 
@@ -85,24 +90,33 @@ def best_with_labels(scores, labels):
     return np.array(thresholds)
 
 
-def figures(found_on, scores, labels):
-    """Macro-F1 on `scores` of each method's thresholds from `found_on`; the best possible last."""
+def figures(found_on, found_labels, scores, labels):
+    """Macro- and micro-F1 on `scores`, shape (2, methods), of thresholds from `found_on`."""
     shown = labels.any(axis=0)
     thresholds = [find(found_on) for find in METHODS.values()]
+    thresholds.append(best_with_labels(found_on, found_labels))
     thresholds.append(best_with_labels(scores, labels))
     return [
-        f1_score(
-            labels[:, shown],
-            apply_thresholds(scores, t)[:, shown],
-            average="macro",
-            zero_division=0,
-        )
-        for t in thresholds
+        [
+            f1_score(
+                labels[:, shown],
+                apply_thresholds(scores, t)[:, shown],
+                average=average,
+                zero_division=0,
+            )
+            for t in thresholds
+        ]
+        for average in ("macro", "micro")
     ]
 
 
 def show(name, rows):
-    print(f"{name:<34}" + "".join(f"{figure:>14.3f}" for figure in np.mean(rows, axis=0)))
+    for average, means, spreads in zip(
+        ("macro", "micro"), np.mean(rows, axis=0), np.std(rows, axis=0), strict=True
+    ):
+        print(f"{name:<28}{average:<6}" + "".join(f"{figure:>14.3f}" for figure in means))
+        if len(rows) > 1:
+            print(f"{'':<28}{'  std':<6}" + "".join(f"{figure:>14.3f}" for figure in spreads))
 
 
 def run_voc(path):
@@ -118,15 +132,15 @@ def run_voc(path):
         tables[f"VOC final, tau {tau}"] = combine_labels(whole, aggregated)
         tables[f"VOC global, tau {tau}"] = whole
     for name in sorted(tables):
-        show(name, [figures(tables[name], tables[name], labels)])
+        show(name, [figures(tables[name], labels, tables[name], labels)])
 
     scores = tables["VOC final, tau 0.02"]
-    for size in (50, 200, 1000):
+    for size in (25, 50, 100, 200, 1000):
         rows = []
         for seed in range(10):
             order = np.random.default_rng(seed).permutation(len(labels))
             few, others = order[:size], order[size:]
-            rows.append(figures(scores[few], scores[others], labels[others]))
+            rows.append(figures(scores[few], labels[few], scores[others], labels[others]))
         show(f"VOC final, tau 0.02, from {size}", rows)
 
 
@@ -135,7 +149,7 @@ def run_photos(seeds):
     from sklearn_cdul.datasets import load_food_photos
 
     train, test = load_food_photos(subset="train"), load_food_photos(subset="test")
-    rows = {"photos, initial labels": [], "photos, network, train": [], "photos, network, test": []}
+    rows = {"photos, CLIP's labels": [], "photos, network, train": [], "photos, network, test": []}
     for seed in range(seeds):
         classifier = CDULClassifier(train.target_names, random_state=seed).fit(train.data)
         initial = classifier.initial_pseudo_labels_
@@ -143,9 +157,9 @@ def run_photos(seeds):
         for name, result in zip(
             rows,
             (
-                figures(initial, initial, train.target),
-                figures(on_train, on_train, train.target),
-                figures(on_train, on_test, test.target),
+                figures(initial, train.target, initial, train.target),
+                figures(on_train, train.target, on_train, train.target),
+                figures(on_train, train.target, on_test, test.target),
             ),
             strict=True,
         ):
@@ -161,7 +175,7 @@ def main():
     parser.add_argument("--no-photos", action="store_true", help="train no network")
     options = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, scikit-learn {sklearn.__version__}")
-    print(" " * 34 + "".join(f"{name:>14}" for name in [*METHODS, "with labels"]))
+    print(" " * 34 + "".join(f"{name:>14}" for name in [*METHODS, "labels there", "oracle"]))
     if options.voc_npz:
         run_voc(options.voc_npz)
     if not options.no_photos:

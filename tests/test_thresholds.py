@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from scipy.special import expit, rel_entr
+from scipy.special import expit, logit, rel_entr
 from sklearn.metrics import f1_score
 
 from sklearn_cdul import CLIPPseudoLabeler
@@ -82,15 +82,46 @@ def test_the_cut_minimises_the_divergence_to_the_means_of_both_sides(seed):
 
 def test_present_and_absent_are_treated_alike():
     scores, _ = mixture(500, share=0.3, negative=(-3, 1), positive=(1, 1))
-    threshold, mirrored = find_thresholds(np.column_stack([scores, 1 - scores]))
+    both = np.column_stack([scores, 1 - scores])
+    threshold, mirrored = find_thresholds(both, shrinkage=0)
     assert mirrored == pytest.approx(1 - threshold)
 
 
-def test_each_class_has_its_own_threshold():
+def test_without_shrinkage_each_class_has_its_own_threshold():
     columns = [mixture(300, **kind)[0] for kind in MIXTURES.values()]
-    together = find_thresholds(np.column_stack(columns))
+    together = find_thresholds(np.column_stack(columns), shrinkage=0)
     alone = [find_thresholds(column[:, None])[0] for column in columns]
     np.testing.assert_array_equal(together, alone)
+
+
+def test_few_photos_are_drawn_to_the_threshold_of_all_classes():
+    columns = np.column_stack([mixture(60, 0.3, (-4, 1), (2, 1), seed=s)[0] for s in range(4)])
+    common = find_thresholds(columns.reshape(-1, 1))
+    own = find_thresholds(columns, shrinkage=0)
+    drawn = find_thresholds(columns, shrinkage=60)
+    np.testing.assert_allclose(logit(drawn), (logit(own) + logit(common)) / 2)
+    np.testing.assert_allclose(find_thresholds(columns, shrinkage=1e12), common.repeat(4))
+    with pytest.raises(ValueError, match="shrinkage"):
+        find_thresholds(columns, shrinkage=-1)
+
+
+def test_shrinkage_makes_thresholds_of_few_photos_decide_better():
+    kind = {"share": 0.1, "negative": (-4, 1), "positive": (1, 1)}
+    classes = [mixture(2000, **kind, seed=seed) for seed in range(20)]
+    scores, labels = (np.column_stack(part) for part in zip(*classes, strict=True))
+
+    def quality(thresholds):
+        return f1_score(labels, apply_thresholds(scores, thresholds), average="macro")
+
+    few = scores[:25]
+    assert quality(find_thresholds(few)) > quality(find_thresholds(few, shrinkage=0)) + 0.01
+
+
+def test_a_constant_class_among_others_has_the_common_threshold():
+    scores, _ = mixture(300, **MIXTURES["one in five"])
+    table = np.column_stack([scores, np.full(300, 0.2), np.full(300, np.nan)])
+    common = find_thresholds(table.reshape(-1, 1))[0]
+    np.testing.assert_allclose(find_thresholds(table)[1:], common)
 
 
 def test_the_order_of_photos_does_not_matter():
