@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from sklearn_cdul.network import EmbeddingNetwork
 
-# From this version on torch's exporter that is built on torch.export does all we need.
-_NEW_EXPORTER = tuple(int(part) for part in torch.__version__.split(".")[:2]) >= (2, 6)
+# From this version on torch.export is the default. Before, it fails with newer onnxscript.
+_NEW_EXPORTER = tuple(int(part) for part in torch.__version__.split(".")[:2]) >= (2, 9)
 _OUTPUT = "probabilities"
 
 
@@ -105,6 +105,7 @@ def _convert(network: nn.Module, name: str, example: Tensor) -> Any:
     with warnings.catch_warnings():
         # timm computes paddings in Python; they depend on image_size, which is fixed here.
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)  # of this exporter, in 2.8
         axes = {name: {0: "batch"}, _OUTPUT: {0: "batch"}}
         torch.onnx.export(network, (example,), file, dynamic_axes=axes, **names)  # type: ignore[arg-type]
     return importlib.import_module("onnx").load_from_string(file.getvalue())
