@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from sklearn_cdul.alignment import LabelState, align, latents_from_labels
 from sklearn_cdul.batches import EmbeddingBatches, PhotoBatches
-from sklearn_cdul.devices import resolve_device, resolve_precision
+from sklearn_cdul.devices import own_random_state, resolve_device, resolve_precision
 from sklearn_cdul.images import count_threads
 from sklearn_cdul.labeler import CLIPPseudoLabeler, input_tags
 from sklearn_cdul.metrics import score_readable
@@ -86,7 +86,8 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         on the training photos, without labels.
     random_state : int, RandomState instance or None, default=None
         Seed of batches, crops and new weights. On one machine's CPU the same seed gives the same
-        network; on a GPU some sums are added up in changing order.
+        network; on a GPU some sums are added up in changing order. Threads of one process train in
+        turn, because they share torch's random state.
     device : str or torch.device, default="auto"
         "auto" takes a GPU if there is one.
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
@@ -255,9 +256,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
                 )
             validation = self._batches(labeler, X_val, device), y_val
 
-        # torch's own random state is put back afterwards, that of all GPUs included.
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            torch.manual_seed(seed)
+        with own_random_state(seed):
             # Before the long part, so that a wrong name or missing weights show at once.
             network = self._make_network(labeler, X, len(names)).to(
                 device, memory_format=torch.channels_last
@@ -355,25 +354,35 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         -------
         names : list of n lists of str
         """
+        labels = self.predict(X).astype(bool)
         names = np.asarray(self.class_names_, dtype=object)
-        return [names[row.astype(bool)].tolist() for row in self.predict(X)]
+        return [names[row].tolist() for row in labels]
 
-    def score(self, X, y):
+    def score(self, X, y=None, sample_weight=None):
         """Mean average precision on labelled images that can be read.
 
         Parameters
         ----------
         X : sequence of images, or array of embeddings
             Of the same kind as in ``fit``.
-        y : array of shape (n, k)
-            1 where the class is in the image, else 0.
+        y : array of shape (n, k) or (n,)
+            1 where the class is in the image, else 0. A vector holds the one class of each image,
+            as its column; with a single class 1 or 0.
+        sample_weight : array of shape (n,) or None, default=None
+            Weight of each image, at least 0.
 
         Returns
         -------
         score : float
             Mean over the classes that occur in y, in [0, 1].
+
+        Raises
+        ------
+        ValueError
+            If y is missing, has the wrong shape or other values, or has no positives, or if a
+            weight is negative.
         """
-        return score_readable(y, self.decision_function(X))
+        return score_readable(y, self.decision_function(X), sample_weight)
 
     def export_onnx(self, path):
         """Write the network to an ONNX file, which gives probabilities without this package.

@@ -2,7 +2,8 @@
 
 import contextlib
 import platform
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +11,10 @@ from typing import Any, TypeVar
 import torch
 
 T = TypeVar("T")
+
+# Of torch's random state, which all threads of a process share. A network made by a callable may
+# itself be the result of a fit, hence a lock that its holder can take again.
+_RANDOM_STATE_LOCK = threading.RLock()
 
 _PRECISIONS = {
     "float32": torch.float32,
@@ -137,6 +142,26 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
     if dtype == torch.float32:
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=dtype)
+
+
+@contextlib.contextmanager
+def own_random_state(seed: int) -> Iterator[None]:
+    """Seed torch's random state, that of all GPUs included, and put it back afterwards.
+
+    Parameters
+    ----------
+    seed : int
+        For ``torch.manual_seed``.
+
+    Yields
+    ------
+    None
+        Other threads that ask for a random state of their own wait until this one is done: else
+        each would draw from the other's numbers.
+    """
+    with _RANDOM_STATE_LOCK, torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
 
 
 def run_in_batches(

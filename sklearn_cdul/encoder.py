@@ -80,7 +80,9 @@ def load_encoder(
     # Held while loading: a second thread that wants the same weights shall not load them again.
     with _loading:
         if key not in _loaded:
-            model, tokenizer, preprocessing = _load_open_clip(model_name, weights)
+            # open_clip first draws random weights; the user's random state is not for that.
+            with torch.random.fork_rng(devices=[]):
+                model, tokenizer, preprocessing = _load_open_clip(model_name, weights)
             _loaded[key] = CLIPEncoder(model, tokenizer, preprocessing, device=place, dtype=dtype)
             while len(_loaded) > _MAX_LOADED:
                 _loaded.popitem(last=False)

@@ -85,7 +85,7 @@ def _as_list(X: Any) -> list[Any]:
 def _array_as_list(X: np.ndarray) -> list[Any]:
     if X.ndim == 2 and X.shape[1] == 1 and X.dtype.kind in "OUT":
         X = X[:, 0]
-    if X.ndim == 1 and X.dtype.kind in "OUT":
+    if X.ndim == 1 and (X.dtype.kind in "OUT" or len(X) == 0):
         return X.tolist()
     if X.ndim == 4 and X.dtype == np.uint8:
         return list(X)

@@ -260,7 +260,7 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
             verbose=self.verbose,
         )
 
-    def score(self, X, y=None):
+    def score(self, X, y=None, sample_weight=None):
         """Mean average precision of the soft labels of images that can be read.
 
         Parameters
@@ -270,6 +270,8 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         y : array of shape (n, k) or (n,)
             1 where the class is in the image, else 0. A vector holds the one class of each image,
             as its column; with a single class 1 or 0.
+        sample_weight : array of shape (n,) or None, default=None
+            Weight of each image, at least 0.
 
         Returns
         -------
@@ -279,9 +281,10 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If y is missing, has the wrong shape or other values, or has no positives.
+            If y is missing, has the wrong shape or other values, or has no positives, or if a
+            weight is negative.
         """
-        return score_readable(y, self.transform(X))
+        return score_readable(y, self.transform(X), sample_weight)
 
     def get_feature_names_out(self, input_features=None):
         """Class names, the names of the output's columns.

@@ -1,12 +1,19 @@
 """Mean average precision, the figure that papers on multi-label images report."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.metrics import average_precision_score
+from scipy.sparse import issparse
+from sklearn.metrics import average_precision_score, make_scorer
 
 
 def mean_average_precision(
-    y_true: ArrayLike, y_score: ArrayLike, *, min_positives: int = 1
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    min_positives: int = 1,
+    sample_weight: ArrayLike | None = None,
 ) -> float:
     """Average precision of each class, averaged over the classes.
 
@@ -16,13 +23,15 @@ def mean_average_precision(
 
     Parameters
     ----------
-    y_true : array-like of shape (n, k) or (n,)
+    y_true : array-like or sparse matrix of shape (n, k), or array-like of shape (n,)
         True labels, 1 or 0 (or bool). A vector is read as one class.
     y_score : array-like of shape (n, k) or (n,)
         Scores of any range, higher for a more likely label: probabilities or logits.
     min_positives : int, default=1
         Leave out classes with fewer positives than this. Few positives make the average
         precision of a class uncertain.
+    sample_weight : array-like of shape (n,) or None, default=None
+        Weight of each image, at least 0. Images of weight 0 are left out.
 
     Returns
     -------
@@ -32,12 +41,13 @@ def mean_average_precision(
     Raises
     ------
     ValueError
-        If the shapes differ, `y_true` has other values than 0 and 1, `y_score` is not finite,
-        `min_positives` is below 1, or no class has enough positives.
+        If the shapes differ, `y_true` has other values than 0 and 1, `y_score` is not finite, a
+        weight is negative, `min_positives` is below 1, or no class has enough positives.
 
     See Also
     --------
     average_precision_per_class : The figures before the mean is taken.
+    mean_average_precision_scorer : For the ``scoring`` of scikit-learn's searches.
 
     Examples
     --------
@@ -48,8 +58,9 @@ def mean_average_precision(
     """
     if min_positives < 1:
         raise ValueError(f"min_positives must be at least 1, got {min_positives}.")
-    per_class = average_precision_per_class(y_true, y_score)
-    positives = _as_columns(y_true).sum(axis=0)
+    per_class = average_precision_per_class(y_true, y_score, sample_weight=sample_weight)
+    labels = _as_columns(y_true)
+    positives = labels[_weights(sample_weight, len(labels)) > 0].sum(axis=0)
     counted = positives >= min_positives
     if not counted.any():
         raise ValueError(
@@ -59,15 +70,19 @@ def mean_average_precision(
     return float(per_class[counted].mean())
 
 
-def average_precision_per_class(y_true: ArrayLike, y_score: ArrayLike) -> np.ndarray:
+def average_precision_per_class(
+    y_true: ArrayLike, y_score: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> np.ndarray:
     """Average precision of each class on its own.
 
     Parameters
     ----------
-    y_true : array-like of shape (n, k) or (n,)
+    y_true : array-like or sparse matrix of shape (n, k), or array-like of shape (n,)
         True labels, 1 or 0 (or bool). A vector is read as one class.
     y_score : array-like of shape (n, k) or (n,)
         Scores of any range, higher for a more likely label.
+    sample_weight : array-like of shape (n,) or None, default=None
+        Weight of each image, at least 0. Images of weight 0 are left out.
 
     Returns
     -------
@@ -77,7 +92,8 @@ def average_precision_per_class(y_true: ArrayLike, y_score: ArrayLike) -> np.nda
     Raises
     ------
     ValueError
-        If the shapes differ, `y_true` has other values than 0 and 1, or `y_score` is not finite.
+        If the shapes differ, `y_true` has other values than 0 and 1, `y_score` is not finite, or
+        a weight is negative.
 
     Examples
     --------
@@ -99,25 +115,30 @@ def average_precision_per_class(y_true: ArrayLike, y_score: ArrayLike) -> np.nda
             f"first in row {bad_rows[0]}. Images that could not be read have NaN scores; leave "
             "their rows out of y_true and y_score."
         )
+    weights = _weights(sample_weight, len(labels))
+    labels, scores, weights = labels[weights > 0], scores[weights > 0], weights[weights > 0]
     result = np.full(labels.shape[1], np.nan)
-    shown = labels.any(axis=0)
-    if shown.sum() == 1:  # scikit-learn takes one column for something else
-        result[shown] = average_precision_score(labels[:, shown].ravel(), scores[:, shown].ravel())
-    elif shown.any():
-        result[shown] = average_precision_score(labels[:, shown], scores[:, shown], average=None)
+    for column in np.flatnonzero(labels.any(axis=0)):
+        result[column] = average_precision_score(
+            labels[:, column], scores[:, column], sample_weight=weights
+        )
     return result
 
 
-def score_readable(y_true: ArrayLike, y_score: np.ndarray) -> float:
+def score_readable(
+    y_true: ArrayLike, y_score: ArrayLike, sample_weight: ArrayLike | None = None
+) -> float:
     """Mean average precision over the images that could be read: rows of NaN are left out.
 
     Parameters
     ----------
-    y_true : array-like of shape (n, k) or (n,)
+    y_true : array-like or sparse matrix of shape (n, k), or array-like of shape (n,)
         True labels, 1 or 0. With more than one class a vector holds one class an image, as its
         column from 0 to k - 1.
-    y_score : ndarray of shape (n, k)
+    y_score : array-like of shape (n, k) or (n,)
         Scores; NaN rows stand for images that could not be read.
+    sample_weight : array-like of shape (n,) or None, default=None
+        Weight of each image, at least 0.
 
     Returns
     -------
@@ -129,9 +150,10 @@ def score_readable(y_true: ArrayLike, y_score: np.ndarray) -> float:
             "score compares with true labels: give y, an array of shape (n, k) with 1 where the "
             "class is in the image. Without labels there is no score."
         )
-    readable = ~np.isnan(y_score).any(axis=1)
-    n_classes = y_score.shape[1]
-    labels = np.asarray(y_true)
+    scores = _as_columns(y_score)
+    readable = ~np.isnan(scores).any(axis=1)
+    n_classes = scores.shape[1]
+    labels = _dense(y_true)
     if n_classes > 1 and labels.shape in [(len(labels),), (len(labels), 1)]:
         columns = np.arange(n_classes)
         labels = labels.ravel()
@@ -144,11 +166,54 @@ def score_readable(y_true: ArrayLike, y_score: np.ndarray) -> float:
     labels = _as_columns(labels)
     if len(labels) != len(readable):
         raise ValueError(f"There are {len(readable)} images but {len(labels)} rows of labels.")
-    return mean_average_precision(labels[readable], y_score[readable])
+    weights = _weights(sample_weight, len(labels))
+    return mean_average_precision(
+        labels[readable], scores[readable], sample_weight=weights[readable]
+    )
+
+
+mean_average_precision_scorer = make_scorer(
+    score_readable, response_method=("decision_function", "predict_proba")
+)
+"""Scorer for ``scoring=`` of searches and cross-validation: mean average precision.
+
+It is what ``CDULClassifier.score`` computes, and serves any multi-label classifier and pipeline:
+for several figures at once and for comparisons. Of scikit-learn's "average_precision" it differs in
+two points: a class that no image of a fold shows is left out, not counted as 0, and so are images
+that could not be read.
+
+Examples
+--------
+>>> from sklearn.model_selection import GridSearchCV
+>>> from sklearn_cdul import CDULClassifier
+>>> from sklearn_cdul.metrics import mean_average_precision_scorer
+>>> search = GridSearchCV(
+...     CDULClassifier(["pizza", "cake"]),
+...     {"epochs": [5, 10]},
+...     scoring={"mAP": mean_average_precision_scorer, "F1": "f1_macro"},
+...     refit="mAP",
+... )
+"""
+
+
+def _dense(values: ArrayLike) -> np.ndarray:
+    sparse: Any = values
+    return sparse.toarray() if issparse(values) else np.asarray(values)
+
+
+def _weights(sample_weight: ArrayLike | None, n_images: int) -> np.ndarray:
+    if sample_weight is None:
+        return np.ones(n_images)
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.shape != (n_images,) or not (weights >= 0).all():
+        raise ValueError(
+            f"sample_weight must hold a number of at least 0 for each of the {n_images} images."
+        )
+    return weights
 
 
 def _as_columns(values: ArrayLike) -> np.ndarray:
-    array = np.asarray(values)
+    array = _dense(values)
     if array.ndim not in (1, 2):
         raise ValueError(f"Expected an array of shape (n, k) or (n,), got shape {array.shape}.")
     return array[:, np.newaxis] if array.ndim == 1 else array

@@ -7,7 +7,6 @@ import pytest
 import timm
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.utils.multiclass import type_of_target
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
@@ -177,21 +176,6 @@ def test_a_fit_that_fails_leaves_the_last_one_as_it_was(fitted, photos, monkeypa
     assert classifier.predict_names(photos[:5]) == before
 
 
-@pytest.mark.parametrize("scoring", ["average_precision", "roc_auc", "f1_macro", None])
-@pytest.mark.parametrize("k", [2, 3])
-def test_scores_and_searches_of_scikit_learn_work(scoring, k, embeddings):
-    y = np.tile(np.eye(k, dtype=int)[::-1], (20, 1))[:20]
-    labeler = CLIPPseudoLabeler(NAMES[:k], input="embeddings")
-    classifier = CDULClassifier(pseudo_labeler=labeler, epochs=1, random_state=0)
-    search = GridSearchCV(
-        classifier, {"pseudo_labeler__global_weight": np.array([0.3, 0.7])}, scoring=scoring, cv=2
-    )
-    search.fit(embeddings, y)
-    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
-    proba = cross_val_predict(classifier, embeddings, y, cv=2, method="predict_proba")
-    assert proba.shape == (20, k)
-
-
 def test_unreadable_photos_are_left_out_of_the_score(fitted, photos, tmp_path):
     y = np.tile(np.eye(3, dtype=int), (7, 1))[:20]
     classifier = pickle.loads(pickle.dumps(fitted))
@@ -298,12 +282,6 @@ def test_wrong_parameters_are_refused_in_fit(changes, message, photos):
     settings = {"classes": NAMES, **QUICK, "epochs": 1, **changes}
     with pytest.raises(ValueError, match=message):
         CDULClassifier(**settings).fit(photos[:4])
-
-
-def test_nested_parameters_and_clone():
-    classifier = CDULClassifier(pseudo_labeler=CLIPPseudoLabeler(NAMES))
-    classifier.set_params(pseudo_labeler__global_weight=0.25)
-    assert clone(classifier).get_params()["pseudo_labeler__global_weight"] == 0.25
 
 
 def test_verbose_shows_progress(photos, capsys):

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_array
 from sklearn.metrics import average_precision_score
 
 from sklearn_cdul.metrics import average_precision_per_class, mean_average_precision
@@ -58,6 +59,25 @@ def test_min_positives_leaves_out_rare_classes(labels_and_scores):
     assert mean_average_precision(y_true, y_score, min_positives=4) == per_class[:3].mean()
 
 
+def test_an_image_of_weight_2_counts_as_two_and_one_of_weight_0_not_at_all(labels_and_scores):
+    y_true, y_score = labels_and_scores
+    weights = np.arange(60) % 3
+    y_true[weights > 0, 3] = 0  # its positives have no weight
+    rows = np.repeat(np.arange(60), weights)
+    expected = average_precision_per_class(y_true[rows], y_score[rows])
+    per_class = average_precision_per_class(y_true, y_score, sample_weight=weights)
+    np.testing.assert_allclose(per_class, expected)
+    assert np.isnan(per_class).tolist() == [False] * 3 + [True]
+    mean = mean_average_precision(y_true, y_score, sample_weight=weights)
+    assert mean == pytest.approx(expected[:3].mean())
+
+
+@pytest.mark.parametrize("weights", [np.ones(59), np.full(60, -1), np.full(60, np.nan), 1.0])
+def test_weights_must_be_numbers_of_at_least_0_one_an_image(labels_and_scores, weights):
+    with pytest.raises(ValueError, match="for each of the 60 images"):
+        mean_average_precision(*labels_and_scores, sample_weight=weights)
+
+
 @pytest.mark.parametrize("shape", [(60,), (60, 1)])
 def test_one_class_may_be_a_vector_or_a_column(labels_and_scores, shape):
     y_true, y_score = labels_and_scores[0][:, 0], labels_and_scores[1][:, 0]
@@ -65,12 +85,13 @@ def test_one_class_may_be_a_vector_or_a_column(labels_and_scores, shape):
     assert mean_average_precision(y_true.reshape(shape), y_score) == pytest.approx(expected)
 
 
-def test_lists_frames_and_booleans_are_read(labels_and_scores):
+def test_lists_frames_booleans_and_sparse_matrices_are_read(labels_and_scores):
     y_true, y_score = labels_and_scores
     expected = mean_average_precision(y_true, y_score)
     assert mean_average_precision(y_true.tolist(), y_score.tolist()) == expected
     assert mean_average_precision(pd.DataFrame(y_true), pd.DataFrame(y_score)) == expected
     assert mean_average_precision(y_true.astype(bool), y_score) == expected
+    assert mean_average_precision(csr_array(y_true), y_score) == expected
 
 
 def test_a_class_that_is_always_present_scores_one():
