@@ -129,6 +129,7 @@ def align(
     update_interval: int,
     update_rate: float,
     sigma: float,
+    cumulative_updates: bool,
     forward: Callable[[nn.Module, Tensor], Tensor],
     scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
     on_batch: Callable[[], None] = lambda: None,
@@ -156,6 +157,9 @@ def align(
         The schedule. An ``update_interval`` of 0 leaves the labels as they are.
     update_rate, sigma : float
         See :func:`update_latents`.
+    cumulative_updates : bool
+        Step B starts from the labels as they are, as in the paper. With False it starts each time
+        from the labels that `state` has at the beginning, which bounds how far they move.
     forward : callable
         ``forward(network, inputs)`` gives float32 logits.
     scheduler : LRScheduler or None
@@ -171,6 +175,7 @@ def align(
     """
     update_epochs = range(warmup_epochs, epochs, update_interval) if update_interval else ()
     history = []
+    first_latents = state.latents
     predictions = torch.zeros_like(state.latents)
     epochs_summed = 0
     for epoch in range(1, epochs + 1):
@@ -197,7 +202,10 @@ def align(
         if epoch in update_epochs:
             before = state.labels()
             state.latents = update_latents(
-                state.latents, predictions / epochs_summed, sigma, update_rate
+                state.latents if cumulative_updates else first_latents,
+                predictions / epochs_summed,
+                sigma,
+                update_rate,
             )
             movement = float((state.labels() - before).abs().mean())
             predictions.zero_()

@@ -9,15 +9,17 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 from tqdm.auto import tqdm
 
 from sklearn_cdul.alignment import LabelState, align, latents_from_labels
 from sklearn_cdul.batches import EmbeddingBatches, PhotoBatches
 from sklearn_cdul.devices import own_random_state, resolve_device, resolve_precision
 from sklearn_cdul.images import count_threads
-from sklearn_cdul.labeler import CLIPPseudoLabeler, input_tags
+from sklearn_cdul.inputs import check_X, input_tags
+from sklearn_cdul.labeler import CLIPPseudoLabeler
 from sklearn_cdul.metrics import score_readable
+from sklearn_cdul.neighbors import smooth_labels
 from sklearn_cdul.network import (
     EmbeddingNetwork,
     build_photo_network,
@@ -65,7 +67,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         Side in pixels of the network's square input.
     epochs : int, default=10
         Passes over the training photos.
-    warmup_epochs : int, default=3
+    warmup_epochs : int, default=1
         The first update of the labels comes after this many epochs.
     update_interval : int, default=1
         Epochs between two updates of the labels. 0 keeps the initial labels.
@@ -73,6 +75,16 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         Factor on the labels' step; 1 is the paper's.
     sigma : float, default=1.0
         Width of the Gaussian that slows down sure labels; 1 is the paper's.
+    cumulative_updates : bool, default=False
+        Whether an update of the labels starts from the labels as the one before left them, as in
+        the paper. By default each starts from the first labels: labels then move toward the
+        network only so far, and what CLIP saw is not lost over many updates.
+    n_neighbors : int, default=10
+        Before training, the labels of each photo are mixed with the mean labels of this many
+        photos that look alike to CLIP, see :func:`sklearn_cdul.neighbors.smooth_labels`. Not in
+        the paper; 0 turns it off. It compares all pairs of photos.
+    neighbor_weight : float, default=0.5
+        Weight of the neighbours in [0, 1] against the photo's own labels.
     batch_size : int, default=16
         Photos a training step.
     learning_rate : float, default=1e-4
@@ -112,7 +124,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         CLIP's labels of the training photos, in [0, 1], with the observed labels in place. NaN
         rows stand for photos that could not be read.
     pseudo_labels_ : ndarray of shape (n, k), float32
-        The labels after the last update.
+        The labels after the last update, those of neighbours mixed in.
     thresholds_ : ndarray of shape (k,)
         Probabilities from which ``predict`` gives 1.
     history_ : list of dict
@@ -150,6 +162,9 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         "update_interval": [Interval(Integral, 0, None, closed="left")],
         "update_rate": [Interval(Real, 0, None, closed="left")],
         "sigma": [Interval(Real, 0, None, closed="neither")],
+        "cumulative_updates": ["boolean"],
+        "n_neighbors": [Interval(Integral, 0, None, closed="left")],
+        "neighbor_weight": [Interval(Real, 0, 1, closed="both")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="left")],
         "head_learning_rate": [Interval(Real, 0, None, closed="left")],
@@ -169,10 +184,13 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         network="embedded",
         image_size=224,
         epochs=10,
-        warmup_epochs=3,
+        warmup_epochs=1,
         update_interval=1,
         update_rate=1.0,
         sigma=1.0,
+        cumulative_updates=False,
+        n_neighbors=10,
+        neighbor_weight=0.5,
         batch_size=16,
         learning_rate=1e-4,
         head_learning_rate=1e-3,
@@ -193,6 +211,9 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         self.update_interval = update_interval
         self.update_rate = update_rate
         self.sigma = sigma
+        self.cumulative_updates = cumulative_updates
+        self.n_neighbors = n_neighbors
+        self.neighbor_weight = neighbor_weight
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.head_learning_rate = head_learning_rate
@@ -212,8 +233,9 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         ----------
         X : sequence of images, or array of embeddings
             Training photos, see :class:`CLIPPseudoLabeler`.
-        y : ignored
-            There for cross-validation, which scores with it; training never sees it.
+        y : array of length n, or None
+            There for cross-validation, which scores with it. Its length is checked; training
+            never sees its values.
         observed : array of shape (n, k) or None, default=None
             Labels that a person gave: 1, 0, or NaN where unobserved. They are never changed. The
             columns of a data frame are matched to the classes by name.
@@ -229,7 +251,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         ImageError
             If an image can't be read and the labeler's ``on_error`` is "raise".
         ValueError
-            If X is empty, or ``observed`` has the wrong shape or values.
+            If X is empty, y has another length, or ``observed`` has the wrong shape or values.
         """
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together.")
@@ -239,7 +261,8 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         count_threads(self.n_jobs)
 
         labeler = self._make_labeler().fit(X)
-        X = labeler._check_X(X, reset=True)
+        X = _check_input(labeler, X, labeler)
+        check_consistent_length(X, y)
         names = list(labeler.class_names_)
         observed = check_observed(observed, len(X), names)
         thresholds = None
@@ -248,7 +271,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         validation = None
         if X_val is not None:
             y_val = check_array(y_val, input_name="y_val")
-            X_val = labeler._check_X(X_val, reset=False)
+            X_val = _check_input(labeler, X_val, labeler)
             if y_val.shape != (len(X_val), len(names)):
                 raise ValueError(
                     f"y_val must have shape {(len(X_val), len(names))}, one row an image of X_val "
@@ -261,13 +284,22 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
             network = self._make_network(labeler, X, len(names)).to(
                 device, memory_format=torch.channels_last
             )
-            labels = labeler.transform(X)
+            embeddings = X if labeler.input == "embeddings" else labeler.embed(X)
+            labels = labeler._soft_labels(embeddings)
             labels = np.where(np.isnan(observed) | np.isnan(labels), labels, observed)
             readable = np.flatnonzero(~np.isnan(labels).any(axis=1))
             if len(readable) == 0:
                 raise ValueError("None of the images in X could be read.")
+            start = labels[readable]
+            if self.n_neighbors:
+                start = smooth_labels(
+                    start,
+                    embeddings[readable, 0],
+                    n_neighbors=self.n_neighbors,
+                    weight=self.neighbor_weight,
+                )
             state = LabelState(
-                latents_from_labels(torch.tensor(labels[readable])).to(device),
+                latents_from_labels(torch.tensor(start, dtype=torch.float32)).to(device),
                 torch.tensor(observed[readable], device=device),
             )
             batches = self._batches(labeler, [X[index] for index in readable], device)
@@ -282,8 +314,10 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         self.pseudo_labeler_ = labeler
         self.class_names_ = names
         self.classes_ = np.tile([0, 1], (len(names), 1))
-        if hasattr(labeler, "n_features_in_"):
-            self.n_features_in_ = labeler.n_features_in_
+        for name in ("n_features_in_", "feature_names_in_"):  # none of them with images
+            vars(self).pop(name, None)
+            if hasattr(labeler, name):
+                setattr(self, name, getattr(labeler, name))
         self.network_ = network.eval()
         self.history_ = history
         self.initial_pseudo_labels_ = labels
@@ -306,7 +340,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         device = resolve_device(self.device)
-        X = self.pseudo_labeler_._check_X(X, reset=False)
+        X = _check_input(self, X, self.pseudo_labeler_)
         batches = self._batches(self.pseudo_labeler_, X, device, _PREDICTION_BATCH[device.type])
         network = self.network_.to(device)
         return predict_logits(network, batches, resolve_precision(self.precision, device))
@@ -474,6 +508,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
                     update_interval=self.update_interval,
                     update_rate=self.update_rate,
                     sigma=self.sigma,
+                    cumulative_updates=self.cumulative_updates,
                     forward=lambda network, inputs: forward(network, inputs, precision),
                     scheduler=scheduler,
                     on_batch=bar.update,
@@ -509,6 +544,10 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         tags.classifier_tags.multi_label = True
         tags.classifier_tags.multi_class = False
         return tags
+
+
+def _check_input(estimator, X, labeler):
+    return check_X(estimator, X, kind=labeler.input, on_error=labeler.on_error, reset=False)
 
 
 def _sigmoid(logits):

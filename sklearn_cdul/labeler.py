@@ -218,6 +218,9 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         embedded = self.input == "embeddings"
         embeddings = self._check_X(X, reset=False) if embedded else self.embed(X)
+        return self._soft_labels(embeddings)
+
+    def _soft_labels(self, embeddings):
         _check_dimensions(embeddings, self.text_embeddings_)
         return soft_labels(
             embeddings,

@@ -42,6 +42,7 @@ def run(network, state, batches, **changes):
         "update_interval": 1,
         "update_rate": 1.0,
         "sigma": 1.0,
+        "cumulative_updates": False,
         "forward": lambda network, inputs: network(inputs),
     }
     optimizer = torch.optim.SGD(network.parameters(), lr=changes.pop("lr", 0.1))
@@ -126,6 +127,18 @@ def test_updates_come_on_schedule_and_never_after_the_last_epoch(warmup, interva
     network, state, batches = linear_problem()
     history = run(network, state, batches, epochs=6, warmup_epochs=warmup, update_interval=interval)
     assert [r["epoch"] for r in history if r["label_movement"] > 0] == updates_after
+
+
+@pytest.mark.parametrize("cumulative", [True, False])
+def test_updates_start_from_the_first_labels_unless_they_are_cumulative(cumulative):
+    network, state, batches = linear_problem()
+    first = state.latents.clone()
+    every = {int(i): x for indices, xs in batches() for i, x in zip(indices, xs, strict=True)}
+    logits = network(torch.stack([every[i] for i in range(12)])).detach()
+    # With a learning rate of 0 all predictions are the same.
+    run(network, state, batches, lr=0.0, epochs=4, cumulative_updates=cumulative)
+    once = update_latents(first, logits, 1.0)
+    assert_close(state.latents, update_latents(once, logits, 1.0) if cumulative else once)
 
 
 def test_without_updates_the_labels_stay():

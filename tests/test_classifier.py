@@ -11,6 +11,7 @@ from sklearn.utils.multiclass import type_of_target
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.exceptions import ImageError
+from sklearn_cdul.neighbors import smooth_labels
 
 NAMES = ["pizza", "cake", "coffee"]
 # No snippets, small pictures, few epochs: these tests are about manners, not accuracy.
@@ -81,8 +82,28 @@ def test_history_has_the_validation_map(photos, food_photos):
 
 def test_labels_move_unless_the_interval_is_zero(fitted, photos):
     assert np.abs(fitted.pseudo_labels_ - fitted.initial_pseudo_labels_).max() > 0.01
-    still = CDULClassifier(NAMES, **QUICK, update_interval=0).fit(photos)
+    still = CDULClassifier(NAMES, **QUICK, update_interval=0, n_neighbors=0).fit(photos)
     np.testing.assert_allclose(still.pseudo_labels_, still.initial_pseudo_labels_, atol=2e-4)
+
+
+def test_labels_are_mixed_with_those_of_photos_that_look_alike(photos):
+    labeler = CLIPPseudoLabeler(NAMES, grid_size=1)
+    settings = QUICK | {"update_interval": 0, "epochs": 1}
+    classifier = CDULClassifier(**settings, n_neighbors=4, neighbor_weight=0.3).fit(photos)
+    labels = labeler.fit_transform(photos)
+    assert_array_equal(classifier.initial_pseudo_labels_, labels)
+    expected = smooth_labels(labels, labeler.embed(photos)[:, 0], n_neighbors=4, weight=0.3)
+    np.testing.assert_allclose(classifier.pseudo_labels_, expected, atol=2e-4)
+
+
+def test_observed_labels_reach_the_neighbours_and_stay(photos):
+    observed = np.full((20, 3), np.nan)
+    observed[:10] = [1, 0, 0]
+    classifier = CDULClassifier(**QUICK | {"update_interval": 0, "epochs": 1}, n_neighbors=19)
+    labels = classifier.fit(photos, observed=observed).pseudo_labels_
+    assert_array_equal(labels[:10], observed[:10])
+    without = classifier.fit(photos).pseudo_labels_
+    assert (labels[10:, 0] > without[10:, 0]).all()
 
 
 def test_the_same_seed_gives_the_same_network_whatever_y(fitted, photos):
