@@ -14,8 +14,8 @@ import platform
 import time
 from pathlib import Path
 
-import photo_data
 import numpy as np
+import photo_data
 import torch
 from sklearn.metrics import f1_score
 
@@ -48,7 +48,8 @@ class StoredLabeler(CLIPPseudoLabeler):
 def stored_labeler(file, vocabulary, memory, temperature):
     stored = np.load(file)
     whole, snippets = (
-        np.log(stored[view].astype(np.float64)) * STORED_TEMPERATURE for view in ("global_", "alpha")
+        np.log(stored[view].astype(np.float64)) * STORED_TEMPERATURE
+        for view in ("global_", "alpha")
     )
     names = [Path(str(name)).stem for name in stored["names"]]
     StoredLabeler.table = dict(zip(names, np.stack([whole, snippets], axis=1), strict=True))

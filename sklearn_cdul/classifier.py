@@ -442,6 +442,42 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         export_onnx(self, path)
 
+    @staticmethod
+    def paper_settings():
+        """Parameters of the paper, where they differ from the defaults.
+
+        Together with ``CLIPPseudoLabeler(model_name="RN50x64", pretrained="openai")`` they come as
+        near to the paper as this class can. What still differs: the learning rate falls along a
+        cosine, the output layer starts at each class's mean label, and step B takes the predictions
+        that step A made on the way.
+
+        Returns
+        -------
+        parameters : dict
+            For ``CDULClassifier(**parameters)`` or ``set_params``. Written down from the paper and
+            from its reproducibility study (arXiv 2405.11574).
+
+        Examples
+        --------
+        >>> from sklearn_cdul import CDULClassifier
+        >>> CDULClassifier(**CDULClassifier.paper_settings()).epochs
+        100
+        """
+        return {
+            "network": "resnet101",
+            "epochs": 100,
+            "warmup_epochs": 10,
+            "update_interval": 10,
+            "update_rate": 1.0,
+            "sigma": 1.0,
+            "cumulative_updates": True,
+            "n_neighbors": 0,
+            "batch_size": 8,
+            "learning_rate": 1e-5,
+            "head_learning_rate": 1e-5,
+            "weight_decay": 0.0,
+        }
+
     def _make_labeler(self):
         if self.pseudo_labeler is None:
             labeler = CLIPPseudoLabeler(
