@@ -26,6 +26,7 @@ from sklearn.model_selection import (
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
+from sklearn.utils.fixes import parse_version
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.metrics import mean_average_precision_scorer
@@ -40,6 +41,12 @@ ON_EMBEDDINGS = CDULClassifier(
     pseudo_labeler=CLIPPseudoLabeler(NAMES, input="embeddings"), epochs=1, random_state=0
 )
 FOLDS = KFold(3, shuffle=True, random_state=0)
+with_polars = pytest.mark.skipif(
+    parse_version(sklearn.__version__) < parse_version("1.9")
+    and not hasattr(pl.DataFrame, "__dataframe__"),
+    reason="scikit-learn before 1.9 takes columns from frames of polars before 2.0 only",
+)
+FRAMES = [pd.DataFrame, pytest.param(pl.DataFrame, marks=with_polars)]
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +124,10 @@ def test_labelers_side_by_side_give_their_columns_in_turn(paths, labels):
 
 
 @pytest.mark.parametrize("column", ["photo", ["photo"]], ids=["a name", "a list of names"])
-@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
-@pytest.mark.parametrize("container", ["default", "pandas", "polars"])
+@pytest.mark.parametrize("frame", FRAMES, ids=["pandas", "polars"])
+@pytest.mark.parametrize(
+    "container", ["default", "pandas", pytest.param("polars", marks=with_polars)]
+)
 def test_the_photos_may_be_a_column_of_a_frame(column, frame, container, paths, labels):
     table = frame({"day": np.arange(8.0), "photo": paths})
     transformer = make_column_transformer((clone(LABELER), column), (StandardScaler(), ["day"]))
@@ -133,7 +142,7 @@ def test_the_photos_may_be_a_column_of_a_frame(column, frame, container, paths, 
 # The classifier as the last step
 
 
-@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize("frame", FRAMES, ids=["pandas", "polars"])
 def test_a_classifier_takes_the_photos_from_a_column(frame, paths):
     table = frame({"day": np.arange(8.0), "photo": paths})
     pipeline = make_pipeline(make_column_transformer(("passthrough", ["photo"])), ON_PHOTOS)
@@ -390,7 +399,7 @@ def test_a_search_within_folds_gets_the_rows_of_its_fold(routing, X, y, observed
 
 
 def test_observed_labels_that_nobody_asked_for_are_not_dropped_silently(routing, X, y, observed):
-    with pytest.raises(UnsetMetadataPassedError, match=r"CDULClassifier\.set_fit_request"):
+    with pytest.raises(UnsetMetadataPassedError, match="set_fit_request"):
         cross_validate(ON_EMBEDDINGS, X, y, params={"observed": observed})
 
 

@@ -264,7 +264,7 @@ def test_the_columns_are_named_after_the_classes(paths):
 def test_the_output_may_be_a_frame_of_pandas_with_the_index_of_the_input(paths):
     expected = clone(LABELER).fit_transform(paths)
     labeler = clone(LABELER).set_output(transform="pandas").fit()
-    frame = labeler.transform(pd.Series(paths, index=list("wxyz")))
+    frame = labeler.transform(pd.DataFrame({"photo": paths}, index=list("wxyz")))
     assert frame.index.tolist() == list("wxyz")
     assert frame.columns.tolist() == NAMES
     assert_array_equal(frame, expected)
