@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sklearn_cdul.devices import own_random_state
 from sklearn_cdul.network import EmbeddingNetwork, PhotoNetwork
 
 
@@ -87,7 +88,7 @@ def unpack_network(state: dict[str, Any] | nn.Module) -> nn.Module:
 def _build(architecture: str, n_classes: int, n_features: int) -> nn.Module:
     import timm
 
-    with torch.random.fork_rng(devices=[]):  # the new weights are random and soon replaced
+    with own_random_state(0):  # the new weights are random and soon replaced
         if architecture == EmbeddingNetwork.architecture:
             return EmbeddingNetwork(torch.zeros(2, n_features), n_classes)
         backbone = timm.create_model(architecture, num_classes=n_classes)

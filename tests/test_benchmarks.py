@@ -1,0 +1,100 @@
+"""The benchmark scripts that read data sets, run on a small folder in the format of Pascal VOC."""
+
+import csv
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not BENCHMARKS.exists(), reason="installed without the benchmarks"),
+]
+
+
+def run(script, *arguments):
+    command = [sys.executable, str(BENCHMARKS / script), *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def tree(food_photos, tmp_path_factory):
+    """24 of the bundled photos with two classes of VOC, laid out by voc_tree.py."""
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "images").mkdir()
+    columns = {name: food_photos.target_names.index(name) for name in ("bottle", "person")}
+    shown = food_photos.target[:, list(columns.values())].any(axis=1).nonzero()[0][:24]
+    with open(folder / "labels.csv", "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["filename", "labels", "split"])
+        for number, index in enumerate(shown):
+            path = Path(food_photos.data[index])
+            shutil.copy(path, folder / "images")
+            names = [name for name, c in columns.items() if food_photos.target[index, c]]
+            table.writerow([path.name, ";".join(names), "test" if number % 3 == 0 else "train"])
+    out = tmp_path_factory.mktemp("tree")
+    run("voc_tree.py", "--photos", folder, "--out", out)
+    return out
+
+
+def rows(output):
+    """First words and numbers of the lines of a table."""
+    return {line[:52].strip(): line[52:].split() for line in output.splitlines() if line[52:]}
+
+
+def test_the_papers_setting_runs_and_takes_up_where_it_was_stopped(tree, tmp_path):
+    arguments = [
+        *("--data", tree, "--out", tmp_path / "out", "--model-name", "embedded"),
+        *("--pretrained", "", "--network", "embedded", "--image-size", 64, "--epochs", 1),
+    ]
+    first = run("reproduce_paper.py", *arguments)
+    table = rows(first.stdout)
+    for name in ("pseudo labels", "network, the paper's updates", "network, fixed labels"):
+        assert all(0 < float(figure) <= 100 for figure in table[name])
+    assert "CCD (CVPR 2025)" in table
+    assert "network, fixed labels, seed 0" in first.stdout
+
+    finished = sorted((tmp_path / "out").glob("network_*.joblib"))
+    finished[1].unlink()
+    again = run("reproduce_paper.py", *arguments)
+    assert rows(again.stdout)["network, fixed labels"] == table["network, fixed labels"]
+    assert "network, fixed labels, seed 0" in again.stdout  # was deleted
+    assert "network, the paper's updates, seed 0" not in again.stdout
+
+    arguments[-1] = 2
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        run("reproduce_paper.py", *arguments)
+    assert "names other parameters" in caught.value.stderr
+
+
+def test_accuracy_has_a_row_a_step(tree, tmp_path):
+    output = run(
+        "accuracy.py",
+        *("--data", tree, "--memory", tmp_path, "--image-size", 64, "--epochs", 1),
+        *("--seeds", 1, "--min-positives", 1),
+    ).stdout
+    for name in ("CLIP, whole photo", "pseudo labels", "network, both (default)", "true labels"):
+        assert name in output
+
+
+def test_given_labels_are_measured(tree, tmp_path):
+    output = run(
+        "partial_labels.py",
+        *("--data", tree, "--memory", tmp_path, "--epochs", 1, "--seeds", 1),
+        *("--min-positives", 1),
+    ).stdout
+    shares = [line.split()[0] for line in output.splitlines()[2:]]
+    assert shares == ["0%", "10%", "25%", "50%", "100%"]
+
+
+def test_ablations_print_their_tables(tree, tmp_path):
+    output = run(
+        "ablations.py",
+        *("--data", tree, "--features", tmp_path / "features.npz", "--memory", tmp_path),
+        *("--image-size", 64, "--seeds", 1, "--min-positives", 1),
+    ).stdout
+    for title in ("grid size", "temperature", "labels and updates", "learning rate and epochs"):
+        assert f"\n{title}" in output
