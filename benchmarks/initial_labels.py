@@ -1,8 +1,8 @@
 """Other ways to make the first labels, compared by mAP on two encoders.
 
 --similarities FILE has stored similarities of a large CLIP (see benchmarks/aggregation.py); --data
-DIR is a data set's folder, whose training photos are encoded with the embedded encoder. A way counts
-as better if it is so on both. Temperatures are multiples of 0.03 and of the encoder's own.
+DIR is a data set's folder, whose training photos are encoded with the embedded encoder. A way
+counts as better if it is so on both. Temperatures are multiples of 0.03 and of the encoder's own.
 """
 
 import argparse
