@@ -22,6 +22,7 @@ from sklearn.metrics import f1_score
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.aggregation import combine_labels, softmax_similarities
 from sklearn_cdul.metrics import mean_average_precision
+from sklearn_cdul.thresholds import apply_thresholds, find_thresholds
 
 STORED_TEMPERATURE = 4.605170
 
@@ -114,8 +115,12 @@ def main():
         start = time.perf_counter()
         labels = labeler.transform(train.data)
         seconds = time.perf_counter() - start
-        scores = [] if options.similarities else [labeler.transform(test.data)]
-        report.row(name, labels=[labels], scores=scores, seconds=[seconds])
+        rest = {}
+        if not options.similarities:
+            scores = labeler.transform(test.data)
+            predicted = apply_thresholds(scores, find_thresholds(labels))
+            rest = {"scores": [scores], "predicted": [predicted]}
+        report.row(name, labels=[labels], seconds=[seconds], **rest)
 
     variants = {
         "network, fixed labels": {"update_interval": 0, "n_neighbors": 0},

@@ -40,7 +40,7 @@ class BaseEncoder:
     fingerprint : str
         Tells apart encoders that give different image embeddings.
     embedding_dim : int
-        Length d of the embeddings.
+        Length d of the embeddings. Unless a derived class sets it, that of the prompt "a photo".
 
     Examples
     --------
