@@ -18,7 +18,7 @@ import photo_data
 import torch
 from accuracy import stored_labeler
 
-from sklearn_cdul import CLIPPseudoLabeler
+from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.aggregation import soft_labels
 from sklearn_cdul.alignment import LabelState, align, latents_from_labels, update_latents
 from sklearn_cdul.batches import PhotoBatches
@@ -33,14 +33,14 @@ from sklearn_cdul.network import (
 
 CROPS = 7
 CPU = torch.device("cpu")
-DEFAULTS = {
-    "epochs": 10,
-    "warmup_epochs": 1,
-    "update_interval": 1,
-    "update_rate": 1.0,
-    "sigma": 1.0,
-    "cumulative_updates": False,
-}
+SCHEDULE = (
+    "epochs",
+    "warmup_epochs",
+    "update_interval",
+    "update_rate",
+    "sigma",
+    "cumulative_updates",
+)
 
 
 def photo_features(paths, image_size):
@@ -61,13 +61,16 @@ def photo_features(paths, image_size):
 
 def load_features(options, train, test):
     file = Path(options.features)
+    settings = f"{options.dataset}, {options.image_size} px, {options.max_photos}, {train.data[0]}"
     if not file.exists():
         parts = {
             name: photo_features(part.data, options.image_size).numpy()
             for name, part in (("train", train), ("test", test))
         }
-        np.savez(file, **parts)
+        np.savez(file, settings=settings, **parts)
     stored = np.load(file)
+    if str(stored["settings"]) != settings:
+        raise SystemExit(f"{file} has features of other photos or of another size.")
     return torch.from_numpy(stored["train"]), torch.from_numpy(stored["test"])
 
 
@@ -84,7 +87,8 @@ class Bench:
 
     def fit(self, labels, seed, *, learning_rate=1e-3, clean=False, crops=True, **changes):
         """Return test mAP, and mAP of the labels on the training photos after training."""
-        settings = DEFAULTS | changes
+        parameters = CDULClassifier().get_params(deep=False)
+        settings = {name: parameters[name] for name in SCHEDULE} | changes
         torch.manual_seed(seed)
         labels = torch.tensor(labels, dtype=torch.float32)
         network = EmbeddingNetwork(self.features[:, 0], labels.shape[1])

@@ -24,8 +24,6 @@ from sklearn_cdul.aggregation import combine_labels, softmax_similarities
 from sklearn_cdul.metrics import mean_average_precision
 from sklearn_cdul.thresholds import apply_thresholds, find_thresholds
 
-STORED_TEMPERATURE = 4.605170
-
 
 class StoredLabeler(CLIPPseudoLabeler):
     """Labels from stored similarities of the photo's file name, not from its embeddings."""
@@ -48,10 +46,7 @@ class StoredLabeler(CLIPPseudoLabeler):
 
 def stored_labeler(file, vocabulary, memory, temperature):
     stored = np.load(file)
-    whole, snippets = (
-        np.log(stored[view].astype(np.float64)) * STORED_TEMPERATURE
-        for view in ("global_", "alpha")
-    )
+    whole, snippets = photo_data.stored_cosines(stored, "global_", "alpha")
     names = [Path(str(name)).stem for name in stored["names"]]
     StoredLabeler.table = dict(zip(names, np.stack([whole, snippets], axis=1), strict=True))
     return StoredLabeler(vocabulary, temperature=temperature, memory=memory, grid_size=1)

@@ -10,11 +10,11 @@ whose classes come from different snippets.
 import argparse
 
 import numpy as np
+import photo_data
 
 from sklearn_cdul.aggregation import combine_labels, select_extreme, softmax_similarities
 from sklearn_cdul.metrics import mean_average_precision
 
-STORED_TEMPERATURE = 4.605170
 TEMPERATURES = (0.01, 0.02, 0.03, 0.05)
 THRESHOLDS = (0.0, 0.1, 0.2, 0.4)
 
@@ -23,15 +23,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", help="the .npz file")
     stored = np.load(parser.parse_args().file)
-    cosines = {
-        view: np.log(stored[view].astype(np.float64)) * STORED_TEMPERATURE
-        for view in ("global_", "alpha", "beta")
-    }
+    cosines = photo_data.stored_cosines(stored, "global_", "alpha", "beta")
     heads = "  ".join(f"final, zeta {zeta}" for zeta in THRESHOLDS)
     print(f"mAP of {len(stored['y'])} images, {stored['y'].shape[1]} classes")
     print(f"{'tau':>5}  {'global':>7}  {heads}")
     for temperature in TEMPERATURES:
-        whole, alpha, beta = (softmax_similarities(c, temperature) for c in cosines.values())
+        whole, alpha, beta = (softmax_similarities(c, temperature) for c in cosines)
         scores = [whole] + [
             combine_labels(whole, select_extreme(alpha, beta, zeta)) for zeta in THRESHOLDS
         ]

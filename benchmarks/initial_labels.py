@@ -17,8 +17,6 @@ from sklearn_cdul.aggregation import cosine_similarities
 from sklearn_cdul.metrics import mean_average_precision
 from sklearn_cdul.neighbors import smooth_labels
 
-STORED_TEMPERATURE = 4.605170
-
 
 class Views:
     """Cosines of whole photos (n, k) and of snippets (n, s, k), a temperature, true labels."""
@@ -109,10 +107,7 @@ def main():
     options = parser.parse_args()
 
     stored = np.load(options.similarities)
-    whole, snippets = (
-        np.log(stored[view].astype(np.float64)) * STORED_TEMPERATURE
-        for view in ("global_", "alpha")
-    )
+    whole, snippets = photo_data.stored_cosines(stored, "global_", "alpha")
     # There are no embeddings: neighbours are those with like similarities.
     vectors = np.hstack([whole, snippets])
     sources = {

@@ -51,3 +51,12 @@ def load(options):
             few = np.random.default_rng(0).permutation(len(part.data))[: options.max_photos]
             part.data, part.target = [part.data[index] for index in few], part.target[few]
     return *parts, vocabulary
+
+
+# The temperature of the softmax in files of stored similarities, see aggregation.py.
+STORED_TEMPERATURE = 4.605170
+
+
+def stored_cosines(stored, *views):
+    """Cosines, up to a constant a view, from the softmax values of a file."""
+    return [np.log(stored[view].astype(np.float64)) * STORED_TEMPERATURE for view in views]

@@ -15,14 +15,13 @@ import argparse
 import platform
 
 import numpy as np
+import photo_data
 import sklearn
 from scipy.special import entr, xlogy
 from sklearn.metrics import f1_score
 
 from sklearn_cdul.aggregation import combine_labels, softmax_similarities
 from sklearn_cdul.thresholds import apply_thresholds, find_thresholds
-
-STORED_TEMPERATURE = 4.605170
 
 
 def fixed(scores):
@@ -122,13 +121,10 @@ def show(name, rows):
 def run_voc(path):
     stored = np.load(path)
     labels = stored["y"].astype(int)
-    cosines = {
-        view: np.log(stored[view].astype(np.float64)) * STORED_TEMPERATURE
-        for view in ("global_", "alpha")
-    }
+    cosines = photo_data.stored_cosines(stored, "global_", "alpha")
     tables = {}
     for tau in (0.01, 0.02, 0.03, 0.05):
-        whole, aggregated = (softmax_similarities(c, tau) for c in cosines.values())
+        whole, aggregated = (softmax_similarities(c, tau) for c in cosines)
         tables[f"VOC final, tau {tau}"] = combine_labels(whole, aggregated)
         tables[f"VOC global, tau {tau}"] = whole
     for name in sorted(tables):

@@ -7,8 +7,8 @@ and the labels move toward what the network predicts. Here are the labels of the
 their way, photos whose labels were corrected, and photos whose labels were spoilt. The true labels
 serve to tell which is which; nothing else sees them.
 
-To be quick, the network is one linear layer on CLIP's embeddings of the whole photos, as
-``CDULClassifier`` trains it with ``input="embeddings"``. Two processor cores take half a minute.
+To be quick, the network is one linear layer on CLIP's embeddings of the whole photos, and the
+learning rate is high and constant, so that labels move far. Two processor cores take half a minute.
 """
 
 # %%

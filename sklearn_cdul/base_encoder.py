@@ -62,7 +62,6 @@ class BaseEncoder:
     """
 
     temperature: float
-    preprocessing: Preprocessing
     device = torch.device("cpu")
     # Replaced in instances, never changed in place.
     _classes: Mapping[tuple[tuple[str, ...], ...], np.ndarray] = {}
@@ -77,7 +76,20 @@ class BaseEncoder:
         """Length d of the embeddings."""
         return self.encode_text(["a photo"]).shape[1]
 
-    @property
+    def __getstate__(self) -> dict[str, Any]:
+        """State for pickle, without what is only remembered."""
+        forgotten = ("_classes", "_largest_batch")
+        return {key: value for key, value in vars(self).items() if key not in forgotten}
+
+    @cached_property
+    def preprocessing(self) -> Preprocessing:
+        """Size and kind of the views that ``encode_views`` takes."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has no preprocessing, so it takes no images. Use it with "
+            'input="embeddings", or give it one and a method encode_views.'
+        )
+
+    @cached_property
     def fingerprint(self) -> str:
         """Tells apart encoders that give different image embeddings."""
         raise NotImplementedError(
@@ -130,10 +142,7 @@ class BaseEncoder:
         embeddings : ndarray of shape (b, d)
             Of any length above 0 each.
         """
-        raise NotImplementedError(
-            f"{type(self).__name__} has no method encode_views, so it takes no images. Use it with "
-            'input="embeddings".'
-        )
+        raise NotImplementedError(f"{type(self).__name__} has no method encode_views.")
 
     def encode_classes(self, prompts_per_class: Sequence[Sequence[str]]) -> np.ndarray:
         """Embed classes, each as the mean of its normalised prompts, normalised again.
@@ -285,10 +294,20 @@ class BaseEncoder:
         if not images:
             return np.empty((0, 0, self.embedding_dim), np.float32)
         views = np.concatenate(images)
-        results, fitted = run_in_batches(self.encode_views, views, batch_size, self.device)
+        results, fitted = run_in_batches(self._encode_batch, views, batch_size, self.device)
         if fitted < batch_size:
             self._largest_batch = fitted
         return np.concatenate(results).reshape(len(images), len(images[0]), -1)
+
+    def _encode_batch(self, views: np.ndarray) -> np.ndarray:
+        embeddings = np.asarray(self.encode_views(views), dtype=np.float32)
+        if embeddings.shape != (len(views), self.embedding_dim):
+            raise ValueError(
+                f"{type(self).__name__}.encode_views must return an array of shape "
+                f"{(len(views), self.embedding_dim)} for {len(views)} views; it returned "
+                f"{embeddings.shape}."
+            )
+        return unit_vectors(embeddings)
 
     def _views_per_batch(self, batch_size: int | str) -> int:
         if batch_size == "auto":

@@ -6,6 +6,7 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
+from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -16,9 +17,9 @@ from sklearn_cdul.alignment import LabelState, align, latents_from_labels
 from sklearn_cdul.batches import EmbeddingBatches, PhotoBatches
 from sklearn_cdul.devices import own_random_state, resolve_device, resolve_precision
 from sklearn_cdul.images import count_threads
-from sklearn_cdul.inputs import check_X, input_tags
+from sklearn_cdul.inputs import check_X, forget_features, input_tags
 from sklearn_cdul.labeler import CLIPPseudoLabeler
-from sklearn_cdul.metrics import score_readable
+from sklearn_cdul.metrics import mean_average_precision, score_readable
 from sklearn_cdul.neighbors import smooth_labels
 from sklearn_cdul.network import (
     EmbeddingNetwork,
@@ -103,7 +104,8 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
     device : str or torch.device, default="auto"
         "auto" takes a GPU if there is one.
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
-        Arithmetic of the network; "auto" is bfloat16 where the hardware has it, else float32.
+        Arithmetic of the network; "auto" is bfloat16 where the hardware has it, float16 on older
+        CUDA devices, else float32.
         Where it is float16, and with "auto" on a CPU, training runs in float32.
     n_jobs : int or None, default=None
         Threads that decode images. None chooses by the number of cores.
@@ -257,10 +259,11 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError("X_val and y_val must be given together.")
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         device = resolve_device(self.device)
-        precision = resolve_precision(self.precision, device)
+        resolve_precision(self.precision, device)  # a wrong one fails before X is read
         count_threads(self.n_jobs)
 
         labeler = self._make_labeler().fit(X)
+        precision = self._precision(labeler, device)
         X = _check_input(labeler, X, labeler)
         check_consistent_length(X, y)
         names = list(labeler.class_names_)
@@ -277,6 +280,8 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
                     f"y_val must have shape {(len(X_val), len(names))}, one row an image of X_val "
                     f"and one column a class; got {y_val.shape}."
                 )
+            # Fails now, not after the first epoch, if these labels can't be scored with.
+            mean_average_precision(y_val, np.zeros(y_val.shape))
             validation = self._batches(labeler, X_val, device), y_val
 
         with own_random_state(seed):
@@ -291,12 +296,11 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
             if len(readable) == 0:
                 raise ValueError("None of the images in X could be read.")
             start = labels[readable]
+            whole = embeddings[readable, 0]
+            del embeddings  # those of all views, ten times as many
             if self.n_neighbors:
                 start = smooth_labels(
-                    start,
-                    embeddings[readable, 0],
-                    n_neighbors=self.n_neighbors,
-                    weight=self.neighbor_weight,
+                    start, whole, n_neighbors=self.n_neighbors, weight=self.neighbor_weight
                 )
             state = LabelState(
                 latents_from_labels(torch.tensor(start, dtype=torch.float32)).to(device),
@@ -308,14 +312,14 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         refined = np.full_like(labels, np.nan)
         refined[readable] = state.labels().cpu().numpy()
         if thresholds is None:
-            thresholds = find_thresholds(_sigmoid(predict_logits(network, batches, precision)))
+            thresholds = find_thresholds(expit(predict_logits(network, batches, precision)))
 
         # All at once, so that a fit that was interrupted leaves the last one as it was.
         self.pseudo_labeler_ = labeler
         self.class_names_ = names
         self.classes_ = np.tile([0, 1], (len(names), 1))
-        for name in ("n_features_in_", "feature_names_in_"):  # none of them with images
-            vars(self).pop(name, None)
+        forget_features(self)
+        for name in ("n_features_in_", "feature_names_in_"):  # the labeler has none with images
             if hasattr(labeler, name):
                 setattr(self, name, getattr(labeler, name))
         self.network_ = network.eval()
@@ -343,7 +347,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         X = _check_input(self, X, self.pseudo_labeler_)
         batches = self._batches(self.pseudo_labeler_, X, device, _PREDICTION_BATCH[device.type])
         network = self.network_.to(device)
-        return predict_logits(network, batches, resolve_precision(self.precision, device))
+        return predict_logits(network, batches, self._precision(self.pseudo_labeler_, device))
 
     def predict_proba(self, X):
         """Probability of each class, the sigmoid of the logits.
@@ -358,7 +362,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         probabilities : ndarray of shape (n, k), float32
             Values in [0, 1]. The classes of a photo need not sum to 1.
         """
-        return _sigmoid(self.decision_function(X))
+        return expit(self.decision_function(X))
 
     def predict(self, X):
         """Which classes are in each image.
@@ -444,12 +448,13 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
 
     @staticmethod
     def paper_settings():
-        """Parameters of the paper, where they differ from the defaults.
+        """Parameters of the paper, for training and updates.
 
         Together with ``CLIPPseudoLabeler(model_name="RN50x64", pretrained="openai")`` they come as
         near to the paper as this class can. What still differs: the learning rate falls along a
-        cosine, the output layer starts at each class's mean label, and step B takes the predictions
-        that step A made on the way.
+        cosine, the output layer starts at each class's mean label, batch normalisation is frozen,
+        step B takes the mean of the predictions that step A made since the last one, and there is
+        none after the last epoch.
 
         Returns
         -------
@@ -490,6 +495,11 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
             labeler = clone(self.pseudo_labeler)
         return labeler if self.classes is None else labeler.set_params(classes=self.classes)
 
+    def _precision(self, labeler, device):
+        if self.precision == "auto" and labeler.input == "embeddings":
+            return torch.float32  # one linear layer costs nothing
+        return resolve_precision(self.precision, device)
+
     def _make_network(self, labeler, X, n_classes):
         if labeler.input == "embeddings":
             return EmbeddingNetwork(torch.tensor(X[:, 0], dtype=torch.float32), n_classes)
@@ -516,8 +526,8 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         # The small gradients of float16 would vanish. On a CPU, bfloat16 makes the backward pass
         # through depthwise convolutions four times slower, and no network faster that we tried.
         auto_on_cpu = self.precision == "auto" and state.latents.device.type == "cpu"
-        if precision == torch.float16 or auto_on_cpu:
-            precision = torch.float32
+        in_float32 = precision == torch.float16 or auto_on_cpu
+        training_precision = torch.float32 if in_float32 else precision
         start_from_priors(network, state.labels())
         optimizer = torch.optim.AdamW(
             parameter_groups(network, self.learning_rate, self.head_learning_rate),
@@ -548,7 +558,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
                     update_rate=self.update_rate,
                     sigma=self.sigma,
                     cumulative_updates=self.cumulative_updates,
-                    forward=lambda network, inputs: forward(network, inputs, precision),
+                    forward=lambda network, inputs: forward(network, inputs, training_precision),
                     scheduler=scheduler,
                     on_batch=bar.update,
                     on_epoch=on_epoch,
@@ -587,7 +597,3 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
 
 def _check_input(estimator, X, labeler):
     return check_X(estimator, X, kind=labeler.input, on_error=labeler.on_error, reset=False)
-
-
-def _sigmoid(logits):
-    return torch.sigmoid(torch.from_numpy(logits)).numpy()

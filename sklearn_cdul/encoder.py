@@ -13,7 +13,7 @@ import torch
 
 from sklearn_cdul.base_encoder import BaseEncoder
 from sklearn_cdul.clip_encoder import CLIPEncoder
-from sklearn_cdul.devices import resolve_device, resolve_precision
+from sklearn_cdul.devices import own_random_state, resolve_device, resolve_precision
 from sklearn_cdul.exceptions import WeightsUnavailableError
 from sklearn_cdul.views import Preprocessing
 
@@ -77,12 +77,16 @@ def load_encoder(
     dtype = resolve_precision(precision, place)
     weights = None if pretrained is None else os.fspath(pretrained)
     key = (model_name, weights, place, dtype)
-    # Held while loading: a second thread that wants the same weights shall not load them again.
     with _loading:
+        if key in _loaded:
+            _loaded.move_to_end(key)
+            return _loaded[key]
+    # open_clip first draws random weights; neither the user's random state nor that of a training
+    # in another thread is for that. Locked in this order, as a training that loads an encoder does.
+    # Both are held while loading: a second thread shall not load the same weights again.
+    with own_random_state(0), _loading:
         if key not in _loaded:
-            # open_clip first draws random weights; the user's random state is not for that.
-            with torch.random.fork_rng(devices=[]):
-                model, tokenizer, preprocessing = _load_open_clip(model_name, weights)
+            model, tokenizer, preprocessing = _load_open_clip(model_name, weights)
             _loaded[key] = CLIPEncoder(model, tokenizer, preprocessing, device=place, dtype=dtype)
             while len(_loaded) > _MAX_LOADED:
                 _loaded.popitem(last=False)

@@ -11,7 +11,7 @@ from sklearn_cdul.images import check_images
 
 
 def check_X(
-    estimator: BaseEstimator, X: Any, *, kind: str, on_error: str, reset: bool
+    estimator: BaseEstimator, X: Any, *, kind: str, on_error: str, reset: bool | None
 ) -> list[Any] | np.ndarray:
     """Return images as a list, or embeddings as an array of shape (n, views, d).
 
@@ -25,8 +25,9 @@ def check_X(
         What `X` is to be.
     on_error : {"raise", "nan"}
         With "nan" embeddings may be NaN.
-    reset : bool
-        True in fit: `n_features_in_` and `feature_names_in_` are set, or deleted for images.
+    reset : bool or None
+        True sets `n_features_in_` and `feature_names_in_`, or deletes them for images; False
+        compares with them; None does neither.
 
     Returns
     -------
@@ -40,8 +41,7 @@ def check_X(
     """
     if kind == "images":
         if reset:
-            for name in ("n_features_in_", "feature_names_in_"):
-                vars(estimator).pop(name, None)
+            forget_features(estimator)
         return check_images(X)
     array = check_array(
         X,
@@ -53,11 +53,23 @@ def check_X(
     if array.ndim > 3:
         raise ValueError(f"Embeddings must have shape (n, d) or (n, views, d); got {array.shape}.")
     views = array[:, np.newaxis] if array.ndim == 2 else array
-    # The number and the names of features are those of one view.
-    validate_data(
-        estimator, X if array.ndim == 2 else views[:, 0], reset=reset, skip_check_array=True
-    )
+    if reset is not None:  # the number and the names of features are those of one view
+        validate_data(
+            estimator, X if array.ndim == 2 else views[:, 0], reset=reset, skip_check_array=True
+        )
     return views
+
+
+def forget_features(estimator: BaseEstimator) -> None:
+    """Delete what an earlier fit recorded of the features of X.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Changed in place.
+    """
+    for name in ("n_features_in_", "feature_names_in_"):
+        vars(estimator).pop(name, None)
 
 
 def input_tags(kind: str) -> InputTags:

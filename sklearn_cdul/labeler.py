@@ -15,7 +15,7 @@ from sklearn_cdul.base_encoder import BaseEncoder
 from sklearn_cdul.embedding_cache import encode_images_once
 from sklearn_cdul.encoder import load_encoder
 from sklearn_cdul.images import check_images
-from sklearn_cdul.inputs import check_X, input_tags
+from sklearn_cdul.inputs import check_X, forget_features, input_tags
 from sklearn_cdul.metrics import score_readable
 from sklearn_cdul.prompts import resolve_classes
 
@@ -67,7 +67,8 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
     device : str or torch.device, default="auto"
         "auto" takes a GPU if there is one.
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
-        Arithmetic of the encoder. "auto" is bfloat16 where the hardware has it, else float32.
+        Arithmetic of the encoder. "auto" is bfloat16 where the hardware has it, float16 on older
+        CUDA devices, else float32.
     n_jobs : int or None, default=None
         Threads that decode images. None chooses by the number of cores.
     verbose : bool, default=False
@@ -182,13 +183,18 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
                 stacklevel=2,
             )
         encoder = self._encoder()
-        if X is not None:
-            X = self._check_X(X, reset=True)
-            if self.input == "embeddings":
-                encoder = encoder.with_embedding_dim(X.shape[2])
+        checked = None if X is None else self._check_X(X, reset=None)
+        has_embeddings = checked is not None and self.input == "embeddings"
+        if has_embeddings:
+            encoder = encoder.with_embedding_dim(checked.shape[2])
         text_embeddings = encoder.encode_classes(prompts)
-        if X is not None and self.input == "embeddings":
-            _check_dimensions(X, text_embeddings)
+        if has_embeddings:
+            _check_dimensions(checked, text_embeddings)
+
+        if X is None:
+            forget_features(self)
+        else:
+            self._check_X(X, reset=True)
         self.text_embeddings_ = text_embeddings
         self.temperature_ = float(
             encoder.temperature if self.temperature is None else self.temperature

@@ -154,9 +154,8 @@ def score_readable(
     readable = ~np.isnan(scores).any(axis=1)
     n_classes = scores.shape[1]
     labels = _dense(y_true)
-    if n_classes > 1 and labels.shape in [(len(labels),), (len(labels), 1)]:
+    if n_classes > 1 and labels.ndim == 1:
         columns = np.arange(n_classes)
-        labels = labels.ravel()
         if not np.isin(labels, columns).all():
             raise ValueError(
                 f"A vector y must hold one class an image, as a column from 0 to {n_classes - 1}. "

@@ -3,6 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.neighbors import NearestNeighbors
+from sklearn.utils import check_array, check_consistent_length
+
+from sklearn_cdul.aggregation import unit_vectors
 
 
 def smooth_labels(
@@ -18,8 +21,8 @@ def smooth_labels(
     labels : array-like of shape (n, k)
         Soft labels in [0, 1].
     embeddings : array-like of shape (n, d)
-        One vector a photo. Neighbours have the largest cosine after the mean vector is subtracted,
-        which all photos share.
+        One vector a photo, of any length. Neighbours have the largest cosine after the mean of the
+        unit vectors is subtracted, which all photos share.
     n_neighbors : int, default=10
         How many neighbours; all others if there are fewer.
     weight : float, default=0.5
@@ -30,9 +33,15 @@ def smooth_labels(
     smoothed : ndarray of shape (n, k)
         Values in [0, 1].
 
+    Raises
+    ------
+    ValueError
+        If the numbers of rows differ, a value is not finite, `n_neighbors` is negative or `weight`
+        is outside [0, 1].
+
     Notes
     -----
-    All pairs of photos are compared: time O(n^2 d), memory O(n).
+    All pairs of photos are compared: time O(n^2 d), memory O(n (d + k + n_neighbors)).
 
     References
     ----------
@@ -47,14 +56,22 @@ def smooth_labels(
            [0.8],
            [0.5]])
     """
-    labels, vectors = np.asarray(labels), np.asarray(embeddings)
-    n_neighbors = min(n_neighbors, len(labels) - 1)
+    own = check_array(labels, dtype=[np.float64, np.float32], input_name="labels")
+    vectors = check_array(embeddings, dtype=[np.float64, np.float32], input_name="embeddings")
+    check_consistent_length(own, vectors)
+    if n_neighbors < 0 or not 0 <= weight <= 1:
+        raise ValueError(
+            "n_neighbors must be at least 0 and weight in [0, 1]; got "
+            f"{n_neighbors!r} and {weight!r}."
+        )
+    n_neighbors = min(n_neighbors, len(own) - 1)
     if n_neighbors < 1:
-        return labels.copy()
-    vectors = vectors - vectors.mean(axis=0)
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    vectors /= np.where(lengths > 0, lengths, 1)
+        return own.copy()
+    vectors = unit_vectors(vectors)
+    vectors = unit_vectors(vectors - vectors.mean(axis=0))
     # Of unit vectors, the nearest have the largest cosine.
     search = NearestNeighbors(n_neighbors=n_neighbors, algorithm="brute").fit(vectors)
-    nearest = search.kneighbors(return_distance=False)
-    return (1 - weight) * labels + weight * labels[nearest].mean(axis=1)
+    total = np.zeros_like(own)
+    for neighbors in search.kneighbors(return_distance=False).T:
+        total += own[neighbors]
+    return (1 - weight) * own + weight / n_neighbors * total

@@ -79,8 +79,10 @@ class EmbeddingNetwork(nn.Module):
         self.linear = nn.Linear(embeddings.shape[1], n_classes)
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        """Logits (b, k) of vectors (b, d)."""
-        return self.linear((embeddings - self.mean) / self.std)
+        """Logits (b, k) of vectors (b, d), computed in the precision of the vectors."""
+        standardised = (embeddings - self.mean) / self.std
+        weight, bias = (values.to(embeddings.dtype) for values in self.linear.parameters())
+        return nn.functional.linear(standardised, weight, bias)
 
     def get_classifier(self) -> nn.Module:
         """The output layer, by the name that timm uses."""

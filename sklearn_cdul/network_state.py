@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from sklearn_cdul.devices import own_random_state
 from sklearn_cdul.network import EmbeddingNetwork, PhotoNetwork
 
 
@@ -34,7 +33,8 @@ def pack_network(network: Any, n_classes: int) -> dict[str, Any] | nn.Module:
 
     architecture = getattr(network, "architecture", None)
     if architecture is not None:
-        fresh = _build(architecture, n_classes, len(network.mean))
+        # On the meta device a network has no values, so it costs nothing.
+        fresh = _build(architecture, n_classes, len(network.mean), "meta")
         # Whether nobody changed the layers, as far as their descriptions and arrays show.
         if repr(fresh) == repr(network) and _layout(fresh) == _layout(network):
             return {
@@ -75,7 +75,7 @@ def unpack_network(state: dict[str, Any] | nn.Module) -> nn.Module:
     # A file must not make timm look elsewhere, as it does for names like "hf-hub:ORG/NAME".
     if architecture != EmbeddingNetwork.architecture and not timm.is_model(architecture):
         raise ValueError(f"timm has no network {architecture!r}. {advice}")
-    network = _build(architecture, state["n_classes"], len(arrays["mean"]))
+    network = _build(architecture, state["n_classes"], len(arrays["mean"]), "cpu")
     try:
         network.load_state_dict({name: torch.tensor(array) for name, array in arrays.items()})
     except RuntimeError as error:
@@ -85,13 +85,14 @@ def unpack_network(state: dict[str, Any] | nn.Module) -> nn.Module:
     return network.to(memory_format=torch.channels_last).eval()
 
 
-def _build(architecture: str, n_classes: int, n_features: int) -> nn.Module:
+def _build(architecture: str, n_classes: int, n_features: int, device: str) -> nn.Module:
     import timm
 
-    with own_random_state(0):  # the new weights are random and soon replaced
+    with torch.random.fork_rng(devices=[]):  # the new weights are random and soon replaced
         if architecture == EmbeddingNetwork.architecture:
             return EmbeddingNetwork(torch.zeros(2, n_features), n_classes)
-        backbone = timm.create_model(architecture, num_classes=n_classes)
+        with torch.device(device):
+            backbone = timm.create_model(architecture, num_classes=n_classes)
     network = PhotoNetwork(backbone, [0.0] * 3, [1.0] * 3, freeze_batch_norm=True)
     network.architecture = architecture
     return network

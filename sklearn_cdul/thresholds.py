@@ -62,7 +62,7 @@ def find_thresholds(scores: ArrayLike, *, shrinkage: float = 50) -> np.ndarray:
 
     Notes
     -----
-    Time O(k n log n): about 60 ms a class for 100,000 photos.
+    Time and memory of a few sorts of all n k scores.
 
     References
     ----------

@@ -29,15 +29,15 @@ class Preprocessing:
     fill_color : int
         Grey value of the padding, 0 to 255.
     mean, std : tuple of 3 floats
-        Normalisation of the channels, for pixels from 0 to 1.
+        Normalisation of the channels, for pixels from 0 to 1. For the encoder's own use.
     """
 
     image_size: tuple[int, int]
     resize_mode: str
-    interpolation: str
-    fill_color: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    interpolation: str = "bicubic"
+    fill_color: int = 0
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     @classmethod
     def from_open_clip(cls, config: Mapping[str, Any]) -> "Preprocessing":

@@ -16,7 +16,7 @@ class ColourEncoder(BaseEncoder):
     """Embeds a view as its mean colour, and a prompt as the colour that it names."""
 
     temperature = 0.05
-    preprocessing = Preprocessing((16, 16), "squash", "bicubic", 0, (0.0,) * 3, (1.0,) * 3)
+    preprocessing = Preprocessing((16, 16), "squash")
     fingerprint = "colours"
     embedding_dim = 3
 
@@ -73,12 +73,11 @@ def test_a_classifier_trains_on_its_labels(images):
 def test_what_is_missing_is_said(images, tmp_path):
     class TextOnly(BaseEncoder):
         temperature = 0.05
-        preprocessing = ColourEncoder.preprocessing
         embedding_dim = 3
         encode_text = ColourEncoder.encode_text
 
     labeler = CLIPPseudoLabeler(list(COLOURS), model_name=TextOnly())
-    with pytest.raises(NotImplementedError, match=r'encode_views.*input="embeddings"'):
+    with pytest.raises(NotImplementedError, match=r'preprocessing.*input="embeddings"'):
         labeler.fit(images).transform(images)
     with pytest.raises(NotImplementedError, match="fingerprint"):
         labeler.set_params(memory=tmp_path).transform(images)
@@ -93,6 +92,32 @@ def test_text_embeddings_of_a_wrong_shape_are_refused():
 
     with pytest.raises(ValueError, match=r"Flat.encode_text must return .*\(3, d\)"):
         CLIPPseudoLabeler(list(COLOURS), model_name=Flat()).fit()
+
+
+def test_embeddings_of_a_wrong_shape_are_refused(images):
+    class Narrow(ColourEncoder):
+        def encode_views(self, views):
+            return np.ones((len(views), 1))
+
+    with pytest.raises(ValueError, match=r"Narrow.encode_views must return .*\(10, 3\)"):
+        CLIPPseudoLabeler(list(COLOURS), model_name=Narrow()).fit_transform(images)
+
+
+def test_attributes_may_be_set_in_init_and_what_is_remembered_stays_behind(images):
+    class Own(ColourEncoder):
+        def __init__(self):
+            super().__init__()
+            self.fingerprint = "mine"
+            self.preprocessing = ColourEncoder.preprocessing
+
+    encoder = Own()
+    CLIPPseudoLabeler(list(COLOURS), model_name=encoder).fit_transform(images)
+    assert set(encoder.__getstate__()) == {"fingerprint", "preprocessing", "n_views"}
+
+
+def test_embeddings_have_unit_length(images):
+    embeddings = CLIPPseudoLabeler(list(COLOURS), model_name=ColourEncoder()).embed(images)
+    assert_allclose(np.linalg.norm(embeddings, axis=2), 1, rtol=1e-5)
 
 
 def test_it_brings_its_own_weights():

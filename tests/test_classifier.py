@@ -318,3 +318,33 @@ def test_the_network_learns_more_than_clip_tells_at_a_glance(food_photos):
     classifier = CDULClassifier(food_photos.target_names, random_state=0).fit(paths[train])
     X, y = paths[~train], food_photos.target[~train]
     assert classifier.score(X, y) > whole.score(X, y)
+
+
+def test_training_on_a_cpu_is_in_float32_unless_another_precision_is_named(photos):
+    def fit(precision):
+        settings = QUICK | {"epochs": 1, "precision": precision, "device": "cpu"}
+        return CDULClassifier(**settings).fit(photos[:8]).network_.state_dict()
+
+    auto, single, half = (fit(precision) for precision in ("auto", "float32", "bfloat16"))
+    assert all((auto[key] == single[key]).all() for key in auto)
+    assert any((half[key] != single[key]).any() for key in half)
+
+
+def test_validation_labels_that_cannot_be_scored_with_fail_before_training(photos):
+    classifier = CDULClassifier(**QUICK)
+    with pytest.raises(ValueError, match="only 0 and 1"):
+        classifier.fit(photos[:4], X_val=photos[:2], y_val=[[2, 0, 0], [0, 0, 0]])
+    with pytest.raises(ValueError, match="No class has"):
+        classifier.fit(photos[:4], X_val=photos[:2], y_val=np.zeros((2, 3)))
+
+
+def test_the_papers_settings_are_parameters_and_differ_from_the_defaults():
+    classifier, default = CDULClassifier(**CDULClassifier.paper_settings()), CDULClassifier()
+    assert classifier.get_params() != default.get_params()
+    assert (classifier.epochs, classifier.warmup_epochs, classifier.update_interval) == (
+        100,
+        10,
+        10,
+    )
+    assert classifier.cumulative_updates
+    assert classifier.n_neighbors == 0

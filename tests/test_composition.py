@@ -29,6 +29,7 @@ from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScale
 from sklearn.utils.fixes import parse_version
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
+from sklearn_cdul.clip_encoder import CLIPEncoder
 from sklearn_cdul.metrics import mean_average_precision_scorer
 from sklearn_cdul.thresholds import apply_thresholds
 
@@ -241,7 +242,10 @@ def test_a_parallel_search_over_grid_size_encodes_photos_in_a_common_memory(path
     ).fit(paths[:4], y[:4])
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     assert search.best_estimator_.pseudo_labeler_.grid_size == search.best_index_ + 1
-    assert any(tmp_path.iterdir())
+    again = clone(classifier).set_params(pseudo_labeler__grid_size=2).pseudo_labeler
+    with pytest.MonkeyPatch.context() as context:  # all that the search saw is there
+        context.setattr(CLIPEncoder, "encode_views", lambda *_: pytest.fail("encoded again"))
+        assert again.fit_transform(paths[:4]).shape == (4, 3)
 
 
 @pytest.mark.parametrize(("backend", "n_jobs"), [("threading", 4), ("loky", 2)])

@@ -174,3 +174,13 @@ def test_wrong_parameters_are_refused_in_fit(changes, message):
 def test_a_class_name_never_seen_is_fine(paths):
     labels = CLIPPseudoLabeler(["zorblax", "photo of Grandma's tea"]).fit_transform(paths)
     assert np.isfinite(labels).all()
+
+
+def test_a_fit_that_fails_leaves_the_last_one_as_it_was(paths):
+    labeler = CLIPPseudoLabeler(NAMES, input="embeddings")
+    embeddings = CLIPPseudoLabeler(NAMES, grid_size=1).embed(paths)[:, 0]
+    expected = labeler.fit(embeddings).transform(embeddings)
+    with pytest.raises(ValueError, match="100 features"):
+        labeler.fit(embeddings[:, :100])
+    assert_array_equal(labeler.transform(embeddings), expected)
+    assert not hasattr(labeler.fit(), "n_features_in_")

@@ -17,7 +17,8 @@ def random_case():
 
 def test_it_is_the_mean_over_the_largest_cosines(random_case):
     labels, embeddings = random_case
-    centred = embeddings - embeddings.mean(axis=0)
+    centred = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    centred -= centred.mean(axis=0)
     centred /= np.linalg.norm(centred, axis=1, keepdims=True)
     cosines = centred @ centred.T
     np.fill_diagonal(cosines, -2)
@@ -30,11 +31,27 @@ def test_it_is_the_mean_over_the_largest_cosines(random_case):
 
 def test_lengths_and_order_do_not_matter(random_case):
     labels, embeddings = random_case
-    centred = embeddings - embeddings.mean(axis=0)
-    order = np.random.default_rng(1).permutation(30)
+    rng = np.random.default_rng(1)
+    order, lengths = rng.permutation(30), rng.uniform(0.1, 9, size=(30, 1))
     smoothed = smooth_labels(labels, embeddings)
-    assert_allclose(smooth_labels(labels[order], embeddings[order])[np.argsort(order)], smoothed)
-    assert_allclose(smooth_labels(labels, 3 * centred), smoothed, rtol=1e-5)
+    again = smooth_labels(labels[order], embeddings[order])[np.argsort(order)]
+    assert_allclose(again, smoothed, rtol=1e-5)
+    assert_allclose(smooth_labels(labels, lengths * embeddings), smoothed, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"weight": 2}, "weight"),
+        ({"n_neighbors": -1}, "n_neighbors"),
+        ({"labels": np.full((30, 4), np.nan)}, "labels contains NaN"),
+        ({"embeddings": np.ones((31, 6))}, "inconsistent numbers"),
+    ],
+)
+def test_wrong_input_is_refused(random_case, changes, message):
+    arguments = dict(zip(("labels", "embeddings"), random_case, strict=True)) | changes
+    with pytest.raises(ValueError, match=message):
+        smooth_labels(**arguments)
 
 
 def test_inputs_are_not_changed(random_case):
