@@ -113,9 +113,9 @@ def show(name, rows):
     for average, means, spreads in zip(
         ("macro", "micro"), np.mean(rows, axis=0), np.std(rows, axis=0), strict=True
     ):
-        print(f"{name:<28}{average:<6}" + "".join(f"{figure:>14.3f}" for figure in means))
+        print(f"{name:<28} {average:<6}" + "".join(f"{figure:>14.3f}" for figure in means))
         if len(rows) > 1:
-            print(f"{'':<28}{'  std':<6}" + "".join(f"{figure:>14.3f}" for figure in spreads))
+            print(f"{'':<28} {'  std':<6}" + "".join(f"{figure:>14.3f}" for figure in spreads))
 
 
 def run_voc(path):
@@ -171,7 +171,7 @@ def main():
     parser.add_argument("--no-photos", action="store_true", help="train no network")
     options = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, scikit-learn {sklearn.__version__}")
-    print(" " * 34 + "".join(f"{name:>14}" for name in [*METHODS, "labels there", "oracle"]))
+    print(" " * 35 + "".join(f"{name:>14}" for name in [*METHODS, "labels there", "oracle"]))
     if options.voc_npz:
         run_voc(options.voc_npz)
     if not options.no_photos:

@@ -12,7 +12,7 @@ from scipy.special import entr, expit, logit
 ROUNDING = 1e-5
 
 
-def find_thresholds(scores: ArrayLike, *, shrinkage: float = 50) -> np.ndarray:
+def find_thresholds(scores: ArrayLike, *, shrinkage: float = 25) -> np.ndarray:
     r"""Find a decision threshold for each class from unlabelled scores.
 
     The sorted scores :math:`x_i` of a class are cut in two so that they stay as close as possible
@@ -42,7 +42,7 @@ def find_thresholds(scores: ArrayLike, *, shrinkage: float = 50) -> np.ndarray:
     scores : array-like of shape (n, k)
         Probabilities or soft labels in [0, 1], one row a photo. NaN entries are left out, so rows
         of unreadable photos do no harm.
-    shrinkage : float, default=50
+    shrinkage : float, default=25
         Number of photos at which a class's own threshold and the common one count the same; at
         least 0, which leaves each class to itself.
 
