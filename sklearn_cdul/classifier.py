@@ -54,8 +54,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
     pseudo_labeler : CLIPPseudoLabeler or None, default=None
         Makes the initial labels; a clone is fitted. It has its own ``device``, ``precision``,
         ``n_jobs`` and ``verbose``. None makes one with the embedded CLIP and those of this
-        classifier. With
-        its ``memory`` set, other fits and searches over other parameters encode no photo again.
+        classifier. With its ``memory`` set, other fits and searches encode no photo again.
     network : str or callable, default="embedded"
         "embedded" is EfficientNet-Lite0 with the ImageNet weights in this package. Else a name of
         timm, whose pretrained weights are downloaded ("resnet101" is the paper's), or a callable
