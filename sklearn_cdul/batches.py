@@ -1,12 +1,12 @@
 """Feed pictures or vectors to the network, batch by batch."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import v2
 
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images import map_images
@@ -49,13 +49,15 @@ class PhotoBatches:
         self.n_jobs = n_jobs
         self.on_error = on_error
         self._training_size = round(image_size * _CROP_MARGIN)
-        self._crop = v2.Compose(
-            [
-                v2.RandomResizedCrop(image_size, scale=(_SMALLEST_CROP, 1.0), antialias=True),
-                v2.RandomHorizontalFlip(),
-            ]
-        )
         self._decoded: Tensor | None = None
+
+    @cached_property
+    def _crop(self) -> Callable[[Tensor], Tensor]:
+        # Imported here because it takes a second or two, and prediction does without it.
+        from torchvision.transforms import v2
+
+        size = v2.RandomResizedCrop(self.image_size, scale=(_SMALLEST_CROP, 1.0), antialias=True)
+        return v2.Compose([size, v2.RandomHorizontalFlip()])
 
     @property
     def steps_per_epoch(self) -> int:

@@ -104,8 +104,8 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         "auto" takes a GPU if there is one.
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
         Arithmetic of the network; "auto" is bfloat16 where the hardware has it, float16 on older
-        CUDA devices, else float32.
-        Where it is float16, and with "auto" on a CPU, training runs in float32.
+        CUDA devices, else float32. Where it is float16, and with "auto" on a CPU, training runs in
+        float32, and so does all of a network on embeddings with "auto".
     n_jobs : int or None, default=None
         Threads that decode images. None chooses by the number of cores.
     verbose : bool, default=False
@@ -252,7 +252,12 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         ImageError
             If an image can't be read and the labeler's ``on_error`` is "raise".
         ValueError
-            If X is empty, y has another length, or ``observed`` has the wrong shape or values.
+            If X is empty, y has another length, ``observed`` or ``y_val`` has the wrong shape or
+            values, or a parameter has a wrong value.
+        TypeError
+            If X is no sequence of images, or the callable ``network`` returns no Module.
+        WeightsUnavailableError
+            If weights of the encoder or the network can't be had.
         """
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together.")

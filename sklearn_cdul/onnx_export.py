@@ -29,21 +29,14 @@ class _Probabilities(nn.Module):
 
 
 def export_onnx(classifier: Any, path: str | os.PathLike[str]) -> None:
-    """Write the network with a sigmoid behind it; see ``CDULClassifier.export_onnx``.
+    """Write the network with a sigmoid behind it; ``CDULClassifier.export_onnx`` says what and how.
 
     Parameters
     ----------
     classifier : CDULClassifier
         Fitted. It is not changed.
     path : str or os.PathLike
-        The file to write. A file of that name is replaced.
-
-    Raises
-    ------
-    ImportError
-        If onnx or onnxscript is not installed.
-    torch.onnx.OnnxExporterError
-        If the network does what ONNX or torch's exporter cannot express.
+        The file to write.
     """
     onnx = _import_onnx()
     network = classifier.network_

@@ -52,7 +52,9 @@ def test_plain_open_clip_loads_it_without_this_package():
         "image = model.encode_image(torch.zeros(1, 3, 224, 224), normalize=True)\n"
         "assert text.shape == image.shape == (1, 192), (text.shape, image.shape)\n"
     )
-    subprocess.run([sys.executable, "-c", code, str(FOLDER)], check=True, timeout=120)
+    command = [sys.executable, "-c", code, str(FOLDER)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
 
 
 def test_weights_are_finite_and_small_on_disk():

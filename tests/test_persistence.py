@@ -125,7 +125,9 @@ def test_prediction_from_files_imports_no_clip(fitted, photos, tmp_path):
         f"for model in models: assert model.predict({photos[:2]!r}).shape == (2, 3)\n"
         "assert 'open_clip' not in sys.modules, 'open_clip was imported'\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
 
 
 def test_a_saved_network_by_name_is_arrays_and_a_name(fitted):
