@@ -21,7 +21,7 @@ from accuracy import stored_labeler
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.aggregation import soft_labels
 from sklearn_cdul.alignment import LabelState, align, latents_from_labels, update_latents
-from sklearn_cdul.batches import PhotoBatches
+from sklearn_cdul.batches import EmbeddingBatches, PhotoBatches
 from sklearn_cdul.metrics import mean_average_precision
 from sklearn_cdul.neighbors import smooth_labels
 from sklearn_cdul.network import (
@@ -29,6 +29,7 @@ from sklearn_cdul.network import (
     build_photo_network,
     forward,
     start_from_priors,
+    start_from_probe,
 )
 
 CROPS = 7
@@ -41,6 +42,7 @@ SCHEDULE = (
     "sigma",
     "cumulative_updates",
 )
+DEFAULTS = CDULClassifier().get_params(deep=False)
 
 
 def photo_features(paths, image_size):
@@ -85,14 +87,26 @@ class Bench:
             target, scores, min_positives=self.options.min_positives
         )
 
-    def fit(self, labels, seed, *, learning_rate=1e-3, clean=False, crops=True, **changes):
+    def fit(
+        self,
+        labels,
+        seed,
+        *,
+        learning_rate=DEFAULTS["head_learning_rate"],
+        probe=DEFAULTS["linear_probe"],
+        clean=False,
+        crops=True,
+        **changes,
+    ):
         """Return test mAP, and mAP of the labels on the training photos after training."""
-        parameters = CDULClassifier().get_params(deep=False)
-        settings = {name: parameters[name] for name in SCHEDULE} | changes
+        settings = {name: DEFAULTS[name] for name in SCHEDULE} | changes
         torch.manual_seed(seed)
         labels = torch.tensor(labels, dtype=torch.float32)
         network = EmbeddingNetwork(self.features[:, 0], labels.shape[1])
         start_from_priors(network, labels)
+        if probe:
+            whole = EmbeddingBatches(self.features[:, 0], batch_size=256, device=CPU)
+            start_from_probe(network, whole, labels, torch.float32)
         state = LabelState(latents_from_labels(labels), torch.full_like(labels, torch.nan))
         first = state.latents
         steps = settings["epochs"] * math.ceil(len(labels) / 16)

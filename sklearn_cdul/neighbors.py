@@ -9,7 +9,7 @@ from sklearn_cdul.aggregation import unit_vectors
 
 
 def smooth_labels(
-    labels: ArrayLike, embeddings: ArrayLike, *, n_neighbors: int = 10, weight: float = 0.5
+    labels: ArrayLike, embeddings: ArrayLike, *, n_neighbors: int = 20, weight: float = 0.4
 ) -> np.ndarray:
     """Mix the soft label of each photo with the mean label of its nearest neighbours.
 
@@ -23,9 +23,9 @@ def smooth_labels(
     embeddings : array-like of shape (n, d)
         One vector a photo, of any length. Neighbours have the largest cosine after the mean of the
         unit vectors is subtracted, which all photos share.
-    n_neighbors : int, default=10
+    n_neighbors : int, default=20
         How many neighbours; all others if there are fewer.
-    weight : float, default=0.5
+    weight : float, default=0.4
         Weight of the neighbours in [0, 1]; the photo's own label has the rest.
 
     Returns
@@ -51,7 +51,7 @@ def smooth_labels(
     --------
     >>> from sklearn_cdul.neighbors import smooth_labels
     >>> labels = [[1.0], [0.6], [0.0]]
-    >>> smooth_labels(labels, [[1.0, 0.1], [1.0, 0.0], [0.0, 1.0]], n_neighbors=1)
+    >>> smooth_labels(labels, [[1.0, 0.1], [1.0, 0.0], [0.0, 1.0]], n_neighbors=1, weight=0.5)
     array([[0.8],
            [0.8],
            [0.5]])

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sklearn_cdul.devices import autocast, run_in_batches
 from sklearn_cdul.exceptions import WeightsUnavailableError
 from sklearn_cdul.images import warn_about_failures
+from sklearn_cdul.linear_probe import linear_probe
 
 EMBEDDED_WEIGHTS = Path(__file__).parent / "embedded" / "open_clip_model.safetensors"
 EMBEDDED_ARCHITECTURE = "tf_efficientnet_lite0"
@@ -55,6 +56,12 @@ class PhotoNetwork(nn.Module):
         return self
 
 
+class _LinearInPrecisionOfInput(nn.Linear):
+    def forward(self, vectors: Tensor) -> Tensor:
+        weight, bias = (values.to(vectors.dtype) for values in self.parameters())
+        return nn.functional.linear(vectors, weight, bias)
+
+
 class EmbeddingNetwork(nn.Module):
     """A linear layer on standardised vectors, the network for ``input="embeddings"``.
 
@@ -76,13 +83,11 @@ class EmbeddingNetwork(nn.Module):
         self.register_buffer("mean", embeddings.mean(dim=0))
         spread = embeddings.std(dim=0, unbiased=False)
         self.register_buffer("std", torch.where(spread > 0, spread, 1.0))
-        self.linear = nn.Linear(embeddings.shape[1], n_classes)
+        self.linear = _LinearInPrecisionOfInput(embeddings.shape[1], n_classes)
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Logits (b, k) of vectors (b, d), computed in the precision of the vectors."""
-        standardised = (embeddings - self.mean) / self.std
-        weight, bias = (values.to(embeddings.dtype) for values in self.linear.parameters())
-        return nn.functional.linear(standardised, weight, bias)
+        return self.linear((embeddings - self.mean) / self.std)
 
     def get_classifier(self) -> nn.Module:
         """The output layer, by the name that timm uses."""
@@ -217,8 +222,42 @@ def start_from_priors(network: nn.Module, labels: Tensor) -> None:
             layer.bias.copy_(torch.logit(labels.mean(dim=0), eps=1e-4))
 
 
+def start_from_probe(network: nn.Module, batches, labels: Tensor, precision: torch.dtype) -> None:
+    """Fit the output layer to the labels, see :func:`~sklearn_cdul.linear_probe.linear_probe`.
+
+    Parameters
+    ----------
+    network : Module
+        Changed in place. One without a linear output layer that takes a vector a photo is left
+        as it is.
+    batches : PhotoBatches or EmbeddingBatches
+        Training photos, seen whole.
+    labels : Tensor of shape (n, k)
+        Their pseudo labels in [0, 1].
+    precision : torch.dtype
+        Arithmetic of the pass over the photos.
+    """
+    layer = output_layer(network)
+    if layer is None or layer.bias is None:
+        return
+    caught: list[Tensor] = []
+    hook = layer.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].cpu()))
+    try:
+        predict_logits(network, batches, precision)
+    finally:
+        hook.remove()
+    if caught[0].ndim != 2:
+        return
+    weight, bias = linear_probe(torch.cat(caught).double().numpy(), labels.cpu().numpy())
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(weight))
+        layer.bias.copy_(torch.from_numpy(bias))
+
+
 def parameter_groups(network: nn.Module, learning_rate: float, head_learning_rate: float):
-    """Optimizer groups: the fresh output layer learns at its own rate.
+    """Optimizer groups: the output layer learns at its own rate.
+
+    With a `learning_rate` of 0 the other layers are frozen, which saves most of the backward pass.
 
     Returns
     -------
@@ -229,6 +268,10 @@ def parameter_groups(network: nn.Module, learning_rate: float, head_learning_rat
     head = list(layer.parameters()) if layer is not None else []
     chosen = {id(parameter) for parameter in head}
     rest = [p for p in network.parameters() if id(p) not in chosen and p.requires_grad]
+    if head and learning_rate == 0:
+        for parameter in rest:
+            parameter.requires_grad_(False)
+        rest = []
     groups = [{"params": rest, "lr": learning_rate}, {"params": head, "lr": head_learning_rate}]
     return [group for group in groups if group["params"]]
 

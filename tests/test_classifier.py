@@ -96,6 +96,28 @@ def test_labels_are_mixed_with_those_of_photos_that_look_alike(photos):
     np.testing.assert_allclose(classifier.pseudo_labels_, expected, atol=2e-4)
 
 
+def test_training_begins_with_a_probe_of_some_photos(photos, monkeypatch):
+    settings = QUICK | {"learning_rate": 0, "head_learning_rate": 0, "epochs": 1}
+
+    def start(**changes):
+        return CDULClassifier(**settings | changes).fit(photos).decision_function(photos)
+
+    probed, plain = start(), start(linear_probe=False)
+    assert np.ptp(plain, axis=0).max() < 1e-4
+    assert np.ptp(probed, axis=0).max() > 0.1
+    monkeypatch.setattr("sklearn_cdul.classifier._PROBE_PHOTOS", 15)
+    assert not np.array_equal(start(), probed)
+    assert not np.array_equal(start(), start(random_state=1))
+
+
+def test_a_learning_rate_of_zero_keeps_the_pretrained_layers(photos):
+    classifier = CDULClassifier(**QUICK, learning_rate=0, head_learning_rate=0.01).fit(photos)
+    untrained = CDULClassifier(**QUICK, learning_rate=0, head_learning_rate=0).fit(photos)
+    arrays, start = (c.network_.state_dict() for c in (classifier, untrained))
+    changed = {key for key in arrays if not (arrays[key] == start[key]).all()}
+    assert changed == {"backbone.classifier.weight", "backbone.classifier.bias"}
+
+
 def test_observed_labels_reach_the_neighbours_and_stay(photos):
     observed = np.full((20, 3), np.nan)
     observed[:10] = [1, 0, 0]
@@ -348,3 +370,4 @@ def test_the_papers_settings_are_parameters_and_differ_from_the_defaults():
     )
     assert classifier.cumulative_updates
     assert classifier.n_neighbors == 0
+    assert not classifier.linear_probe

@@ -18,6 +18,7 @@ from sklearn_cdul.network import (
     parameter_groups,
     predict_logits,
     start_from_priors,
+    start_from_probe,
 )
 
 CPU = torch.device("cpu")
@@ -97,6 +98,61 @@ def test_a_fresh_network_predicts_the_mean_label_of_each_class():
     pixels = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
     with torch.inference_mode():
         assert_close(torch.sigmoid(network(pixels)), torch.tensor([[0.2, 0.8]]).expand(3, 2))
+
+
+@pytest.mark.parametrize("name", ["embedded", "linear"])
+def test_a_probed_network_predicts_the_labels_from_the_first(name, food_photos):
+    images = food_photos.data[:12]
+    labels = torch.tensor(food_photos.target[:12, :4], dtype=torch.float32) * 0.8 + 0.1
+    if name == "linear":
+        # With as few photos as these, labels can be found again only if they are in the features.
+        torch.manual_seed(0)
+        vectors = torch.cat([labels + 0.05 * torch.randn(12, 4), torch.randn(12, 3)], dim=1)
+        network = EmbeddingNetwork(vectors, 4)
+        source = EmbeddingBatches(vectors.numpy(), batch_size=5, device=CPU)
+    else:
+        network = build_photo_network("embedded", 4)
+        source = batches(images, image_size=96, batch_size=5)
+    start_from_priors(network, labels)
+    before = predict_logits(network, source, torch.float32)
+    start_from_probe(network, source, labels, torch.float32)
+    after = predict_logits(network, source, torch.float32)
+    assert torch.isfinite(torch.from_numpy(after)).all()
+
+    def loss(logits):
+        return float(
+            torch.nn.functional.binary_cross_entropy_with_logits(torch.from_numpy(logits), labels)
+        )
+
+    assert loss(after) < loss(before)
+    if name == "linear":
+        assert (np.sign(after) == np.sign(labels.numpy() - 0.5)).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda num_classes: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(2)),
+        functools.partial(timm.create_model, "test_vit", img_size=32, global_pool="map"),
+    ],
+    ids=["no timm model", "another pooling"],
+)
+def test_a_probe_leaves_alone_or_fits_what_others_build(build, grey_images):
+    network = build_photo_network(build, 2)
+    labels = torch.linspace(0.1, 0.9, 20).view(10, 2)
+    source = batches(grey_images)
+    predict_logits(network, source, torch.float32)
+    start_from_probe(network, source, labels, torch.float32)
+    assert np.isfinite(predict_logits(network, source, torch.float32)).all()
+
+
+def test_with_a_learning_rate_of_zero_only_the_output_layer_has_gradients():
+    network = build_photo_network("embedded", 2)
+    (head,) = parameter_groups(network, 0.0, 1e-2)
+    assert [p.shape for p in head["params"]] == [(2, 1280), (2,)]
+    network(torch.zeros(2, 3, 64, 64)).sum().backward()
+    assert network.backbone.conv_stem.weight.grad is None
+    assert head["params"][0].grad is not None
 
 
 def test_the_output_layer_has_its_own_learning_rate():
