@@ -87,7 +87,7 @@ def main():
     parser.add_argument("--temperature", type=float, default=0.03, help="for --similarities")
     parser.add_argument("--memory", metavar="DIR", help="where embeddings are kept")
     parser.add_argument("--image-size", type=int, default=224)
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--precision", default="auto", help="of the network")
     parser.add_argument("--min-positives", type=int, default=10)

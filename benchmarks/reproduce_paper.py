@@ -20,6 +20,7 @@ import photo_data
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.metrics import mean_average_precision
 
+DEFAULTS = CDULClassifier().get_params(deep=False)
 # mAP in percent and where it was read. The paper's own figures on VOC are missing: they were not
 # found in a source that could be checked.
 PUBLISHED = {
@@ -100,9 +101,9 @@ def main():
     variants = {
         "network, the paper's updates": {},
         "network, fixed labels": {"update_interval": 0},
-        "network, updates and neighbours of this package": {
-            "cumulative_updates": False,
-            "n_neighbors": 10,
+        "network, updates and start of this package": {
+            name: DEFAULTS[name]
+            for name in ("cumulative_updates", "update_rate", "n_neighbors", "linear_probe")
         },
     }
     for number, (name, changes) in enumerate(variants.items()):

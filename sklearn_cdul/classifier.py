@@ -68,7 +68,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         network is a linear layer and this is not used.
     image_size : int, default=224
         Side in pixels of the network's square input.
-    epochs : int, default=5
+    epochs : int, default=3
         Passes over the training photos.
     warmup_epochs : int, default=1
         The first update of the labels comes after this many epochs.
@@ -194,7 +194,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         pseudo_labeler=None,
         network="embedded",
         image_size=224,
-        epochs=5,
+        epochs=3,
         warmup_epochs=1,
         update_interval=1,
         update_rate=0.5,

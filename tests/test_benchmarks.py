@@ -76,7 +76,7 @@ def test_accuracy_has_a_row_a_step(tree, tmp_path):
         *("--data", tree, "--memory", tmp_path, "--image-size", 64, "--epochs", 1),
         *("--seeds", 1, "--min-positives", 1),
     ).stdout
-    for name in ("CLIP, whole photo", "pseudo labels", "network, both (default)", "true labels"):
+    for name in ("CLIP, whole photo", "pseudo labels", "(default)", "network, true labels"):
         assert name in output
 
 
