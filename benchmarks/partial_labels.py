@@ -23,7 +23,7 @@ def main():
     parser.add_argument("--memory", metavar="DIR", help="where embeddings are kept")
     parser.add_argument("--end-to-end", action="store_true")
     parser.add_argument("--image-size", type=int, default=224)
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--min-positives", type=int, default=10)
     options = parser.parse_args()
