@@ -27,7 +27,7 @@ def test_the_logits_are_those_of_the_labels():
 
 
 def test_new_photos_get_calibrated_probabilities():
-    features, labels, logits = draw(1000, noise=2)
+    features, labels, _ = draw(1000, noise=2)
     weight, bias = linear_probe(features, labels)
     new, _, true_logits = draw(2000, seed=1)
     predicted = expit(new @ weight.T + bias)
