@@ -14,7 +14,7 @@ from sklearn_cdul.aggregation import unit_vectors
 from sklearn_cdul.devices import run_in_batches
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images import check_images, map_images, warn_about_failures
-from sklearn_cdul.views import Preprocessing, make_views, n_views, required_size
+from sklearn_cdul.views import Preprocessing, make_views, n_views, required_size, views_version
 
 # Small batches stay in the cache of a CPU; a GPU wants many views at once.
 _AUTO_BATCH_SIZE = {"cpu": 10, "cuda": 320}
@@ -181,18 +181,19 @@ class BaseEncoder:
         images: Any,
         *,
         grid_size: int = 3,
+        views: str = "grid",
         batch_size: int | str = "auto",
         n_jobs: int | None = None,
         on_error: str = "raise",
         verbose: bool = False,
     ) -> np.ndarray:
-        """Embed images, whole and in snippets.
+        """Embed images, whole and in snippets or proposals.
 
         Parameters
         ----------
         images : sequence of images, length n
             See `check_images`.
-        grid_size, batch_size, n_jobs, on_error
+        grid_size, views, batch_size, n_jobs, on_error
             See `iter_embeddings`.
         verbose : bool, default=False
             Show the progress.
@@ -200,13 +201,15 @@ class BaseEncoder:
         Returns
         -------
         embeddings : ndarray of shape (n, n_views, d), dtype float32
-            Of length 1 each: the whole image, then its snippets row by row. With
+            Of length 1 each: the whole image, then its snippets row by row or its proposals. With
             ``on_error="nan"`` NaN for an image that can't be used.
 
         Raises
         ------
         ImageError
             At the first image that can't be used, unless ``on_error="nan"``.
+        ImportError
+            If proposals are wanted and OpenCV is missing.
 
         Warns
         -----
@@ -220,6 +223,7 @@ class BaseEncoder:
         batches = self.iter_embeddings(
             images,
             grid_size=grid_size,
+            views=views,
             batch_size=batch_size,
             n_jobs=n_jobs,
             on_error=on_error,
@@ -239,6 +243,7 @@ class BaseEncoder:
         *,
         indices: Iterable[int] | None = None,
         grid_size: int = 3,
+        views: str = "grid",
         batch_size: int | str = "auto",
         n_jobs: int | None = None,
         on_error: str = "raise",
@@ -254,6 +259,8 @@ class BaseEncoder:
             Which images to embed and in what order; None means all. Drawn as decoding gets on.
         grid_size : int, default=3
             Snippets per side.
+        views : {"grid", "proposals"}, default="grid"
+            Whether images are cut into snippets or as many object proposals; see `make_views`.
         batch_size : int or "auto", default="auto"
             Views in one forward pass. "auto" is 10 on a CPU and 320 on a GPU; on a GPU it is
             halved when memory runs out.
@@ -270,11 +277,15 @@ class BaseEncoder:
             Positions in `images`, and arrays of shape (n_views, d), dtype float32, or None; see
             `encode_images`.
         """
+        views_version(views)  # says what is wrong before an image is read
         per_batch = self._views_per_batch(batch_size)
         images_per_batch = max(per_batch // n_views(grid_size), 1)
         order, drawn = tee(range(len(images)) if indices is None else indices)
-        views = map_images(
-            partial(make_views, grid_size=grid_size, preprocessing=self.preprocessing),
+        cut = partial(
+            make_views, grid_size=grid_size, preprocessing=self.preprocessing, views=views
+        )
+        views_of_images = map_images(
+            cut,
             images,
             indices=drawn,
             n_jobs=n_jobs,
@@ -283,7 +294,7 @@ class BaseEncoder:
             failures=failures,
             look_ahead=2 * images_per_batch,
         )
-        rows = zip(order, views, strict=True)
+        rows = zip(order, views_of_images, strict=True)
         while group := list(islice(rows, images_per_batch)):
             readable = [view for _, view in group if view is not None]
             embeddings = iter(self._encode_in_batches(readable, per_batch))

@@ -20,7 +20,7 @@ from sklearn_cdul.embedding_files import is_damage
 from sklearn_cdul.embedding_store import EmbeddingStore
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images import check_images, count_threads, warn_about_failures
-from sklearn_cdul.views import VIEWS_VERSION, n_views
+from sklearn_cdul.views import n_views, views_version
 
 # Few, so that processes share the last images fairly; each claim costs a tenth of a millisecond.
 _CLAIM_SIZE = 8
@@ -43,6 +43,7 @@ def encode_images_once(
     memory: str | os.PathLike[str],
     *,
     grid_size: int = 3,
+    views: str = "grid",
     batch_size: int | str = "auto",
     n_jobs: int | None = None,
     on_error: str = "raise",
@@ -56,9 +57,9 @@ def encode_images_once(
 
     An entry belongs to the content of an image, not to its name or its place in a list: of a path
     the bytes of the file, of anything else the decoded pixels. It also belongs to all that
-    changes an embedding: ``encoder.fingerprint``, `grid_size` and the version of the code that
-    cuts views. The device is not among these: within the rounding of the precision all devices
-    agree.
+    changes an embedding: ``encoder.fingerprint``, `grid_size`, `views` and the version of the code
+    that cuts views, for proposals that of OpenCV too. The device is not among these: within the
+    rounding of the precision all devices agree.
 
     Parameters
     ----------
@@ -69,7 +70,7 @@ def encode_images_once(
     memory : str or os.PathLike
         The folder, on a local disk: processes of different machines can't share one over a
         network. It is created if it does not exist; "~" is the home folder.
-    grid_size, batch_size, n_jobs, on_error
+    grid_size, views, batch_size, n_jobs, on_error
         See `BaseEncoder.iter_embeddings`. With "nan" an image that can't be used is not stored.
     verbose : bool, default=False
         Show the progress.
@@ -83,6 +84,8 @@ def encode_images_once(
     ------
     ImageError
         If an image can't be used, unless ``on_error="nan"``.
+    ImportError
+        If proposals are wanted and OpenCV is missing.
     OSError
         If the folder can't be created or read.
 
@@ -94,13 +97,14 @@ def encode_images_once(
         folder is damaged: its embeddings are computed again.
     """
     images = check_images(images)
-    setting = repr((encoder.fingerprint, grid_size, VIEWS_VERSION)).encode()
+    setting = repr((encoder.fingerprint, grid_size, *views_version(views))).encode()
     shape = (len(images), n_views(grid_size), encoder.embedding_dim)
     failures: list[ImageError] = []
     encode = partial(
         encoder.iter_embeddings,
         images,
         grid_size=grid_size,
+        views=views,
         batch_size=batch_size,
         n_jobs=n_jobs,
         on_error=on_error,

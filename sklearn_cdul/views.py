@@ -1,4 +1,4 @@
-"""Cut an image into the views that are encoded: the whole, then a grid of snippets."""
+"""Cut an image into the views that are encoded: the whole, then a grid of snippets or proposals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from sklearn_cdul.proposals import PROPOSALS_VERSION, import_opencv, proposal_boxes
 
 # Stored embeddings carry this number. Raise it with any change here or in decoding.py that gives
 # the views of some image other pixels.
@@ -125,6 +127,34 @@ def n_views(grid_size: int) -> int:
     return 1 if rows * columns == 1 else 1 + rows * columns
 
 
+def views_version(views: str) -> tuple[int | str, ...]:
+    """Return what the views of an image depend on besides the image, grid size and encoder.
+
+    Parameters
+    ----------
+    views : {"grid", "proposals"}
+        See `make_views`.
+
+    Returns
+    -------
+    version : tuple
+        Another one for views with other pixels.
+
+    Raises
+    ------
+    ValueError
+        If `views` is something else.
+    ImportError
+        If proposals are wanted and there is no OpenCV that finds them.
+    """
+    if views == "grid":
+        return (VIEWS_VERSION,)
+    if views == "proposals":
+        # Versions 4 and 5 of OpenCV find slightly different boxes.
+        return VIEWS_VERSION, views, PROPOSALS_VERSION, import_opencv().__version__
+    raise ValueError(f'views must be "grid" or "proposals", got {views!r}.')
+
+
 def snippet_boxes(width: int, height: int, grid_size: int) -> list[tuple[int, int, int, int]]:
     """Return the boxes of the snippets, row by row from the upper left.
 
@@ -167,7 +197,9 @@ def required_size(grid_size: int, preprocessing: Preprocessing) -> tuple[int, in
 
     At this size each snippet has as many pixels as the model's input, and the whole image at
     least twice as many per side. Larger JPEG files may be decoded at a fraction of their size,
-    down to this one: resizing then does the rest of the smoothing.
+    down to this one: resizing then does the rest of the smoothing. The size is the same for
+    proposals. They are searched on a smaller copy, and the few that are smaller than a snippet
+    have fewer pixels than the input then.
 
     Parameters
     ----------
@@ -189,7 +221,9 @@ def required_size(grid_size: int, preprocessing: Preprocessing) -> tuple[int, in
     return max(columns, 2) * width, max(rows, 2) * height
 
 
-def make_views(image: Image.Image, grid_size: int, preprocessing: Preprocessing) -> np.ndarray:
+def make_views(
+    image: Image.Image, grid_size: int, preprocessing: Preprocessing, views: str = "grid"
+) -> np.ndarray:
     """Cut an image into its views, each resized as the model wants it.
 
     Each view has the pixels that open_clip's own preprocessing makes of the image or of the
@@ -204,19 +238,27 @@ def make_views(image: Image.Image, grid_size: int, preprocessing: Preprocessing)
         Snippets per side, at least 1.
     preprocessing : Preprocessing
         Of the model, with an input of (H, W) pixels.
+    views : {"grid", "proposals"}, default="grid"
+        Besides the whole image the snippets of the grid, or as many boxes of `proposal_boxes`.
+        Where there are fewer boxes, snippets make up the number.
 
     Returns
     -------
     views : ndarray of shape (n_views, H, W, 3), dtype uint8
-        The whole image, then the snippets row by row; see `n_views`.
+        The whole image, then the snippets row by row or the proposals, the largest first; see
+        `n_views`.
     """
-    views = np.empty((n_views(grid_size), *preprocessing.image_size, 3), dtype=np.uint8)
-    views[0] = np.asarray(fit_image(image, preprocessing))
-    if len(views) > 1:
-        for view, box in zip(views[1:], snippet_boxes(*image.size, grid_size), strict=True):
+    pixels = np.empty((n_views(grid_size), *preprocessing.image_size, 3), dtype=np.uint8)
+    pixels[0] = np.asarray(fit_image(image, preprocessing))
+    n_boxes = len(pixels) - 1
+    if n_boxes:
+        boxes = snippet_boxes(*image.size, grid_size)
+        if views == "proposals":
+            boxes = (proposal_boxes(image, n_boxes) + boxes)[:n_boxes]
+        for view, box in zip(pixels[1:], boxes, strict=True):
             # crop() first: resize(box=...) would let pixels beyond the border shine through.
             view[...] = np.asarray(fit_image(image.crop(box), preprocessing))
-    return views
+    return pixels
 
 
 def fit_image(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:

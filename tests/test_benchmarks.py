@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -88,6 +89,18 @@ def test_given_labels_are_measured(tree, tmp_path):
     ).stdout
     shares = [line.split()[0] for line in output.splitlines()[2:]]
     assert shares == ["0%", "10%", "25%", "50%", "100%"]
+
+
+def test_proposals_are_measured_next_to_the_grid(tree, tmp_path):
+    output = run(
+        "proposals.py",
+        *("--data", tree, "--memory", tmp_path, "--max-photos", 4, "--timed", 2),
+        *("--draws", 1, "--min-positives", 1),
+    ).stdout
+    table = {line[:16].strip(): line[16:].split() for line in output.splitlines()}
+    for name in ("whole photo", "grid 3 x 3", "9 proposals", "nothing", "25%, mean", "50%, drop"):
+        assert np.isfinite([float(figure) for figure in table[name]]).all()
+    assert float(table["9 proposals"][2]) > float(table["grid 3 x 3"][2]) == 0
 
 
 def test_ablations_print_their_tables(tree, tmp_path):

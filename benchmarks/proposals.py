@@ -1,0 +1,140 @@
+"""Object proposals against the grid: mAP of the labels, cost, and what hiding a part does.
+
+--data DIR is a data set's folder; its photos are labelled with the embedded encoder. It needs
+OpenCV: pip install -e ".[proposals]".
+
+"find" is the time of finding the boxes in a decoded photo, "CLIP" that of encoding all views, both
+in milliseconds of one core (processor time, median over some photos, turn and turn about).
+
+Then a part of each test photo is hidden: one rectangle in the shape of the photo, at a random
+place, in the photo's mean colour. Each draw hides other places. The labels to find stay the same,
+though an object may be hidden as a whole. "drop" is the mAP lost by that.
+"""
+
+import argparse
+from statistics import median
+from time import process_time
+
+import cv2
+import numpy as np
+import photo_data
+import torch
+from PIL import Image
+
+from sklearn_cdul import CLIPPseudoLabeler
+from sklearn_cdul.encoder import load_encoder
+from sklearn_cdul.metrics import mean_average_precision
+from sklearn_cdul.proposals import proposal_boxes
+from sklearn_cdul.views import make_views
+
+GRIDS = (2, 3, 4)
+SHARES = (0.25, 0.5)  # of the photo's area that is hidden
+
+
+class Bench:
+    def __init__(self, options):
+        self.train, self.test, vocabulary = photo_data.load(options)
+        self.min_positives = options.min_positives
+        self.labeler = CLIPPseudoLabeler(vocabulary, memory=options.memory).fit()
+        self.reader = CLIPPseudoLabeler(vocabulary, input="embeddings").fit()
+
+    def embed(self, images, grid_size, views):
+        return self.labeler.set_params(grid_size=grid_size, views=views).embed(images)
+
+    def precision(self, embeddings, target):
+        labels = self.reader.transform(embeddings)
+        return 100 * mean_average_precision(target, labels, min_positives=self.min_positives)
+
+    def splits(self, grid_size, views):
+        """Precision on training and on test photos."""
+        return [
+            self.precision(self.embed(part.data, grid_size, views), part.target)
+            for part in (self.train, self.test)
+        ]
+
+    def ways(self, images):
+        """Precision on the test photos, whole or hidden in part, of three ways to look."""
+        grid, proposals = [self.embed(images, 3, views) for views in ("grid", "proposals")]
+        target = self.test.target
+        return np.array([self.precision(e, target) for e in (grid[:, :1], grid, proposals)])
+
+
+def read(path):
+    with Image.open(path) as photo:
+        return photo.convert("RGB")
+
+
+def milliseconds(function, *arguments):
+    start = process_time()
+    function(*arguments)
+    return 1000 * (process_time() - start)
+
+
+def measure_costs(paths):
+    """Median milliseconds to encode some numbers of views, and to find some numbers of boxes."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    encoder = load_encoder("embedded", None, device="cpu", precision="auto")
+    clip, find = [{g: [] for g in grids} for grids in ((1, *GRIDS), GRIDS)]
+    for path in [paths[0], *paths]:  # the first only warms up
+        photo = read(path)
+        for grid_size, times in clip.items():
+            views = make_views(photo, grid_size, encoder.preprocessing)
+            times.append(milliseconds(encoder.encode_views, views))
+        for grid_size, times in find.items():
+            times.append(milliseconds(proposal_boxes, photo, grid_size**2))
+    return [{g: median(times[1:]) for g, times in cost.items()} for cost in (clip, find)]
+
+
+def hide(path, share, random):
+    """The pixels of a photo with a rectangle of this share of its area in its mean colour."""
+    pixels = np.array(read(path))
+    size = np.array(pixels.shape[:2])
+    sides = np.rint(size * np.sqrt(share)).astype(int)
+    top, left = random.integers(0, size - sides, endpoint=True)
+    pixels[top : top + sides[0], left : left + sides[1]] = pixels.mean(axis=(0, 1)).round()
+    return pixels
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    photo_data.add_arguments(parser)
+    parser.add_argument("--memory", metavar="DIR", help="where embeddings are kept")
+    parser.add_argument("--min-positives", type=int, default=10)
+    parser.add_argument("--timed", type=int, default=40, help="photos to time")
+    parser.add_argument("--draws", type=int, default=2, help="places to hide, for each photo")
+    options = parser.parse_args()
+    bench = Bench(options)
+    n_train, n_test = len(bench.train.data), len(bench.test.data)
+    print(f"{n_train} training and {n_test} test photos, OpenCV {cv2.__version__}")
+
+    clip, find = measure_costs(bench.test.data[: options.timed])
+    rows = [("whole photo", 1, "grid")]
+    rows += [(f"grid {g} x {g}", g, "grid") for g in GRIDS]
+    rows += [(f"{g * g} proposals", g, "proposals") for g in GRIDS]
+    print(f"\n{'':<16}{'train mAP':>16}{'test mAP':>16}{'find, ms':>16}{'CLIP, ms':>16}")
+    for name, grid_size, views in rows:
+        cost = [find[grid_size] if views == "proposals" else 0.0, clip[grid_size]]
+        show(name, [*bench.splits(grid_size, views), *cost])
+
+    print(f"\n{'hidden':<16}{'whole photo':>16}{'grid 3 x 3':>16}{'9 proposals':>16}")
+    full = bench.ways(bench.test.data)
+    show("nothing", full)
+    for share in SHARES:
+        draws = []
+        for seed in range(options.draws):
+            random = np.random.default_rng(seed)
+            draws.append(bench.ways([hide(path, share, random) for path in bench.test.data]))
+            show(f"{share:.0%}, draw {seed}", draws[-1])
+        show(f"{share:.0%}, mean", np.mean(draws, axis=0))
+        show(f"{share:.0%}, drop", full - np.mean(draws, axis=0))
+
+
+def show(name, figures):
+    print(f"{name:<16}" + "".join(f"{figure:>16.1f}" for figure in figures), flush=True)
+
+
+if __name__ == "__main__":
+    main()
