@@ -49,7 +49,7 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         ``grid_size**2`` boxes that may hold an object of any kind, the paper's COD, and snippets
         where too few are found. The number of views, and so the cost of CLIP, stays as with the
         grid; finding the boxes comes on top. It needs OpenCV with its contrib modules:
-        ``pip install "sklearn_cdul[proposals]"``. In our measurements the grid gave better labels.
+        ``pip install "sklearn-cdul[proposals]"``. In our measurements the grid gave better labels.
     temperature : float or None, default=None
         tau of the softmax. None takes the model's own value.
     local_threshold : float, default=0.0

@@ -34,7 +34,7 @@ def import_opencv() -> Any:
     except (ImportError, AttributeError) as error:
         raise ImportError(
             'views="proposals" needs OpenCV with its contrib modules: pip install '
-            '"sklearn_cdul[proposals]". Other packages of OpenCV (opencv-python, '
+            '"sklearn-cdul[proposals]". Other packages of OpenCV (opencv-python, '
             "opencv-python-headless) bring a cv2 without them and must be uninstalled first."
         ) from error
     return cv2

@@ -187,7 +187,7 @@ def test_a_search_over_views_trains_a_classifier(paths):
 def test_a_missing_opencv_is_said_before_an_image_is_read(module, monkeypatch, tmp_path):
     fitted = clone(LABELER).fit()
     monkeypatch.setitem(sys.modules, "cv2", module)
-    message = r'pip install\s+"sklearn_cdul\[proposals\]"'
+    message = r'pip install\s+"sklearn-cdul\[proposals\]"'
     with pytest.raises(ImportError, match=message):
         clone(LABELER).fit()
     missing = [tmp_path / "no.jpg"]
