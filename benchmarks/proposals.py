@@ -72,6 +72,7 @@ def milliseconds(function, *arguments):
 
 def measure_costs(paths):
     """Median milliseconds to encode some numbers of views, and to find some numbers of boxes."""
+    n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     encoder = load_encoder("embedded", None, device="cpu", precision="auto")
@@ -83,6 +84,7 @@ def measure_costs(paths):
             times.append(milliseconds(encoder.encode_views, views))
         for grid_size, times in find.items():
             times.append(milliseconds(proposal_boxes, photo, grid_size**2))
+    torch.set_num_threads(n_threads)
     return [{g: median(times[1:]) for g, times in cost.items()} for cost in (clip, find)]
 
 

@@ -24,9 +24,10 @@ from sklearn_cdul.views import views_version
 class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
     """Label photos softly with CLIP, whole and in snippets, without training.
 
-    Each photo is looked at as a whole and as ``grid_size`` x ``grid_size`` snippets. The softmax
-    of the cosines with the class names gives one soft label a view; the strongest snippet of each
-    class is averaged with the whole image (sections 3.1 of the CDUL paper [1]_).
+    Each photo is looked at as a whole and as ``grid_size`` x ``grid_size`` snippets, or in as many
+    boxes that may hold an object (``views="proposals"``). The softmax of the cosines with the class
+    names gives one soft label a view; the strongest snippet of each class is averaged with the
+    whole image (sections 3.1 of the CDUL paper [1]_).
 
     Parameters
     ----------
@@ -48,8 +49,8 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         What is looked at besides the whole photo. "grid" cuts it into snippets. "proposals" takes
         ``grid_size**2`` boxes that may hold an object of any kind, the paper's COD, and snippets
         where too few are found. The number of views, and so the cost of CLIP, stays as with the
-        grid; finding the boxes comes on top. It needs OpenCV with its contrib modules:
-        ``pip install "sklearn-cdul[proposals]"``. In our measurements the grid gave better labels.
+        grid; finding the boxes comes on top. It needs OpenCV with its contrib modules,
+        ``pip install "sklearn-cdul[proposals]"``. The user guide compares the two.
     temperature : float or None, default=None
         tau of the softmax. None takes the model's own value.
     local_threshold : float, default=0.0

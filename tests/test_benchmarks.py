@@ -94,7 +94,7 @@ def test_given_labels_are_measured(tree, tmp_path):
 def test_proposals_are_measured_next_to_the_grid(tree, tmp_path):
     output = run(
         "proposals.py",
-        *("--data", tree, "--memory", tmp_path, "--max-photos", 4, "--timed", 2),
+        *("--data", tree, "--memory", tmp_path, "--max-photos", 2, "--timed", 2),
         *("--draws", 1, "--min-positives", 1),
     ).stdout
     table = {line[:16].strip(): line[16:].split() for line in output.splitlines()}
