@@ -151,7 +151,7 @@ def views_version(views: str) -> tuple[int | str, ...]:
         return (VIEWS_VERSION,)
     if views == "proposals":
         # Versions 4 and 5 of OpenCV find slightly different boxes.
-        return VIEWS_VERSION, views, PROPOSALS_VERSION, import_opencv().__version__
+        return VIEWS_VERSION, "proposals", PROPOSALS_VERSION, import_opencv().__version__
     raise ValueError(f'views must be "grid" or "proposals", got {views!r}.')
 
 
@@ -198,8 +198,8 @@ def required_size(grid_size: int, preprocessing: Preprocessing) -> tuple[int, in
     At this size each snippet has as many pixels as the model's input, and the whole image at
     least twice as many per side. Larger JPEG files may be decoded at a fraction of their size,
     down to this one: resizing then does the rest of the smoothing. The size is the same for
-    proposals. They are searched on a smaller copy, and the few that are smaller than a snippet
-    have fewer pixels than the input then.
+    proposals: they are searched on a smaller copy, and nearly all have sides at least half as long
+    as those of a snippet.
 
     Parameters
     ----------

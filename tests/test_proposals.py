@@ -163,6 +163,8 @@ def test_a_folder_keeps_grid_and_proposals_apart(paths, tmp_path, monkeypatch):
     monkeypatch.setattr(CLIPEncoder, "encode_views", lambda *_: pytest.fail("encoded again"))
     for views, embeddings in of_views.items():
         assert_array_equal(labeler.set_params(views=views).embed(paths[:2]), embeddings)
+    labeler.set_params(views=np.array(["proposals"])[0])  # as a search may hand it over
+    assert_array_equal(labeler.embed(paths[:2]), of_views["proposals"])
     monkeypatch.setattr(cv2, "__version__", "6.0.0")
     assert_array_equal(labeler.set_params(views="grid").embed(paths[:2]), of_views["grid"])
     with pytest.raises(pytest.fail.Exception, match="encoded again"):  # other boxes, perhaps
