@@ -38,7 +38,7 @@ from sklearn_cdul.thresholds import apply_thresholds, check_thresholds, find_thr
 
 # Photos a forward pass in prediction. Small batches stay in the cache of a CPU.
 _PREDICTION_BATCH = defaultdict(lambda: 256, cpu=10)
-# From so many photos on, more of them hardly change the linear probe, which needs O(n d) memory.
+# The linear probe sees at most so many photos: it takes O(n d) memory and O(n d^2) time.
 _PROBE_PHOTOS = 20_000
 
 
