@@ -97,7 +97,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         Photos a training step.
     learning_rate : float, default=3e-5
         Of the pretrained layers, for AdamW; falls to 0 along a cosine. With 0 they are frozen, and
-        training is four times as fast.
+        training takes less than half the time.
     head_learning_rate : float, default=1e-4
         Of the output layer.
     weight_decay : float, default=1e-4
