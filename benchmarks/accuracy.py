@@ -118,7 +118,7 @@ def main():
         report.row(name, labels=[labels], seconds=[seconds], **rest)
 
     fixed = {"update_interval": 0, "n_neighbors": 0}
-    # Without the probe the output layer needs a higher rate: the best of benchmarks/ablations.py.
+    # Without the probe three epochs need a higher rate of the output layer.
     unprobed = {"linear_probe": False, "head_learning_rate": 1e-3}
     variants = {
         "network, fixed labels, no probe": fixed | unprobed,

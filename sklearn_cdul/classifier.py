@@ -38,7 +38,7 @@ from sklearn_cdul.thresholds import apply_thresholds, check_thresholds, find_thr
 
 # Photos a forward pass in prediction. Small batches stay in the cache of a CPU.
 _PREDICTION_BATCH = defaultdict(lambda: 256, cpu=10)
-# The linear probe sees at most so many photos: it takes O(n d) memory and O(n d^2) time.
+# The linear probe sees at most so many photos: it takes O(n (d + k)) memory and O(n d^2) time.
 _PROBE_PHOTOS = 20_000
 
 
@@ -62,10 +62,12 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         "embedded" is EfficientNet-Lite0 with the ImageNet weights in this package. Else a name of
         timm, whose pretrained weights are downloaded ("resnet101" is the paper's), or a callable
         that takes ``num_classes`` and returns a torch Module giving logits, for example
-        ``functools.partial(timm.create_model, "resnet18")``; it is called anew in each fit, and a
-        last linear layer that timm's ``get_classifier`` finds starts afresh. Batch normalisation
-        of named networks stays frozen. With ``input="embeddings"`` of the pseudo labeler the
-        network is a linear layer and this is not used.
+        ``functools.partial(timm.create_model, "resnet18", pretrained=True)``; it is called anew in
+        each fit, and a last linear layer that timm's ``get_classifier`` finds starts afresh. A
+        network without pretrained weights, or in which timm finds no such layer, needs more epochs
+        and higher rates than the defaults. Batch normalisation of named networks stays frozen.
+        With ``input="embeddings"`` of the pseudo labeler the network is a linear layer and this is
+        not used.
     image_size : int, default=224
         Side in pixels of the network's square input.
     epochs : int, default=3
@@ -328,7 +330,12 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
                 some = torch.randperm(len(images))[:_PROBE_PHOTOS].sort().values
                 start_from_probe(
                     network,
-                    self._batches(labeler, [images[index] for index in some], device),
+                    self._batches(
+                        labeler,
+                        [images[index] for index in some],
+                        device,
+                        _PREDICTION_BATCH[device.type],
+                    ),
                     state.labels(some.to(device)),
                     self._training_precision(precision, device),
                 )

@@ -6,7 +6,7 @@ from scipy.special import logit
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.utils import check_array, check_consistent_length
 
-# Strengths of the penalty that are tried, in units of the features' total variance.
+# Strengths of the penalty that are tried, in units of n times the mean variance of a feature.
 _PENALTIES = np.logspace(-2, 2, 9)
 # Labels are kept this far from 0 and 1, whose logits are infinite.
 _EPS = 1e-4
@@ -32,7 +32,8 @@ def linear_probe(features: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np
     weight : ndarray of shape (k, d), float64
     bias : ndarray of shape (k,), float64
         The logits are ``features @ weight.T + bias``. Where the features tell nothing about a
-        class, its weights are 0 and its bias is the logit of its mean label.
+        class, and of fewer than 3 photos, its weights are 0 and its bias is the logit of its mean
+        label.
 
     Raises
     ------

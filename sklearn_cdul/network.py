@@ -222,14 +222,32 @@ def start_from_priors(network: nn.Module, labels: Tensor) -> None:
             layer.bias.copy_(torch.logit(labels.mean(dim=0), eps=1e-4))
 
 
+class _FeatureReader(nn.Module):
+    """Gives what a network's output layer receives, in place of what the network gives."""
+
+    def __init__(self, network: nn.Module, layer: nn.Linear):
+        super().__init__()
+        self.network = network
+        self.layer = layer
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        received = [inputs.new_empty(len(inputs), 0)]  # in case that the layer is not used
+        hook = self.layer.register_forward_pre_hook(lambda _, given: received.append(given[0]))
+        try:
+            self.network(inputs)
+        finally:
+            hook.remove()
+        return received[-1]
+
+
 def start_from_probe(network: nn.Module, batches, labels: Tensor, precision: torch.dtype) -> None:
     """Fit the output layer to the labels, see :func:`~sklearn_cdul.linear_probe.linear_probe`.
 
     Parameters
     ----------
     network : Module
-        Changed in place. One without a linear output layer that takes a vector a photo is left
-        as it is.
+        Changed in place. It is left as it is unless its output layer is linear and takes one vector
+        a photo.
     batches : PhotoBatches or EmbeddingBatches
         Training photos, seen whole.
     labels : Tensor of shape (n, k)
@@ -240,15 +258,13 @@ def start_from_probe(network: nn.Module, batches, labels: Tensor, precision: tor
     layer = output_layer(network)
     if layer is None or layer.bias is None:
         return
-    caught: list[Tensor] = []
-    hook = layer.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].cpu()))
-    try:
-        predict_logits(network, batches, precision)
-    finally:
-        hook.remove()
-    if caught[0].ndim != 2:
+    features = predict_logits(_FeatureReader(network, layer), batches, precision)
+    if features.shape != (len(labels), layer.in_features):
         return
-    weight, bias = linear_probe(torch.cat(caught).double().numpy(), labels.cpu().numpy())
+    finite = np.isfinite(features).all(axis=1)
+    if not finite.any():
+        return
+    weight, bias = linear_probe(features[finite], labels.cpu().numpy()[finite])
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(weight))
         layer.bias.copy_(torch.from_numpy(bias))
@@ -257,20 +273,33 @@ def start_from_probe(network: nn.Module, batches, labels: Tensor, precision: tor
 def parameter_groups(network: nn.Module, learning_rate: float, head_learning_rate: float):
     """Optimizer groups: the output layer learns at its own rate.
 
-    With a `learning_rate` of 0 the other layers are frozen, which saves most of the backward pass.
+    With a `learning_rate` of 0 the other layers are frozen, batch statistics included, which saves
+    most of the backward pass.
 
     Returns
     -------
     groups : list of dict
         For torch optimizers.
+
+    Raises
+    ------
+    ValueError
+        If `learning_rate` is 0 and no output layer is known that could learn.
     """
     layer = output_layer(network)
     head = list(layer.parameters()) if layer is not None else []
     chosen = {id(parameter) for parameter in head}
     rest = [p for p in network.parameters() if id(p) not in chosen and p.requires_grad]
-    if head and learning_rate == 0:
+    if learning_rate == 0:
+        if not head:
+            raise ValueError(
+                "With learning_rate=0 only the output layer learns, but timm's get_classifier "
+                "finds none in this network. Give a learning_rate above 0."
+            )
         for parameter in rest:
             parameter.requires_grad_(False)
+        if isinstance(network, PhotoNetwork):
+            network.freeze_batch_norm = True
         rest = []
     groups = [{"params": rest, "lr": learning_rate}, {"params": head, "lr": head_learning_rate}]
     return [group for group in groups if group["params"]]

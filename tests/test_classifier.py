@@ -110,6 +110,22 @@ def test_training_begins_with_a_probe_of_some_photos(photos, monkeypatch):
     assert not np.array_equal(start(), start(random_state=1))
 
 
+def test_the_probe_pairs_photos_with_their_labels(photos, monkeypatch):
+    seen = {}
+    monkeypatch.setattr("sklearn_cdul.classifier._PROBE_PHOTOS", 15)
+    monkeypatch.setattr(
+        "sklearn_cdul.classifier.start_from_probe",
+        lambda network, batches, labels, precision: seen.update(
+            zip(batches.images, labels.numpy(), strict=True)
+        ),
+    )
+    classifier = CDULClassifier(**QUICK | {"epochs": 1}, n_neighbors=0).fit(photos)
+    assert len(seen) == 15
+    for path, labels in seen.items():
+        row = photos.index(path)
+        np.testing.assert_allclose(labels, classifier.initial_pseudo_labels_[row], atol=2e-4)
+
+
 def test_a_learning_rate_of_zero_keeps_the_pretrained_layers(photos):
     classifier = CDULClassifier(**QUICK, learning_rate=0, head_learning_rate=0.01).fit(photos)
     untrained = CDULClassifier(**QUICK, learning_rate=0, head_learning_rate=0).fit(photos)
