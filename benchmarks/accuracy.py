@@ -133,6 +133,9 @@ def main():
             **unprobed,
         },
         "network, true labels": fixed,
+        "default, learning rate 0.00001": {"learning_rate": 1e-5},
+        "default, learning rate 0.0001": {"learning_rate": 1e-4},
+        "default, learning rate 0.0003": {"learning_rate": 3e-4},
     }
     for number in options.networks or range(len(variants)):
         name, parameters = list(variants.items())[number]
