@@ -327,18 +327,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
             images = [X[index] for index in readable]
             start_from_priors(network, state.labels())
             if self.linear_probe:
-                some = torch.randperm(len(images))[:_PROBE_PHOTOS].sort().values
-                start_from_probe(
-                    network,
-                    self._batches(
-                        labeler,
-                        [images[index] for index in some],
-                        device,
-                        _PREDICTION_BATCH[device.type],
-                    ),
-                    state.labels(some.to(device)),
-                    self._training_precision(precision, device),
-                )
+                self._probe(network, labeler, images, state.labels(), precision)
             batches = self._batches(labeler, images, device)
             history = self._train(network, batches, state, validation, precision)
 
@@ -561,6 +550,15 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
             n_jobs=self.n_jobs,
             on_error=labeler.on_error,
         )
+
+    def _probe(self, network, labeler, images, labels, precision):
+        some = torch.randperm(len(images))[:_PROBE_PHOTOS].sort().values
+        device = labels.device
+        batches = self._batches(
+            labeler, [images[index] for index in some], device, _PREDICTION_BATCH[device.type]
+        )
+        precision = self._training_precision(precision, device)
+        start_from_probe(network, batches, labels[some.to(device)], precision)
 
     def _train(self, network, batches, state, validation, precision):
         training_precision = self._training_precision(precision, state.latents.device)
