@@ -19,12 +19,11 @@ import torch
 from accuracy import stored_labeler
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
-from sklearn_cdul.aggregation import soft_labels
-from sklearn_cdul.alignment import LabelState, align, latents_from_labels, update_latents
-from sklearn_cdul.batches import EmbeddingBatches, PhotoBatches
+from sklearn_cdul.labels import smooth_labels, soft_labels
 from sklearn_cdul.metrics import mean_average_precision
-from sklearn_cdul.neighbors import smooth_labels
-from sklearn_cdul.network import (
+from sklearn_cdul.training.alignment import LabelState, align, latents_from_labels, update_latents
+from sklearn_cdul.training.batches import EmbeddingBatches, PhotoBatches
+from sklearn_cdul.training.network import (
     EmbeddingNetwork,
     build_photo_network,
     forward,

@@ -20,9 +20,13 @@ import torch
 from sklearn.metrics import f1_score
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
-from sklearn_cdul.aggregation import combine_labels, softmax_similarities
+from sklearn_cdul.labels import (
+    apply_thresholds,
+    combine_labels,
+    find_thresholds,
+    softmax_similarities,
+)
 from sklearn_cdul.metrics import mean_average_precision
-from sklearn_cdul.thresholds import apply_thresholds, find_thresholds
 
 
 class StoredLabeler(CLIPPseudoLabeler):

@@ -12,7 +12,7 @@ import argparse
 import numpy as np
 import photo_data
 
-from sklearn_cdul.aggregation import combine_labels, select_extreme, softmax_similarities
+from sklearn_cdul.labels import combine_labels, select_extreme, softmax_similarities
 from sklearn_cdul.metrics import mean_average_precision
 
 TEMPERATURES = (0.01, 0.02, 0.03, 0.05)

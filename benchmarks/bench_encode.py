@@ -26,12 +26,12 @@ import open_clip
 import torch
 from PIL import Image
 
-from sklearn_cdul.aggregation import soft_labels
 from sklearn_cdul.datasets import load_food_photos
 from sklearn_cdul.devices import autocast
-from sklearn_cdul.encoder import EMBEDDED_FOLDER, load_encoder
+from sklearn_cdul.encoders.loading import EMBEDDED_FOLDER, load_encoder
+from sklearn_cdul.images.views import snippet_boxes
+from sklearn_cdul.labels import soft_labels
 from sklearn_cdul.metrics import mean_average_precision
-from sklearn_cdul.views import snippet_boxes
 
 GRID_SIZE = 3
 N_VIEWS = 1 + GRID_SIZE**2

@@ -22,9 +22,9 @@ import numpy as np
 from sklearn.model_selection import GridSearchCV, KFold
 
 from sklearn_cdul import CLIPPseudoLabeler
-from sklearn_cdul.clip_encoder import CLIPEncoder
 from sklearn_cdul.datasets import load_food_photos
-from sklearn_cdul.embedding_store import EmbeddingStore
+from sklearn_cdul.encoders.clip import CLIPEncoder
+from sklearn_cdul.memory.store import EmbeddingStore
 
 GRID = {
     "global_weight": [0.25, 0.5, 0.75],

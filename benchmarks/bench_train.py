@@ -13,7 +13,7 @@ import time
 import timm
 import torch
 
-from sklearn_cdul.network import build_photo_network, forward
+from sklearn_cdul.training.network import build_photo_network, forward
 
 
 def speeds(network, pixels, precision, repeats):

@@ -13,9 +13,8 @@ from scipy.special import expit, log_softmax, logit, softmax
 from sklearn.linear_model import Ridge
 
 from sklearn_cdul import CLIPPseudoLabeler
-from sklearn_cdul.aggregation import cosine_similarities
+from sklearn_cdul.labels import cosine_similarities, smooth_labels
 from sklearn_cdul.metrics import mean_average_precision
-from sklearn_cdul.neighbors import smooth_labels
 
 
 class Views:

@@ -22,10 +22,10 @@ import torch
 from PIL import Image
 
 from sklearn_cdul import CLIPPseudoLabeler
-from sklearn_cdul.encoder import load_encoder
+from sklearn_cdul.encoders.loading import load_encoder
+from sklearn_cdul.images.proposals import proposal_boxes
+from sklearn_cdul.images.views import make_views
 from sklearn_cdul.metrics import mean_average_precision
-from sklearn_cdul.proposals import proposal_boxes
-from sklearn_cdul.views import make_views
 
 GRIDS = (2, 3, 4)
 SHARES = (0.25, 0.5)  # of the photo's area that is hidden

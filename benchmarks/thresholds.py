@@ -20,8 +20,12 @@ import sklearn
 from scipy.special import entr, xlogy
 from sklearn.metrics import f1_score
 
-from sklearn_cdul.aggregation import combine_labels, softmax_similarities
-from sklearn_cdul.thresholds import apply_thresholds, find_thresholds
+from sklearn_cdul.labels import (
+    apply_thresholds,
+    combine_labels,
+    find_thresholds,
+    softmax_similarities,
+)
 
 
 def fixed(scores):

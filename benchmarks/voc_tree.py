@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 from PIL import Image
 
 from sklearn_cdul.datasets import load_voc
-from sklearn_cdul.vocabularies import VOCABULARIES
+from sklearn_cdul.labels.vocabularies import VOCABULARIES
 
 CLASSES = [name.replace(" ", "") for name in VOCABULARIES["voc"]]
 SPLITS = {"train": "train", "test": "val"}

@@ -24,11 +24,11 @@ import torch
 from PIL import Image
 
 from sklearn_cdul import CLIPPseudoLabeler
-from sklearn_cdul.alignment import LabelState, align, latents_from_labels
-from sklearn_cdul.batches import EmbeddingBatches
 from sklearn_cdul.datasets import load_food_photos
 from sklearn_cdul.metrics import mean_average_precision
-from sklearn_cdul.network import EmbeddingNetwork, start_from_priors
+from sklearn_cdul.training.alignment import LabelState, align, latents_from_labels
+from sklearn_cdul.training.batches import EmbeddingBatches
+from sklearn_cdul.training.network import EmbeddingNetwork, start_from_priors
 
 EPOCHS = 20
 photos = load_food_photos(subset="train")

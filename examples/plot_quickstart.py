@@ -23,8 +23,8 @@ from sklearn.metrics import f1_score
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.datasets import load_food_photos
+from sklearn_cdul.labels import apply_thresholds, find_thresholds
 from sklearn_cdul.metrics import mean_average_precision
-from sklearn_cdul.thresholds import apply_thresholds, find_thresholds
 
 train, test = load_food_photos(subset="train"), load_food_photos(subset="test")
 names = train.target_names

@@ -1,7 +1,7 @@
 """Unlabelled photos and class names in, a fast multi-label classifier out."""
 
-from sklearn_cdul.base_encoder import BaseEncoder
 from sklearn_cdul.classifier import CDULClassifier
+from sklearn_cdul.encoders.base import BaseEncoder
 from sklearn_cdul.labeler import CLIPPseudoLabeler
 
 __all__ = ["BaseEncoder", "CDULClassifier", "CLIPPseudoLabeler"]

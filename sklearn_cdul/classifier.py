@@ -13,15 +13,17 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 from tqdm.auto import tqdm
 
-from sklearn_cdul.alignment import LabelState, align, latents_from_labels
-from sklearn_cdul.batches import EmbeddingBatches, PhotoBatches
 from sklearn_cdul.devices import own_random_state, resolve_device, resolve_precision
-from sklearn_cdul.images import count_threads
+from sklearn_cdul.images.reading import count_threads
 from sklearn_cdul.inputs import check_X, forget_features, input_tags
 from sklearn_cdul.labeler import CLIPPseudoLabeler
+from sklearn_cdul.labels.neighbors import smooth_labels
+from sklearn_cdul.labels.observed import check_observed
+from sklearn_cdul.labels.thresholds import apply_thresholds, check_thresholds, find_thresholds
 from sklearn_cdul.metrics import mean_average_precision, score_readable
-from sklearn_cdul.neighbors import smooth_labels
-from sklearn_cdul.network import (
+from sklearn_cdul.training.alignment import LabelState, align, latents_from_labels
+from sklearn_cdul.training.batches import EmbeddingBatches, PhotoBatches
+from sklearn_cdul.training.network import (
     EmbeddingNetwork,
     build_photo_network,
     check_input_size,
@@ -31,10 +33,8 @@ from sklearn_cdul.network import (
     start_from_priors,
     start_from_probe,
 )
-from sklearn_cdul.network_state import pack_network, unpack_network
-from sklearn_cdul.observed import check_observed
-from sklearn_cdul.onnx_export import export_onnx
-from sklearn_cdul.thresholds import apply_thresholds, check_thresholds, find_thresholds
+from sklearn_cdul.training.onnx_export import export_onnx
+from sklearn_cdul.training.state import pack_network, unpack_network
 
 # Photos a forward pass in prediction. Small batches stay in the cache of a CPU.
 _PREDICTION_BATCH = defaultdict(lambda: 256, cpu=10)
@@ -86,13 +86,13 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         network only so far, and what CLIP saw is not lost over many updates.
     n_neighbors : int, default=20
         Before training, the labels of each photo are mixed with the mean labels of this many
-        photos that look alike to CLIP, see :func:`sklearn_cdul.neighbors.smooth_labels`. Not in
+        photos that look alike to CLIP, see :func:`sklearn_cdul.labels.smooth_labels`. Not in
         the paper; 0 turns it off. It compares all pairs of photos.
     neighbor_weight : float, default=0.4
         Weight of the neighbours in [0, 1] against the photo's own labels.
     linear_probe : bool, default=True
         Whether training begins with the output layer fitted to the labels in closed form, on the
-        features of the pretrained network, see :func:`sklearn_cdul.linear_probe.linear_probe`. Not
+        features of the pretrained network, see :func:`sklearn_cdul.training.linear_probe`. Not
         in the paper. With False it begins at each class's mean label, and needs a higher
         ``head_learning_rate`` and more epochs.
     batch_size : int, default=16

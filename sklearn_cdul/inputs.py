@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import InputTags
 from sklearn.utils.validation import check_array, validate_data
 
-from sklearn_cdul.images import check_images
+from sklearn_cdul.images.reading import check_images
 
 
 def check_X(

@@ -10,15 +10,15 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_cdul.aggregation import soft_labels
-from sklearn_cdul.base_encoder import BaseEncoder
-from sklearn_cdul.embedding_cache import encode_images_once
-from sklearn_cdul.encoder import load_encoder
-from sklearn_cdul.images import check_images
+from sklearn_cdul.encoders.base import BaseEncoder
+from sklearn_cdul.encoders.loading import load_encoder
+from sklearn_cdul.images.reading import check_images
+from sklearn_cdul.images.views import views_version
 from sklearn_cdul.inputs import check_X, forget_features, input_tags
+from sklearn_cdul.labels.aggregation import soft_labels
+from sklearn_cdul.labels.prompts import resolve_classes
+from sklearn_cdul.memory.cache import encode_images_once
 from sklearn_cdul.metrics import score_readable
-from sklearn_cdul.prompts import resolve_classes
-from sklearn_cdul.views import views_version
 
 
 class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):

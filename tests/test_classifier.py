@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import type_of_target
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.exceptions import ImageError
-from sklearn_cdul.neighbors import smooth_labels
+from sklearn_cdul.labels.neighbors import smooth_labels
 
 NAMES = ["pizza", "cake", "coffee"]
 # No snippets, small pictures, few epochs: these tests are about manners, not accuracy.
@@ -213,7 +213,7 @@ def test_what_can_be_known_beforehand_fails_before_any_photo_is_encoded(photos, 
     def encode(*args, **kwargs):
         raise AssertionError("a photo was encoded")
 
-    monkeypatch.setattr("sklearn_cdul.clip_encoder.CLIPEncoder.encode_images", encode)
+    monkeypatch.setattr("sklearn_cdul.encoders.clip.CLIPEncoder.encode_images", encode)
     for changes, fit_arguments, message in [
         ({"network": "resnet10"}, {}, "resnet101"),
         ({"network": lambda num_classes: timm.create_model("resnet18")}, {}, "one logit a class"),

@@ -29,9 +29,9 @@ from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScale
 from sklearn.utils.fixes import parse_version
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
-from sklearn_cdul.clip_encoder import CLIPEncoder
+from sklearn_cdul.encoders.clip import CLIPEncoder
+from sklearn_cdul.labels.thresholds import apply_thresholds
 from sklearn_cdul.metrics import mean_average_precision_scorer
-from sklearn_cdul.thresholds import apply_thresholds
 
 NAMES = ["vegetable", "meat", "fruit"]
 LABELER = CLIPPseudoLabeler(NAMES, grid_size=1, precision="float32")

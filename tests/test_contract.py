@@ -328,7 +328,7 @@ def test_the_text_form_shows_the_parameters_that_differ(estimator):
 
 
 def test_loading_an_encoder_leaves_torchs_random_state_alone(monkeypatch):
-    monkeypatch.setattr("sklearn_cdul.encoder._loaded", OrderedDict())
+    monkeypatch.setattr("sklearn_cdul.encoders.loading._loaded", OrderedDict())
     state = torch.get_rng_state()
     clone(LABELER).fit()
     assert torch.equal(torch.get_rng_state(), state)

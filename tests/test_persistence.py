@@ -19,9 +19,9 @@ from PIL import Image
 from sklearn.exceptions import NotFittedError
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
-from sklearn_cdul.batches import PhotoBatches
-from sklearn_cdul.network import PhotoNetwork
-from sklearn_cdul.network_state import pack_network, unpack_network
+from sklearn_cdul.training.batches import PhotoBatches
+from sklearn_cdul.training.network import PhotoNetwork
+from sklearn_cdul.training.state import pack_network, unpack_network
 
 NAMES = ["pizza", "cake", "café"]
 GUIDE = Path(__file__).parents[1] / "docs" / "persistence.rst"

@@ -1,4 +1,4 @@
-"""Make the small image-text model in ``sklearn_cdul/embedded`` from public weights.
+"""Make the small image-text model in ``sklearn_cdul/encoders/embedded`` from public weights.
 
 The vision tower is EfficientNet-Lite0 with its ImageNet weights, unchanged, and a projection found
 in closed form. The text tower is a small transformer trained here to give, for a class name, the

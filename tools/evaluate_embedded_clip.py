@@ -1,4 +1,4 @@
-"""Measure the small image-text model in ``sklearn_cdul/embedded``; print Markdown tables.
+"""Measure the small image-text model in ``sklearn_cdul/encoders/embedded``; print Markdown tables.
 
 A photo folder holds ``images/`` and ``labels.csv`` with the columns filename, labels (joined by
 ``;``) and split. If all its names are Pascal VOC names, all 20 of those compete.

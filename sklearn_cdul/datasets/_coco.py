@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from sklearn_cdul.datasets._folders import check_choice, check_folder, make_bunch
-from sklearn_cdul.vocabularies import VOCABULARIES
+from sklearn_cdul.labels.vocabularies import VOCABULARIES
 
 SPLITS = ("train2017", "val2017", "train2014", "val2014")
 

@@ -14,7 +14,7 @@ from sklearn_cdul.datasets._folders import (
     read_bytes,
     read_lines,
 )
-from sklearn_cdul.vocabularies import VOCABULARIES
+from sklearn_cdul.labels.vocabularies import VOCABULARIES
 
 DESCR = """NUS-WIDE, split "{split}"
 

@@ -16,7 +16,7 @@ from sklearn_cdul.datasets._folders import (
     read_bytes,
     read_lines,
 )
-from sklearn_cdul.vocabularies import VOCABULARIES
+from sklearn_cdul.labels.vocabularies import VOCABULARIES
 
 YEARS = ("2007", "2008", "2009", "2010", "2011", "2012")
 SPLITS = ("train", "val", "trainval", "test")

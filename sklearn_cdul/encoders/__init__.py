@@ -1,0 +1,5 @@
+"""In come views of photos and prompts; out go their vectors in one space, made by a CLIP model."""
+
+from sklearn_cdul.encoders.base import BaseEncoder
+
+__all__ = ["BaseEncoder"]

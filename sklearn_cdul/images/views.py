@@ -1,0 +1,306 @@
+"""Cut an image into the views that are encoded: the whole, then a grid of snippets or proposals."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from sklearn_cdul.images.proposals import PROPOSALS_VERSION, import_opencv, proposal_boxes
+
+# Stored embeddings carry this number. Raise it with any change here or in decoding.py that gives
+# the views of some image other pixels.
+VIEWS_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a model wants its input, in the terms of open_clip.
+
+    Attributes
+    ----------
+    image_size : tuple (height, width) of int
+        Size of the input in pixels.
+    resize_mode : {"shortest", "longest", "squash"}
+        "shortest" scales the shorter side to the size and crops the centre, "longest" scales the
+        longer side and pads, "squash" changes the proportions.
+    interpolation : {"bicubic", "bilinear"}
+        Filter of the resizing.
+    fill_color : int
+        Grey value of the padding, 0 to 255.
+    mean, std : tuple of 3 floats
+        Normalisation of the channels, for pixels from 0 to 1. For the encoder's own use.
+    """
+
+    image_size: tuple[int, int]
+    resize_mode: str
+    interpolation: str = "bicubic"
+    fill_color: int = 0
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    @classmethod
+    def from_open_clip(cls, config: Mapping[str, Any]) -> "Preprocessing":
+        """Read the dictionary that ``open_clip.get_model_preprocess_cfg`` returns.
+
+        Parameters
+        ----------
+        config : mapping
+            With the keys "size", "mean" and "std"; "resize_mode" (default "shortest"),
+            "interpolation" (default "bicubic") and "fill_color" (default 0) may be missing.
+
+        Returns
+        -------
+        preprocessing : Preprocessing
+
+        Raises
+        ------
+        ValueError
+            If the resize mode is unknown.
+        """
+        size = config["size"]
+        height, width = (size, size) if isinstance(size, Integral) else (size[0], size[-1])
+        resize_mode = config.get("resize_mode") or "shortest"
+        if resize_mode not in ("shortest", "longest", "squash"):
+            raise ValueError(f"The model's preprocessing has an unknown mode, {resize_mode!r}.")
+        # "random" is a choice for training, and bicubic is what open_clip takes in its place.
+        interpolation = "bilinear" if config.get("interpolation") == "bilinear" else "bicubic"
+        return cls(
+            (int(height), int(width)),
+            resize_mode,
+            interpolation,
+            int(config.get("fill_color") or 0),
+            _three_floats(config["mean"]),
+            _three_floats(config["std"]),
+        )
+
+
+def _three_floats(values: Any) -> tuple[float, float, float]:
+    red, green, blue = (values,) * 3 if isinstance(values, (int, float)) else values
+    return float(red), float(green), float(blue)
+
+
+def grid_shape(grid_size: int) -> tuple[int, int]:
+    """Return the number of rows and columns of the grid of snippets.
+
+    Parameters
+    ----------
+    grid_size : int
+        Snippets per side, at least 1.
+
+    Returns
+    -------
+    rows, columns : int
+
+    Raises
+    ------
+    ValueError
+        If `grid_size` is no integer of at least 1.
+    """
+    if isinstance(grid_size, bool) or not isinstance(grid_size, Integral) or grid_size < 1:
+        raise ValueError(f"grid_size must be an integer of at least 1, got {grid_size!r}.")
+    return int(grid_size), int(grid_size)
+
+
+def n_views(grid_size: int) -> int:
+    """Return how many views an image has: the whole and its snippets.
+
+    Parameters
+    ----------
+    grid_size : int
+        Snippets per side, at least 1. With 1 the only snippet would be the whole image, which is
+        not encoded twice.
+
+    Returns
+    -------
+    n_views : int
+        1 for ``grid_size=1``, else ``1 + grid_size**2``.
+
+    Examples
+    --------
+    >>> n_views(1), n_views(3)
+    (1, 10)
+    """
+    rows, columns = grid_shape(grid_size)
+    return 1 if rows * columns == 1 else 1 + rows * columns
+
+
+def views_version(views: str) -> tuple[int | str, ...]:
+    """Return what the views of an image depend on besides the image, grid size and encoder.
+
+    Parameters
+    ----------
+    views : {"grid", "proposals"}
+        See `make_views`.
+
+    Returns
+    -------
+    version : tuple
+        Another one for views with other pixels.
+
+    Raises
+    ------
+    ValueError
+        If `views` is something else.
+    ImportError
+        If proposals are wanted and there is no OpenCV that finds them.
+    """
+    if views == "grid":
+        return (VIEWS_VERSION,)
+    if views == "proposals":
+        # Versions 4 and 5 of OpenCV find slightly different boxes.
+        return VIEWS_VERSION, "proposals", PROPOSALS_VERSION, import_opencv().__version__
+    raise ValueError(f'views must be "grid" or "proposals", got {views!r}.')
+
+
+def snippet_boxes(width: int, height: int, grid_size: int) -> list[tuple[int, int, int, int]]:
+    """Return the boxes of the snippets, row by row from the upper left.
+
+    The boxes partition the image: each pixel lies in exactly one. Only where a side has fewer
+    pixels than snippets do they overlap, and are one pixel wide.
+
+    Parameters
+    ----------
+    width, height : int
+        Size of the image in pixels, at least 1.
+    grid_size : int
+        Snippets per side, at least 1.
+
+    Returns
+    -------
+    boxes : list of tuple (left, upper, right, lower)
+        In pixels, right and lower not included, as in Pillow's ``crop``.
+
+    Examples
+    --------
+    >>> snippet_boxes(5, 4, 2)
+    [(0, 0, 2, 2), (2, 0, 5, 2), (0, 2, 2, 4), (2, 2, 5, 4)]
+    """
+    rows, columns = grid_shape(grid_size)
+    return [
+        (left, upper, right, lower)
+        for upper, lower in _intervals(height, rows)
+        for left, right in _intervals(width, columns)
+    ]
+
+
+def _intervals(length: int, parts: int) -> list[tuple[int, int]]:
+    starts = [min(part * length // parts, length - 1) for part in range(parts)]
+    stops = [max((part + 1) * length // parts, starts[part] + 1) for part in range(parts)]
+    return list(zip(starts, stops, strict=True))
+
+
+def required_size(grid_size: int, preprocessing: Preprocessing) -> tuple[int, int]:
+    """Return the size from which on more pixels hardly change the views.
+
+    At this size each snippet has as many pixels as the model's input, and the whole image at
+    least twice as many per side. Larger JPEG files may be decoded at a fraction of their size,
+    down to this one: resizing then does the rest of the smoothing. The size is the same for
+    proposals: they are searched on a smaller copy, and nearly all have sides at least half as long
+    as those of a snippet.
+
+    Parameters
+    ----------
+    grid_size : int
+        Snippets per side, at least 1.
+    preprocessing : Preprocessing
+        Of the model.
+
+    Returns
+    -------
+    width, height : int
+        In pixels.
+    """
+    rows, columns = grid_shape(grid_size)
+    height, width = preprocessing.image_size
+    if preprocessing.resize_mode != "squash":
+        # Either side of a snippet may be the one that is scaled to the input.
+        height = width = max(height, width)
+    return max(columns, 2) * width, max(rows, 2) * height
+
+
+def make_views(
+    image: Image.Image, grid_size: int, preprocessing: Preprocessing, views: str = "grid"
+) -> np.ndarray:
+    """Cut an image into its views, each resized as the model wants it.
+
+    Each view has the pixels that open_clip's own preprocessing makes of the image or of the
+    snippet before normalisation. Only with "shortest" is the rounding between the two passes of
+    the filter another: on photos a value may differ by 1 or 2 of 255.
+
+    Parameters
+    ----------
+    image : PIL image of mode "RGB"
+        Of any size.
+    grid_size : int
+        Snippets per side, at least 1.
+    preprocessing : Preprocessing
+        Of the model, with an input of (H, W) pixels.
+    views : {"grid", "proposals"}, default="grid"
+        Besides the whole image the snippets of the grid, or as many boxes of `proposal_boxes`.
+        Where there are fewer boxes, snippets make up the number.
+
+    Returns
+    -------
+    views : ndarray of shape (n_views, H, W, 3), dtype uint8
+        The whole image, then the snippets row by row or the proposals, the largest first; see
+        `n_views`.
+    """
+    pixels = np.empty((n_views(grid_size), *preprocessing.image_size, 3), dtype=np.uint8)
+    pixels[0] = np.asarray(fit_image(image, preprocessing))
+    n_boxes = len(pixels) - 1
+    if n_boxes:
+        boxes = snippet_boxes(*image.size, grid_size)
+        if views == "proposals":
+            boxes = (proposal_boxes(image, n_boxes) + boxes)[:n_boxes]
+        for view, box in zip(pixels[1:], boxes, strict=True):
+            # crop() first: resize(box=...) would let pixels beyond the border shine through.
+            view[...] = np.asarray(fit_image(image.crop(box), preprocessing))
+    return pixels
+
+
+def fit_image(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    """Resize, crop and pad one image to the input of the model.
+
+    Parameters
+    ----------
+    image : PIL image of mode "RGB"
+        Of any size.
+    preprocessing : Preprocessing
+        Of the model, with an input of (H, W) pixels.
+
+    Returns
+    -------
+    image : PIL image of mode "RGB" and size (W, H)
+    """
+    height, width = preprocessing.image_size
+    square = height == width
+    bilinear = preprocessing.interpolation == "bilinear"
+    resample = Image.Resampling.BILINEAR if bilinear else Image.Resampling.BICUBIC
+    if preprocessing.resize_mode == "squash":
+        return image.resize((width, height), resample)
+    # The roundings, and bicubic for "shortest" with an input that isn't square, are open_clip's.
+    if preprocessing.resize_mode == "longest":
+        ratio = max(image.height / height, image.width / width)
+        # A strip a thousand times longer than wide must keep one pixel of width.
+        new_width = max(round(image.width / ratio), 1)
+        new_height = max(round(image.height / ratio), 1)
+        padded = Image.new("RGB", (width, height), (preprocessing.fill_color,) * 3)
+        offset = ((width - new_width) // 2, (height - new_height) // 2)
+        padded.paste(image.resize((new_width, new_height), resample), offset)
+        return padded
+    if square:
+        short = min(image.size)
+        new_width, new_height = (int(width * side / short) for side in image.size)
+    else:
+        resample = Image.Resampling.BICUBIC
+        ratio = min(image.height / height, image.width / width)
+        new_width, new_height = round(image.width / ratio), round(image.height / ratio)
+    # Resizing only what the centre crop keeps is the same and costs less.
+    left, upper = round((new_width - width) / 2), round((new_height - height) / 2)
+    scale_x, scale_y = image.width / new_width, image.height / new_height
+    box = (left * scale_x, upper * scale_y, (left + width) * scale_x, (upper + height) * scale_y)
+    box = (*box[:2], min(box[2], image.width), min(box[3], image.height))
+    return image.resize((width, height), resample, box=box)

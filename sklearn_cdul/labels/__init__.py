@@ -1,0 +1,28 @@
+"""In come class names and embeddings; out go soft labels, and the thresholds that cut scores.
+
+Everything here is NumPy and can be read beside the equations of the paper.
+"""
+
+from sklearn_cdul.labels.aggregation import (
+    aggregate_snippets,
+    combine_labels,
+    cosine_similarities,
+    select_extreme,
+    soft_labels,
+    softmax_similarities,
+)
+from sklearn_cdul.labels.neighbors import smooth_labels
+from sklearn_cdul.labels.thresholds import apply_thresholds, check_thresholds, find_thresholds
+
+__all__ = [
+    "aggregate_snippets",
+    "apply_thresholds",
+    "check_thresholds",
+    "combine_labels",
+    "cosine_similarities",
+    "find_thresholds",
+    "select_extreme",
+    "smooth_labels",
+    "soft_labels",
+    "softmax_similarities",
+]

@@ -1,0 +1,162 @@
+"""From CLIP embeddings to soft pseudo labels: one NumPy function for each equation.
+
+Notation of section 3.1 of the CDUL paper (Abdelfattah et al., ICCV 2023, arXiv 2307.16634):
+``n`` images, ``s`` snippets an image, ``k`` classes, ``d`` embedding dimensions.
+"""
+
+import numpy as np
+
+
+def cosine_similarities(image_embeddings, text_embeddings):
+    """Cosine of each image embedding with each class embedding, ``p_i = <f, w_i>``.
+
+    Parameters
+    ----------
+    image_embeddings : array of shape (..., d)
+        Embeddings of whole images or snippets, of any length above zero.
+    text_embeddings : array of shape (k, d)
+        One embedding a class, of any length above zero.
+
+    Returns
+    -------
+    similarities : float array of shape (..., k)
+        Cosines in [-1, 1]. A zero vector has no direction; its cosines are 0.
+    """
+    return unit_vectors(image_embeddings) @ unit_vectors(text_embeddings).T
+
+
+def softmax_similarities(similarities, temperature):
+    """Soft label of one view, ``s_i = exp(p_i / tau) / sum_j exp(p_j / tau)``.
+
+    Parameters
+    ----------
+    similarities : array of shape (..., k)
+        Cosines of a view with the k classes.
+    temperature : float
+        tau > 0. CLIP's own value is ``1 / exp(logit_scale)``, 0.01 for OpenAI's models. Smaller
+        values give sharper labels.
+
+    Returns
+    -------
+    soft_labels : float array of shape (..., k)
+        Values in [0, 1] that sum to 1 over the last axis.
+    """
+    if not temperature > 0:
+        raise ValueError(f"temperature must be above 0; got {temperature!r}.")
+    logits = np.asarray(similarities) / temperature
+    # The largest logit of a view is moved to 0, so that exp never overflows.
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+def select_extreme(maximum, minimum, local_threshold=0.0):
+    """Strongest or weakest snippet of each class: ``alpha`` where ``alpha >= zeta``, else ``beta``.
+
+    Parameters
+    ----------
+    maximum, minimum : arrays of shape (n, k)
+        ``alpha`` and ``beta``: the largest and the smallest soft label over the snippets.
+    local_threshold : float, default=0.0
+        zeta in [0, 1]. With 0 the maximum is always chosen.
+
+    Returns
+    -------
+    aggregated : float array of shape (n, k)
+    """
+    return np.where(np.asarray(maximum) >= local_threshold, maximum, minimum)
+
+
+def aggregate_snippets(local_labels, local_threshold=0.0):
+    """Join the soft labels of an image's snippets into one, the aggregator of the paper (GLA).
+
+    Parameters
+    ----------
+    local_labels : array of shape (n, s, k)
+        Soft labels of the snippets, in [0, 1].
+    local_threshold : float, default=0.0
+        zeta in [0, 1], see :func:`select_extreme`.
+
+    Returns
+    -------
+    aggregated : float array of shape (n, k)
+        Values in [0, 1]; they need not sum to 1.
+    """
+    local_labels = np.asarray(local_labels)
+    return select_extreme(local_labels.max(axis=1), local_labels.min(axis=1), local_threshold)
+
+
+def combine_labels(global_labels, aggregated_labels, global_weight=0.5):
+    """Final pseudo label, ``s = lambda * s_global + (1 - lambda) * s_aggregated``.
+
+    Parameters
+    ----------
+    global_labels, aggregated_labels : arrays of shape (n, k)
+        Soft labels of the whole images and of their snippets.
+    global_weight : float, default=0.5
+        lambda in [0, 1]. The paper uses 1/2.
+
+    Returns
+    -------
+    soft_labels : float array of shape (n, k)
+        Values in [0, 1].
+    """
+    return global_weight * np.asarray(global_labels) + (1 - global_weight) * np.asarray(
+        aggregated_labels
+    )
+
+
+def soft_labels(
+    image_embeddings, text_embeddings, *, temperature, local_threshold=0.0, global_weight=0.5
+):
+    """Pseudo labels from the embeddings of whole images and snippets: all equations in turn.
+
+    Parameters
+    ----------
+    image_embeddings : array of shape (n, v, d)
+        For each image the whole image first, then its snippets. With v = 1 there are no snippets
+        and the label is the global one.
+    text_embeddings : array of shape (k, d)
+        One embedding a class.
+    temperature : float
+        tau > 0 of the softmax.
+    local_threshold : float, default=0.0
+        zeta in [0, 1] of the aggregator.
+    global_weight : float, default=0.5
+        lambda in [0, 1], the weight of the whole image.
+
+    Returns
+    -------
+    soft_labels : float array of shape (n, k)
+        Values in [0, 1]. A row whose embeddings hold NaN is NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_cdul.labels import soft_labels
+    >>> views = np.array([[[1.0, 1.0], [1.0, 0.0], [0.0, 1.0]]])
+    >>> soft_labels(views, np.eye(2), temperature=0.1).round(2)
+    array([[0.75, 0.75]])
+    """
+    labels = softmax_similarities(
+        cosine_similarities(image_embeddings, text_embeddings), temperature
+    )
+    if labels.shape[1] == 1:
+        return labels[:, 0]
+    aggregated = aggregate_snippets(labels[:, 1:], local_threshold)
+    return combine_labels(labels[:, 0], aggregated, global_weight)
+
+
+def unit_vectors(vectors):
+    """Scale vectors to length 1; a zero vector stays zero.
+
+    Parameters
+    ----------
+    vectors : array of shape (..., d)
+
+    Returns
+    -------
+    unit_vectors : float array of shape (..., d)
+    """
+    vectors = np.asarray(vectors)
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / np.where(lengths == 0, 1, lengths)

@@ -1,0 +1,128 @@
+"""Turn what a user gives as classes into names and the prompts that stand for them."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from string import Formatter
+from typing import Any
+
+from sklearn_cdul.labels.vocabularies import VOCABULARIES
+
+
+def resolve_classes(
+    classes: str | Iterable[str] | Mapping[str, str | Sequence[str]],
+    prompt_template: str | Sequence[str] = "a photo of a {}",
+) -> tuple[list[str], list[list[str]]]:
+    """Return the class names and, for each, the prompts whose embeddings are averaged.
+
+    Parameters
+    ----------
+    classes : str, sequence of str, or mapping of str to str or sequence of str
+        - A sequence of names (list, tuple, array, Series); each name is its own wording.
+        - A mapping from a name to the wording or wordings that stand for it, for instance
+          synonyms. With the template ``"{}"`` these may be whole prompts.
+        - The name of a vocabulary: ``"coco"``, ``"voc"`` or ``"nus-wide"``.
+
+        Spaces around names and wordings are dropped.
+    prompt_template : str or sequence of str, default="a photo of a {}"
+        Sentence with one ``{}`` where the wording goes. Several make an ensemble.
+
+    Returns
+    -------
+    names : list of str, length k
+        The class names, in the order given.
+    prompts : list of list of str, length k
+        The prompts of each class: every wording in every template, at least one.
+
+    Raises
+    ------
+    TypeError
+        If `classes` has no order (a set) or no length (a generator), or if a name, a wording or a
+        template is not a string.
+    ValueError
+        If there are no classes; if a name or a wording is empty, a name occurs twice or a mapping
+        gives no wording; if a string names no vocabulary; if there is no template, or one has not
+        exactly one ``{}``.
+
+    Examples
+    --------
+    >>> resolve_classes(["cat", "dog"])
+    (['cat', 'dog'], [['a photo of a cat'], ['a photo of a dog']])
+    >>> resolve_classes({"sofa": ["sofa", "couch"]}, ["a {}", "one {}"])
+    (['sofa'], [['a sofa', 'one sofa', 'a couch', 'one couch']])
+    """
+    wordings = _read_mapping(classes) if isinstance(classes, Mapping) else _read_names(classes)
+    if not wordings:
+        raise ValueError("classes is empty. Give at least one class name.")
+    names = [name for name, _ in wordings]
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise ValueError(f"Class names must differ from each other, but these repeat: {repeated}.")
+    templates = _read_templates(prompt_template)
+    return names, [[t.format(word) for word in words for t in templates] for _, words in wordings]
+
+
+def _read_names(classes: Any) -> list[tuple[str, list[str]]]:
+    if isinstance(classes, str):
+        if classes not in VOCABULARIES:
+            known = ", ".join(f'"{name}"' for name in VOCABULARIES)
+            raise ValueError(
+                f"classes={classes!r} is not a known vocabulary ({known}). "
+                f"For a single class write classes=[{classes!r}]."
+            )
+        classes = VOCABULARIES[classes]
+    # A set changes its order from run to run, a generator is empty the second time it is read, and
+    # a data frame would give the names of its columns.
+    elif not hasattr(classes, "__getitem__") or getattr(classes, "ndim", 1) != 1:
+        raise TypeError(
+            "classes must be a list of names, a mapping of names to prompts, or the name of a "
+            f"vocabulary, got {type(classes).__name__}."
+        )
+    names = [_clean(name, f"classes[{i}]") for i, name in enumerate(classes)]
+    return [(name, [name]) for name in names]
+
+
+def _read_mapping(classes: Mapping[Any, Any]) -> list[tuple[str, list[str]]]:
+    wordings = []
+    for key, value in classes.items():
+        name = _clean(key, "A key of classes")
+        words = [value] if isinstance(value, str) else value
+        if not isinstance(words, Iterable) or isinstance(words, bytes):
+            raise TypeError(
+                f"classes[{name!r}] must be a string or a list of strings, got {value!r}."
+            )
+        cleaned = [_clean(word, f"classes[{name!r}][{i}]") for i, word in enumerate(words)]
+        if not cleaned:
+            raise ValueError(f"classes[{name!r}] is empty. Give at least one wording.")
+        wordings.append((name, cleaned))
+    return wordings
+
+
+def _clean(text: Any, where: str) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"{where} must be a string, got {text!r} ({type(text).__name__}).")
+    if not text.strip():
+        raise ValueError(f"{where} is an empty string.")
+    return str(text).strip()  # str() turns numpy.str_ into a plain string
+
+
+def _read_templates(prompt_template: Any) -> list[str]:
+    templates = [prompt_template] if isinstance(prompt_template, str) else prompt_template
+    if not isinstance(templates, Iterable) or not all(isinstance(t, str) for t in templates):
+        raise TypeError(
+            f"prompt_template must be a string or a list of strings, got {prompt_template!r}."
+        )
+    templates = list(templates)
+    if not templates:
+        raise ValueError('prompt_template is empty. Give at least one template, such as "{}".')
+    for template in templates:
+        if not _has_one_plain_field(template):
+            raise ValueError(f"A prompt template must hold exactly one {{}}, got {template!r}.")
+    return templates
+
+
+def _has_one_plain_field(template: str) -> bool:
+    try:
+        fields = [part[1:] for part in Formatter().parse(template) if part[1] is not None]
+    except ValueError:  # a brace without its partner
+        return False
+    return fields == [("", "", None)]

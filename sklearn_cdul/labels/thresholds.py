@@ -1,0 +1,205 @@
+"""Turn probabilities into 0/1 predictions, with a threshold a class found without labels.
+
+Labels that come from a softmax are faint when a photo shows several classes, and so is a network
+that learned from them. A fixed threshold of 0.5 then misses most labels.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import entr, expit, logit
+
+# Softmax and sigmoid in single precision leave [0, 1] by a few units of the last place.
+ROUNDING = 1e-5
+
+
+def find_thresholds(scores: ArrayLike, *, shrinkage: float = 25) -> np.ndarray:
+    r"""Find a decision threshold for each class from unlabelled scores.
+
+    The sorted scores :math:`x_i` of a class are cut in two so that they stay as close as possible
+    to the means :math:`m_0 < m_1` of their sides, in the sense of the Kullback-Leibler divergence
+    between Bernoulli distributions (the divergence that the CDUL network is trained with):
+
+    .. math:: \min_\text{cut} \sum_{i < \text{cut}} KL(x_i \| m_0) +
+              \sum_{i \ge \text{cut}} KL(x_i \| m_1)
+
+    This is the optimal clustering into two groups [1]_; every cut is tried. With the generalised
+    divergence of positive numbers in place of the Bernoulli one it is the minimum cross-entropy
+    threshold of image processing [2]_, with the squared difference it is Otsu's. The threshold is
+    the score at which both divergences are equal,
+
+    .. math:: t = \frac{\log\frac{1 - m_0}{1 - m_1}}
+                       {\log\frac{1 - m_0}{1 - m_1} + \log\frac{m_1}{m_0}}
+
+    A class is assumed to be shown by some photos and not by others. Without labels nothing can
+    tell that a class is absent from all photos: its highest scores are then taken for positives.
+
+    Few photos give uncertain thresholds, so those of the classes are drawn to a common one, which
+    the scores of all classes together give: in logits, :math:`t_j` gets the weight
+    :math:`n / (n + s)` and the common one the rest, with the shrinkage :math:`s`.
+
+    Parameters
+    ----------
+    scores : array-like of shape (n, k)
+        Probabilities or soft labels in [0, 1], one row a photo. NaN entries are left out, so rows
+        of unreadable photos do no harm.
+    shrinkage : float, default=25
+        Number of photos at which a class's own threshold and the common one count the same; at
+        least 0, which leaves each class to itself.
+
+    Returns
+    -------
+    thresholds : ndarray of shape (k,), dtype float64
+        In (0, 1]. A score counts as positive if it is at least the threshold. Without shrinkage
+        a class with two or more different scores gets positives and negatives among them. One
+        without (constant, a single photo, or only NaN) gets the common threshold, and that is 0.5
+        if all scores are equal.
+
+    Raises
+    ------
+    ValueError
+        If `scores` is not two-dimensional or has values outside [0, 1], or `shrinkage` is
+        negative.
+
+    Notes
+    -----
+    Time and memory of a few sorts of all n k scores.
+
+    References
+    ----------
+    .. [1] A. Banerjee, S. Merugu, I. S. Dhillon, J. Ghosh, "Clustering with Bregman
+       Divergences", Journal of Machine Learning Research 6, 2005.
+    .. [2] C. H. Li, P. K. S. Tam, "An iterative algorithm for minimum cross entropy
+       thresholding", Pattern Recognition Letters 19 (8), 1998.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_cdul.labels import apply_thresholds, find_thresholds
+    >>> scores = np.array([[0.01, 0.9], [0.02, 0.8], [0.20, 0.1], [0.30, 0.9]])
+    >>> thresholds = find_thresholds(scores, shrinkage=0)  # by default four photos count little
+    >>> thresholds.round(2)
+    array([0.09, 0.47])
+    >>> apply_thresholds(scores, thresholds)
+    array([[0, 1],
+           [0, 1],
+           [1, 0],
+           [1, 1]])
+    """
+    table = np.asarray(scores)
+    if table.ndim != 2:
+        raise ValueError(f"scores must have the shape (n, k), got {table.shape}.")
+    outside = (table < -ROUNDING) | (table > 1 + ROUNDING)
+    if outside.any():
+        row, column = np.argwhere(outside)[0]
+        raise ValueError(
+            f"scores must lie in [0, 1], but scores[{row}, {column}] is {table[row, column]}. "
+            "Give probabilities (predict_proba), not logits (decision_function)."
+        )
+    if not shrinkage >= 0:
+        raise ValueError(f"shrinkage must be at least 0, got {shrinkage!r}.")
+    common = _split(table.ravel())
+    common = 0.5 if np.isnan(common) else common
+    own = np.array([_split(column) for column in table.T])
+    if not shrinkage:
+        return np.where(np.isnan(own), common, own)
+    count = (~np.isnan(table)).sum(axis=0)
+    weight = np.where(np.isnan(own), 0, count / (count + shrinkage))
+    own_logit, common_logit = (logit(np.minimum(t, 1 - 1e-12)) for t in (own, common))
+    logits = np.where(weight, weight * own_logit, 0) + (1 - weight) * common_logit
+    # The way to a logit and back costs a digit; where both agree there is nothing to draw.
+    return np.where(own == common, own, expit(logits))
+
+
+def _split(scores: np.ndarray) -> float:
+    """The threshold of one class by itself; NaN if its scores are all equal."""
+    ordered = np.sort(scores[~np.isnan(scores)].astype(np.float64).clip(0, 1))
+    if len(ordered) == 0 or ordered[0] == ordered[-1]:
+        return np.nan
+
+    # The summed divergence to the mean is the entropy of the mean, minus a sum that no cut
+    # changes. Sums of x and of 1 - x are kept apart: 1 - sum(x) has no digits left near 1.
+    both = np.stack([ordered, 1 - ordered])
+    size = np.arange(1, len(ordered))
+    low = both.cumsum(axis=1)[:, :-1] / size
+    high = both[:, ::-1].cumsum(axis=1)[:, -2::-1] / size[::-1]
+    cost = size * entr(low).sum(axis=0) + size[::-1] * entr(high).sum(axis=0)
+    cost[ordered[1:] == ordered[:-1]] = np.inf
+    cut = np.argmin(cost)
+
+    below, above = ordered[cut], ordered[cut + 1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gain_1, gain_0 = np.abs(np.log(high[:, cut] / low[:, cut]))
+        threshold = gain_0 / (gain_0 + gain_1)
+    # A mean of exactly 0 or 1 is infinitely far from everything else: take the middle instead.
+    if not (below < threshold <= above and threshold < 1):
+        threshold = (below + above) / 2
+    # The middle of two neighbouring numbers can be rounded to the lower one.
+    return float(threshold if threshold > below else above)
+
+
+def check_thresholds(threshold: ArrayLike, n_classes: int) -> np.ndarray:
+    """Check thresholds that a user gives and return one for each class.
+
+    Parameters
+    ----------
+    threshold : float or array-like of shape (n_classes,)
+        In [0, 1]. A single number holds for all classes.
+    n_classes : int
+        The number of classes.
+
+    Returns
+    -------
+    thresholds : ndarray of shape (n_classes,), dtype float64
+        A new array.
+
+    Raises
+    ------
+    TypeError
+        If `threshold` is not numeric.
+    ValueError
+        If the shape is wrong, or a value is NaN or outside [0, 1].
+
+    Examples
+    --------
+    >>> check_thresholds(0.3, n_classes=2)
+    array([0.3, 0.3])
+    """
+    try:
+        values = np.asarray(threshold)
+    except ValueError:  # a ragged list
+        values = np.array(None)
+    if values.size and values.dtype.kind not in "fiu":
+        raise TypeError(f"threshold must be a number or an array of numbers, got {threshold!r}.")
+    if values.shape not in ((), (n_classes,)):
+        raise ValueError(
+            f"threshold must be one number or have one for each of the {n_classes} classes, "
+            f"got shape {values.shape}."
+        )
+    bad = values[~((values >= 0) & (values <= 1))]
+    if bad.size:
+        raise ValueError(f"threshold must lie in [0, 1], got {bad.flat[0]}.")
+    return np.broadcast_to(values, (n_classes,)).astype(np.float64)
+
+
+def apply_thresholds(scores: ArrayLike, thresholds: ArrayLike) -> np.ndarray:
+    """Return 1 where a score is at least the threshold of its class, else 0.
+
+    Parameters
+    ----------
+    scores : array-like of shape (n, k)
+        Probabilities or soft labels. NaN counts as below any threshold.
+    thresholds : array-like of shape (k,)
+        As returned by :func:`find_thresholds` or :func:`check_thresholds`.
+
+    Returns
+    -------
+    labels : ndarray of shape (n, k), dtype int64
+        0 or 1.
+
+    Examples
+    --------
+    >>> apply_thresholds([[0.2, 0.2], [0.3, float("nan")]], [0.3, 0.1])
+    array([[0, 1],
+           [1, 0]])
+    """
+    return (np.asarray(scores) >= np.asarray(thresholds)).astype(np.int64)

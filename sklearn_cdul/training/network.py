@@ -1,0 +1,345 @@
+"""The small network that learns the pseudo labels: building it and running it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sklearn_cdul.devices import autocast, run_in_batches
+from sklearn_cdul.exceptions import WeightsUnavailableError
+from sklearn_cdul.images.reading import warn_about_failures
+from sklearn_cdul.training.linear_probe import linear_probe
+
+# The image tower of the embedded CLIP. Only its file is shared with the room of the encoders.
+EMBEDDED_WEIGHTS = Path(__file__).parents[1] / "encoders/embedded/open_clip_model.safetensors"
+EMBEDDED_ARCHITECTURE = "tf_efficientnet_lite0"
+_EMBEDDED_TRUNK = "visual.trunk."
+
+
+class PhotoNetwork(nn.Module):
+    """A backbone that takes uint8 pictures: scaling and normalisation are its first step.
+
+    Parameters
+    ----------
+    backbone : Module
+        Maps normalised float images (b, 3, H, W) to logits (b, k).
+    mean, std : sequences of 3 floats
+        Normalisation of each channel, for pixels in [0, 1].
+    freeze_batch_norm : bool
+        Keep the running statistics of batch normalisation, which small batches would spoil.
+    """
+
+    mean: Tensor
+    std: Tensor
+    architecture: str | None = None  # the name under which timm builds the backbone, if any
+
+    def __init__(self, backbone, mean, std, *, freeze_batch_norm):
+        super().__init__()
+        self.backbone = backbone
+        self.freeze_batch_norm = freeze_batch_norm
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Logits (b, k) of pixels (b, 3, H, W) in [0, 255], uint8 or float."""
+        return self.backbone((pixels.float() - self.mean) / self.std)
+
+    def train(self, mode: bool = True):
+        """Set training mode, batch normalisation left in evaluation mode if it is frozen."""
+        super().train(mode)
+        if mode and self.freeze_batch_norm:
+            for module in self.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
+
+
+class _LinearInPrecisionOfInput(nn.Linear):
+    def forward(self, vectors: Tensor) -> Tensor:
+        weight, bias = (values.to(vectors.dtype) for values in self.parameters())
+        return nn.functional.linear(vectors, weight, bias)
+
+
+class EmbeddingNetwork(nn.Module):
+    """A linear layer on standardised vectors, the network for ``input="embeddings"``.
+
+    Parameters
+    ----------
+    embeddings : Tensor of shape (n, d)
+        Training vectors, from which mean and standard deviation are taken.
+    n_classes : int
+        Number of outputs k.
+    """
+
+    mean: Tensor
+    std: Tensor
+    architecture = "linear"  # timm has none of this name
+
+    def __init__(self, embeddings: Tensor, n_classes: int):
+        super().__init__()
+        embeddings = embeddings[~embeddings.isnan().any(dim=1)]  # rows of unreadable images
+        self.register_buffer("mean", embeddings.mean(dim=0))
+        spread = embeddings.std(dim=0, unbiased=False)
+        self.register_buffer("std", torch.where(spread > 0, spread, 1.0))
+        self.linear = _LinearInPrecisionOfInput(embeddings.shape[1], n_classes)
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """Logits (b, k) of vectors (b, d), computed in the precision of the vectors."""
+        return self.linear((embeddings - self.mean) / self.std)
+
+    def get_classifier(self) -> nn.Module:
+        """The output layer, by the name that timm uses."""
+        return self.linear
+
+
+def build_photo_network(network: str | Callable[..., nn.Module], n_classes: int) -> PhotoNetwork:
+    """Make the network with ``n_classes`` fresh outputs.
+
+    Parameters
+    ----------
+    network : str or callable
+        "embedded" for EfficientNet-Lite0 with the ImageNet weights in this package, a timm name,
+        or a callable that is given ``num_classes=k`` and returns a Module.
+    n_classes : int
+        Number of outputs k.
+
+    Returns
+    -------
+    network : PhotoNetwork
+
+    Raises
+    ------
+    ValueError
+        If timm has no model of that name.
+    WeightsUnavailableError
+        If timm can't get the pretrained weights.
+    """
+    import timm
+
+    if not isinstance(network, str):
+        backbone = network(num_classes=n_classes)
+        if not isinstance(backbone, nn.Module):
+            raise TypeError(
+                "The callable given as network must return a torch.nn.Module; it returned "
+                f"{type(backbone).__name__}."
+            )
+    elif network == "embedded":
+        backbone = timm.create_model(EMBEDDED_ARCHITECTURE, num_classes=n_classes)
+        backbone.load_state_dict(_embedded_trunk(), strict=False)
+    else:
+        backbone = _pretrained_timm_model(network, n_classes)
+    config = timm.data.resolve_model_data_config(backbone) if _is_timm(backbone) else {}
+    mean = config.get("mean", timm.data.IMAGENET_DEFAULT_MEAN)
+    std = config.get("std", timm.data.IMAGENET_DEFAULT_STD)
+    photo_network = PhotoNetwork(backbone, mean, std, freeze_batch_norm=isinstance(network, str))
+    if isinstance(network, str):
+        name = EMBEDDED_ARCHITECTURE if network == "embedded" else network
+        photo_network.architecture = name if timm.is_model(name) else None
+    return photo_network
+
+
+def _is_timm(backbone) -> bool:
+    return hasattr(backbone, "pretrained_cfg")
+
+
+def _embedded_trunk() -> dict[str, Tensor]:
+    from safetensors import safe_open
+
+    with safe_open(EMBEDDED_WEIGHTS, framework="pt") as weights:
+        return {
+            key.removeprefix(_EMBEDDED_TRUNK): weights.get_tensor(key).float()
+            for key in weights.keys()  # noqa: SIM118 - not a dict
+            if key.startswith(_EMBEDDED_TRUNK)
+        }
+
+
+def _pretrained_timm_model(name: str, n_classes: int) -> nn.Module:
+    import timm
+
+    if not timm.is_model(name) and not name.startswith(("hf-hub:", "hf_hub:", "local-dir:")):
+        close = timm.list_models(f"*{name}*")[:5]
+        raise ValueError(
+            f"network={name!r} is neither 'embedded' nor a model of timm."
+            + (f" Did you mean one of {close}?" if close else " See timm.list_models().")
+        )
+    try:
+        return timm.create_model(name, pretrained=True, num_classes=n_classes)
+    except (OSError, RuntimeError) as error:
+        raise WeightsUnavailableError(
+            f"The pretrained weights of network={name!r} could not be loaded: {error}\n"
+            "Without a connection, use network='embedded', or a callable such as "
+            "functools.partial(timm.create_model, NAME, pretrained=True, "
+            "pretrained_cfg_overlay={'file': 'PATH'})."
+        ) from error
+
+
+def check_input_size(network: nn.Module, image_size: int, n_classes: int) -> None:
+    """Run one grey picture through, so that an unfit network fails before the long part.
+
+    Raises
+    ------
+    ValueError
+        If the network refuses pictures of this size, or gives something else than (b, k) logits.
+    """
+    pixels = torch.full((1, 3, image_size, image_size), 128, dtype=torch.uint8)
+    try:
+        with torch.inference_mode():
+            shape = tuple(network.eval()(pixels).shape)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"The network does not take pictures of image_size={image_size}: {error}"
+        ) from error
+    if shape != (1, n_classes):
+        raise ValueError(
+            f"The network must give one logit a class, shape (b, {n_classes}); one picture gave "
+            f"{shape}."
+        )
+
+
+def output_layer(network: nn.Module) -> nn.Linear | None:
+    """The network's last layer where timm's ``get_classifier`` tells it, else None."""
+    model: Any = getattr(network, "backbone", network)
+    layer = model.get_classifier() if hasattr(model, "get_classifier") else None
+    return layer if isinstance(layer, nn.Linear) else None
+
+
+def start_from_priors(network: nn.Module, labels: Tensor) -> None:
+    """Make a fresh network predict each class's mean label, whatever the photo.
+
+    Parameters
+    ----------
+    network : Module
+        Changed in place, if its output layer is linear.
+    labels : Tensor of shape (n, k)
+        Pseudo labels in [0, 1].
+    """
+    layer = output_layer(network)
+    if layer is not None and layer.bias is not None:
+        nn.init.zeros_(layer.weight)
+        with torch.no_grad():
+            layer.bias.copy_(torch.logit(labels.mean(dim=0), eps=1e-4))
+
+
+class _FeatureReader(nn.Module):
+    """Gives what a network's output layer receives, in place of what the network gives."""
+
+    def __init__(self, network: nn.Module, layer: nn.Linear):
+        super().__init__()
+        self.network = network
+        self.layer = layer
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        received = [inputs.new_empty(len(inputs), 0)]  # in case that the layer is not used
+        hook = self.layer.register_forward_pre_hook(lambda _, given: received.append(given[0]))
+        try:
+            self.network(inputs)
+        finally:
+            hook.remove()
+        return received[-1]
+
+
+def start_from_probe(network: nn.Module, batches, labels: Tensor, precision: torch.dtype) -> None:
+    """Fit the output layer to the labels, see :func:`~sklearn_cdul.training.linear_probe`.
+
+    Parameters
+    ----------
+    network : Module
+        Changed in place. It is left as it is unless its output layer is linear and takes one vector
+        a photo.
+    batches : PhotoBatches or EmbeddingBatches
+        Training photos, seen whole.
+    labels : Tensor of shape (n, k)
+        Their pseudo labels in [0, 1].
+    precision : torch.dtype
+        Arithmetic of the pass over the photos.
+    """
+    layer = output_layer(network)
+    if layer is None or layer.bias is None:
+        return
+    features = predict_logits(_FeatureReader(network, layer), batches, precision)
+    if features.shape != (len(labels), layer.in_features):
+        return
+    finite = np.isfinite(features).all(axis=1)
+    if not finite.any():
+        return
+    weight, bias = linear_probe(features[finite], labels.cpu().numpy()[finite])
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(weight))
+        layer.bias.copy_(torch.from_numpy(bias))
+
+
+def parameter_groups(network: nn.Module, learning_rate: float, head_learning_rate: float):
+    """Optimizer groups: the output layer learns at its own rate.
+
+    With a `learning_rate` of 0 the other layers are frozen, batch statistics included, which saves
+    most of the backward pass.
+
+    Returns
+    -------
+    groups : list of dict
+        For torch optimizers.
+
+    Raises
+    ------
+    ValueError
+        If `learning_rate` is 0 and no output layer is known that could learn.
+    """
+    layer = output_layer(network)
+    head = list(layer.parameters()) if layer is not None else []
+    chosen = {id(parameter) for parameter in head}
+    rest = [p for p in network.parameters() if id(p) not in chosen and p.requires_grad]
+    if learning_rate == 0:
+        if not head:
+            raise ValueError(
+                "With learning_rate=0 only the output layer learns, but timm's get_classifier "
+                "finds none in this network. Give a learning_rate above 0."
+            )
+        for parameter in rest:
+            parameter.requires_grad_(False)
+        if isinstance(network, PhotoNetwork):
+            network.freeze_batch_norm = True
+        rest = []
+    groups = [{"params": rest, "lr": learning_rate}, {"params": head, "lr": head_learning_rate}]
+    return [group for group in groups if group["params"]]
+
+
+def forward(network: nn.Module, inputs: Tensor, precision: torch.dtype) -> Tensor:
+    """Float32 logits, computed at the given precision on the inputs' device."""
+    with autocast(inputs.device, precision):
+        logits = network(inputs)
+    return logits.float()
+
+
+def predict_logits(network: nn.Module, batches, precision: torch.dtype) -> np.ndarray:
+    """Logits of all images.
+
+    Parameters
+    ----------
+    network : Module
+    batches : PhotoBatches or EmbeddingBatches
+    precision : torch.dtype
+
+    Returns
+    -------
+    logits : ndarray of shape (n, k), float32
+        NaN rows stand for images that could not be read, and one warning counts them.
+    """
+    network.eval()
+    failures: list[Any] = []
+    results: list[np.ndarray] = []
+    size = batches.batch_size  # halved when the GPU runs out of memory
+
+    def logits_of(inputs: Tensor) -> np.ndarray:
+        return forward(network, inputs, precision).cpu().numpy()
+
+    with torch.inference_mode():
+        for inputs in batches.prediction(failures):
+            parts, size = run_in_batches(logits_of, inputs, size, inputs.device)
+            results += parts
+    logits = np.concatenate(results)
+    logits[[failure.index for failure in failures]] = np.nan
+    warn_about_failures(failures, len(logits))
+    return logits

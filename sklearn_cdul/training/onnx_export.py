@@ -1,0 +1,114 @@
+"""Write the network of a fitted classifier to an ONNX file."""
+
+import copy
+import importlib
+import io
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sklearn_cdul.training.network import EmbeddingNetwork
+
+# From this version on torch.export is the default. Before, it fails with newer onnxscript.
+_NEW_EXPORTER = tuple(int(part) for part in torch.__version__.split(".")[:2]) >= (2, 9)
+_OUTPUT = "probabilities"
+
+
+class _Probabilities(nn.Module):
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return torch.sigmoid(self.network(inputs))
+
+
+def export_onnx(classifier: Any, path: str | os.PathLike[str]) -> None:
+    """Write the network with a sigmoid behind it; ``CDULClassifier.export_onnx`` says what and how.
+
+    Parameters
+    ----------
+    classifier : CDULClassifier
+        Fitted. It is not changed.
+    path : str or os.PathLike
+        The file to write.
+    """
+    onnx = _import_onnx()
+    network = classifier.network_
+    properties = {
+        "class_names": [str(name) for name in classifier.class_names_],
+        "thresholds": classifier.thresholds_.tolist(),
+    }
+    # Two rows: with one the exporter would take the batch axis for a constant.
+    if isinstance(network, EmbeddingNetwork):
+        name, example = "embeddings", torch.zeros(2, len(network.mean))
+    else:
+        size = int(classifier.image_size)
+        name, example = "pixels", torch.zeros(2, 3, size, size, dtype=torch.uint8)
+        properties["image_size"] = size
+    model = _convert(_for_export(network), name, example)
+    _remove_notes(model)
+    texts = {key: json.dumps(value) for key, value in properties.items()}
+    onnx.helper.set_model_props(model, texts)
+    Path(path).write_bytes(model.SerializeToString())
+
+
+def _import_onnx() -> Any:
+    try:
+        importlib.import_module("onnxscript")  # torch's exporter needs it
+        return importlib.import_module("onnx")
+    except ImportError as error:
+        raise ImportError(
+            "Writing ONNX files needs the packages onnx and onnxscript. Install them with "
+            'pip install "sklearn-cdul[onnx]", or with pip install onnx onnxscript.'
+        ) from error
+
+
+def _for_export(network: nn.Module) -> nn.Module:
+    result = _Probabilities(copy.deepcopy(network)).cpu().eval()
+    for module in result.modules():
+        if getattr(module, "inplace", False):
+            # The result is the same, and the exporter needs a third less time.
+            module.inplace = False  # type: ignore[assignment]
+    return result
+
+
+@torch.no_grad()
+def _convert(network: nn.Module, name: str, example: Tensor) -> Any:
+    """Return the network as an onnx.ModelProto whose first axis is free."""
+    names: dict[str, Any] = {"input_names": [name], "output_names": [_OUTPUT]}
+    if _NEW_EXPORTER:
+        program = torch.onnx.export(
+            network,
+            (example,),
+            dynamo=True,
+            optimize=True,
+            verbose=False,  # else it prints its steps
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            **names,
+        )
+        assert program is not None  # it is None only with dynamo=False
+        return program.model_proto
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        # timm computes paddings in Python; they depend on image_size, which is fixed here.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)  # of this exporter, in 2.8
+        axes = {name: {0: "batch"}, _OUTPUT: {0: "batch"}}
+        torch.onnx.export(network, (example,), file, dynamic_axes=axes, **names)  # type: ignore[arg-type]
+    return importlib.import_module("onnx").load_from_string(file.getvalue())
+
+
+def _remove_notes(message: Any) -> None:
+    """Remove the exporter's notes: stack traces with paths of this machine, on every node."""
+    for field, value in message.ListFields():
+        if field.name in ("metadata_props", "doc_string"):
+            message.ClearField(field.name)
+        elif field.message_type is not None:
+            for part in value if hasattr(value, "__len__") else [value]:
+                _remove_notes(part)

@@ -1,0 +1,353 @@
+"""Encoders load by open_clip's names, agree with open_clip, and fail with clear errors."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sklearn_cdul.encoders import base, loading
+from sklearn_cdul.encoders.loading import load_encoder
+from sklearn_cdul.exceptions import ImageError, WeightsUnavailableError
+from sklearn_cdul.images.views import make_views, snippet_boxes
+
+TINY_MODEL = {
+    "embed_dim": 24,
+    "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "head_width": 32, "patch_size": 8},
+    "text_cfg": {"context_length": 12, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def embedded():
+    """The embedded encoder in float32, so that comparisons can be strict."""
+    return load_encoder(device="cpu", precision="float32")
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """What open_clip makes of the same folder: model, preprocessing, tokenizer."""
+    import open_clip
+
+    name = f"local-dir:{loading.EMBEDDED_FOLDER}"
+    model, _, preprocess = open_clip.create_model_and_transforms(name)
+    return model.eval(), preprocess, open_clip.get_tokenizer(name)
+
+
+@pytest.fixture(scope="module")
+def tiny_folder(tmp_path_factory):
+    """A folder with a very small CLIP of fixed random weights, as open_clip saves it."""
+    import open_clip
+
+    folder = tmp_path_factory.mktemp("tiny")
+    preprocess = {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.4], "resize_mode": "shortest"}
+    config = {"model_cfg": TINY_MODEL, "preprocess_cfg": preprocess}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = open_clip.CLIP(**TINY_MODEL)
+    torch.save(model.state_dict(), folder / "open_clip_pytorch_model.bin")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_folder):
+    return load_encoder(f"local-dir:{tiny_folder}", device="cpu", precision="float32")
+
+
+@pytest.fixture(scope="module")
+def photos(food_photos):
+    return food_photos.data[:6]
+
+
+# agreement with open_clip
+
+
+def test_views_embed_as_open_clip_embeds_the_crops(embedded, reference, photos):
+    model, preprocess, _ = reference
+    for path in photos[:1]:
+        with Image.open(path) as photo:
+            image = photo.convert("RGB")
+        boxes = [(0, 0, *image.size), *snippet_boxes(*image.size, 3)]
+        with torch.inference_mode():
+            batch = torch.stack([preprocess(image.crop(box)) for box in boxes])
+            expected = model.encode_image(batch, normalize=True).numpy()
+        np.testing.assert_allclose(embedded.encode_images([path])[0], expected, atol=1e-4)
+
+
+def test_classes_embed_as_open_clips_zero_shot_classifier(embedded, reference):
+    from open_clip import build_zero_shot_classifier
+
+    model, _, tokenizer = reference
+    names, templates = ["bread", "a cup of coffee"], ["a photo of a {}.", "{}", "one {}"]
+    expected = build_zero_shot_classifier(model, tokenizer, names, templates).numpy().T
+    classes = embedded.encode_classes([[t.format(name) for t in templates] for name in names])
+    np.testing.assert_allclose(classes, expected, atol=1e-5)
+
+
+def test_classes_may_have_different_numbers_of_prompts(embedded):
+    classes = embedded.encode_classes([["a cat"], ["a dog", "a puppy"], ["a cup"]])
+    np.testing.assert_allclose(classes[0], embedded.encode_text(["a cat"])[0], atol=1e-6)
+    mean = embedded.encode_text(["a dog", "a puppy"]).mean(axis=0)
+    np.testing.assert_allclose(classes[1], mean / np.linalg.norm(mean), atol=1e-6)
+
+
+def test_a_list_of_classes_is_embedded_once(embedded, monkeypatch):
+    prompts = [["a fork"], ["a spoon", "a ladle"]]
+    first = embedded.encode_classes(prompts)
+    monkeypatch.setattr(embedded, "encode_text", lambda prompts: pytest.fail("embedded again"))
+    again = embedded.encode_classes(prompts)
+    assert again.tolist() == first.tolist()
+    again[:] = 0  # a caller that writes to its copy harms nobody
+    assert embedded.encode_classes(prompts).tolist() == first.tolist()
+
+
+def test_temperature_and_size_are_the_models_own(embedded, reference):
+    model = reference[0]
+    assert embedded.temperature == pytest.approx(1 / model.logit_scale.exp().item())
+    assert embedded.embedding_dim == 192
+    assert embedded.preprocessing.image_size == (224, 224)
+    assert embedded.preprocessing.resize_mode == "squash"
+
+
+# shape, type, invariance
+
+
+def test_embeddings_are_float32_of_length_one(embedded, photos):
+    images = embedded.encode_images(photos[:2], grid_size=2)
+    text = embedded.encode_text(["a", "b", "c"])
+    assert images.shape == (2, 5, 192)
+    assert text.shape == (3, 192)
+    for embeddings in (images, text):
+        assert embeddings.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(embeddings, axis=-1), 1, atol=1e-5)
+
+
+def test_bfloat16_stays_close_to_float32(embedded, photos):
+    bf16 = load_encoder(device="cpu", precision="bfloat16")
+    cosines = (bf16.encode_images(photos[:3]) * embedded.encode_images(photos[:3])).sum(axis=-1)
+    assert cosines.mean() > 0.995
+    assert cosines.min() > 0.97
+    assert bf16.encode_text(["a cup"]).tolist() == embedded.encode_text(["a cup"]).tolist()
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 10, 64])
+def test_batch_size_does_not_matter(tiny, photos, batch_size):
+    expected = tiny.encode_images(photos)
+    result = tiny.encode_images(photos, batch_size=batch_size)
+    np.testing.assert_allclose(result, expected, atol=1e-5)
+
+
+def test_order_and_company_do_not_matter(tiny, photos):
+    expected = tiny.encode_images(photos)
+    result = tiny.encode_images([photos[4], photos[1]], n_jobs=2)
+    np.testing.assert_allclose(result, expected[[4, 1]], atol=1e-5)
+
+
+def test_the_whole_image_comes_first_whatever_the_grid(tiny, photos):
+    pictures = [np.asarray(Image.open(path).convert("RGB")) for path in photos]
+    whole = tiny.encode_images(pictures, grid_size=1)
+    assert whole.shape == (6, 1, 24)
+    np.testing.assert_allclose(whole[:, 0], tiny.encode_images(pictures)[:, 0], atol=1e-5)
+
+
+def test_decoding_large_jpegs_at_a_fraction_changes_embeddings_little(embedded, photos, tmp_path):
+    with Image.open(photos[0]) as photo:
+        large = photo.convert("RGB").resize((2000, 1400), Image.Resampling.BICUBIC)
+    large.save(tmp_path / "large.jpg", quality=95)
+    for grid_size in (1, 2):  # decoded at 1/2, which leaves each snippet 500 x 350 pixels
+        fast = embedded.encode_images([tmp_path / "large.jpg"], grid_size=grid_size)
+        full = embedded.encode_images(
+            [np.asarray(Image.open(tmp_path / "large.jpg"))], grid_size=grid_size
+        )
+        assert (fast * full).sum(axis=-1).min() > 0.99
+
+
+def test_iter_embeddings_gives_any_subset_in_any_order(tiny, photos):
+    expected = tiny.encode_images(photos)
+    batches = tiny.iter_embeddings(photos, indices=iter([5, 0, 5]))
+    rows = [row for batch in batches for row in batch]
+    assert [index for index, _ in rows] == [5, 0, 5]
+    np.testing.assert_allclose([row for _, row in rows], expected[[5, 0, 5]], atol=1e-5)
+
+
+def test_encode_views_takes_what_make_views_makes(tiny, photos):
+    picture = Image.open(photos[0]).convert("RGB")
+    views = make_views(picture, 3, tiny.preprocessing)
+    expected = tiny.encode_images([picture])[0]
+    np.testing.assert_allclose(tiny.encode_views(views), expected, atol=1e-5)
+
+
+def test_verbose_shows_progress(tiny, photos, capsys):
+    tiny.encode_images(photos, verbose=True)
+    assert "6/6" in capsys.readouterr().err
+
+
+# bad images
+
+
+def test_a_bad_image_is_an_error_or_a_nan_row(tiny, photos):
+    X = [photos[0], "missing.jpg", photos[1]]
+    with pytest.raises(ImageError, match=r"X\[1\] \(missing.jpg\)"):
+        tiny.encode_images(X)
+    with pytest.warns(UserWarning, match=r"1 of 3 images can't be used") as caught:
+        result = tiny.encode_images(X, on_error="nan")
+    assert len(caught) == 1
+    assert np.isnan(result).all(axis=(1, 2)).tolist() == [False, True, False]
+    np.testing.assert_allclose(result[[0, 2]], tiny.encode_images(photos[:2]), atol=1e-5)
+
+
+def test_only_bad_images_give_only_nan(tiny):
+    with pytest.warns(UserWarning, match="2 of 2"):
+        assert np.isnan(tiny.encode_images(["no.jpg", "nor.jpg"], on_error="nan")).all()
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.5, "small", True, None])
+def test_wrong_batch_sizes_are_refused(tiny, photos, batch_size):
+    with pytest.raises(ValueError, match="batch_size must be"):
+        tiny.encode_images(photos, batch_size=batch_size)
+
+
+# memory
+
+
+def test_when_memory_runs_out_smaller_batches_are_used_and_remembered(tiny, photos, monkeypatch):
+    expected = tiny.encode_images(photos)
+    encode_image, sizes = tiny._model.encode_image, []
+
+    def short_of_memory(pixels):
+        sizes.append(len(pixels))
+        if len(pixels) > 6:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return encode_image(pixels)
+
+    monkeypatch.setattr(tiny._model, "encode_image", short_of_memory)
+    monkeypatch.setattr(tiny, "_largest_batch", None)
+    np.testing.assert_allclose(tiny.encode_images(photos, batch_size=20), expected, atol=1e-5)
+    assert sizes[:3] == [20, 10, 5]
+    sizes.clear()
+    tiny.encode_images(photos, batch_size=20)
+    assert max(sizes) == 5
+
+
+# loading
+
+
+def test_loading_twice_gives_the_same_object(tiny_folder):
+    name = f"local-dir:{tiny_folder}"
+    loaded = []
+    threads = [
+        threading.Thread(target=lambda: loaded.append(load_encoder(name, device="cpu")))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({id(one) for one in loaded}) == 1
+    assert load_encoder(name, device="cpu", precision="float32") is not None
+
+
+def test_only_a_few_encoders_stay_loaded(tiny_folder, monkeypatch):
+    monkeypatch.setattr(loading, "_loaded", type(loading._loaded)())
+    monkeypatch.setattr(loading, "_MAX_LOADED", 1)
+    name = f"local-dir:{tiny_folder}"
+    first = load_encoder(name, device="cpu", precision="float32")
+    load_encoder(name, device="cpu", precision="bf16")
+    assert load_encoder(name, device="cpu", precision="float32") is not first
+
+
+def test_an_architecture_of_open_clip_with_a_checkpoint(tiny_folder, tiny, photos, monkeypatch):
+    import open_clip.factory
+
+    configs = {**open_clip.factory._MODEL_CONFIGS, "Tiny": TINY_MODEL}
+    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIGS", configs)
+    checkpoint = tiny_folder / "open_clip_pytorch_model.bin"
+    loaded = load_encoder("Tiny", checkpoint, device="cpu", precision="float32")
+    np.testing.assert_allclose(
+        loaded.encode_text(["a cup"]), tiny.encode_text(["a cup"]), atol=1e-6
+    )
+    # The checkpoint says nothing of the preprocessing; open_clip takes OpenAI's.
+    assert loaded.preprocessing.mean == open_clip.OPENAI_DATASET_MEAN
+
+
+def test_a_checkpoint_of_another_model_is_refused(tiny_folder):
+    checkpoint = tiny_folder / "open_clip_pytorch_model.bin"
+    with pytest.raises(ValueError, match=r"can't load .* as weights of ViT-S-32-alt"):
+        load_encoder("ViT-S-32-alt", checkpoint, device="cpu")
+
+
+def test_random_weights_give_a_warning_with_the_tags():
+    with pytest.warns(UserWarning, match="random weights.*Set pretrained to one of: .*yfcc15m"):
+        loaded = load_encoder("RN50", device="cpu")
+    image = np.zeros((50, 60, 3), np.uint8)
+    assert loaded.preprocessing.resize_mode == "shortest"
+    assert loaded.encode_images([image], grid_size=1).shape == (1, 1, 1024)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*random weights")
+@pytest.mark.parametrize("name", ["ViT-B-32", "convnext_base", "coca_ViT-B-32", "RN101"])
+def test_models_of_every_family_encode_images_and_text(name, photos):
+    loaded = load_encoder(name, device="cpu")
+    assert loaded.encode_images(photos[:2]).shape == (2, 10, loaded.embedding_dim)
+    assert loaded.encode_text(["a cup"]).shape == (1, loaded.embedding_dim)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("ViT-B32", "Close: .*ViT-B-32"), ("embeded", "embedded"), ("xyzzy", "list_models")],
+)
+def test_an_unknown_model_is_an_error_with_close_names(name, message):
+    with pytest.raises(ValueError, match=f"model_name='{name}' is no model.*{message}"):
+        load_encoder(name, device="cpu")
+
+
+def test_an_unknown_tag_is_an_error_with_the_tags():
+    with pytest.raises(ValueError, match=r"neither a file nor a tag of ViT-B-32.*openai"):
+        load_encoder("ViT-B-32", "opnai", device="cpu")
+
+
+def test_a_tag_for_a_model_with_its_own_weights_is_refused():
+    with pytest.raises(ValueError, match="brings its own weights"):
+        load_encoder("embedded", "openai", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "pretrained"),
+    [
+        ("local-dir:/no/such/folder", None),
+        ("ViT-B-32", "/no/such/checkpoint.pt"),
+        ("ViT-B-32", "checkpoint.safetensors"),
+        ("hf-hub:no-such-owner/no-such-model", None),
+        ("ViT-B-32", "laion2b_s34b_b79k"),
+    ],
+)
+def test_weights_that_cant_be_had_are_an_error_that_names_offline_choices(name, pretrained):
+    # conftest.py keeps huggingface_hub offline; the last one must not be in its cache.
+    with pytest.raises(WeightsUnavailableError) as caught:
+        load_encoder(name, pretrained, device="cpu")
+    for choice in ('model_name="embedded"', "local-dir:", 'pretrained="/path/to/checkpoint"'):
+        assert choice in str(caught.value)
+
+
+def test_a_folder_without_weights_is_never_filled_at_random(tmp_path):
+    config = {"model_cfg": TINY_MODEL, "preprocess_cfg": {}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="can't load"):
+        load_encoder(f"local-dir:{tmp_path}", device="cpu")
+
+
+def test_importing_the_encoder_does_not_import_open_clip():
+    code = "import sys, sklearn_cdul.encoders.loading; sys.exit('open_clip' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], env=os.environ).returncode == 0
+
+
+def test_auto_batches_are_known_for_every_device(tiny, monkeypatch):
+    assert base._AUTO_BATCH_SIZE.keys() == {"cpu", "cuda"}
+    assert tiny._views_per_batch("auto") == 10

@@ -1,0 +1,102 @@
+"""The output layer fitted in closed form."""
+
+import numpy as np
+import pytest
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
+
+from sklearn_cdul.training.linear_probe import linear_probe
+
+
+def draw(n, *, noise=0.0, seed=0):
+    """Features, and the soft labels of three classes that depend on them."""
+    random = np.random.default_rng(seed)
+    features = random.normal(size=(n, 40)) + 3
+    logits = (features[:, :3] - 3) * 1.5 - 2
+    return features, expit(logits + noise * random.normal(size=logits.shape)), logits
+
+
+def test_the_logits_are_those_of_the_labels():
+    features, labels, _ = draw(500)
+    weight, bias = linear_probe(features, labels)
+    assert weight.shape == (3, 40)
+    assert bias.shape == (3,)
+    predicted = expit(features @ weight.T + bias)
+    np.testing.assert_allclose(predicted.mean(axis=0), labels.mean(axis=0), atol=0.02)
+    assert np.abs(predicted - labels).mean() < 0.05
+
+
+def test_new_photos_get_calibrated_probabilities():
+    features, labels, _ = draw(1000, noise=2)
+    weight, bias = linear_probe(features, labels)
+    new, _, true_logits = draw(2000, seed=1)
+    predicted = expit(new @ weight.T + bias)
+    truth = expit(true_logits)
+    assert np.abs(predicted.mean(axis=0) - truth.mean(axis=0)).max() < 0.1
+    for column in range(3):
+        assert np.corrcoef(predicted[:, column], truth[:, column])[0, 1] > 0.9
+
+
+def test_more_features_than_photos_is_the_usual_case():
+    random = np.random.default_rng(0)
+    causes = random.normal(size=(80, 5))
+    mixing = random.normal(size=(5, 300))
+    features = causes @ mixing + 0.3 * random.normal(size=(80, 300))
+    labels = expit(2 * causes[:, :1])
+    weight, bias = linear_probe(features[:60], labels[:60])
+    new = expit(features[60:] @ weight.T + bias)
+    assert np.corrcoef(new[:, 0], labels[60:, 0])[0, 1] > 0.9
+
+
+def test_noise_is_not_learnt_by_heart():
+    random = np.random.default_rng(0)
+    features, labels = random.normal(size=(30, 300)), random.uniform(size=(30, 2))
+    weight, bias = linear_probe(features, labels)
+    assert expit(features @ weight.T + bias).std(axis=0).max() < 0.1
+
+
+def test_hard_labels_rank_as_a_logistic_regression_does():
+    features, _, logits = draw(600)
+    labels = (np.random.default_rng(2).uniform(size=logits.shape) < expit(logits)).astype(float)
+    weight, bias = linear_probe(features, labels)
+    new, _, _ = draw(500, seed=1)
+    for column in range(3):
+        reference = LogisticRegression(C=0.1).fit(features, labels[:, column])
+        ours = new @ weight[column] + bias[column]
+        assert np.corrcoef(ours, reference.decision_function(new))[0, 1] > 0.95
+
+
+def test_features_that_tell_nothing_give_the_mean_label():
+    random = np.random.default_rng(0)
+    labels = random.uniform(0.1, 0.3, size=(100, 2))
+    weight, bias = linear_probe(np.full((100, 5), 7.0), labels)
+    assert not weight.any()
+    np.testing.assert_allclose(expit(bias), labels.mean(axis=0))
+    weight, bias = linear_probe(random.normal(size=(100, 5)), labels)
+    predicted = expit(random.normal(size=(100, 5)) @ weight.T + bias)
+    np.testing.assert_allclose(predicted, labels.mean(axis=0) * np.ones((100, 1)), atol=0.03)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_few_photos_give_finite_weights(n):
+    features, labels, _ = draw(n)
+    weight, bias = linear_probe(features, labels)
+    assert np.isfinite(weight).all()
+    assert np.isfinite(bias).all()
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_label_that_all_photos_have_or_none_stays_finite(value):
+    features, labels, _ = draw(50)
+    labels[:, 1] = value
+    weight, bias = linear_probe(features, labels)
+    assert np.isfinite(bias).all()
+    predicted = expit(features @ weight.T + bias)
+    np.testing.assert_allclose(predicted[:, 1], value, atol=0.01)
+
+
+def test_wrong_input_is_refused():
+    with pytest.raises(ValueError, match="inconsistent"):
+        linear_probe(np.zeros((3, 2)), np.zeros((4, 1)))
+    with pytest.raises(ValueError, match="labels"):
+        linear_probe(np.zeros((3, 2)), np.full((3, 1), np.nan))
