@@ -1,0 +1,121 @@
+"""Print what a bug report needs: versions, processor and devices."""
+
+import platform
+import shutil
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+# By their names in pip; a test compares them with those that pip installs.
+_REQUIRED = (
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "joblib",
+    "torch",
+    "torchvision",
+    "open-clip-torch",
+    "timm",
+    "safetensors",
+    "pillow",
+    "tqdm",
+    "filelock",
+)
+_OPTIONAL = (
+    "huggingface-hub",
+    "matplotlib",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "opencv-contrib-python-headless",
+    "pandas",
+    "polars",
+    "skops",
+)
+# What decides the speed: vector width, and arithmetic in bfloat16.
+_INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+
+
+def show_versions() -> None:
+    """Print what a bug report needs.
+
+    These are the versions of Python, of this package and of those that it uses, which of them are
+    missing, what the processor can do and which GPUs there are. Nothing is sent anywhere. CUDA is
+    not started: the GPUs' names come from ``nvidia-smi``.
+
+    Examples
+    --------
+    >>> import sklearn_cdul
+    >>> sklearn_cdul.show_versions()  # doctest: +SKIP
+    """
+    for title, rows in (
+        ("System", _system()),
+        ("Required packages", _versions(_REQUIRED)),
+        ("Optional packages", _versions(_OPTIONAL)),
+        ("Computing", _computing()),
+    ):
+        print(f"\n{title}:")
+        width = max(map(len, rows))
+        for name, value in rows.items():
+            print(f"{name:>{width}}: {value}")
+
+
+def _system() -> dict[str, str]:
+    from sklearn_cdul import __version__
+
+    return {
+        "sklearn_cdul": __version__,
+        "python": sys.version.replace("\n", " "),
+        "platform": platform.platform(),
+    }
+
+
+def _versions(packages: tuple[str, ...]) -> dict[str, str]:
+    """Version of each package, read from its metadata without importing it."""
+    found = {}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _computing() -> dict[str, str]:
+    import torch
+
+    return {
+        "torch threads": str(torch.get_num_threads()),
+        "torch on the CPU": torch.backends.cpu.get_cpu_capability(),
+        "CPU instructions": _cpu_instructions(),
+        "CUDA of torch": torch.version.cuda or "none",
+        "ROCm of torch": torch.version.hip or "none",
+        # Counts without starting CUDA.
+        "CUDA devices": str(torch.cuda.device_count()),
+        "nvidia-smi": _nvidia_smi(),
+        "MPS": "yes" if torch.backends.mps.is_available() else "no",
+    }
+
+
+def _cpu_instructions() -> str:
+    """Those of `_INSTRUCTIONS` that Linux lists."""
+    try:
+        words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    except OSError:
+        return "not known on this system"
+    found = [name for name in _INSTRUCTIONS if name in words]
+    return ", ".join(found) or f"none of {', '.join(_INSTRUCTIONS)}"
+
+
+def _nvidia_smi() -> str:
+    """Name, memory and driver of each NVIDIA GPU."""
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return "not found"
+    query = ["--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run([command, *query], capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"failed: {error}"
+    return "; ".join((done.stdout or done.stderr).strip().splitlines())
