@@ -27,8 +27,9 @@ from sklearn_cdul import CLIPPseudoLabeler
 from sklearn_cdul.datasets import load_food_photos
 from sklearn_cdul.metrics import mean_average_precision
 from sklearn_cdul.training.alignment import LabelState, align, latents_from_labels
-from sklearn_cdul.training.batches import EmbeddingBatches
-from sklearn_cdul.training.network import EmbeddingNetwork, start_from_priors
+from sklearn_cdul.training.batches import EmbeddingSource, epoch
+from sklearn_cdul.training.network import EmbeddingNetwork
+from sklearn_cdul.training.trainer import start_from_priors
 
 EPOCHS = 20
 photos = load_food_photos(subset="train")
@@ -45,13 +46,13 @@ def train(cumulative_updates):
     network = EmbeddingNetwork(torch.from_numpy(embeddings[:, 0]), len(names))
     start_from_priors(network, labels)
     state = LabelState(latents_from_labels(labels), torch.full_like(labels, torch.nan))
-    batches = EmbeddingBatches(embeddings[:, 0], batch_size=16, device=torch.device("cpu"))
+    source = EmbeddingSource(embeddings[:, 0], device=torch.device("cpu"))
     snapshots = [first_labels]
     align(
         network,
         torch.optim.AdamW(network.parameters(), lr=3e-3),
         state,
-        batches.training,
+        lambda: epoch(source, batch_size=16),
         epochs=EPOCHS,
         warmup_epochs=2,
         update_interval=1,

@@ -1,45 +1,26 @@
 """The classifier: unlabelled photos and class names in, a small multi-label network out."""
 
-import math
-from collections import defaultdict
 from numbers import Integral, Real
 
 import numpy as np
-import torch
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
-from tqdm.auto import tqdm
 
-from sklearn_cdul.devices import own_random_state, resolve_device, resolve_precision
-from sklearn_cdul.images.reading import count_threads
-from sklearn_cdul.inputs import check_X, forget_features, input_tags
+from sklearn_cdul.devices import OwnRandomState, resolve_device, resolve_precision
+from sklearn_cdul.inputs import check_X, copy_features, input_tags
 from sklearn_cdul.labeler import CLIPPseudoLabeler
 from sklearn_cdul.labels.neighbors import smooth_labels
 from sklearn_cdul.labels.observed import check_observed
 from sklearn_cdul.labels.thresholds import apply_thresholds, check_thresholds, find_thresholds
 from sklearn_cdul.metrics import mean_average_precision, score_readable
-from sklearn_cdul.training.alignment import LabelState, align, latents_from_labels
-from sklearn_cdul.training.batches import EmbeddingBatches, PhotoBatches
-from sklearn_cdul.training.network import (
-    EmbeddingNetwork,
-    build_photo_network,
-    check_input_size,
-    forward,
-    parameter_groups,
-    predict_logits,
-    start_from_priors,
-    start_from_probe,
-)
+from sklearn_cdul.training.batches import make_source
+from sklearn_cdul.training.network import predict_logits
 from sklearn_cdul.training.onnx_export import export_onnx
 from sklearn_cdul.training.state import pack_network, unpack_network
-
-# Photos a forward pass in prediction. Small batches stay in the cache of a CPU.
-_PREDICTION_BATCH = defaultdict(lambda: 256, cpu=10)
-# The linear probe sees at most so many photos: it takes O(n (d + k)) memory and O(n d^2) time.
-_PROBE_PHOTOS = 20_000
+from sklearn_cdul.training.trainer import Trainer, TrainingSettings
 
 
 class CDULClassifier(ClassifierMixin, BaseEstimator):
@@ -273,81 +254,44 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         WeightsUnavailableError
             If weights of the encoder or the network can't be had.
         """
-        if (X_val is None) != (y_val is None):
-            raise ValueError("X_val and y_val must be given together.")
-        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        device = resolve_device(self.device)
-        resolve_precision(self.precision, device)  # a wrong one fails before X is read
-        count_threads(self.n_jobs)
-
-        labeler = self._make_labeler().fit(X)
-        precision = self._precision(labeler, device)
-        X = _check_input(labeler, X, labeler)
+        # Check: what can be known beforehand fails now, not after hours of encoding.
+        random = self._random_state()
+        labeler, X = self._fit_labeler(X)
+        source = self._source(X, labeler, keep="training")
         check_consistent_length(X, y)
         names = list(labeler.class_names_)
-        observed = check_observed(observed, len(X), names)
-        thresholds = None
-        if not isinstance(self.threshold, str):
-            thresholds = check_thresholds(self.threshold, len(names))
-        validation = None
-        if X_val is not None:
-            y_val = check_array(y_val, input_name="y_val")
-            X_val = _check_input(labeler, X_val, labeler)
-            if y_val.shape != (len(X_val), len(names)):
-                raise ValueError(
-                    f"y_val must have shape {(len(X_val), len(names))}, one row an image of X_val "
-                    f"and one column a class; got {y_val.shape}."
-                )
-            # Fails now, not after the first epoch, if these labels can't be scored with.
-            mean_average_precision(y_val, np.zeros(y_val.shape))
-            validation = self._batches(labeler, X_val, device), y_val
+        observed = check_observed(observed, len(source), names)
+        automatic = isinstance(self.threshold, str)
+        thresholds = None if automatic else check_thresholds(self.threshold, len(names))
+        validation = self._check_validation(labeler, X_val, y_val)
 
-        with own_random_state(seed):
-            # Before the long part, so that a wrong name or missing weights show at once.
-            network = self._make_network(labeler, X, len(names)).to(
-                device, memory_format=torch.channels_last
-            )
-            embeddings = X if labeler.input == "embeddings" else labeler.embed(X)
-            labels = labeler._soft_labels(embeddings)
-            labels = np.where(np.isnan(observed) | np.isnan(labels), labels, observed)
-            readable = np.flatnonzero(~np.isnan(labels).any(axis=1))
-            if len(readable) == 0:
-                raise ValueError("None of the images in X could be read.")
-            start = labels[readable]
-            whole = embeddings[readable, 0]
-            del embeddings  # those of all views, ten times as many
-            if self.n_neighbors:
-                start = smooth_labels(
-                    start, whole, n_neighbors=self.n_neighbors, weight=self.neighbor_weight
-                )
-            state = LabelState(
-                latents_from_labels(torch.tensor(start, dtype=torch.float32)).to(device),
-                torch.tensor(observed[readable], device=device),
-            )
-            images = [X[index] for index in readable]
-            start_from_priors(network, state.labels())
-            if self.linear_probe:
-                self._probe(network, labeler, images, state.labels(), precision)
-            batches = self._batches(labeler, images, device)
-            history = self._train(network, batches, state, validation, precision)
+        # Build.
+        with random:
+            network = source.build_network(self.network, len(names))
+        trainer = Trainer(network, TrainingSettings.of(self))
 
-        refined = np.full_like(labels, np.nan)
-        refined[readable] = state.labels().cpu().numpy()
-        if thresholds is None:
-            thresholds = find_thresholds(expit(predict_logits(network, batches, precision)))
+        # Label, and smooth the labels.
+        labels, readable, start = self._label(labeler, X, observed)
 
-        # All at once, so that a fit that was interrupted leaves the last one as it was.
+        # Train.
+        source = source.select(readable)
+        with random:
+            history, refined = trainer.train(source, start, observed[readable], validation)
+
+        # Cut.
+        if automatic:
+            thresholds = find_thresholds(expit(predict_logits(network, source, source.precision)))
+
+        # Keep: all at once, so that a fit that was interrupted leaves the last one as it was.
         self.pseudo_labeler_ = labeler
         self.class_names_ = names
         self.classes_ = np.tile([0, 1], (len(names), 1))
-        forget_features(self)
-        for name in ("n_features_in_", "feature_names_in_"):  # the labeler has none with images
-            if hasattr(labeler, name):
-                setattr(self, name, getattr(labeler, name))
+        copy_features(labeler, self)
         self.network_ = network.eval()
         self.history_ = history
         self.initial_pseudo_labels_ = labels
-        self.pseudo_labels_ = refined
+        self.pseudo_labels_ = np.full_like(labels, np.nan)
+        self.pseudo_labels_[readable] = refined
         self.thresholds_ = thresholds
         return self
 
@@ -365,11 +309,9 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
             NaN rows stand for images that could not be read (``on_error="nan"`` of the labeler).
         """
         check_is_fitted(self)
-        device = resolve_device(self.device)
-        X = _check_input(self, X, self.pseudo_labeler_)
-        batches = self._batches(self.pseudo_labeler_, X, device, _PREDICTION_BATCH[device.type])
-        network = self.network_.to(device)
-        return predict_logits(network, batches, self._precision(self.pseudo_labeler_, device))
+        labeler = self.pseudo_labeler_
+        source = self._source(X, labeler, estimator=self)
+        return predict_logits(self.network_.to(source.device), source, source.precision)
 
     def predict_proba(self, X):
         """Probability of each class, the sigmoid of the logits.
@@ -506,102 +448,69 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
             "weight_decay": 0.0,
         }
 
-    def _make_labeler(self):
+    def _random_state(self):
+        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        device = resolve_device(self.device)
+        resolve_precision(self.precision, device)
+        return OwnRandomState(seed, device)
+
+    def _fit_labeler(self, X):
         if self.pseudo_labeler is None:
-            labeler = CLIPPseudoLabeler(
-                device=self.device,
-                precision=self.precision,
-                n_jobs=self.n_jobs,
-                verbose=self.verbose,
-            )
+            names = ("device", "precision", "n_jobs", "verbose")
+            labeler = CLIPPseudoLabeler(**{name: getattr(self, name) for name in names})
         else:
             labeler = clone(self.pseudo_labeler)
-        return labeler if self.classes is None else labeler.set_params(classes=self.classes)
+        if self.classes is not None:
+            labeler.set_params(classes=self.classes)
+        if labeler.input == "images":  # listed once, not by each that looks at them
+            X = check_X(labeler, X, kind="images", on_error=labeler.on_error)
+        return labeler.fit(X), X
 
-    def _precision(self, labeler, device):
-        if self.precision == "auto" and labeler.input == "embeddings":
-            return torch.float32  # one linear layer costs nothing
-        return resolve_precision(self.precision, device)
-
-    def _training_precision(self, precision, device):
-        # The small gradients of float16 would vanish. On a CPU, bfloat16 makes the backward pass
-        # through depthwise convolutions four times slower, and no network faster that we tried.
-        auto_on_cpu = self.precision == "auto" and device.type == "cpu"
-        return torch.float32 if precision == torch.float16 or auto_on_cpu else precision
-
-    def _make_network(self, labeler, X, n_classes):
-        if labeler.input == "embeddings":
-            return EmbeddingNetwork(torch.tensor(X[:, 0], dtype=torch.float32), n_classes)
-        network = build_photo_network(self.network, n_classes)
-        check_input_size(network, self.image_size, n_classes)
-        return network
-
-    def _batches(self, labeler, X, device, batch_size=None):
-        batch_size = int(self.batch_size if batch_size is None else batch_size)
-        if labeler.input == "embeddings":
-            return EmbeddingBatches(
-                np.stack([views[0] for views in X]), batch_size=batch_size, device=device
+    def _check_validation(self, labeler, X_val, y_val):
+        if (X_val is None) != (y_val is None):
+            raise ValueError("X_val and y_val must be given together.")
+        if X_val is None:
+            return None
+        y_val = check_array(y_val, input_name="y_val")
+        source = self._source(X_val, labeler, keep="prediction")
+        shape = (len(source), len(labeler.class_names_))
+        if y_val.shape != shape:
+            raise ValueError(
+                f"y_val must have shape {shape}, one row an image of X_val and one column a "
+                f"class; got {y_val.shape}."
             )
-        return PhotoBatches(
-            X,
-            image_size=self.image_size,
-            batch_size=batch_size,
-            device=device,
+        # Fails now, not after the first epoch, if these labels can't be scored with.
+        mean_average_precision(y_val, np.zeros(y_val.shape))
+        return source, y_val
+
+    def _source(self, X, labeler, *, estimator=None, keep=None):
+        kind, on_error = labeler.input, labeler.on_error
+        checked = check_X(estimator or labeler, X, kind=kind, on_error=on_error, reset=False)
+        return make_source(
+            checked,
+            device=resolve_device(self.device),
+            precision=self.precision,
+            image_size=int(self.image_size),
             n_jobs=self.n_jobs,
-            on_error=labeler.on_error,
+            on_error=on_error,
+            keep=keep,
         )
 
-    def _probe(self, network, labeler, images, labels, precision):
-        some = torch.randperm(len(images))[:_PROBE_PHOTOS].sort().values
-        device = labels.device
-        batches = self._batches(
-            labeler, [images[index] for index in some], device, _PREDICTION_BATCH[device.type]
-        )
-        precision = self._training_precision(precision, device)
-        start_from_probe(network, batches, labels[some.to(device)], precision)
-
-    def _train(self, network, batches, state, validation, precision):
-        training_precision = self._training_precision(precision, state.latents.device)
-        optimizer = torch.optim.AdamW(
-            parameter_groups(network, self.learning_rate, self.head_learning_rate),
-            weight_decay=self.weight_decay,
-        )
-        steps = self.epochs * batches.steps_per_epoch
-        scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps))
-        )
-
-        with tqdm(total=steps, desc="Training", unit="batch", disable=not self.verbose) as bar:
-
-            def on_epoch(record):
-                if validation is not None:
-                    logits = predict_logits(network, validation[0], precision)
-                    record["validation_map"] = score_readable(validation[1], logits)
-                bar.set_postfix({k: f"{v:.4g}" for k, v in record.items()})
-
-            try:
-                return align(
-                    network,
-                    optimizer,
-                    state,
-                    batches.training,
-                    epochs=self.epochs,
-                    warmup_epochs=self.warmup_epochs,
-                    update_interval=self.update_interval,
-                    update_rate=self.update_rate,
-                    sigma=self.sigma,
-                    cumulative_updates=self.cumulative_updates,
-                    forward=lambda network, inputs: forward(network, inputs, training_precision),
-                    scheduler=scheduler,
-                    on_batch=bar.update,
-                    on_epoch=on_epoch,
-                )
-            except torch.cuda.OutOfMemoryError as error:
-                raise torch.cuda.OutOfMemoryError(
-                    "The GPU has too little memory to train with "
-                    f"batch_size={self.batch_size} and image_size={self.image_size}. Set one of "
-                    f'them lower, or device="cpu". ({error})'
-                ) from error
+    def _label(self, labeler, X, observed):
+        """Labels of all photos, which rows have some, and what these start training with."""
+        # Held here, embeddings are not made again by transform.
+        embeddings = labeler.embed(X) if self.n_neighbors else None
+        labels = np.asarray(labeler.transform(X))  # it may be a data frame, see set_output
+        labels = np.where(np.isnan(observed) | np.isnan(labels), labels, observed)
+        readable = np.flatnonzero(~np.isnan(labels).any(axis=1))
+        if len(readable) == 0:
+            raise ValueError("None of the images in X could be read.")
+        start = labels[readable]
+        if self.n_neighbors:
+            whole = embeddings[readable, 0]
+            n_neighbors, weight = self.n_neighbors, self.neighbor_weight
+            start = smooth_labels(start, whole, n_neighbors=n_neighbors, weight=weight)
+        return labels, readable, start
 
     def __getstate__(self):
         """State for files: the network as arrays, so that any machine can load it."""
@@ -626,7 +535,3 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         tags.classifier_tags.multi_label = True
         tags.classifier_tags.multi_class = False
         return tags
-
-
-def _check_input(estimator, X, labeler):
-    return check_X(estimator, X, kind=labeler.input, on_error=labeler.on_error, reset=False)

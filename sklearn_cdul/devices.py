@@ -3,7 +3,7 @@
 import contextlib
 import platform
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ T = TypeVar("T")
 # itself be the result of a fit, hence a lock that its holder can take again.
 _RANDOM_STATE_LOCK = threading.RLock()
 
+_CPU = torch.device("cpu")
 _PRECISIONS = {
     "float32": torch.float32,
     "fp32": torch.float32,
@@ -144,24 +145,58 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
     return torch.autocast(device.type, dtype=dtype)
 
 
-@contextlib.contextmanager
-def own_random_state(seed: int) -> Iterator[None]:
-    """Seed torch's random state, that of all GPUs included, and put it back afterwards.
+class OwnRandomState:
+    """torch's random state for blocks of code, seeded before the first and put back after each.
+
+    A context manager that may be entered several times: each block draws on where the one before
+    stopped. Other threads that enter one of their own wait until a block is done, since all threads
+    share torch's random state.
 
     Parameters
     ----------
     seed : int
-        For ``torch.manual_seed``.
-
-    Yields
-    ------
-    None
-        Other threads that ask for a random state of their own wait until this one is done: else
-        each would draw from the other's numbers.
+        For torch's generators, that of the CPU and that of the device.
+    device : torch.device, default=torch.device("cpu")
+        Where the blocks compute. Generators of other devices are left alone: to touch that of a
+        GPU would start CUDA.
     """
-    with _RANDOM_STATE_LOCK, torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
-        yield
+
+    def __init__(self, seed: int, device: torch.device = _CPU):
+        self._seed = seed
+        self._device = device
+        self._own: list[torch.Tensor] | None = None  # where the last block stopped
+
+    def __enter__(self) -> None:
+        self._generators = _generators(self._device)
+        _RANDOM_STATE_LOCK.acquire()
+        self._before = [generator.get_state() for generator in self._generators]
+        if self._own is None:
+            for generator in self._generators:
+                generator.manual_seed(self._seed)
+        else:
+            _set_states(self._generators, self._own)
+
+    def __exit__(self, *exception: object) -> None:
+        self._own = [generator.get_state() for generator in self._generators]
+        _set_states(self._generators, self._before)
+        _RANDOM_STATE_LOCK.release()
+
+
+def _generators(device: torch.device) -> list[torch.Generator]:
+    generators = [torch.default_generator]
+    if device.type in ("cuda", "xpu"):
+        backend: Any = getattr(torch, device.type)
+        backend.init()
+        index = backend.current_device() if device.index is None else device.index
+        generators.append(backend.default_generators[index])
+    elif device.type == "mps":
+        generators.append(torch.mps._get_default_mps_generator())
+    return generators
+
+
+def _set_states(generators: list[torch.Generator], states: list[torch.Tensor]) -> None:
+    for generator, state in zip(generators, states, strict=True):
+        generator.set_state(state)
 
 
 def run_in_batches(

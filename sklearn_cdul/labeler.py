@@ -12,13 +12,21 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_cdul.encoders.base import BaseEncoder
 from sklearn_cdul.encoders.loading import load_encoder
-from sklearn_cdul.images.reading import check_images
 from sklearn_cdul.images.views import views_version
-from sklearn_cdul.inputs import check_X, forget_features, input_tags
+from sklearn_cdul.inputs import (
+    check_dimensions,
+    check_features,
+    check_X,
+    forget_features,
+    input_tags,
+)
 from sklearn_cdul.labels.aggregation import soft_labels
 from sklearn_cdul.labels.prompts import resolve_classes
 from sklearn_cdul.memory.cache import encode_images_once
 from sklearn_cdul.metrics import score_readable
+
+# Parameters on which the embeddings do not depend.
+_ENCODING_OPTIONS = ("batch_size", "n_jobs", "on_error", "verbose")
 
 
 class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
@@ -201,18 +209,17 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
                 stacklevel=2,
             )
         encoder = self._encoder()
-        checked = None if X is None else self._check_X(X, reset=None)
-        has_embeddings = checked is not None and self.input == "embeddings"
-        if has_embeddings:
+        checked = None if X is None else check_X(self, X, kind=self.input, on_error=self.on_error)
+        if isinstance(checked, np.ndarray):
             encoder = encoder.with_embedding_dim(checked.shape[2])
         text_embeddings = encoder.encode_classes(prompts)
-        if has_embeddings:
-            _check_dimensions(checked, text_embeddings)
+        if isinstance(checked, np.ndarray):
+            check_dimensions(checked, text_embeddings)
 
-        if X is None:
+        if checked is None:
             forget_features(self)
         else:
-            self._check_X(X, reset=True)
+            check_features(self, X, checked, reset=True)
         self.text_embeddings_ = text_embeddings
         self.temperature_ = float(
             encoder.temperature if self.temperature is None else self.temperature
@@ -240,27 +247,15 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
             If an image can't be read and ``on_error="raise"``; names index and path.
         """
         check_is_fitted(self)
-        embedded = self.input == "embeddings"
-        embeddings = self._check_X(X, reset=False) if embedded else self.embed(X)
-        return self._soft_labels(embeddings)
-
-    def _soft_labels(self, embeddings):
-        _check_dimensions(embeddings, self.text_embeddings_)
-        return soft_labels(
-            embeddings,
-            self.text_embeddings_,
-            temperature=self.temperature_,
-            local_threshold=self.local_threshold,
-            global_weight=self.global_weight,
-        ).astype(np.float32, copy=False)
+        return self.aggregate(self.embed(X))
 
     def embed(self, X):
         """CLIP embeddings of all views, to use again with ``input="embeddings"``.
 
         Parameters
         ----------
-        X : sequence of images
-            See :meth:`transform`.
+        X : sequence of images, or array of embeddings
+            See :meth:`transform`. Embeddings are checked and returned.
 
         Returns
         -------
@@ -274,19 +269,40 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         OSError
             If embeddings can't be stored in ``memory``, or read from it.
         """
+        reset = False if hasattr(self, "text_embeddings_") else None
+        X = check_X(self, X, kind=self.input, on_error=self.on_error, reset=reset)
+        if isinstance(X, np.ndarray):
+            return X
         encoder = self._encoder()
         encode = encoder.encode_images
         if self.memory is not None:
             encode = partial(encode_images_once, encoder, memory=self.memory)
-        return encode(
-            check_images(X),
-            grid_size=int(self.grid_size),
-            views=self.views,
-            batch_size=self.batch_size,
-            n_jobs=self.n_jobs,
-            on_error=self.on_error,
-            verbose=self.verbose,
-        )
+        cut = {"grid_size": int(self.grid_size), "views": self.views}
+        options = {name: getattr(self, name) for name in _ENCODING_OPTIONS}
+        return X.embed_once(encoder, cut, partial(encode, X, **cut, **options))
+
+    def aggregate(self, embeddings):
+        """Soft labels from embeddings: softmax of each view, best snippet, mean with the whole.
+
+        Parameters
+        ----------
+        embeddings : array of shape (n, views, d)
+            As :meth:`embed` returns them.
+
+        Returns
+        -------
+        soft_labels : ndarray of shape (n, k), float32
+            See :meth:`transform`. The functions of ``sklearn_cdul.labels`` are the single steps.
+        """
+        check_is_fitted(self)
+        check_dimensions(embeddings, self.text_embeddings_)
+        return soft_labels(
+            embeddings,
+            self.text_embeddings_,
+            temperature=self.temperature_,
+            local_threshold=self.local_threshold,
+            global_weight=self.global_weight,
+        ).astype(np.float32, copy=False)
 
     def score(self, X, y=None, sample_weight=None):
         """Mean average precision of the soft labels of images that can be read.
@@ -334,20 +350,9 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
             self.model_name, self.pretrained, device=self.device, precision=self.precision
         )
 
-    def _check_X(self, X, *, reset):
-        return check_X(self, X, kind=self.input, on_error=self.on_error, reset=reset)
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.requires_fit = True
         tags.input_tags = input_tags(self.input)
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
-
-
-def _check_dimensions(embeddings, text_embeddings):
-    if embeddings.shape[2] != text_embeddings.shape[1]:
-        raise ValueError(
-            f"X has {embeddings.shape[2]} features, but the encoder embeds class names in "
-            f"{text_embeddings.shape[1]} dimensions. Make the embeddings with the same encoder."
-        )

@@ -1,16 +1,22 @@
 import functools
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 import pytest
 import timm
+import torch
 from numpy.testing import assert_array_equal
+from PIL import Image
 from sklearn.base import clone
 from sklearn.utils.multiclass import type_of_target
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
+from sklearn_cdul.encoders.clip import CLIPEncoder
 from sklearn_cdul.exceptions import ImageError
+from sklearn_cdul.images.decoding import decode
 from sklearn_cdul.labels.neighbors import smooth_labels
 
 NAMES = ["pizza", "cake", "coffee"]
@@ -105,25 +111,9 @@ def test_training_begins_with_a_probe_of_some_photos(photos, monkeypatch):
     probed, plain = start(), start(linear_probe=False)
     assert np.ptp(plain, axis=0).max() < 1e-4
     assert np.ptp(probed, axis=0).max() > 0.1
-    monkeypatch.setattr("sklearn_cdul.classifier._PROBE_PHOTOS", 15)
+    monkeypatch.setattr("sklearn_cdul.training.trainer._PROBE_PHOTOS", 15)
     assert not np.array_equal(start(), probed)
     assert not np.array_equal(start(), start(random_state=1))
-
-
-def test_the_probe_pairs_photos_with_their_labels(photos, monkeypatch):
-    seen = {}
-    monkeypatch.setattr("sklearn_cdul.classifier._PROBE_PHOTOS", 15)
-    monkeypatch.setattr(
-        "sklearn_cdul.classifier.start_from_probe",
-        lambda network, batches, labels, precision: seen.update(
-            zip(batches.images, labels.numpy(), strict=True)
-        ),
-    )
-    classifier = CDULClassifier(**QUICK | {"epochs": 1}, n_neighbors=0).fit(photos)
-    assert len(seen) == 15
-    for path, labels in seen.items():
-        row = photos.index(path)
-        np.testing.assert_allclose(labels, classifier.initial_pseudo_labels_[row], atol=2e-4)
 
 
 def test_a_learning_rate_of_zero_keeps_the_pretrained_layers(photos):
@@ -157,8 +147,6 @@ def test_another_seed_gives_another_network(fitted, photos):
 
 
 def test_fit_leaves_the_global_random_state_alone(photos):
-    import torch
-
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -209,6 +197,11 @@ def test_observed_labels_in_a_data_frame_are_matched_by_name(photos):
         classifier.fit(photos, observed=frame.rename(columns={"cake": "pie"}))
 
 
+def no_output_layer(num_classes):
+    layers = torch.nn.Conv2d(3, num_classes, 1), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    return torch.nn.Sequential(*layers)
+
+
 def test_what_can_be_known_beforehand_fails_before_any_photo_is_encoded(photos, monkeypatch):
     def encode(*args, **kwargs):
         raise AssertionError("a photo was encoded")
@@ -217,6 +210,7 @@ def test_what_can_be_known_beforehand_fails_before_any_photo_is_encoded(photos, 
     for changes, fit_arguments, message in [
         ({"network": "resnet10"}, {}, "resnet101"),
         ({"network": lambda num_classes: timm.create_model("resnet18")}, {}, "one logit a class"),
+        ({"network": no_output_layer, "learning_rate": 0}, {}, "learning_rate=0"),
         ({"n_jobs": 0}, {}, "n_jobs"),
         ({"threshold": [0.5]}, {}, "3 classes"),
         ({}, {"observed": np.zeros((2, 3))}, "shape"),
@@ -229,7 +223,7 @@ def test_what_can_be_known_beforehand_fails_before_any_photo_is_encoded(photos, 
 def test_a_fit_that_fails_leaves_the_last_one_as_it_was(fitted, photos, monkeypatch):
     classifier = pickle.loads(pickle.dumps(fitted))
     before = classifier.predict_names(photos[:5])
-    monkeypatch.setattr("sklearn_cdul.classifier.align", lambda *a, **k: 1 / 0)
+    monkeypatch.setattr("sklearn_cdul.training.trainer.align", lambda *a, **k: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         classifier.set_params(classes=["cat", "dog"]).fit(photos[:4])
     assert classifier.predict_names(photos[:5]) == before
@@ -313,6 +307,86 @@ def test_no_readable_photo_is_an_error(tmp_path):
         pytest.raises(ValueError, match="None of the images"),
     ):
         classifier.fit([str(tmp_path / "missing.jpg")])
+
+
+class CountedDecoding:
+    def __init__(self, monkeypatch):
+        self.items = []
+        monkeypatch.setattr("sklearn_cdul.images.photos.decode", self)
+
+    def __call__(self, item, *rest):
+        self.items.append(item)
+        return decode(item, *rest)
+
+
+@pytest.mark.parametrize("memory", ["nothing in memory", "embeddings in memory"])
+def test_fit_decodes_each_photo_once(memory, photos, monkeypatch, tmp_path):
+    photos = photos[:6]
+    labeler = CLIPPseudoLabeler(NAMES, grid_size=1, memory=tmp_path)
+    if memory == "embeddings in memory":
+        labeler.embed(photos)
+    counted = CountedDecoding(monkeypatch)
+    # Of the usual size: for smaller ones, JPEG files are decoded at another scale than for CLIP.
+    settings = QUICK | {"image_size": 224, "epochs": 2, "pseudo_labeler": labeler}
+    CDULClassifier(**settings).fit(photos)
+    assert sorted(counted.items) == sorted(photos)
+
+
+def test_fit_decodes_photos_twice_where_clip_needs_another_scale(photos, monkeypatch):
+    # The training pictures are of 64 pixels: like those of 56, from a quarter of these photos.
+    photos = [path for path in photos if min(Image.open(path).size) >= 256]
+    counted = CountedDecoding(monkeypatch)
+    kept = CDULClassifier(**QUICK | {"image_size": 56}).fit(photos)
+    assert sorted(counted.items) == sorted(2 * photos)
+    monkeypatch.setattr("sklearn_cdul.training.batches._KEEP_DECODED_BYTES", 0)
+    streamed = CDULClassifier(**QUICK | {"image_size": 56}).fit(photos)
+    assert_array_equal(streamed.predict_proba(photos), kept.predict_proba(photos))
+
+
+def test_a_labeler_that_labels_in_its_own_way_is_used_by_fit(photos, monkeypatch):
+    class Inverted(CLIPPseudoLabeler):
+        def transform(self, X):
+            return 1 - super().transform(X)
+
+    class Sharpened(CLIPPseudoLabeler):
+        def aggregate(self, embeddings):
+            return super().aggregate(embeddings) ** 2
+
+    views = []
+    encode_views = CLIPEncoder.encode_views
+    monkeypatch.setattr(
+        CLIPEncoder,
+        "encode_views",
+        lambda encoder, batch: views.append(len(batch)) or encode_views(encoder, batch),
+    )
+    usual = CLIPPseudoLabeler(NAMES, grid_size=1).fit_transform(photos)
+    for kind, expected in ((Inverted, 1 - usual), (Sharpened, usual**2)):
+        views.clear()
+        settings = QUICK | {"epochs": 1, "pseudo_labeler": kind(NAMES, grid_size=1)}
+        classifier = CDULClassifier(**settings).fit(photos)
+        np.testing.assert_allclose(classifier.initial_pseudo_labels_, expected, atol=1e-6)
+        assert sum(views) == len(photos)  # nothing was encoded twice
+
+
+def test_a_labeler_that_gives_data_frames_is_fine(photos):
+    labeler = CLIPPseudoLabeler(NAMES, grid_size=1).set_output(transform="pandas")
+    classifier = CDULClassifier(**QUICK | {"epochs": 1, "pseudo_labeler": labeler}).fit(photos[:4])
+    assert isinstance(classifier.initial_pseudo_labels_, np.ndarray)
+
+
+def test_fits_in_threads_encode_at_the_same_time_and_repeat_their_results(fitted, photos):
+    together = threading.Barrier(2, timeout=60)
+
+    class Meeting(CLIPPseudoLabeler):
+        def transform(self, X):
+            together.wait()  # for the transform of the other fit
+            return super().transform(X)
+
+    labeler = Meeting(NAMES, grid_size=1)
+    models = [CDULClassifier(**QUICK | {"pseudo_labeler": labeler}) for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        for model in pool.map(lambda model: model.fit(photos), models):
+            assert_array_equal(model.predict_proba(photos), fitted.predict_proba(photos))
 
 
 def test_an_unreadable_photo_is_named(fitted, photos, tmp_path):

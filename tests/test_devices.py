@@ -1,10 +1,19 @@
 """Device and precision are chosen or refused clearly; a full GPU halves the batch."""
 
+import threading
+import time
+
 import pytest
 import torch
 
 from sklearn_cdul import devices
-from sklearn_cdul.devices import autocast, resolve_device, resolve_precision, run_in_batches
+from sklearn_cdul.devices import (
+    OwnRandomState,
+    autocast,
+    resolve_device,
+    resolve_precision,
+    run_in_batches,
+)
 
 CPU = torch.device("cpu")
 
@@ -131,3 +140,41 @@ def test_when_one_item_does_not_fit_the_error_says_what_to_do():
 def test_other_errors_pass_through():
     with pytest.raises(ZeroDivisionError):
         run_in_batches(lambda batch: 1 / 0, [1], 1, CPU)
+
+
+def test_a_random_state_of_ones_own_goes_on_from_block_to_block_and_leaves_the_users_alone():
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(5)
+    users = torch.rand(3)
+    torch.manual_seed(5)
+    own = OwnRandomState(3)
+    with own:
+        first = torch.rand(2)
+    before = torch.rand(1)
+    with own, OwnRandomState(8):
+        torch.rand(7)
+    with own:
+        second = torch.rand(2)
+    assert torch.equal(torch.cat([first, second]), expected)
+    assert torch.equal(torch.cat([before, torch.rand(2)]), users)
+
+
+def test_random_states_of_their_own_are_for_one_thread_at_a_time():
+    order = []
+
+    def draw(name, entered=None):
+        with OwnRandomState(0):
+            order.append(name)
+            if entered is not None:
+                entered.set()
+                time.sleep(0.2)
+            order.append(name)
+
+    entered = threading.Event()
+    first = threading.Thread(target=draw, args=("first", entered))
+    first.start()
+    entered.wait()
+    draw("second")
+    first.join()
+    assert order == ["first", "first", "second", "second"]

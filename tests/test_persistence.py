@@ -19,7 +19,8 @@ from PIL import Image
 from sklearn.exceptions import NotFittedError
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
-from sklearn_cdul.training.batches import PhotoBatches
+from sklearn_cdul.images.reading import check_images
+from sklearn_cdul.training.batches import PhotoSource
 from sklearn_cdul.training.network import PhotoNetwork
 from sklearn_cdul.training.state import pack_network, unpack_network
 
@@ -73,8 +74,8 @@ def onnx_file(fitted, tmp_path_factory):
 
 
 def pixels(photos):
-    batches = PhotoBatches(photos, image_size=64, batch_size=64, device=torch.device("cpu"))
-    return torch.cat(list(batches.prediction([]))).numpy()
+    source = PhotoSource(check_images(photos), image_size=64, device=torch.device("cpu"))
+    return torch.cat(list(source.prediction({}))).numpy()
 
 
 def code_of_the_guide(word):

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from sklearn_cdul.devices import own_random_state, resolve_device, resolve_precision
+from sklearn_cdul.devices import OwnRandomState, resolve_device, resolve_precision
 from sklearn_cdul.encoders.base import BaseEncoder
 from sklearn_cdul.encoders.clip import CLIPEncoder
 from sklearn_cdul.exceptions import WeightsUnavailableError
@@ -84,7 +84,7 @@ def load_encoder(
     # open_clip first draws random weights; neither the user's random state nor that of a training
     # in another thread is for that. Locked in this order, as a training that loads an encoder does.
     # Both are held while loading: a second thread shall not load the same weights again.
-    with own_random_state(0), _loading:
+    with OwnRandomState(0), _loading:
         if key not in _loaded:
             model, tokenizer, preprocessing = _load_open_clip(model_name, weights)
             _loaded[key] = CLIPEncoder(model, tokenizer, preprocessing, device=place, dtype=dtype)

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,26 @@ def load_image(item: Any, index: int, *, min_size: tuple[int, int] | None = None
     From one to two times ``PIL.Image.MAX_IMAGE_PIXELS`` the image is read, with Pillow's own
     warning.
     """
+    return decode(item, index, min_size)[0]
+
+
+def decode(
+    item: Any, index: int, min_size: tuple[int, int] | None
+) -> tuple[Image.Image, Callable[[tuple[int, int]], bool]]:
+    """Decode one image as `load_image` does, and tell whom else the pixels serve.
+
+    Parameters
+    ----------
+    item, index, min_size
+        See `load_image`, whose errors come too.
+
+    Returns
+    -------
+    image : PIL image of mode "RGB"
+        As `load_image` returns it.
+    serves : callable
+        ``serves(size)`` is whether ``min_size=size`` would have given the same pixels.
+    """
     path = _path_of(item)
     where = f"X[{index}]" if path is None else f"X[{index}] ({path})"
     try:
@@ -67,14 +88,21 @@ def load_image(item: Any, index: int, *, min_size: tuple[int, int] | None = None
             with _LOCKS[id(item) // 64 % len(_LOCKS)]:
                 item.load()
                 orientation = _orientation(item)
-            return _to_rgb(item, orientation)
+            return _to_rgb(item, orientation), lambda size: True
         with Image.open(item) as image:
             orientation = _orientation(image)
-            if min_size is not None and image.format in ("JPEG", "MPO"):
-                # Orientations from 5 on swap width and height.
-                image.draft(None, min_size if orientation < 5 else min_size[::-1])
+            if image.format not in ("JPEG", "MPO"):
+                image.load()
+                return _to_rgb(image, orientation), lambda size: True
+            # Orientations from 5 on swap width and height.
+            turned, full = orientation >= 5, image.size
+            if min_size is not None:
+                image.draft(None, min_size[::-1] if turned else min_size)
+            drafted = image.size
             image.load()
-            return _to_rgb(image, orientation)
+            return _to_rgb(
+                image, orientation
+            ), lambda size: _drafted_size(full, size[::-1] if turned else size) == drafted
     except MemoryError:
         raise
     except FileNotFoundError as error:
@@ -96,6 +124,13 @@ def load_image(item: Any, index: int, *, min_size: tuple[int, int] | None = None
     except Exception as error:
         message = f"{where} can't be read: {error or type(error).__name__}."
         raise ImageError(message.replace("..", "."), index, path) from error
+
+
+def _drafted_size(full: tuple[int, int], min_size: tuple[int, int]) -> tuple[int, int]:
+    """The size at which Pillow's draft mode decodes a JPEG file."""
+    most = min(side // wanted for side, wanted in zip(full, min_size, strict=True))
+    scale = next((scale for scale in (8, 4, 2) if scale <= most), 1)
+    return -(-full[0] // scale), -(-full[1] // scale)
 
 
 def _path_of(item: Any) -> str | None:

@@ -6,6 +6,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 import joblib
@@ -13,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from sklearn_cdul.exceptions import ImageError
-from sklearn_cdul.images.decoding import load_image
+from sklearn_cdul.images.photos import Photos, make_picture
 
 T = TypeVar("T")
 
@@ -21,7 +22,7 @@ T = TypeVar("T")
 _MAX_DEFAULT_THREADS = 8
 
 
-def check_images(X: Any) -> list[Any]:
+def check_images(X: Any) -> Photos:
     """Return the images as a list, after a look at the type of each. No file is opened.
 
     Parameters
@@ -38,8 +39,8 @@ def check_images(X: Any) -> list[Any]:
 
     Returns
     -------
-    images : list of length n
-        The items of `X`, as they were given.
+    images : Photos of length n
+        The items of `X`, as they were given. What this function returned before is returned again.
 
     Raises
     ------
@@ -48,12 +49,14 @@ def check_images(X: Any) -> list[Any]:
     ValueError
         If `X` is empty, an item is missing, or an array has the wrong shape or dtype.
     """
+    if isinstance(X, Photos):
+        return X
     images = _as_list(X)
     if not images:
         raise ValueError("X is empty. Give at least one image.")
     for index, item in enumerate(images):
         _check_item(item, f"X[{index}]")
-    return images
+    return Photos(images)
 
 
 def _as_list(X: Any) -> list[Any]:
@@ -147,8 +150,8 @@ def map_images(
     ----------
     function : callable
         Called in a thread with the RGB image of `load_image`. Its own exceptions pass through.
-    images : list
-        What `check_images` returns.
+    images : Photos or sequence
+        What `check_images` returns, or its items.
     indices : iterable of int or None, default=None
         Which images to read and in what order; None means all.
     n_jobs : int or None, default=None
@@ -180,10 +183,11 @@ def map_images(
     n_threads = count_threads(n_jobs)
     ahead = 4 * n_threads if look_ahead is None else max(look_ahead, 1)
     order = range(len(images)) if indices is None else indices
+    photos = images if isinstance(images, Photos) else Photos(images)
 
     def work(index: int) -> T | ImageError:
         try:
-            image = load_image(images[index], int(index), min_size=min_size)
+            image = photos.load(int(index), min_size)
         except ImageError as error:
             return error
         return function(image)
@@ -212,6 +216,48 @@ def map_images(
         return None
 
     return generate()
+
+
+def read_pictures(
+    photos: Photos,
+    size: int,
+    *,
+    indices: Sequence[int],
+    n_jobs: int | None = None,
+    on_error: str = "raise",
+    failures: list[ImageError] | None = None,
+) -> Iterator[np.ndarray | None]:
+    """Yield square pictures of images in order: those that were kept, the others decoded now.
+
+    Parameters
+    ----------
+    photos : Photos
+        What `check_images` returns.
+    size : int
+        Side of the pictures in pixels.
+    indices : sequence of int
+        Which images to read and in what order.
+    n_jobs, on_error, failures
+        See `map_images`, whose errors may come too.
+
+    Yields
+    ------
+    picture : ndarray of shape (3, size, size), dtype uint8, or None
+        See `make_picture`. None for an image that can't be used, with ``on_error="nan"``.
+    """
+    missing = [index for index in indices if photos.picture(index, size) is None]
+    decoded = map_images(
+        partial(make_picture, size=size),
+        photos,
+        indices=missing,
+        n_jobs=n_jobs,
+        min_size=(size, size),
+        on_error=on_error,
+        failures=failures,
+    )
+    to_come = set(missing)
+    for index in indices:
+        yield next(decoded) if index in to_come else photos.picture(index, size)
 
 
 def count_threads(n_jobs: int | None) -> int:

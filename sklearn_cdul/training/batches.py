@@ -1,109 +1,230 @@
-"""Feed pictures or vectors to the network, batch by batch."""
+"""The two kinds of training data, photos and embeddings, behind the same three methods."""
 
-from collections.abc import Callable, Iterator
-from functools import cached_property
+import copy
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
+from sklearn_cdul.devices import resolve_precision
 from sklearn_cdul.exceptions import ImageError
-from sklearn_cdul.images.reading import map_images
+from sklearn_cdul.images.photos import Photos
+from sklearn_cdul.images.reading import count_threads, read_pictures
+from sklearn_cdul.training.network import EmbeddingNetwork, build_photo_network, check_input_size
 
 # Training crops are cut from pictures a little larger than the network's input, as is usual.
 _CROP_MARGIN = 8 / 7
 # Smallest share of the picture's area in a training crop: its labels must stay true.
 _SMALLEST_CROP = 0.5
-# Decoded training pictures up to this many bytes stay in memory; above, each epoch decodes anew.
+# Decoded pictures of one list of photos up to this many bytes stay in memory; those beyond are
+# decoded anew each time.
 _KEEP_DECODED_BYTES = 2**30
+# Photos a forward pass in prediction. Small batches stay in the cache of a CPU.
+_PREDICTION_BATCH = defaultdict(lambda: 256, cpu=10)
 
 
-class PhotoBatches:
-    """Batches of pictures for training and for prediction.
+class Source(Protocol):
+    """What a network can be built for, trained on and asked about.
+
+    Attributes
+    ----------
+    device : torch.device
+        Where batches are put.
+    precision, training_precision : torch.dtype
+        Arithmetic of prediction and of training.
+    """
+
+    device: torch.device
+    precision: torch.dtype
+    training_precision: torch.dtype
+
+    def __len__(self) -> int:
+        """Return how many photos there are."""
+
+    def select(self, rows: Sequence[int]) -> "Source":
+        """Return the source of these photos only, in this order."""
+
+    def build_network(self, network: str | Callable[..., nn.Module], n_classes: int) -> nn.Module:
+        """Make a fresh network, on the device, and check that it takes such batches."""
+
+    def training(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield pairs of indices (b,) and inputs (b, ...), augmented, for batches of indices."""
+
+    def prediction(self, failures: dict[int, ImageError]) -> Iterator[Tensor]:
+        """Yield all inputs once, in order, as they are, and note those that can't be used."""
+
+
+def make_source(
+    X: Photos | np.ndarray,
+    *,
+    device: torch.device,
+    precision: str,
+    image_size: int,
+    n_jobs: int | None = None,
+    on_error: str = "raise",
+    keep: str | None = None,
+) -> "PhotoSource | EmbeddingSource":
+    """Return the source for what `check_X` returned.
+
+    Parameters
+    ----------
+    X : Photos or ndarray of shape (n, views, d)
+        Images, or embeddings, the whole image first.
+    device : torch.device
+        Where batches are put.
+    precision : {"auto", "float32", "bfloat16", "float16"}
+        See `resolve_precision`.
+    image_size, n_jobs, on_error, keep
+        Of `PhotoSource`; embeddings don't need them.
+
+    Returns
+    -------
+    source : PhotoSource or EmbeddingSource
+    """
+    if isinstance(X, Photos):
+        return PhotoSource(
+            X,
+            image_size=image_size,
+            device=device,
+            precision=precision,
+            n_jobs=n_jobs,
+            on_error=on_error,
+            keep=keep,
+        )
+    return EmbeddingSource(X[:, 0], device=device, precision=precision)
+
+
+class PhotoSource:
+    """Pictures for training and for prediction.
 
     Pictures are stretched to a square, as the encoder's views are, so no object is cut away.
     Training pictures are randomly cropped and flipped; the random numbers are torch's.
 
     Parameters
     ----------
-    images : list
+    photos : Photos
         Images that passed ``check_images``.
     image_size : int
         Side of the network's input in pixels.
-    batch_size : int
-        Photos a batch.
     device : torch.device
         Where batches are put.
-    n_jobs : int or None
+    precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
+        Arithmetic of the network.
+    n_jobs : int or None, default=None
         Threads that decode.
-    on_error : {"raise", "nan"}
+    on_error : {"raise", "nan"}, default="raise"
         See ``map_images``. With "nan" a bad image is a black picture.
+    keep : {"training", "prediction"} or None, default=None
+        What the decoded pictures will be needed for more than once. As far as there is room they
+        then stay in memory, made by whoever first decodes a photo.
     """
 
-    def __init__(self, images, *, image_size, batch_size, device, n_jobs=None, on_error="raise"):
-        self.images = images
+    def __init__(
+        self,
+        photos,
+        *,
+        image_size,
+        device,
+        precision="auto",
+        n_jobs=None,
+        on_error="raise",
+        keep=None,
+    ):
+        self.photos = photos
         self.image_size = image_size
-        self.batch_size = batch_size
         self.device = device
-        self.n_jobs = n_jobs
-        self.on_error = on_error
+        self.precision = resolve_precision(precision, device)
+        # The small gradients of float16 would vanish. On a CPU, bfloat16 makes the backward pass
+        # through depthwise convolutions four times slower, and no network faster that we tried.
+        full = self.precision == torch.float16 or (precision == "auto" and device.type == "cpu")
+        self.training_precision = torch.float32 if full else self.precision
+        count_threads(n_jobs)  # says now what is wrong with it
+        self._rows: Sequence[int] = range(len(photos))
         self._training_size = round(image_size * _CROP_MARGIN)
-        self._decoded: Tensor | None = None
+        self._reading = {"n_jobs": n_jobs, "on_error": on_error}
+        room = _KEEP_DECODED_BYTES
+        # Training pictures first: they are read in every epoch.
+        sizes = {"training": [self._training_size, image_size], "prediction": [image_size]}
+        for size in sizes.get(keep, []):
+            if (needed := 3 * size**2 * len(photos)) <= room:
+                photos.keep_pictures(size)
+                room -= needed
 
-    @cached_property
-    def _crop(self) -> Callable[[Tensor], Tensor]:
-        # Imported here because it takes a second or two, and prediction does without it.
-        from torchvision.transforms import v2
+    def __len__(self) -> int:
+        """How many photos there are."""
+        return len(self._rows)
+
+    def select(self, rows: Sequence[int]) -> "PhotoSource":
+        """The source of these photos only, in this order; pictures that were kept are shared."""
+        part = copy.copy(self)
+        part._rows = [self._rows[row] for row in rows]
+        return part
+
+    def build_network(self, network: str | Callable[..., nn.Module], n_classes: int) -> nn.Module:
+        """Make a fresh network and check that it takes such pictures.
+
+        Raises
+        ------
+        TypeError, ValueError, WeightsUnavailableError
+            See `build_photo_network` and `check_input_size`.
+        """
+        fresh = build_photo_network(network, n_classes)
+        check_input_size(fresh, self.image_size, n_classes)
+        return fresh.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def training(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pictures of the batches, randomly cropped and flipped.
+
+        Parameters
+        ----------
+        batches : sequence of Tensors of shape (b,)
+            Positions of the photos.
+
+        Yields
+        ------
+        indices : Tensor of shape (b,)
+        pictures : Tensor of shape (b, 3, image_size, image_size), dtype uint8
+        """
+        from torchvision.transforms import v2  # takes a second or two; prediction does without
 
         size = v2.RandomResizedCrop(self.image_size, scale=(_SMALLEST_CROP, 1.0), antialias=True)
-        return v2.Compose([size, v2.RandomHorizontalFlip()])
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """How many batches ``training`` yields."""
-        return len(_split(torch.arange(len(self.images)), self.batch_size))
-
-    def training(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch: every image once, in random order, randomly cropped and flipped."""
-        order = torch.randperm(len(self.images))
-        pictures = self._training_pictures(order)
-        for indices in _split(order, self.batch_size):
-            crops = torch.stack([self._crop(next(pictures)) for _ in indices])
+        crop = v2.Compose([size, v2.RandomHorizontalFlip()])
+        pictures = self._pictures(torch.cat(list(batches)).tolist(), self._training_size)
+        for indices in batches:
+            crops = torch.stack([crop(next(pictures)) for _ in indices])
             yield indices.to(self.device), self._to_device(crops)
 
-    def prediction(self, failures: list[ImageError]) -> Iterator[Tensor]:
-        """All images once, in order, whole; ``failures`` is filled as in ``map_images``."""
-        pictures = self._pictures(range(len(self.images)), self.image_size, failures)
-        for start in range(0, len(self.images), self.batch_size):
-            count = min(self.batch_size, len(self.images) - start)
+    def prediction(self, failures: dict[int, ImageError]) -> Iterator[Tensor]:
+        """All pictures once, in order, whole.
+
+        Parameters
+        ----------
+        failures : dict
+            Gets the error of each photo that can't be used, by its position here.
+
+        Yields
+        ------
+        pictures : Tensor of shape (b, 3, image_size, image_size), dtype uint8
+        """
+        pictures = self._pictures(range(len(self)), self.image_size, failures)
+        size = _PREDICTION_BATCH[self.device.type]
+        for start in range(0, len(self), size):
+            count = min(size, len(self) - start)
             yield self._to_device(torch.stack([next(pictures) for _ in range(count)]))
 
-    def _training_pictures(self, order) -> Iterator[Tensor]:
-        size = self._training_size
-        if 3 * size**2 * len(self.images) > _KEEP_DECODED_BYTES:
-            return self._pictures(order.tolist(), size)
-        if self._decoded is None:
-            self._decoded = torch.stack(list(self._pictures(range(len(self.images)), size)))
-        return (self._decoded[index] for index in order)
-
-    def _pictures(self, indices, size, failures=None) -> Iterator[Tensor]:
-        def resize(image):
-            return np.array(image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3))
-
-        decoded = map_images(
-            resize,
-            self.images,
-            indices=indices,
-            n_jobs=self.n_jobs,
-            min_size=(size, size),
-            on_error=self.on_error,
-            failures=failures,
-        )
-        for picture in decoded:
-            if picture is None:  # the caller learns of it from failures
-                picture = np.zeros((size, size, 3), dtype=np.uint8)
-            yield torch.from_numpy(picture).permute(2, 0, 1)
+    def _pictures(self, order, size, failures=None) -> Iterator[Tensor]:
+        rows = [self._rows[position] for position in order]
+        errors: list[ImageError] = []
+        pictures = read_pictures(self.photos, size, indices=rows, failures=errors, **self._reading)
+        for position, picture in zip(order, pictures, strict=True):
+            if picture is None:
+                picture = np.zeros((3, size, size), dtype=np.uint8)
+                if failures is not None:
+                    failures[position] = errors[-1]
+            yield torch.from_numpy(picture)
 
     def _to_device(self, pictures: Tensor) -> Tensor:
         # uint8 travels: a quarter of the bytes of float32.
@@ -113,44 +234,90 @@ class PhotoBatches:
         return pictures.to(self.device, non_blocking=True)
 
 
-class EmbeddingBatches:
-    """Batches of vectors, with the methods of :class:`PhotoBatches`.
+class EmbeddingSource:
+    """Vectors for training and for prediction.
 
     Parameters
     ----------
-    embeddings : ndarray of shape (n, d), float32
-    batch_size : int
+    embeddings : ndarray of shape (n, d)
+        One vector a photo; NaN rows stand for photos that could not be read.
     device : torch.device
+        Where batches are put.
+    precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
+        "auto" is float32: one linear layer costs nothing.
     """
 
-    def __init__(self, embeddings, *, batch_size, device):
+    def __init__(self, embeddings, *, device, precision="auto"):
         # A copy: torch takes neither read-only arrays nor negative strides.
         copy = np.array(embeddings, dtype=np.float32)
         self.embeddings = torch.from_numpy(copy).to(device)
-        self.batch_size = batch_size
+        self.device = device
+        precision = "float32" if precision == "auto" else precision
+        self.precision = resolve_precision(precision, device)
+        half = self.precision == torch.float16
+        self.training_precision = torch.float32 if half else self.precision
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """How many batches ``training`` yields."""
-        return len(_split(torch.arange(len(self.embeddings)), self.batch_size))
+    def __len__(self) -> int:
+        """How many photos there are."""
+        return len(self.embeddings)
 
-    def training(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch: every vector once, in random order."""
-        order = torch.randperm(len(self.embeddings)).to(self.embeddings.device)
-        for indices in _split(order, self.batch_size):
-            yield indices, self.embeddings[indices]
+    def select(self, rows: Sequence[int]) -> "EmbeddingSource":
+        """The source of these photos only, in this order."""
+        part = copy.copy(self)
+        part.embeddings = self.embeddings[torch.as_tensor(rows, device=self.device)]
+        return part
 
-    def prediction(self, failures: list[ImageError]) -> Iterator[Tensor]:
+    def build_network(self, network: Any, n_classes: int) -> nn.Module:
+        """A linear layer, whatever ``network`` names."""
+        return EmbeddingNetwork(self.embeddings, n_classes).to(self.device)
+
+    def training(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Vectors of the batches, as they are; see :meth:`PhotoSource.training`."""
+        for indices in batches:
+            here = indices.to(self.device)
+            yield here, self.embeddings[here]
+
+    def prediction(self, failures: dict[int, ImageError]) -> Iterator[Tensor]:
         """All vectors once, in order; vectors don't fail."""
-        for batch in self.embeddings.split(self.batch_size):
+        for batch in self.embeddings.split(_PREDICTION_BATCH[self.device.type]):
             # In double precision a row's result does not depend on its place in the batch, once
             # it is rounded; mps has none.
             yield batch if batch.device.type == "mps" else batch.double()
 
 
-def _split(order: Tensor, batch_size: int) -> list[Tensor]:
-    """Cut into batches; a last one of a single photo, which has no spread, joins its neighbour."""
+def split_batches(order: Tensor, batch_size: int) -> list[Tensor]:
+    """Cut an order into batches.
+
+    Parameters
+    ----------
+    order : Tensor of shape (n,)
+        Positions of photos.
+    batch_size : int
+        At least 1.
+
+    Returns
+    -------
+    batches : list of Tensors of shape (b,)
+        A last one of a single photo, which has no spread, joins its neighbour.
+    """
     batches = list(order.split(batch_size))
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]
     return batches
+
+
+def epoch(source: Source, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Every photo once, in random order.
+
+    Parameters
+    ----------
+    source : PhotoSource or EmbeddingSource
+    batch_size : int
+        Photos a batch.
+
+    Yields
+    ------
+    indices, inputs
+        See :meth:`PhotoSource.training`.
+    """
+    return source.training(split_batches(torch.randperm(len(source)), batch_size))

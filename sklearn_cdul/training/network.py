@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_cdul.devices import autocast, run_in_batches
-from sklearn_cdul.exceptions import WeightsUnavailableError
+from sklearn_cdul.exceptions import ImageError, WeightsUnavailableError
 from sklearn_cdul.images.reading import warn_about_failures
-from sklearn_cdul.training.linear_probe import linear_probe
 
 # The image tower of the embedded CLIP. Only its file is shared with the room of the encoders.
 EMBEDDED_WEIGHTS = Path(__file__).parents[1] / "encoders/embedded/open_clip_model.safetensors"
@@ -206,106 +205,6 @@ def output_layer(network: nn.Module) -> nn.Linear | None:
     return layer if isinstance(layer, nn.Linear) else None
 
 
-def start_from_priors(network: nn.Module, labels: Tensor) -> None:
-    """Make a fresh network predict each class's mean label, whatever the photo.
-
-    Parameters
-    ----------
-    network : Module
-        Changed in place, if its output layer is linear.
-    labels : Tensor of shape (n, k)
-        Pseudo labels in [0, 1].
-    """
-    layer = output_layer(network)
-    if layer is not None and layer.bias is not None:
-        nn.init.zeros_(layer.weight)
-        with torch.no_grad():
-            layer.bias.copy_(torch.logit(labels.mean(dim=0), eps=1e-4))
-
-
-class _FeatureReader(nn.Module):
-    """Gives what a network's output layer receives, in place of what the network gives."""
-
-    def __init__(self, network: nn.Module, layer: nn.Linear):
-        super().__init__()
-        self.network = network
-        self.layer = layer
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        received = [inputs.new_empty(len(inputs), 0)]  # in case that the layer is not used
-        hook = self.layer.register_forward_pre_hook(lambda _, given: received.append(given[0]))
-        try:
-            self.network(inputs)
-        finally:
-            hook.remove()
-        return received[-1]
-
-
-def start_from_probe(network: nn.Module, batches, labels: Tensor, precision: torch.dtype) -> None:
-    """Fit the output layer to the labels, see :func:`~sklearn_cdul.training.linear_probe`.
-
-    Parameters
-    ----------
-    network : Module
-        Changed in place. It is left as it is unless its output layer is linear and takes one vector
-        a photo.
-    batches : PhotoBatches or EmbeddingBatches
-        Training photos, seen whole.
-    labels : Tensor of shape (n, k)
-        Their pseudo labels in [0, 1].
-    precision : torch.dtype
-        Arithmetic of the pass over the photos.
-    """
-    layer = output_layer(network)
-    if layer is None or layer.bias is None:
-        return
-    features = predict_logits(_FeatureReader(network, layer), batches, precision)
-    if features.shape != (len(labels), layer.in_features):
-        return
-    finite = np.isfinite(features).all(axis=1)
-    if not finite.any():
-        return
-    weight, bias = linear_probe(features[finite], labels.cpu().numpy()[finite])
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(weight))
-        layer.bias.copy_(torch.from_numpy(bias))
-
-
-def parameter_groups(network: nn.Module, learning_rate: float, head_learning_rate: float):
-    """Optimizer groups: the output layer learns at its own rate.
-
-    With a `learning_rate` of 0 the other layers are frozen, batch statistics included, which saves
-    most of the backward pass.
-
-    Returns
-    -------
-    groups : list of dict
-        For torch optimizers.
-
-    Raises
-    ------
-    ValueError
-        If `learning_rate` is 0 and no output layer is known that could learn.
-    """
-    layer = output_layer(network)
-    head = list(layer.parameters()) if layer is not None else []
-    chosen = {id(parameter) for parameter in head}
-    rest = [p for p in network.parameters() if id(p) not in chosen and p.requires_grad]
-    if learning_rate == 0:
-        if not head:
-            raise ValueError(
-                "With learning_rate=0 only the output layer learns, but timm's get_classifier "
-                "finds none in this network. Give a learning_rate above 0."
-            )
-        for parameter in rest:
-            parameter.requires_grad_(False)
-        if isinstance(network, PhotoNetwork):
-            network.freeze_batch_norm = True
-        rest = []
-    groups = [{"params": rest, "lr": learning_rate}, {"params": head, "lr": head_learning_rate}]
-    return [group for group in groups if group["params"]]
-
-
 def forward(network: nn.Module, inputs: Tensor, precision: torch.dtype) -> Tensor:
     """Float32 logits, computed at the given precision on the inputs' device."""
     with autocast(inputs.device, precision):
@@ -313,33 +212,33 @@ def forward(network: nn.Module, inputs: Tensor, precision: torch.dtype) -> Tenso
     return logits.float()
 
 
-def predict_logits(network: nn.Module, batches, precision: torch.dtype) -> np.ndarray:
-    """Logits of all images.
+def predict_logits(network: nn.Module, source: Any, precision: torch.dtype) -> np.ndarray:
+    """Logits of all photos.
 
     Parameters
     ----------
     network : Module
-    batches : PhotoBatches or EmbeddingBatches
+    source : PhotoSource or EmbeddingSource
     precision : torch.dtype
 
     Returns
     -------
     logits : ndarray of shape (n, k), float32
-        NaN rows stand for images that could not be read, and one warning counts them.
+        NaN rows stand for photos that could not be read, and one warning counts them.
     """
     network.eval()
-    failures: list[Any] = []
+    failures: dict[int, ImageError] = {}
     results: list[np.ndarray] = []
-    size = batches.batch_size  # halved when the GPU runs out of memory
+    size: int | None = None  # halved when the GPU runs out of memory
 
     def logits_of(inputs: Tensor) -> np.ndarray:
         return forward(network, inputs, precision).cpu().numpy()
 
     with torch.inference_mode():
-        for inputs in batches.prediction(failures):
-            parts, size = run_in_batches(logits_of, inputs, size, inputs.device)
+        for inputs in source.prediction(failures):
+            parts, size = run_in_batches(logits_of, inputs, size or len(inputs), inputs.device)
             results += parts
     logits = np.concatenate(results)
-    logits[[failure.index for failure in failures]] = np.nan
-    warn_about_failures(failures, len(logits))
+    logits[list(failures)] = np.nan
+    warn_about_failures(list(failures.values()), len(logits))
     return logits

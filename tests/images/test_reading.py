@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from sklearn_cdul.exceptions import ImageError
-from sklearn_cdul.images.reading import check_images, load_image, map_images, warn_about_failures
+from sklearn_cdul.images.decoding import load_image
+from sklearn_cdul.images.reading import check_images, map_images, warn_about_failures
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (6, 8, 3), dtype=np.uint8)

@@ -1,0 +1,133 @@
+"""Sources bring every photo once an epoch, augmented, or once in order as it is."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.testing import assert_close
+
+from sklearn_cdul.images.decoding import decode
+from sklearn_cdul.images.reading import check_images
+from sklearn_cdul.training.batches import EmbeddingSource, PhotoSource, epoch, make_source
+from tests.training.conftest import photo_source
+
+CPU = torch.device("cpu")
+
+
+def test_an_epoch_brings_each_image_once(grey_images):
+    torch.manual_seed(0)
+    seen = {}
+    for indices, pixels in epoch(photo_source(grey_images), 4):
+        assert pixels.dtype == torch.uint8
+        assert pixels.shape[1:] == (3, 32, 32)
+        for index, picture in zip(indices.tolist(), pixels, strict=True):
+            assert index not in seen
+            seen[index] = int(picture.float().mean())
+    assert seen == {i: 20 * i for i in range(10)}
+
+
+def test_epochs_differ_and_a_seed_repeats_them(grey_images):
+    def epoch_orders(seed):
+        torch.manual_seed(seed)
+        source = photo_source(grey_images)
+        return [torch.cat([i for i, _ in epoch(source, 4)]).tolist() for _ in range(2)]
+
+    first, second = epoch_orders(0)
+    assert first != second
+    assert epoch_orders(0) == [first, second]
+
+
+def test_training_pictures_are_cropped_and_flipped(food_photos):
+    torch.manual_seed(0)
+    source = photo_source(food_photos.data[:1], image_size=64)
+    whole = next(source.prediction({}))
+    crops = [next(epoch(source, 4))[1] for _ in range(6)]
+    assert all((crop.float() - whole.float()).abs().mean() > 1 for crop in crops)
+    assert len({crop.numpy().tobytes() for crop in crops}) == 6
+
+
+def test_pictures_that_do_not_fit_in_memory_are_decoded_anew(food_photos, monkeypatch):
+    decoded = []
+    monkeypatch.setattr(
+        "sklearn_cdul.images.photos.decode",
+        lambda item, *rest: decoded.append(len(decoded)) or decode(item, *rest),
+    )
+
+    images = [np.asarray(Image.open(path).convert("RGB")) for path in food_photos.data[:5]]
+
+    def run(room):
+        monkeypatch.setattr("sklearn_cdul.training.batches._KEEP_DECODED_BYTES", room)
+        torch.manual_seed(0)
+        decoded.clear()
+        source = photo_source(images, n_jobs=2, keep="training")
+        pictures = [pixels for _ in range(2) for _, pixels in epoch(source, 4)]
+        pictures += source.prediction({})
+        return pictures, len(decoded)
+
+    kept, once = run(room=2**30)
+    anew, thrice = run(room=0)
+    some, twice = run(room=5 * 3 * 37**2)  # for the training pictures, of 37 pixels, alone
+    assert (once, twice, thrice) == (5, 10, 15)
+    for a, b, c in zip(kept, anew, some, strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(a, c)
+
+
+def test_a_part_of_a_source_shares_its_pictures_and_counts_from_zero(grey_images, tmp_path):
+    images = [*grey_images[:3], str(tmp_path / "missing.jpg"), *grey_images[3:]]
+    source = photo_source(images, on_error="nan", keep="prediction")
+    part = source.select([5, 3, 0]).select([1, 0])
+    failures = {}
+    (pixels,) = part.prediction(failures)
+    assert len(part) == 2
+    assert pixels[1].float().mean() == 80
+    assert list(failures) == [0]
+    assert failures[0].index == 3
+    assert part.photos is source.photos
+
+
+def test_vectors_are_selected_by_position():
+    vectors = np.arange(8, dtype=np.float32).reshape(4, 2)
+    part = EmbeddingSource(vectors, device=CPU).select([3, 1])
+    (batch,) = part.prediction({})
+    assert batch.tolist() == [[6, 7], [2, 3]]
+    ((indices, trained),) = epoch(part, 4)
+    assert torch.equal(trained, part.embeddings[indices])
+
+
+def test_what_was_checked_decides_on_the_kind_of_source(grey_images):
+    options = {"device": CPU, "precision": "auto", "image_size": 32}
+    photos = make_source(check_images(grey_images), **options)
+    assert isinstance(photos, PhotoSource)
+    vectors = make_source(np.ones((3, 10, 4)), **options)
+    assert isinstance(vectors, EmbeddingSource)
+    assert vectors.embeddings.shape == (3, 4)
+    assert vectors.precision == photos.training_precision == torch.float32
+
+
+def test_prediction_keeps_the_order_and_ends_with_a_partial_batch(grey_images):
+    means = torch.cat(
+        [b.float().mean(dim=(1, 2, 3)) for b in photo_source(grey_images).prediction({})]
+    )
+    assert means.tolist() == [20 * i for i in range(10)]
+
+
+def test_pictures_are_stretched_so_that_nothing_is_cut_away():
+    image = Image.new("RGB", (90, 30))
+    image.paste((255, 0, 0), (0, 0, 30, 30))
+    (pixels,) = photo_source([image]).prediction({})
+    assert (pixels[0, 0, :, :10] > 250).all()
+    assert (pixels[0, 0, :, 12:] < 5).all()
+
+
+@pytest.mark.parametrize(("n", "sizes"), [(8, [4, 4]), (9, [4, 5]), (10, [4, 4, 2]), (1, [1])])
+def test_no_training_batch_is_of_one_photo_if_others_are_there(n, sizes, grey_images):
+    source = photo_source(grey_images[:n])
+    assert [len(indices) for indices, _ in epoch(source, 4)] == sizes
+
+
+def test_embeddings_may_be_read_only_and_reversed():
+    vectors = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    vectors.flags.writeable = False
+    (batch,) = EmbeddingSource(vectors[::-1], device=CPU).prediction({})
+    assert_close(batch, torch.tensor(vectors[::-1].astype(np.float64)))
