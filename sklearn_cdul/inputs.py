@@ -62,7 +62,7 @@ def _check_embeddings(estimator: BaseEstimator, X: Any, on_error: str) -> np.nda
 
 
 def check_features(
-    estimator: BaseEstimator, X: Any, checked: Photos | np.ndarray, *, reset: bool
+    estimator: BaseEstimator, X: Any, checked: Photos | np.ndarray | None, *, reset: bool
 ) -> None:
     """Record the number and the names of features, or compare them with those recorded.
 
@@ -74,11 +74,11 @@ def check_features(
         Changed in place if `reset` is true.
     X : sequence of images or array of embeddings
         What the user gave; a data frame has names.
-    checked : Photos or ndarray
-        What `check_X` returned for it.
+    checked : Photos, ndarray or None
+        What `check_X` returned for it; None if there is no X.
     reset : bool
-        True sets `n_features_in_` and `feature_names_in_`, or deletes them for images; False
-        compares with them.
+        True sets `n_features_in_` and `feature_names_in_`, or deletes them if `checked` is no
+        array; False compares with them.
 
     Raises
     ------

@@ -13,13 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_cdul.encoders.base import BaseEncoder
 from sklearn_cdul.encoders.loading import load_encoder
 from sklearn_cdul.images.views import views_version
-from sklearn_cdul.inputs import (
-    check_dimensions,
-    check_features,
-    check_X,
-    forget_features,
-    input_tags,
-)
+from sklearn_cdul.inputs import check_dimensions, check_features, check_X, input_tags
 from sklearn_cdul.labels.aggregation import soft_labels
 from sklearn_cdul.labels.prompts import resolve_classes
 from sklearn_cdul.memory.cache import encode_images_once
@@ -58,7 +52,7 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         ``grid_size**2`` boxes that may hold an object of any kind, the paper's COD, and snippets
         where too few are found. The number of views, and so the cost of CLIP, stays as with the
         grid; finding the boxes comes on top. It needs OpenCV with its contrib modules,
-        ``pip install "sklearn-cdul[proposals]"``. The user guide compares the two.
+        ``pip install "sklearn-cdul[proposals]"``.
     temperature : float or None, default=None
         tau of the softmax. None takes the model's own value.
     local_threshold : float, default=0.0
@@ -216,10 +210,7 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         if isinstance(checked, np.ndarray):
             check_dimensions(checked, text_embeddings)
 
-        if checked is None:
-            forget_features(self)
-        else:
-            check_features(self, X, checked, reset=True)
+        check_features(self, X, checked, reset=True)
         self.text_embeddings_ = text_embeddings
         self.temperature_ = float(
             encoder.temperature if self.temperature is None else self.temperature
