@@ -16,6 +16,7 @@ from sklearn_cdul.labels.neighbors import smooth_labels
 from sklearn_cdul.labels.observed import check_observed
 from sklearn_cdul.labels.thresholds import apply_thresholds, check_thresholds, find_thresholds
 from sklearn_cdul.metrics import mean_average_precision, score_readable
+from sklearn_cdul.targets import check_targets, warn_about_unused
 from sklearn_cdul.training.batches import make_source
 from sklearn_cdul.training.network import predict_logits
 from sklearn_cdul.training.onnx_export import export_onnx
@@ -232,11 +233,12 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         y : array of length n, or None
             There for cross-validation, which scores with it. Its length is checked; training
             never sees its values.
-        observed : array of shape (n, k) or None, default=None
+        observed : array of shape (n, k) or data frame or None, default=None
             Labels that a person gave: 1, 0, or NaN where unobserved. They are never changed. The
             columns of a data frame are matched to the classes by name.
         X_val, y_val : sequence of images and array of shape (m, k), or None
-            Validation photos with labels; only for the mAP in ``history_``.
+            Validation photos with labels; only for the mAP in ``history_``. ``y_val`` may be what
+            ``score`` takes as y.
 
         Returns
         -------
@@ -260,6 +262,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         source = self._source(X, labeler, keep="training")
         check_consistent_length(X, y)
         names = list(labeler.class_names_)
+        warn_about_unused(y, names)
         observed = check_observed(observed, len(source), names)
         automatic = isinstance(self.threshold, str)
         thresholds = None if automatic else check_thresholds(self.threshold, len(names))
@@ -367,9 +370,10 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         ----------
         X : sequence of images, or array of embeddings
             Of the same kind as in ``fit``.
-        y : array of shape (n, k) or (n,)
-            1 where the class is in the image, else 0. A vector holds the one class of each image,
-            as its column; with a single class 1 or 0.
+        y : array of shape (n, k) or (n,), data frame or list of n lists of names
+            1 where the class is in the image, else 0. The columns of a data frame are matched to
+            the classes by name. A vector holds the one class of each image, as its name or column;
+            with a single class 1 or 0.
         sample_weight : array of shape (n,) or None, default=None
             Weight of each image, at least 0.
 
@@ -381,9 +385,10 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If y is missing, has the wrong shape or other values, or has no positives, or if a
+            If y is missing, has the wrong shape, names or values, or has no positives, or if a
             weight is negative.
         """
+        y = check_targets(y, self.class_names_)
         return score_readable(y, self.decision_function(X), sample_weight)
 
     def export_onnx(self, path):
@@ -471,6 +476,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError("X_val and y_val must be given together.")
         if X_val is None:
             return None
+        y_val = check_targets(y_val, labeler.class_names_, name="y_val")
         y_val = check_array(y_val, input_name="y_val")
         source = self._source(X_val, labeler, keep="prediction")
         shape = (len(source), len(labeler.class_names_))

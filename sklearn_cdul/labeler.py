@@ -18,6 +18,7 @@ from sklearn_cdul.labels.aggregation import soft_labels
 from sklearn_cdul.labels.prompts import resolve_classes
 from sklearn_cdul.memory.cache import encode_images_once
 from sklearn_cdul.metrics import score_readable
+from sklearn_cdul.targets import check_targets
 
 # Parameters on which the embeddings do not depend.
 _ENCODING_OPTIONS = ("batch_size", "n_jobs", "on_error", "verbose")
@@ -302,9 +303,10 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         ----------
         X : sequence of images or array of embeddings
             See :meth:`transform`.
-        y : array of shape (n, k) or (n,)
-            1 where the class is in the image, else 0. A vector holds the one class of each image,
-            as its column; with a single class 1 or 0.
+        y : array of shape (n, k) or (n,), data frame or list of n lists of names
+            1 where the class is in the image, else 0. The columns of a data frame are matched to
+            the classes by name. A vector holds the one class of each image, as its name or column;
+            with a single class 1 or 0.
         sample_weight : array of shape (n,) or None, default=None
             Weight of each image, at least 0.
 
@@ -316,10 +318,11 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If y is missing, has the wrong shape or other values, or has no positives, or if a
+            If y is missing, has the wrong shape, names or values, or has no positives, or if a
             weight is negative.
         """
-        return score_readable(y, self.transform(X), sample_weight)
+        labels = np.asarray(self.transform(X))  # it may be a data frame, see set_output
+        return score_readable(check_targets(y, self.class_names_), labels, sample_weight)
 
     def get_feature_names_out(self, input_features=None):
         """Class names, the names of the output's columns.

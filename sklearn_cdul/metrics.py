@@ -7,6 +7,8 @@ from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.metrics import average_precision_score, make_scorer
 
+from sklearn_cdul.targets import check_targets
+
 
 def mean_average_precision(
     y_true: ArrayLike,
@@ -171,15 +173,26 @@ def score_readable(
     )
 
 
-mean_average_precision_scorer = make_scorer(
-    score_readable, response_method=("decision_function", "predict_proba")
+class _NamedColumnsScorer(type(make_scorer(score_readable))):  # type: ignore[misc]
+    """Puts the columns of a data frame in the order of the classifier's classes first."""
+
+    def _score(self, method_caller, estimator, X, y_true, **kwargs):
+        inner = getattr(estimator, "best_estimator_", estimator)  # of a search
+        inner = inner[-1] if hasattr(inner, "steps") else inner  # of a pipeline
+        if hasattr(inner, "class_names_"):
+            y_true = check_targets(y_true, inner.class_names_)
+        return super()._score(method_caller, estimator, X, y_true, **kwargs)
+
+
+mean_average_precision_scorer = _NamedColumnsScorer(
+    score_readable, 1, {}, response_method=("decision_function", "predict_proba")
 )
 """Scorer for ``scoring=`` of searches and cross-validation: mean average precision.
 
 It is what ``CDULClassifier.score`` computes, and serves any multi-label classifier and pipeline:
 for several figures at once and for comparisons. Of scikit-learn's "average_precision" it differs in
-two points: a class that no image of a fold shows is left out, not counted as 0, and so are images
-that could not be read.
+three points: a class that no image of a fold shows is left out, not counted as 0; so are images
+that could not be read; and the columns of a data frame are matched to the classes by name.
 
 Examples
 --------

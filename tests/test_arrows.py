@@ -10,16 +10,17 @@ import sklearn_cdul
 PACKAGE = Path(sklearn_cdul.__file__).parent
 # What a room (a folder, or a module beside them) may import of the others.
 ARROWS = {
-    "classifier": {"labeler", "training", "labels", "inputs", "metrics", "devices"},
-    "labeler": {"memory", "encoders", "images", "labels", "inputs", "metrics"},
+    "classifier": {"labeler", "training", "labels", "inputs", "targets", "metrics", "devices"},
+    "labeler": {"memory", "encoders", "images", "labels", "inputs", "targets", "metrics"},
     "memory": {"encoders", "images", "exceptions"},
     "encoders": {"images", "labels", "devices", "exceptions"},
     "training": {"images", "metrics", "devices", "exceptions"},
     "inputs": {"images"},
     "images": {"exceptions"},
     "datasets": {"labels"},
-    "labels": set(),
-    "metrics": set(),
+    "labels": {"targets"},
+    "metrics": {"targets"},
+    "targets": set(),
     "devices": set(),
     "exceptions": set(),
 }

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from sklearn_cdul.targets import has_names, match_columns
+
 
 def check_observed(observed: Any, n_images: int, class_names: Sequence[str]) -> np.ndarray:
     """Return observed labels as an array, NaN where a label is unobserved.
@@ -32,14 +34,13 @@ def check_observed(observed: Any, n_images: int, class_names: Sequence[str]) -> 
     if observed is None:
         return np.full(shape, np.nan, dtype=np.float32)
     if hasattr(observed, "columns"):
-        if set(observed.columns) != set(class_names):
-            raise ValueError(
-                "The columns of observed must be the class names "
-                f"{list(class_names)}; got {list(observed.columns)}."
-            )
-        observed = observed[list(class_names)]
-        if hasattr(observed, "astype"):  # pandas, whose missing values come in several kinds
-            observed = observed.astype("Float32").to_numpy(dtype=np.float32, na_value=np.nan)
+        observed = match_columns(observed, class_names, name="observed")
+    elif has_names(observed):
+        raise ValueError(
+            "observed holds names, which do not say whether the other classes are absent or "
+            "nobody looked. If they are absent, write check_targets(observed, class_names) with "
+            "check_targets from sklearn_cdul.targets; else make a data frame with NaN for them."
+        )
     values = np.asarray(observed, dtype=np.float32)
     if values.shape != shape:
         raise ValueError(
@@ -50,7 +51,7 @@ def check_observed(observed: Any, n_images: int, class_names: Sequence[str]) -> 
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         raise ValueError(
-            f"observed may hold 1, 0 and NaN; got {values[row, column]} in row {row}, "
-            f"column {column}."
+            f"observed may hold 1, 0 and NaN, which stands for a label that nobody gave; got "
+            f"{values[row, column]} in row {row}, column {column} ({class_names[column]})."
         )
     return values

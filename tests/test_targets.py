@@ -1,0 +1,153 @@
+"""Labels are matched to classes by name wherever they enter."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
+from sklearn_cdul.labels.observed import check_observed
+from sklearn_cdul.metrics import mean_average_precision_scorer
+from sklearn_cdul.targets import check_targets
+
+NAMES = ["dog", "cat", "bird"]
+TARGETS = np.array([[0, 1, 0], [1, 1, 0], [0, 0, 0], [0, 0, 1]])
+FRAME = pd.DataFrame(TARGETS, columns=NAMES)
+LISTS = [["cat"], ["dog", "cat"], [], ["bird"]]
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        FRAME,
+        FRAME[["bird", "dog", "cat"]],
+        FRAME.astype(bool)[NAMES[::-1]],
+        FRAME.astype("Int64")[NAMES[::-1]],
+        pd.DataFrame(TARGETS),
+        pl.DataFrame(TARGETS, schema=NAMES)[["cat", "bird", "dog"]],
+        LISTS,
+        [set(names) for names in LISTS],
+        [tuple(names) for names in LISTS],
+        pd.Series(LISTS, index=list("wxyz")),
+        np.array([*map(np.array, LISTS)], dtype=object),
+        TARGETS,
+    ],
+    ids=lambda y: type(y).__name__,
+)
+def test_labels_come_out_in_the_order_of_the_classes(y):
+    assert_array_equal(check_targets(y, NAMES), TARGETS)
+
+
+@pytest.mark.parametrize("y", [["cat", "dog"], np.array(["cat", "dog"]), pd.Series(["cat", "dog"])])
+def test_one_name_a_photo_is_one_class_a_photo(y):
+    assert_array_equal(check_targets(y, NAMES), [[0, 1, 0], [1, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (["dog", "cat", "fish"], "missing: 'bird'; unknown: 'fish'"),
+        (["dog", "cat"], "missing: 'bird'"),
+        (["dog", "cat", "bird", "fish"], "unknown: 'fish'"),
+        (["dog", "cat", "bird", "cat"], "repeated: 'cat'"),
+        ([1, 2, 3], "unknown: 1, 2, 3"),
+    ],
+)
+@pytest.mark.parametrize("check", ["y", "observed"])
+def test_wrong_columns_are_listed(check, columns, message):
+    frame = pd.DataFrame(np.zeros((4, len(columns))), columns=columns)
+    with pytest.raises(ValueError, match=f"columns of {check} must be the 3 class.*{message}"):
+        if check == "observed":
+            check_observed(frame, 4, NAMES)
+        else:
+            check_targets(frame, NAMES)
+
+
+def test_a_message_stays_short_whatever_was_passed():
+    frame = pd.DataFrame(np.zeros((2, 5000)), columns=[f"column {i}" for i in range(5000)])
+    with pytest.raises(ValueError, match="and 4990 more") as caught:
+        check_targets(frame, NAMES)
+    assert len(str(caught.value)) < 500
+
+
+def test_unknown_names_are_listed():
+    with pytest.raises(ValueError, match=r"no classes: 'cats', 'fish'\. The classes are 'dog'"):
+        check_targets([["cats"], [], ["dog", "fish"]], NAMES)
+
+
+def test_observed_names_are_refused_with_the_line_that_converts_them():
+    with pytest.raises(ValueError, match=r"write check_targets\(observed, class_names\)"):
+        check_observed(LISTS, 4, NAMES)
+    assert_array_equal(check_observed(check_targets(LISTS, NAMES), 4, NAMES), TARGETS)
+
+
+# the same, through the estimators
+
+
+@pytest.fixture(scope="module")
+def vectors():
+    names = ["pizza", "cake", "coffee"]
+    labeler = CLIPPseudoLabeler(names, input="embeddings")
+    X = np.random.default_rng(0).normal(size=(40, 192)).astype(np.float32)
+    y = pd.DataFrame(np.random.default_rng(1).integers(0, 2, (40, 3)), columns=names)
+    return CDULClassifier(pseudo_labeler=labeler, epochs=1, random_state=0), X, y
+
+
+def test_the_order_of_columns_does_not_change_a_score(vectors):
+    classifier, X, y = vectors
+    other = y[y.columns[::-1]]
+    lists = [list(y.columns[row.astype(bool)]) for row in y.to_numpy()]
+    classifier.fit(X, X_val=X, y_val=other)
+    expected = classifier.score(X, y.to_numpy())
+    assert expected != pytest.approx(classifier.score(X, other.to_numpy()))
+    for labels in (y, other, lists):
+        assert classifier.score(X, labels) == expected
+        assert mean_average_precision_scorer(classifier, X, labels) == expected
+    assert classifier.history_[-1]["validation_map"] == pytest.approx(expected)
+    labeler = classifier.pseudo_labeler_
+    assert labeler.score(X, other) == labeler.score(X, lists) == labeler.score(X, y.to_numpy())
+
+
+def test_the_order_of_columns_does_not_change_a_search(vectors):
+    classifier, X, y = vectors
+    pipeline = make_pipeline(FunctionTransformer(), classifier)
+    grid = {"cdulclassifier__epochs": [1, 2]}
+    results = []
+    for labels in (y, y[y.columns[::-1]]):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # on scikit-learn's own scorers
+            for scoring in (None, mean_average_precision_scorer):
+                search = GridSearchCV(pipeline, grid, cv=2, scoring=scoring).fit(X, labels)
+                results.append(search.cv_results_["mean_test_score"])
+            nested = cross_val_score(search, X, labels, cv=2, scoring=mean_average_precision_scorer)
+        results.append(nested)
+    for one, other in zip(results[:3], results[3:], strict=True):
+        assert_array_equal(one, other)
+
+
+def test_columns_in_another_order_warn_of_scorers_that_count_them(vectors):
+    classifier, X, y = vectors
+    with pytest.warns(UserWarning, match="scorers of scikit-learn take them by position"):
+        classifier.fit(X, y[y.columns[::-1]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        classifier.fit(X, y)
+
+
+@pytest.mark.parametrize("unknown", [np.nan, -1.0, -1])
+def test_labels_that_nobody_gave_belong_into_observed(unknown, vectors):
+    classifier, X, y = vectors
+    partial = y.to_numpy().astype(type(unknown))
+    partial[::2] = unknown
+    with pytest.warns(UserWarning, match="go into observed="):
+        classifier.fit(X, partial)
+    if np.isnan(unknown):
+        return
+    with pytest.raises(ValueError, match=r"NaN, which stands for.*got -1.0 in row 0.*\(pizza\)"):
+        classifier.fit(X, observed=partial)
