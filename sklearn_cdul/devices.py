@@ -1,9 +1,12 @@
 """Choose device and precision, and survive a GPU that is short of memory."""
 
 import contextlib
+import os
 import platform
+import re
 import threading
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +19,16 @@ T = TypeVar("T")
 # itself be the result of a fit, hence a lock that its holder can take again.
 _RANDOM_STATE_LOCK = threading.RLock()
 
+
+def _renew_lock() -> None:
+    # The thread that held it is not in the child of a fork.
+    global _RANDOM_STATE_LOCK
+    _RANDOM_STATE_LOCK = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_renew_lock)
+
 _CPU = torch.device("cpu")
 _PRECISIONS = {
     "float32": torch.float32,
@@ -25,6 +38,12 @@ _PRECISIONS = {
     "float16": torch.float16,
     "fp16": torch.float16,
 }
+# Words of the errors of MPS, of the CPU, of CUDA's libraries and of older drivers.
+_OUT_OF_MEMORY = re.compile(
+    "out of memory|not enough memory|can't allocate memory|alloc_failed|"
+    "out_of_device_memory|out_of_host_memory|out_of_resources",
+    re.IGNORECASE,
+)
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
@@ -34,7 +53,8 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     ----------
     device : str or torch.device, default="auto"
         "auto" is the current CUDA device if there is one, else the CPU. Or a device by torch's
-        name: "cpu", "cuda", "cuda:1", "mps", "xpu".
+        name: "cpu", "cuda", "cuda:1", "mps", "xpu". A Mac's GPU ("mps") is taken only if asked
+        for: some versions of torch compute wrong numbers there without an error.
 
     Returns
     -------
@@ -45,12 +65,28 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     TypeError
         If `device` is neither a string nor a torch.device.
     ValueError
-        If it names no device, or one that this machine or this build of torch does not have.
+        If it names no device, or one that this machine or this build of torch does not have, or
+        this process was forked from one that had used it.
+
+    Warns
+    -----
+    UserWarning
+        If "auto" is the CPU because of a fork.
     """
     if not isinstance(device, (str, torch.device)):
         raise TypeError(f"device must be a string or a torch.device, got {device!r}.")
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if not torch.cuda.is_available():
+            return _CPU
+        if not _is_cut_off_by_fork("cuda"):
+            return torch.device("cuda")
+        warnings.warn(
+            'device="auto" is the CPU here: this process was forked from one that had used CUDA, '
+            'and cannot use it itself. Start processes by "spawn", or let joblib do it (loky).',
+            UserWarning,
+            stacklevel=2,
+        )
+        return _CPU
     try:
         resolved = torch.device(device)
     except RuntimeError as error:
@@ -64,7 +100,17 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
             f"device={str(device)!r} is not available: torch {torch.__version__} sees {count} "
             f'devices of type "{resolved.type}" here. Use device="auto" or "cpu".'
         )
+    if _is_cut_off_by_fork(resolved.type):
+        raise ValueError(
+            f"device={str(device)!r} can't be used here: this process was forked from one that had "
+            'used it. Start processes by "spawn", let joblib do it (loky), or use device="cpu".'
+        )
     return resolved
+
+
+def _is_cut_off_by_fork(kind: str) -> bool:
+    # No driver survives a fork; torch marks the child.
+    return getattr(getattr(torch, kind, None), "_is_in_bad_fork", bool)()
 
 
 def _count_devices(kind: str) -> int:
@@ -145,6 +191,30 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
     return torch.autocast(device.type, dtype=dtype)
 
 
+@contextlib.contextmanager
+def gradients_on() -> Iterator[None]:
+    """Let tensors have gradients, whatever the caller has switched off around; also a decorator."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def memory_format(device: torch.device) -> torch.memory_format:
+    """Return the order of numbers in memory that convolutions are fastest with.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the model runs.
+
+    Returns
+    -------
+    memory_format : torch.memory_format
+        Channels last on CPUs and CUDA devices. On a Mac's GPU some versions of torch compute wrong
+        numbers with it.
+    """
+    return torch.channels_last if device.type in ("cpu", "cuda") else torch.contiguous_format
+
+
 class OwnRandomState:
     """torch's random state for blocks of code, seeded before the first and put back after each.
 
@@ -168,7 +238,8 @@ class OwnRandomState:
 
     def __enter__(self) -> None:
         self._generators = _generators(self._device)
-        _RANDOM_STATE_LOCK.acquire()
+        self._lock = _RANDOM_STATE_LOCK  # a fork inside the block makes another one
+        self._lock.acquire()
         self._before = [generator.get_state() for generator in self._generators]
         if self._own is None:
             for generator in self._generators:
@@ -179,7 +250,7 @@ class OwnRandomState:
     def __exit__(self, *exception: object) -> None:
         self._own = [generator.get_state() for generator in self._generators]
         _set_states(self._generators, self._before)
-        _RANDOM_STATE_LOCK.release()
+        self._lock.release()
 
 
 def _generators(device: torch.device) -> list[torch.Generator]:
@@ -202,7 +273,7 @@ def _set_states(generators: list[torch.Generator], states: list[torch.Tensor]) -
 def run_in_batches(
     function: Callable[[Any], T], items: Any, batch_size: int, device: torch.device
 ) -> tuple[list[T], int]:
-    """Call a function on slices of `items`, halving them when the GPU runs out of memory.
+    """Call a function on slices of `items`, halving them when memory runs out.
 
     Parameters
     ----------
@@ -225,14 +296,17 @@ def run_in_batches(
     Raises
     ------
     torch.cuda.OutOfMemoryError
-        If even a slice of one item does not fit, with advice on what to set.
+        If even a slice of one item does not fit, with advice on what to set. It has this name
+        whatever the device.
     """
     results: list[T] = []
     start = 0
     while start < len(items):
         try:
             results.append(function(items[start : start + batch_size]))
-        except torch.cuda.OutOfMemoryError as error:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             tried = min(batch_size, len(items) - start)
             if tried == 1:
                 raise torch.cuda.OutOfMemoryError(
@@ -245,6 +319,31 @@ def run_in_batches(
             start += batch_size
             continue
         # Only here, past the except clause, has the failed call let go of its tensors.
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
+        free_cache(device)
     return results, batch_size
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a device or the machine has too little memory left.
+
+    Parameters
+    ----------
+    error : BaseException
+        CUDA and XPU have a class for it; of others the text is read, for instance "MPS backend out
+        of memory".
+
+    Returns
+    -------
+    is_out_of_memory : bool
+    """
+    if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and bool(_OUT_OF_MEMORY.search(str(error)))
+
+
+def free_cache(device: torch.device) -> None:
+    """Give the memory that torch keeps for later back to a GPU; with the CPU nothing happens."""
+    if device.type != "cpu":
+        backend: Any = getattr(torch, device.type, None)
+        if hasattr(backend, "empty_cache"):
+            backend.empty_cache()

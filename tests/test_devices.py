@@ -1,5 +1,8 @@
 """Device and precision are chosen or refused clearly; a full GPU halves the batch."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -10,6 +13,9 @@ from sklearn_cdul import devices
 from sklearn_cdul.devices import (
     OwnRandomState,
     autocast,
+    free_cache,
+    is_out_of_memory,
+    memory_format,
     resolve_device,
     resolve_precision,
     run_in_batches,
@@ -23,6 +29,25 @@ def test_auto_takes_a_gpu_if_there_is_one(monkeypatch):
     assert resolve_device("auto") == torch.device("cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert resolve_device("auto") == CPU
+
+
+def test_auto_leaves_the_gpu_of_a_mac_alone(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert resolve_device("auto") == CPU
+    assert resolve_device("mps") == torch.device("mps")
+
+
+def test_a_process_forked_from_one_that_used_cuda_computes_on_the_cpu(monkeypatch):
+    """A stand-in: no GPU here. torch marks such a process in this way."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: True)
+    with pytest.warns(UserWarning, match='device="auto" is the CPU here.*forked.*"spawn"'):
+        assert resolve_device("auto") == CPU
+    with pytest.raises(ValueError, match=r"'cuda' can't be used here.*forked.*\"spawn\""):
+        resolve_device("cuda")
+    assert resolve_device("cpu") == CPU
 
 
 @pytest.mark.parametrize("device", ["cpu", CPU])
@@ -142,6 +167,62 @@ def test_other_errors_pass_through():
         run_in_batches(lambda batch: 1 / 0, [1], 1, CPU)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("MPS backend out of memory (MPS allocated: 8.5 GB, other allocations: 1 MB)"),
+        RuntimeError("XPU out of memory. Tried to allocate 20 MiB"),
+        RuntimeError("Native API failed. Native API returns: -5 (PI_ERROR_OUT_OF_RESOURCES)"),
+        RuntimeError("level_zero backend failed with error: 39 (UR_RESULT_OUT_OF_DEVICE_MEMORY)"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 9 GB"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+        MemoryError("Unable to allocate 9 GiB for an array"),
+        torch.cuda.OutOfMemoryError("full"),
+    ],
+    ids=lambda error: str(error)[:30],
+)
+def test_every_device_has_its_own_words_for_being_full(error):
+    def needs_small_batches(batch):
+        if len(batch) > 2:
+            raise error
+        return len(batch)
+
+    assert is_out_of_memory(error)
+    assert run_in_batches(needs_small_batches, range(8), 8, CPU) == ([2, 2, 2, 2], 2)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("mat1 and mat2 shapes cannot be multiplied"), ValueError("out of memory")],
+)
+def test_what_is_no_lack_of_memory_passes_through(error):
+    def fails(batch):
+        raise error
+
+    assert not is_out_of_memory(error)
+    with pytest.raises(type(error), match=str(error)):
+        run_in_batches(fails, [1, 2], 2, CPU)
+
+
+def test_each_device_frees_its_own_cache(monkeypatch):
+    freed = []
+    for kind in ("cuda", "mps", "xpu"):
+        monkeypatch.setattr(
+            getattr(torch, kind), "empty_cache", lambda kind=kind: freed.append(kind)
+        )
+    for kind in ("cpu", "cuda", "mps", "xpu", "meta"):
+        free_cache(torch.device(kind))
+    assert freed == ["cuda", "mps", "xpu"]
+
+
+def test_channels_last_is_for_cpus_and_cuda():
+    formats = {kind: memory_format(torch.device(kind)) for kind in ("cpu", "cuda", "mps", "xpu")}
+    last, usual = torch.channels_last, torch.contiguous_format
+    assert formats == {"cpu": last, "cuda": last, "mps": usual, "xpu": usual}
+
+
 def test_a_random_state_of_ones_own_goes_on_from_block_to_block_and_leaves_the_users_alone():
     torch.manual_seed(3)
     expected = torch.rand(4)
@@ -178,3 +259,77 @@ def test_random_states_of_their_own_are_for_one_thread_at_a_time():
     draw("second")
     first.join()
     assert order == ["first", "first", "second", "second"]
+
+
+def test_a_cpu_fit_never_touches_cuda(food_photos):
+    code = (
+        "import sys, torch\n"
+        "for name in ('_lazy_init', 'init', 'current_device', 'get_rng_state', 'manual_seed'):\n"
+        "    setattr(torch.cuda, name, lambda *args, **kwargs: sys.exit('CUDA was touched'))\n"
+        "from sklearn_cdul import CDULClassifier\n"
+        "settings = dict(device='cpu', image_size=32, epochs=1, random_state=0)\n"
+        "model = CDULClassifier(['pizza', 'cake'], **settings).fit(sys.argv[1:])\n"
+        "model.predict(sys.argv[1:])\n"
+        "assert not torch.cuda.is_initialized()\n"
+    )
+    command = [sys.executable, "-c", code, *food_photos.data[:3]]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.fixture
+def in_a_fork():
+    """Runs a function in a forked process, which must end within a minute."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs fork")
+
+    def run(function):
+        child = os.fork()
+        if child == 0:
+            try:
+                function()
+            except BaseException:
+                os._exit(1)
+            os._exit(0)
+        deadline = time.monotonic() + 60
+        while (status := os.waitpid(child, os.WNOHANG)) == (0, 0):
+            if time.monotonic() > deadline:
+                os.kill(child, 9)
+                os.waitpid(child, 0)
+                pytest.fail("the child waits for ever")
+            time.sleep(0.02)
+        assert status[1] == 0
+
+    return run
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_process_forked_while_another_thread_trains_does_not_wait_for_it(in_a_fork):
+    entered, done = threading.Event(), threading.Event()
+
+    def train():
+        with OwnRandomState(0):
+            entered.set()
+            done.wait()
+
+    def draw():
+        with OwnRandomState(0):
+            torch.rand(1)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    entered.wait()
+    try:
+        in_a_fork(draw)
+    finally:
+        done.set()
+        thread.join()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_inside_a_block_leaves_the_block_in_order(in_a_fork):
+    own = OwnRandomState(0)
+    with own:
+        in_a_fork(lambda: own.__exit__())
+    with own:
+        pass
