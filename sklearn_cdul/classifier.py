@@ -1,5 +1,6 @@
 """The classifier: unlabelled photos and class names in, a small multi-label network out."""
 
+import os
 from numbers import Integral, Real
 
 import numpy as np
@@ -9,11 +10,16 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 
-from sklearn_cdul.devices import OwnRandomState, resolve_device, resolve_precision
+from sklearn_cdul.devices import (
+    OwnRandomState,
+    gradients_on,
+    resolve_device,
+    resolve_precision,
+)
 from sklearn_cdul.inputs import check_X, copy_features, input_tags
 from sklearn_cdul.labeler import CLIPPseudoLabeler
 from sklearn_cdul.labels.neighbors import smooth_labels
-from sklearn_cdul.labels.observed import check_observed
+from sklearn_cdul.labels.observed import check_labels, check_observed
 from sklearn_cdul.labels.thresholds import apply_thresholds, check_thresholds, find_thresholds
 from sklearn_cdul.metrics import mean_average_precision, score_readable
 from sklearn_cdul.targets import check_targets, warn_about_unused
@@ -37,9 +43,8 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         Class names, see :class:`CLIPPseudoLabeler`. None takes those of ``pseudo_labeler``, which
         are the 80 of COCO unless it names others.
     pseudo_labeler : CLIPPseudoLabeler or None, default=None
-        Makes the initial labels; a clone is fitted. It has its own ``device``, ``precision``,
-        ``n_jobs`` and ``verbose``. None makes one with the embedded CLIP and those of this
-        classifier. With its ``memory`` set, other fits and searches encode no photo again.
+        Makes the initial labels; a clone is fitted. It has its own ``device``, ``precision`` and
+        ``n_jobs``. None makes one with the embedded CLIP and those of this classifier.
     network : str or callable, default="embedded"
         "embedded" is EfficientNet-Lite0 with the ImageNet weights in this package. Else a name of
         timm, whose pretrained weights are downloaded ("resnet101" is the paper's), or a callable
@@ -93,6 +98,14 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         Seed of batches, crops and new weights. On one machine's CPU the same seed gives the same
         network; on a GPU some sums are added up in changing order. Threads of one process train in
         turn, because they share torch's random state.
+    memory : str, os.PathLike or None, default=None
+        Folder in which CLIP's embeddings are kept, see :class:`CLIPPseudoLabeler`: a fit that was
+        interrupted, another fit or a search encodes no photo again. None leaves this to
+        ``pseudo_labeler``.
+    on_error : {"raise", "nan"} or None, default=None
+        What to do about an image that can't be read: stop with an error that names it, or leave it
+        out of training, predict NaN (no class) for it and warn once. None leaves this to
+        ``pseudo_labeler``, which raises unless told otherwise.
     device : str or torch.device, default="auto"
         "auto" takes a GPU if there is one.
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
@@ -102,7 +115,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
     n_jobs : int or None, default=None
         Threads that decode images. None chooses by the number of cores.
     verbose : bool, default=False
-        Show progress bars.
+        Show progress bars, also those of ``pseudo_labeler``.
 
     Attributes
     ----------
@@ -166,6 +179,8 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "threshold": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both"), "array-like"],
         "random_state": ["random_state"],
+        "memory": [str, os.PathLike, None],
+        "on_error": [StrOptions({"raise", "nan"}), None],
         "precision": [str],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
@@ -193,6 +208,8 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         weight_decay=1e-4,
         threshold="auto",
         random_state=None,
+        memory=None,
+        on_error=None,
         device="auto",
         precision="auto",
         n_jobs=None,
@@ -217,12 +234,15 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         self.weight_decay = weight_decay
         self.threshold = threshold
         self.random_state = random_state
+        self.memory = memory
+        self.on_error = on_error
         self.device = device
         self.precision = precision
         self.n_jobs = n_jobs
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=False)
+    @gradients_on()
     def fit(self, X, y=None, *, observed=None, X_val=None, y_val=None):
         """Label the photos with CLIP and train the network on them.
 
@@ -247,7 +267,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ImageError
-            If an image can't be read and the labeler's ``on_error`` is "raise".
+            If an image can't be read and ``on_error`` is not "nan".
         ValueError
             If X is empty, y has another length, ``observed`` or ``y_val`` has the wrong shape or
             values, or a parameter has a wrong value.
@@ -255,6 +275,8 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
             If X is no sequence of images, or the callable ``network`` returns no Module.
         WeightsUnavailableError
             If weights of the encoder or the network can't be had.
+        FloatingPointError
+            If encoder or network give NaN or infinity.
         """
         # Check: what can be known beforehand fails now, not after hours of encoding.
         random = self._random_state()
@@ -309,7 +331,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         logits : ndarray of shape (n, k), float32
-            NaN rows stand for images that could not be read (``on_error="nan"`` of the labeler).
+            NaN rows stand for images that could not be read (``on_error="nan"``).
         """
         check_is_fitted(self)
         labeler = self.pseudo_labeler_
@@ -388,7 +410,8 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
             If y is missing, has the wrong shape, names or values, or has no positives, or if a
             weight is negative.
         """
-        y = check_targets(y, self.class_names_)
+        check_is_fitted(self)
+        y = check_targets(y, self.class_names_)  # fails before the photos are read
         return score_readable(y, self.decision_function(X), sample_weight)
 
     def export_onnx(self, path):
@@ -461,12 +484,14 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
 
     def _fit_labeler(self, X):
         if self.pseudo_labeler is None:
-            names = ("device", "precision", "n_jobs", "verbose")
-            labeler = CLIPPseudoLabeler(**{name: getattr(self, name) for name in names})
+            shared = ("device", "precision", "n_jobs")
+            labeler = CLIPPseudoLabeler(**{name: getattr(self, name) for name in shared})
         else:
             labeler = clone(self.pseudo_labeler)
-        if self.classes is not None:
-            labeler.set_params(classes=self.classes)
+        for name in ("classes", "memory", "on_error"):
+            if getattr(self, name) is not None:
+                labeler.set_params(**{name: getattr(self, name)})
+        labeler.set_params(verbose=self.verbose or labeler.verbose)
         if labeler.input == "images":  # listed once, not by each that looks at them
             X = check_X(labeler, X, kind="images", on_error=labeler.on_error)
         return labeler.fit(X), X
@@ -490,7 +515,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         return source, y_val
 
     def _source(self, X, labeler, *, estimator=None, keep=None):
-        kind, on_error = labeler.input, labeler.on_error
+        kind, on_error = labeler.input, self.on_error or labeler.on_error
         checked = check_X(estimator or labeler, X, kind=kind, on_error=on_error, reset=False)
         return make_source(
             checked,
@@ -507,10 +532,11 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         # Held here, embeddings are not made again by transform.
         embeddings = labeler.embed(X) if self.n_neighbors else None
         labels = np.asarray(labeler.transform(X))  # it may be a data frame, see set_output
+        check_labels(labels, observed.shape, may_be_nan=labeler.on_error == "nan")
         labels = np.where(np.isnan(observed) | np.isnan(labels), labels, observed)
         readable = np.flatnonzero(~np.isnan(labels).any(axis=1))
         if len(readable) == 0:
-            raise ValueError("None of the images in X could be read.")
+            raise ValueError("None of the images in X could be read, so there are no labels.")
         start = labels[readable]
         if self.n_neighbors:
             whole = embeddings[readable, 0]

@@ -321,8 +321,10 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
             If y is missing, has the wrong shape, names or values, or has no positives, or if a
             weight is negative.
         """
+        check_is_fitted(self)
+        y = check_targets(y, self.class_names_)  # fails before the photos are read
         labels = np.asarray(self.transform(X))  # it may be a data frame, see set_output
-        return score_readable(check_targets(y, self.class_names_), labels, sample_weight)
+        return score_readable(y, labels, sample_weight)
 
     def get_feature_names_out(self, input_features=None):
         """Class names, the names of the output's columns.

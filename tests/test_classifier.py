@@ -461,3 +461,78 @@ def test_the_papers_settings_are_parameters_and_differ_from_the_defaults():
     assert classifier.cumulative_updates
     assert classifier.n_neighbors == 0
     assert not classifier.linear_probe
+
+
+@pytest.mark.parametrize("switch", [torch.no_grad, torch.inference_mode])
+def test_fit_trains_where_gradients_are_switched_off(switch, fitted, photos, embeddings):
+    labeler = CLIPPseudoLabeler(NAMES, input="embeddings")
+    on_embeddings = CDULClassifier(**QUICK | {"pseudo_labeler": labeler})
+    expected = on_embeddings.fit(embeddings).predict_proba(embeddings)
+    with switch():
+        classifier = CDULClassifier(NAMES, **QUICK).fit(photos)
+        on_embeddings.fit(embeddings)
+        assert not torch.is_grad_enabled()
+    assert_array_equal(classifier.predict_proba(photos), fitted.predict_proba(photos))
+    assert_array_equal(on_embeddings.predict_proba(embeddings), expected)
+
+
+def test_a_network_that_gives_nan_is_an_error_and_no_unreadable_photo(fitted, photos):
+    classifier = pickle.loads(pickle.dumps(fitted))
+    with torch.no_grad():
+        classifier.network_.backbone.classifier.bias[1] = torch.nan
+    with pytest.raises(FloatingPointError, match=r'NaN.* 3 of 3 photos.*X\[0\].*"float32"'):
+        classifier.predict(photos[:3])
+
+
+def test_a_training_that_diverges_says_so(photos):
+    classifier = CDULClassifier(**QUICK | {"epochs": 2}, learning_rate=1e30)
+    with pytest.raises(FloatingPointError, match=r"loss became nan.*learning_rate"):
+        classifier.fit(photos[:8])
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (
+            lambda given: np.where(np.arange(3) == 1, np.nan, given),
+            r"gave nan for X\[0\], column 1",
+        ),
+        (lambda given: given * 7, r"in \[0, 1\]; it gave"),
+        (lambda given: given[:, :2], r"shape \(4, 3\); it gave \(4, 2\)"),
+    ],
+)
+def test_a_labeler_of_ones_own_must_give_labels(labels, message, photos):
+    class Own(CLIPPseudoLabeler):
+        def transform(self, X):
+            return labels(super().transform(X))
+
+    classifier = CDULClassifier(**QUICK | {"pseudo_labeler": Own(NAMES, grid_size=1)})
+    with pytest.raises(ValueError, match=message):
+        classifier.fit(photos[:4])
+
+
+def test_bad_photos_and_memory_need_no_labeler_of_ones_own(photos, tmp_path, monkeypatch):
+    images = [str(tmp_path / "missing.jpg"), *photos[:5]]
+    settings = QUICK | {"epochs": 1, "on_error": "nan", "memory": tmp_path / "memory"}
+    classifier = CDULClassifier(**settings)
+    with pytest.warns(UserWarning, match="1 of 6"):
+        classifier.fit(images)
+    assert classifier.pseudo_labeler_.on_error == "nan"
+    assert classifier.pseudo_labeler.on_error == "raise"
+    with pytest.warns(UserWarning, match="1 of 6"):
+        assert np.isnan(classifier.predict_proba(images)[0]).all()
+    with pytest.raises(ImageError, match=r"missing\.jpg"):
+        classifier.set_params(on_error="raise").predict(images)
+
+    def encode(*args):
+        raise AssertionError("a photo was encoded")
+
+    monkeypatch.setattr(CLIPEncoder, "encode_views", encode)
+    classifier.fit(photos[:5])
+
+
+def test_verbose_shows_the_bars_of_the_labeler_too(photos, capsys):
+    CDULClassifier(**QUICK | {"epochs": 1, "verbose": True}).fit(photos[:4])
+    shown = capsys.readouterr().err
+    assert "Encoding" in shown
+    assert "Training" in shown

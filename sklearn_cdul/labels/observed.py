@@ -1,10 +1,11 @@
-"""Labels that a person gave for some photos and classes."""
+"""Check the labels that training begins with: those of a labeler, and those that a person gave."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from sklearn_cdul.labels.thresholds import ROUNDING
 from sklearn_cdul.targets import has_names, match_columns
 
 
@@ -55,3 +56,36 @@ def check_observed(observed: Any, n_images: int, class_names: Sequence[str]) -> 
             f"{values[row, column]} in row {row}, column {column} ({class_names[column]})."
         )
     return values
+
+
+def check_labels(labels: np.ndarray, shape: tuple[int, int], *, may_be_nan: bool) -> None:
+    """Refuse what a labeler gave if it can't be labels; those of the package are always fine.
+
+    Parameters
+    ----------
+    labels : ndarray
+        Soft labels.
+    shape : tuple (n, k)
+        What their shape must be.
+    may_be_nan : bool
+        Whether NaN rows stand for images that could not be read.
+
+    Raises
+    ------
+    ValueError
+        If the shape is another, or a value is NaN or outside [0, 1]; names the first.
+    """
+    if labels.shape != shape:
+        raise ValueError(
+            f"The labeler's transform must give one row an image and one column a class, shape "
+            f"{shape}; it gave {labels.shape}."
+        )
+    sound = (labels >= -ROUNDING) & (labels <= 1 + ROUNDING)
+    if may_be_nan:
+        sound |= np.isnan(labels)
+    if not sound.all():
+        row, column = np.argwhere(~sound)[0]
+        raise ValueError(
+            f"The labeler's transform must give labels in [0, 1]; it gave {labels[row, column]} "
+            f"for X[{row}], column {column}."
+        )

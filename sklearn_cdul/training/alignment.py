@@ -172,6 +172,11 @@ def align(
     history : list of dict
         For each epoch ``epoch`` (from 1), ``loss`` (mean KL a label, in nats) and
         ``label_movement`` (mean absolute change of ``y_u`` in step B, 0 without one).
+
+    Raises
+    ------
+    FloatingPointError
+        At the end of an epoch whose loss is NaN or infinite.
     """
     update_epochs = range(warmup_epochs, epochs, update_interval) if update_interval else ()
     history = []
@@ -187,14 +192,14 @@ def align(
         loss_sum = torch.zeros((), device=state.latents.device)
         for indices, inputs in batches():
             logits = forward(network, inputs)
-            loss = kl_divergence(state.labels(indices), logits).mean()
+            divergence = kl_divergence(state.labels(indices), logits).mean()
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            divergence.backward()
             optimizer.step()
             if scheduler is not None:
                 scheduler.step()
             predictions[indices] += logits.detach()
-            loss_sum += loss.detach() * len(indices)
+            loss_sum += divergence.detach() * len(indices)
             on_batch()
         epochs_summed += 1
 
@@ -210,9 +215,15 @@ def align(
             movement = float((state.labels() - before).abs().mean())
             predictions.zero_()
             epochs_summed = 0
+        loss = float(loss_sum) / len(state.latents)
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"The loss became {loss} in epoch {epoch} of the training. Set learning_rate and "
+                'head_learning_rate lower, or precision="float32".'
+            )
         record = {
             "epoch": epoch,
-            "loss": float(loss_sum) / len(state.latents),
+            "loss": loss,
             "label_movement": movement,
         }
         on_epoch(record)

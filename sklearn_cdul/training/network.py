@@ -225,10 +225,16 @@ def predict_logits(network: nn.Module, source: Any, precision: torch.dtype) -> n
     -------
     logits : ndarray of shape (n, k), float32
         NaN rows stand for photos that could not be read, and one warning counts them.
+
+    Raises
+    ------
+    FloatingPointError
+        If the network gives NaN or infinity for anything else.
     """
     network.eval()
     failures: dict[int, ImageError] = {}
     results: list[np.ndarray] = []
+    sound: list[np.ndarray] = []  # whether the inputs of a row are numbers
     size: int | None = None  # halved when the GPU runs out of memory
 
     def logits_of(inputs: Tensor) -> np.ndarray:
@@ -238,7 +244,15 @@ def predict_logits(network: nn.Module, source: Any, precision: torch.dtype) -> n
         for inputs in source.prediction(failures):
             parts, size = run_in_batches(logits_of, inputs, size or len(inputs), inputs.device)
             results += parts
+            sound.append(inputs.isfinite().flatten(1).all(dim=1).cpu().numpy())
     logits = np.concatenate(results)
+    expected = np.concatenate(sound)
+    expected[list(failures)] = False
+    if len(wrong := np.flatnonzero(expected & ~np.isfinite(logits).all(axis=1))):
+        raise FloatingPointError(
+            f"The network gave NaN or infinity for {len(wrong)} of {len(logits)} photos, the first "
+            f'X[{wrong[0]}]. Its arithmetic may be too coarse: set precision to "float32".'
+        )
     logits[list(failures)] = np.nan
     warn_about_failures(list(failures.values()), len(logits))
     return logits
