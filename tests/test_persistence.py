@@ -2,7 +2,6 @@ import copy
 import functools
 import json
 import pickle
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +22,7 @@ from sklearn_cdul.images.reading import check_images
 from sklearn_cdul.training.batches import PhotoSource
 from sklearn_cdul.training.network import PhotoNetwork
 from sklearn_cdul.training.state import pack_network, unpack_network
+from tests.pages import python_blocks
 
 NAMES = ["pizza", "cake", "café"]
 GUIDE = Path(__file__).parents[1] / "docs" / "persistence.rst"
@@ -82,10 +82,8 @@ def code_of_the_guide(word):
     """The one Python example of docs/persistence.rst in which the word occurs."""
     if not GUIDE.exists():
         pytest.skip("this test reads a checkout of the source")
-    text = GUIDE.read_text(encoding="utf-8")
-    blocks = re.findall(r"\.\. code-block:: python\n\n((?:(?:   .*)?\n)+)", text)
-    (found,) = [block for block in blocks if word in block]
-    return re.sub("^   ", "", found, flags=re.MULTILINE)
+    (found,) = [block for block in python_blocks(GUIDE) if word in block]
+    return found
 
 
 # Files of Python
