@@ -2,6 +2,7 @@
 
 import os
 import re
+import textwrap
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # the examples must run on the embedded encoder
@@ -78,26 +79,34 @@ def skip_generated_methods(app, what, name, obj, skip, options):
     return True if re.fullmatch(r"set_\w+_request", name) else skip
 
 
-def changelog_to_rst(app, docname, source):
-    """Put CHANGELOG.md, whose Markdown is plain, on its page as reStructuredText."""
-    if docname != "changelog":
+def markdown_to_rst(app, docname, source):
+    """Put CHANGELOG.md and CONTRIBUTING.md, whose Markdown is plain, on pages of their own."""
+    if docname not in ("changelog", "contributing"):
         return
-    app.env.note_dependency(str(ROOT / "CHANGELOG.md"))
-    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    text = text.replace("`", "``")
-    text = re.sub(r"\[([^\]]+)\]\((\S+?)\)", r"`\1 <\2>`__", text)
-    for marks, line in (("### ", "~"), ("## ", "-"), ("# ", "=")):
-        text = re.sub(
-            rf"^{marks}(.*)$", lambda m, c=line: f"{m[1]}\n{c * len(m[1])}", text, flags=re.M
-        )
-    source[0] = text
+    path = ROOT / f"{docname.upper()}.md"
+    app.env.note_dependency(str(path))
+    # Text and blocks of code take turns.
+    parts = re.split(r"^```(\w+\n.*?\n)```$", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for index, part in enumerate(parts):
+        if index % 2:
+            language, code = part.split("\n", 1)
+            parts[index] = f".. code-block:: {language}\n\n{textwrap.indent(code, '   ')}"
+            continue
+        part = part.replace("`", "``")
+        part = re.sub(r"\[([^\]]+)\]\((\S+?)\)", r"`\1 <\2>`__", part)
+        for marks, line in (("### ", "~"), ("## ", "-"), ("# ", "=")):
+            part = re.sub(
+                rf"^{marks}(.*)$", lambda m, c=line: f"{m[1]}\n{c * len(m[1])}", part, flags=re.M
+            )
+        parts[index] = part
+    source[0] = "".join(parts)
 
 
 def setup(app):
     """Register the functions above."""
     app.add_html_math_renderer("mathml", (visit_inline_math, None), (visit_displayed_math, None))
     app.connect("autodoc-skip-member", skip_generated_methods)
-    app.connect("source-read", changelog_to_rst)
+    app.connect("source-read", markdown_to_rst)
 
 
 html_math_renderer = "mathml"
