@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 import sklearn_cdul
 
@@ -30,6 +31,7 @@ def text_files():
         paths = [path for folder in folders for path in (ROOT / folder).rglob("*")]
         paths += list(ROOT.glob("*.*"))
     suffixes = {"", ".py", ".md", ".rst", ".toml", ".txt", ".csv", ".json", ".css"}
+    suffixes |= {".cff", ".yml", ".yaml"}
     for path in paths:
         if path.is_file() and path.suffix in suffixes and "_build" not in path.parts:
             yield path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
@@ -58,9 +60,31 @@ def test_every_photo_with_an_obligation_is_counted_in_the_notice(food_photos):
     assert f"{licences.count('CC BY 2.0')} under CC BY 2.0" in notice
 
 
-def test_newest_version_in_the_changelog_is_the_package_version():
+def test_changelog_and_citation_give_the_version_of_the_package():
     newest = re.search(r"^## \[([^\]]+)\]", read("CHANGELOG.md"), flags=re.MULTILINE)
     assert newest[1] == sklearn_cdul.__version__
+    assert f"\nversion: {sklearn_cdul.__version__}\n" in read("CITATION.cff")
+
+
+def test_oldest_versions_that_ci_installs_are_those_that_pyproject_claims():
+    claims = re.sub(r"^(docs|dev) = .*$", "", read("pyproject.toml"), flags=re.MULTILINE)
+    lowest = dict(re.findall(r'"([\w.-]+)>=([\d.]+)"', claims))
+    pinned = dict(re.findall(r"^([\w.-]+)==([\d.]+)$", read("tests/oldest_constraints.txt"), re.M))
+    # Too large to install once more; the head of the constraints says so.
+    del lowest["torch"], lowest["torchvision"]
+    assert comparable(pinned) == comparable(lowest)
+
+
+def comparable(versions):
+    """Names and versions in one spelling: open_clip_torch 3.0 is open-clip-torch 3.0.0."""
+    return {name.replace("_", "-"): Version(number) for name, number in versions.items()}
+
+
+def test_parts_that_the_workflow_calls_are_those_of_ci():
+    parts = re.search(r'^parts="(.*)"$', read(".ci/run"), flags=re.MULTILINE)[1]
+    workflow = read(".github/workflows/tests.yml")
+    called = re.findall(r"(?:\.ci/run|- part:) ([\w ]+)$", workflow, flags=re.MULTILINE)
+    assert sorted(" ".join(called).split()) == sorted(parts.split())
 
 
 def test_no_file_names_a_folder_of_somebodys_machine():
