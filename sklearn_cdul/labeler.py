@@ -1,7 +1,7 @@
 """The transformer: photos and class names in, soft pseudo labels out."""
 
 import os
-import warnings
+from collections.abc import Mapping
 from functools import partial
 from numbers import Integral, Real
 
@@ -16,6 +16,7 @@ from sklearn_cdul.images.views import views_version
 from sklearn_cdul.inputs import check_dimensions, check_features, check_X, input_tags
 from sklearn_cdul.labels.aggregation import soft_labels
 from sklearn_cdul.labels.prompts import resolve_classes
+from sklearn_cdul.labels.wordings import warn_about_classes
 from sklearn_cdul.memory.cache import encode_images_once
 from sklearn_cdul.metrics import score_readable
 from sklearn_cdul.targets import check_targets
@@ -35,8 +36,8 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     classes : list of str, dict or {"coco", "voc", "nus-wide"}, default="coco"
-        Names of the classes. A mapping gives each name a list of synonyms, which are embedded in
-        place of the name and averaged. A string names one of the vocabularies in the package.
+        Names of the classes. A mapping gives each name a wording or a list of synonyms, which are
+        embedded in place of the name and averaged. A string names a vocabulary of the package.
     model_name : str or BaseEncoder, default="embedded"
         Which CLIP. "embedded" is the small one in this package, which needs no download. Any name
         that ``open_clip.create_model_and_transforms`` takes serves too, among them
@@ -196,13 +197,6 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         if self.input == "images":
             views_version(self.views)  # proposals that can't be made are an error now
         names, prompts = resolve_classes(self.classes, self.prompt_template)
-        if len(names) == 1:
-            warnings.warn(
-                f"{names[0]!r} is the only class. The softmax compares classes with each other, so "
-                "every image gets the label 1. Add names of what else the images may show.",
-                UserWarning,
-                stacklevel=2,
-            )
         encoder = self._encoder()
         checked = None if X is None else check_X(self, X, kind=self.input, on_error=self.on_error)
         if isinstance(checked, np.ndarray):
@@ -210,6 +204,8 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         text_embeddings = encoder.encode_classes(prompts)
         if isinstance(checked, np.ndarray):
             check_dimensions(checked, text_embeddings)
+        are_wordings = not isinstance(self.classes, (str, Mapping))
+        warn_about_classes(names, text_embeddings, are_wordings=are_wordings)
 
         check_features(self, X, checked, reset=True)
         self.text_embeddings_ = text_embeddings

@@ -6,6 +6,7 @@ from string import Formatter
 from typing import Any
 
 from sklearn_cdul.labels.vocabularies import VOCABULARIES
+from sklearn_cdul.labels.wordings import as_words
 
 
 def resolve_classes(
@@ -17,7 +18,8 @@ def resolve_classes(
     Parameters
     ----------
     classes : str, sequence of str, or mapping of str to str or sequence of str
-        - A sequence of names (list, tuple, array, Series); each name is its own wording.
+        - A sequence of names (list, tuple, array, Series); each name is its own wording, with
+          spaces for underscores.
         - A mapping from a name to the wording or wordings that stand for it, for instance
           synonyms. With the template ``"{}"`` these may be whole prompts.
         - The name of a vocabulary: ``"coco"``, ``"voc"`` or ``"nus-wide"``.
@@ -78,7 +80,7 @@ def _read_names(classes: Any) -> list[tuple[str, list[str]]]:
             f"vocabulary, got {type(classes).__name__}."
         )
     names = [_clean(name, f"classes[{i}]") for i, name in enumerate(classes)]
-    return [(name, [name]) for name in names]
+    return [(name, [as_words(name)]) for name in names]
 
 
 def _read_mapping(classes: Mapping[Any, Any]) -> list[tuple[str, list[str]]]:

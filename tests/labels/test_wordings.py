@@ -1,0 +1,105 @@
+"""Names that an encoder will not understand as they are meant are pointed out."""
+
+import unicodedata
+import warnings
+
+import numpy as np
+import pytest
+
+from sklearn_cdul import CLIPPseudoLabeler
+from sklearn_cdul.labels.prompts import resolve_classes
+from sklearn_cdul.labels.wordings import (
+    warn_about_equal_classes,
+    warn_about_identifiers,
+    warn_about_scripts,
+)
+
+
+def fit(classes, **settings):
+    return CLIPPseudoLabeler(classes, grid_size=1, **settings).fit()
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        ["猫", "狗", "自行车"],
+        ["Cat", "cat", "dog"],
+        ["café", unicodedata.normalize("NFD", "café"), "bar"],
+        ["t-shirt", "T-Shirt"],
+        ["🐱", "🐶"],
+        {"one": ["cat", "dog"], "two": ["dog", "cat"], "three": "bird"},
+    ],
+)
+def test_classes_that_are_one_to_the_encoder_are_named(classes):
+    first, second, *_ = list(classes)
+    with pytest.warns(UserWarning, match=f"are the same: {first!r} and {second!r}.*wordings"):
+        fit(classes)
+
+
+def test_long_descriptions_that_differ_only_where_they_are_cut_are_named():
+    text = "a very long description of a car that goes on and on and on and on about its"
+    with pytest.warns(UserWarning, match="'red' and 'blue'"):
+        fit({"red": f"{text} red paint", "blue": f"{text} blue paint"}, prompt_template="{}")
+
+
+@pytest.mark.parametrize("classes", ["coco", "voc", "nus-wide", ["cat", "kitten", "dog", "puppy"]])
+def test_classes_that_differ_give_no_warning(classes):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(classes)
+
+
+def test_pairs_are_found_across_blocks(monkeypatch):
+    monkeypatch.setattr("sklearn_cdul.labels.wordings._BLOCK", 3)
+    vectors = np.random.default_rng(0).normal(size=(10, 8))
+    vectors[7] = vectors[1]
+    vectors[9] = vectors[8]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    with pytest.warns(UserWarning, match=r"same: 'n1' and 'n7', 'n8' and 'n9'\. Their"):
+        warn_about_equal_classes([f"n{i}" for i in range(10)], vectors)
+
+
+def test_many_pairs_are_counted():
+    with pytest.warns(UserWarning, match=r"and 4942 more pairs") as caught:
+        warn_about_equal_classes([f"n{i}" for i in range(100)], np.ones((100, 1)))
+    assert len(str(caught[0].message)) < 600
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["3", "7"], r"'3', '7' say nothing about photos: \{'3': 'its wording'\}"),
+        (["n02084071", "dog"], "'n02084071' say nothing"),
+        (["Class 3", "class_4", "label-1"], "'Class 3', 'class_4', 'label-1' say nothing"),
+        (["AnnualCrop", "SeaLake", "dog"], r"\{'AnnualCrop': 'annual crop'\}"),
+        (["great white shark, white shark", "dog"], r"\['great white shark', 'white shark'\]"),
+    ],
+)
+def test_names_that_are_no_words_get_a_hint(names, message):
+    with pytest.warns(UserWarning, match=message):
+        fit(names)
+
+
+def test_words_and_given_wordings_get_no_hint():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_about_identifiers(["cat", "t-shirt", "iPhone", "McDonald", "hot_dog", "DOG", "7 Up"])
+        fit({"AnnualCrop": "annual crop", "3": "three dogs"})
+
+
+def test_underscores_are_read_as_spaces_and_the_name_is_kept():
+    names, prompts = resolve_classes(["hot_dog", "fire__hydrant_", "cat"], "a {}")
+    assert names == ["hot_dog", "fire__hydrant_", "cat"]
+    assert prompts == [["a hot dog"], ["a fire hydrant"], ["a cat"]]
+    assert resolve_classes({"hot_dog": "hot_dog"}, "a {}")[1] == [["a hot_dog"]]
+
+
+@pytest.mark.parametrize("text", ["猫", "кошка", "γάτα", "قطة", "🐱", "いぬ", "cat 猫"])
+def test_words_in_another_script_are_named(text):
+    with pytest.warns(UserWarning, match=f"English only: {text!r}"):
+        warn_about_scripts(["dog", text])
+
+
+def test_latin_letters_are_no_other_script(recwarn):
+    warn_about_scripts(["dog", "café", "naïve", "smörgåsbord", "t-shirt", "7 Up"])
+    assert not recwarn
