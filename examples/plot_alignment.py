@@ -45,7 +45,7 @@ def train(cumulative_updates):
     labels = torch.from_numpy(first_labels)
     network = EmbeddingNetwork(torch.from_numpy(embeddings[:, 0]), len(names))
     start_from_priors(network, labels)
-    state = LabelState(latents_from_labels(labels), torch.full_like(labels, torch.nan))
+    state = LabelState(latents_from_labels(labels))
     source = EmbeddingSource(embeddings[:, 0], device=torch.device("cpu"))
     snapshots = [first_labels]
     align(

@@ -27,7 +27,7 @@ from sklearn_cdul.training.batches import make_source
 from sklearn_cdul.training.network import predict_logits
 from sklearn_cdul.training.onnx_export import export_onnx
 from sklearn_cdul.training.state import pack_network, unpack_network
-from sklearn_cdul.training.trainer import Trainer, TrainingSettings
+from sklearn_cdul.training.trainer import Trainer, TrainingSettings, check_memory
 
 
 class CDULClassifier(ClassifierMixin, BaseEstimator):
@@ -277,6 +277,8 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
             If weights of the encoder or the network can't be had.
         FloatingPointError
             If encoder or network give NaN or infinity.
+        MemoryError
+            If the labels of so many photos and classes fit into no memory of this machine.
         """
         # Check: what can be known beforehand fails now, not after hours of encoding.
         random = self._random_state()
@@ -284,6 +286,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         source = self._source(X, labeler, keep="training")
         check_consistent_length(X, y)
         names = list(labeler.class_names_)
+        check_memory(len(source), len(names))
         warn_about_unused(y, names)
         observed = check_observed(observed, len(source), names)
         automatic = isinstance(self.threshold, str)
@@ -296,12 +299,13 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         trainer = Trainer(network, TrainingSettings.of(self))
 
         # Label, and smooth the labels.
-        labels, readable, start = self._label(labeler, X, observed)
+        labels, readable, start = self._label(labeler, X, (len(source), len(names)), observed)
 
         # Train.
         source = source.select(readable)
+        observed = None if observed is None else observed[readable]
         with random:
-            history, refined = trainer.train(source, start, observed[readable], validation)
+            history, refined = trainer.train(source, start, observed, validation)
 
         # Cut.
         if automatic:
@@ -527,13 +531,14 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
             keep=keep,
         )
 
-    def _label(self, labeler, X, observed):
+    def _label(self, labeler, X, shape, observed):
         """Labels of all photos, which rows have some, and what these start training with."""
         # Held here, embeddings are not made again by transform.
         embeddings = labeler.embed(X) if self.n_neighbors else None
-        labels = np.asarray(labeler.transform(X))  # it may be a data frame, see set_output
-        check_labels(labels, observed.shape, may_be_nan=labeler.on_error == "nan")
-        labels = np.where(np.isnan(observed) | np.isnan(labels), labels, observed)
+        labels = np.asarray(labeler.transform(X), dtype=np.float32)  # from a data frame, too
+        check_labels(labels, shape, may_be_nan=labeler.on_error == "nan")
+        if observed is not None:
+            labels = np.where(np.isnan(observed) | np.isnan(labels), labels, observed)
         readable = np.flatnonzero(~np.isnan(labels).any(axis=1))
         if len(readable) == 0:
             raise ValueError("None of the images in X could be read, so there are no labels.")

@@ -6,6 +6,9 @@ Notation of section 3.1 of the CDUL paper (Abdelfattah et al., ICCV 2023, arXiv 
 
 import numpy as np
 
+# Similarities that are worked on at a time; about five arrays of them, of float32, are needed.
+_BLOCK_VALUES = 2**24
+
 
 def cosine_similarities(image_embeddings, text_embeddings):
     """Cosine of each image embedding with each class embedding, ``p_i = <f, w_i>``.
@@ -129,6 +132,11 @@ def soft_labels(
     soft_labels : float array of shape (n, k)
         Values in [0, 1]. A row whose embeddings hold NaN is NaN.
 
+    Notes
+    -----
+    Images go in blocks, so that besides the result about 500 MB are needed at most, or what one
+    image takes if that is more.
+
     Examples
     --------
     >>> import numpy as np
@@ -137,13 +145,19 @@ def soft_labels(
     >>> soft_labels(views, np.eye(2), temperature=0.1).round(2)
     array([[0.75, 0.75]])
     """
-    labels = softmax_similarities(
-        cosine_similarities(image_embeddings, text_embeddings), temperature
+    images, texts = np.asarray(image_embeddings), unit_vectors(text_embeddings)
+
+    def label(block):
+        labels = softmax_similarities(unit_vectors(block) @ texts.T, temperature)
+        if labels.shape[1] == 1:
+            return labels[:, 0]
+        aggregated = aggregate_snippets(labels[:, 1:], local_threshold)
+        return combine_labels(labels[:, 0], aggregated, global_weight)
+
+    size = max(_BLOCK_VALUES // (images.shape[1] * len(texts)), 1)
+    return np.concatenate(
+        [label(images[i : i + size]) for i in range(0, max(len(images), 1), size)]
     )
-    if labels.shape[1] == 1:
-        return labels[:, 0]
-    aggregated = aggregate_snippets(labels[:, 1:], local_threshold)
-    return combine_labels(labels[:, 0], aggregated, global_weight)
 
 
 def unit_vectors(vectors):

@@ -9,7 +9,7 @@ from sklearn_cdul.labels.thresholds import ROUNDING
 from sklearn_cdul.targets import has_names, match_columns
 
 
-def check_observed(observed: Any, n_images: int, class_names: Sequence[str]) -> np.ndarray:
+def check_observed(observed: Any, n_images: int, class_names: Sequence[str]) -> np.ndarray | None:
     """Return observed labels as an array, NaN where a label is unobserved.
 
     Parameters
@@ -23,8 +23,8 @@ def check_observed(observed: Any, n_images: int, class_names: Sequence[str]) -> 
 
     Returns
     -------
-    observed : ndarray of shape (n_images, k), dtype float32
-        All NaN for None.
+    observed : ndarray of shape (n_images, k), dtype float32, or None
+        None for None.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def check_observed(observed: Any, n_images: int, class_names: Sequence[str]) -> 
     """
     shape = (n_images, len(class_names))
     if observed is None:
-        return np.full(shape, np.nan, dtype=np.float32)
+        return None
     if hasattr(observed, "columns"):
         observed = match_columns(observed, class_names, name="observed")
     elif has_names(observed):

@@ -105,17 +105,20 @@ class LabelState:
     ----------
     latents : Tensor of shape (n, k), float32
         ``u`` of every training image, on the device of training.
-    observed : Tensor of shape (n, k), float32
+    observed : Tensor of shape (n, k), float32, or None
         1 or 0 where a person gave the label, NaN elsewhere. Observed labels never move.
     """
 
     latents: Tensor
-    observed: Tensor
+    observed: Tensor | None = None
 
     def labels(self, indices: Tensor | slice = slice(None)) -> Tensor:
         """``y_u`` of some images, with the observed labels in place."""
+        labels = torch.sigmoid(self.latents[indices])
+        if self.observed is None:
+            return labels
         observed = self.observed[indices]
-        return torch.where(observed.isnan(), torch.sigmoid(self.latents[indices]), observed)
+        return torch.where(observed.isnan(), labels, observed)
 
 
 def align(

@@ -1,6 +1,7 @@
 """Train a network on soft labels: where it starts, what its steps are, and when labels move."""
 
 import math
+import os
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -17,6 +18,8 @@ from sklearn_cdul.training.network import PhotoNetwork, forward, output_layer, p
 
 # The linear probe sees at most so many photos: it takes O(n (d + k)) memory and O(n d^2) time.
 _PROBE_PHOTOS = 20_000
+# Bytes for each photo and class: some eight arrays of float32 with labels and predictions.
+_LABEL_BYTES = 8 * 4
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,33 @@ class TrainingSettings:
     def of(cls, estimator: Any) -> "TrainingSettings":
         """Read the settings off an estimator that has parameters of these names."""
         return cls(**{field.name: getattr(estimator, field.name) for field in fields(cls)})
+
+
+def check_memory(n_photos: int, n_classes: int) -> None:
+    """Refuse labels that this machine has no room for, before hours of work.
+
+    Parameters
+    ----------
+    n_photos, n_classes : int
+        Of the training.
+
+    Raises
+    ------
+    MemoryError
+        If the arrays with a number for each photo and class need more than all memory there is.
+        Where the system does not tell how much that is, nothing is refused.
+    """
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return
+    needed = _LABEL_BYTES * n_photos * n_classes
+    if needed > memory > 0:
+        raise MemoryError(
+            f"Labels of {n_photos} photos and {n_classes} classes need about {needed / 1e9:.0f} GB "
+            f"in training, and this machine has {memory / 1e9:.0f} GB. Train on a part of the "
+            "photos, which is enough to learn from, or name fewer classes."
+        )
 
 
 class Trainer:
@@ -70,7 +100,7 @@ class Trainer:
         self,
         source: Source,
         labels: np.ndarray,
-        observed: np.ndarray,
+        observed: np.ndarray | None,
         validation: tuple[Source, np.ndarray] | None = None,
     ) -> tuple[list[dict[str, float]], np.ndarray]:
         """Train the network and the labels in turn, once.
@@ -81,7 +111,7 @@ class Trainer:
             Training photos.
         labels : ndarray of shape (n, k)
             Soft labels in [0, 1] to start from.
-        observed : ndarray of shape (n, k)
+        observed : ndarray of shape (n, k) or None
             1 or 0 where a person gave the label, NaN elsewhere; these never move.
         validation : tuple (source, ndarray of shape (m, k)) or None, default=None
             Photos and true labels, to be scored after each epoch.
@@ -101,7 +131,9 @@ class Trainer:
         """
         settings = self.settings
         start = latents_from_labels(torch.tensor(labels, dtype=torch.float32))
-        state = LabelState(start.to(source.device), torch.tensor(observed, device=source.device))
+        state = LabelState(start.to(source.device))
+        if observed is not None:
+            state.observed = torch.tensor(observed, device=source.device)
         start_from_priors(self.network, state.labels())
         if settings.linear_probe:
             start_from_probe(self.network, source, state.labels())

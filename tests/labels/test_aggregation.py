@@ -100,3 +100,13 @@ def test_an_unreadable_image_stays_nan_and_leaves_the_others_alone(rng):
     labels = soft_labels(views, texts, temperature=0.1)
     assert np.isnan(labels[1]).all()
     assert_array_equal(labels[[0, 2]], clean[[0, 2]])
+
+
+def test_images_in_blocks_get_the_same_labels(rng, monkeypatch):
+    images, texts = rng.normal(size=(11, 5, 6)), rng.normal(size=(4, 6))
+    images[3] = np.nan
+    expected = soft_labels(images, texts, temperature=0.2)
+    for values in (1, 3 * 5 * 4):  # one image at a time, three
+        monkeypatch.setattr("sklearn_cdul.labels.aggregation._BLOCK_VALUES", values)
+        np.testing.assert_allclose(soft_labels(images, texts, temperature=0.2), expected)
+    assert soft_labels(images[:0], texts, temperature=0.2).shape == (0, 4)

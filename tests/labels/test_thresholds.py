@@ -252,3 +252,12 @@ def test_on_real_photos_the_thresholds_find_far_more_than_one_half_does():
     assert found.any(axis=0).all() and not found.all(axis=0).any()
     macro_f1 = partial(f1_score, photos.target, average="macro", zero_division=0)
     assert macro_f1(found) > macro_f1(fixed) + 0.1
+
+
+@pytest.mark.parametrize("k", [1, 6, 7])
+def test_the_common_threshold_of_very_many_scores_is_that_of_a_part_of_them(k, monkeypatch):
+    scores = np.random.default_rng(0).beta(0.5, 3, size=(5000, k)) * np.linspace(0.5, 1, k)
+    common, own = (find_thresholds(scores, shrinkage=s) for s in (1e9, 0))
+    monkeypatch.setattr("sklearn_cdul.labels.thresholds._MOST_VALUES", 3000)
+    np.testing.assert_allclose(find_thresholds(scores, shrinkage=1e9), common, rtol=0.1)
+    np.testing.assert_array_equal(find_thresholds(scores, shrinkage=0), own)

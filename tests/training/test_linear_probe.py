@@ -1,9 +1,12 @@
 """The output layer fitted in closed form."""
 
+import sys
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeCV
 
 from sklearn_cdul.training.linear_probe import linear_probe
 
@@ -100,3 +103,44 @@ def test_wrong_input_is_refused():
         linear_probe(np.zeros((3, 2)), np.zeros((4, 1)))
     with pytest.raises(ValueError, match="labels"):
         linear_probe(np.zeros((3, 2)), np.full((3, 1), np.nan))
+
+
+@pytest.mark.parametrize(("n", "d"), [(150, 20), (40, 90)])
+def test_it_is_what_ridge_and_logistic_regression_of_scikit_learn_give(n, d):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(n, d)) + 3
+    y = expit(x @ random.normal(size=(d, 4)) / np.sqrt(d) + random.normal(size=(n, 4)) - 2)
+    weight, bias = linear_probe(x, y)
+    penalties = n * x.var(axis=0).mean() * np.logspace(-2, 2, 9)
+    ridge = RidgeCV(penalties, scoring="neg_mean_squared_error", store_cv_results=True).fit(x, y)
+    left_out = ridge.cv_results_[:, :, penalties == ridge.alpha_][..., 0]
+    for column in range(4):
+        guesses, labels = left_out[:, column], y[:, column].clip(1e-4, 1 - 1e-4)
+        twice = np.tile((guesses - guesses.mean()) / guesses.std(), 2)[:, np.newaxis]
+        calibration = LogisticRegression(tol=1e-8).fit(
+            twice,
+            np.repeat([1, 0], n),
+            sample_weight=np.concatenate([labels, 1 - labels]),
+        )
+        fitted = (ridge.predict(x)[:, column] - guesses.mean()) / guesses.std()
+        expected = calibration.decision_function(fitted[:, np.newaxis])
+        np.testing.assert_allclose(x @ weight[column] + bias[column], expected, atol=1e-4)
+
+
+def test_classes_in_blocks_give_the_same(monkeypatch):
+    features, labels, _ = draw(80)
+    expected = linear_probe(features, labels)
+    module = sys.modules["sklearn_cdul.training.linear_probe"]  # its function hides it
+    monkeypatch.setattr(module, "_BLOCK_VALUES", 2 * 80)
+    for array, other in zip(linear_probe(features, labels), expected, strict=True):
+        np.testing.assert_allclose(array, other, rtol=1e-9, atol=1e-12)
+
+
+def test_memory_does_not_grow_with_classes_times_penalties():
+    x = np.random.default_rng(0).normal(size=(2000, 8))
+    y = np.random.default_rng(1).random((2000, 3000), dtype=np.float32)
+    tracemalloc.start()
+    linear_probe(x, y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 300e6  # the labels of all classes at all penalties would be 430 MB of float64

@@ -1,6 +1,7 @@
 """Training starts near the labels and changes only what may change."""
 
 import functools
+import os
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from sklearn_cdul.training.network import EmbeddingNetwork, build_photo_network,
 from sklearn_cdul.training.trainer import (
     Trainer,
     TrainingSettings,
+    check_memory,
     parameter_groups,
     start_from_priors,
     start_from_probe,
@@ -183,3 +185,12 @@ def test_out_of_memory_says_what_to_set(monkeypatch):
     trainer = Trainer(source.build_network("any", 2), TrainingSettings.of(CDULClassifier()))
     with pytest.raises(torch.cuda.OutOfMemoryError, match=r"batch_size=16.*image_size lower"):
         trainer.train(source, np.full((4, 2), 0.5), np.full((4, 2), np.nan))
+
+
+@pytest.mark.skipif(not hasattr(os, "sysconf"), reason="the system does not tell its memory")
+def test_labels_without_room_are_refused_early(monkeypatch):
+    pages = {"SC_PHYS_PAGES": 1_000_000, "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr(os, "sysconf", pages.__getitem__)
+    check_memory(100_000, 1000)
+    with pytest.raises(MemoryError, match=r"20000 photos and 20000 classes.*13 GB.*has 4 GB"):
+        check_memory(20_000, 20_000)
