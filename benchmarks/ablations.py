@@ -9,151 +9,107 @@ come from a larger CLIP, as in benchmarks/accuracy.py; then the tables on temper
 weights are left out.
 """
 
-import argparse
-import math
 from pathlib import Path
+from unittest import mock
 
+import common
 import numpy as np
-import photo_data
 import torch
-from accuracy import stored_labeler
+from accuracy import UNPROBED
 
-from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
+from sklearn_cdul import CDULClassifier
+from sklearn_cdul.images.reading import check_images
 from sklearn_cdul.labels import smooth_labels, soft_labels
-from sklearn_cdul.metrics import mean_average_precision
-from sklearn_cdul.training.alignment import LabelState, align, latents_from_labels, update_latents
-from sklearn_cdul.training.batches import EmbeddingBatches, PhotoBatches
-from sklearn_cdul.training.network import (
-    EmbeddingNetwork,
-    build_photo_network,
-    forward,
-    start_from_priors,
-    start_from_probe,
-)
+from sklearn_cdul.training.alignment import update_latents
+from sklearn_cdul.training.batches import EmbeddingSource, PhotoSource, epoch
+from sklearn_cdul.training.network import predict_logits
+from sklearn_cdul.training.trainer import Trainer, TrainingSettings
 
 CROPS = 7
 CPU = torch.device("cpu")
-SCHEDULE = (
-    "epochs",
-    "warmup_epochs",
-    "update_interval",
-    "update_rate",
-    "sigma",
-    "cumulative_updates",
-)
-DEFAULTS = CDULClassifier().get_params(deep=False)
-# Without the probe three epochs need a higher rate, see the last table.
-UNPROBED = {"probe": False, "learning_rate": 1e-3}
+FIXED = {"update_interval": 0}
+PAPER = {"cumulative_updates": True, "update_rate": 1.0}
 
 
 def photo_features(paths, image_size):
     """Features (n, 1 + CROPS, 1280) of whole photos and of random crops."""
     torch.manual_seed(0)
-    network = build_photo_network("embedded", 1).to(memory_format=torch.channels_last).eval()
+    photos = check_images(paths)
+    source = PhotoSource(photos, image_size=image_size, device=CPU, keep="training")
+    network = source.build_network("embedded", 1)
     network.backbone.reset_classifier(0)
-    batches = PhotoBatches(paths, image_size=image_size, batch_size=10, device=CPU)
+    features = [torch.from_numpy(predict_logits(network, source, torch.float32))]
     with torch.inference_mode():
-        whole = [forward(network, inputs, torch.float32) for inputs in batches.prediction([])]
-        features = [torch.cat(whole)]
         for _ in range(CROPS):
             features.append(torch.empty_like(features[0]))
-            for indices, inputs in batches.training():
-                features[-1][indices] = forward(network, inputs, torch.float32)
-    return torch.stack(features, dim=1)
+            for indices, inputs in epoch(source, 10):
+                features[-1][indices] = network(inputs)
+    return torch.stack(features, dim=1).numpy()
 
 
 def load_features(options, train, test):
-    file = Path(options.features)
+    file = options.features
     settings = f"{options.dataset}, {options.image_size} px, {options.max_photos}, {train.data[0]}"
     if not file.exists():
-        parts = {
-            name: photo_features(part.data, options.image_size).numpy()
-            for name, part in (("train", train), ("test", test))
-        }
-        np.savez(file, settings=settings, **parts)
+        parts = {"train": train, "test": test}
+        made = {name: photo_features(p.data, options.image_size) for name, p in parts.items()}
+        np.savez(file, settings=settings, **made)
     stored = np.load(file)
     if str(stored["settings"]) != settings:
         raise SystemExit(f"{file} has features of other photos or of another size.")
-    return torch.from_numpy(stored["train"]), torch.from_numpy(stored["test"])
+    return torch.from_numpy(stored["train"]), EmbeddingSource(stored["test"][:, 0], device=CPU)
+
+
+class StoredCrops(EmbeddingSource):
+    """Features: in training those of random crops, else those of the whole photos."""
+
+    def __init__(self, features, crops):
+        super().__init__(features[:, 0], device=CPU)
+        self.features, self.crops = features, crops
+
+    def training(self, batches):
+        for indices in batches:
+            crop = torch.randint(1, 1 + CROPS, indices.shape) if self.crops else 0
+            yield indices, self.features[indices, crop]
 
 
 class Bench:
     def __init__(self, options):
         self.options = options
-        self.train, self.test, self.vocabulary = photo_data.load(options)
-        self.features, self.test_features = load_features(options, self.train, self.test)
+        self.train, self.test, self.vocabulary = common.load(options)
+        self.features, self.test_source = load_features(options, self.train, self.test)
 
     def precision(self, target, scores):
-        return 100 * mean_average_precision(
-            target, scores, min_positives=self.options.min_positives
-        )
+        return common.percent_map(target, scores, self.options.min_positives)
 
-    def fit(
-        self,
-        labels,
-        seed,
-        *,
-        learning_rate=DEFAULTS["head_learning_rate"],
-        probe=DEFAULTS["linear_probe"],
-        clean=False,
-        crops=True,
-        **changes,
-    ):
+    def fit(self, labels, seed, *, crops=True, clean=False, **parameters):
         """Return test mAP, and mAP of the labels on the training photos after training."""
-        settings = {name: DEFAULTS[name] for name in SCHEDULE} | changes
         torch.manual_seed(seed)
-        labels = torch.tensor(labels, dtype=torch.float32)
-        network = EmbeddingNetwork(self.features[:, 0], labels.shape[1])
-        start_from_priors(network, labels)
-        if probe:
-            whole = EmbeddingBatches(self.features[:, 0], batch_size=256, device=CPU)
-            start_from_probe(network, whole, labels, torch.float32)
-        state = LabelState(latents_from_labels(labels), torch.full_like(labels, torch.nan))
-        first = state.latents
-        steps = settings["epochs"] * math.ceil(len(labels) / 16)
-        optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=1e-4)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps))
-        )
+        source = StoredCrops(self.features, crops)
+        network = source.build_network(None, labels.shape[1])
+        trainer = Trainer(network, TrainingSettings.of(CDULClassifier(**parameters)))
 
-        def batches():
-            for indices in torch.randperm(len(labels)).split(16):
-                crop = torch.randint(1, 1 + CROPS, indices.shape) if crops else 0
-                yield indices, self.features[indices, crop]
+        def step_b(latents, predictions, sigma, rate):
+            if clean:  # the package has no such choice: it takes what step A predicted on crops
+                predictions = network(source.embeddings).detach()
+            return update_latents(latents, predictions, sigma, rate)
 
-        def update_from_whole_photos(record):
-            if clean and record["epoch"] < settings["epochs"]:
-                with torch.no_grad():
-                    logits = network(self.features[:, 0])
-                state.latents = update_latents(
-                    first, logits, settings["sigma"], settings["update_rate"]
-                )
-
-        align(
-            network,
-            optimizer,
-            state,
-            batches,
-            forward=lambda network, inputs: network(inputs),
-            scheduler=scheduler,
-            on_epoch=update_from_whole_photos,
-            **(settings | ({"update_interval": 0} if clean else {})),
-        )
-        with torch.no_grad():
-            scores = network(self.test_features[:, 0]).numpy()
+        with mock.patch("sklearn_cdul.training.alignment.update_latents", step_b):
+            _, refined = trainer.train(source, labels, np.full(labels.shape, np.nan, np.float32))
+        scores = predict_logits(network, self.test_source, torch.float32)
         return (
             self.precision(self.test.target, scores),
-            self.precision(self.train.target, state.labels().numpy()),
+            self.precision(self.train.target, refined),
         )
+
+    def title(self, name):
+        columns = dict.fromkeys(("labels", "refined", "test"), ".1f")
+        self.table = common.Table(name, columns)
 
     def row(self, name, labels, **settings):
         results = [self.fit(labels, seed, **settings) for seed in range(self.options.seeds)]
-        (test, refined), spread = np.mean(results, axis=0), np.std(results, axis=0)[0]
-        first = self.precision(self.train.target, labels)
-        print(f"{name:<44}{first:>9.1f}{refined:>9.1f}{test:>9.1f}±{spread:.1f}", flush=True)
-
-    def title(self, name):
-        print(f"\n{name:<44}{'labels':>9}{'refined':>9}{'test':>9}")
+        test, refined = np.transpose(results).tolist()
+        self.table.row(name, self.precision(self.train.target, labels), np.mean(refined), test)
 
 
 def label_tables(bench, labeler):
@@ -168,10 +124,10 @@ def label_tables(bench, labeler):
             embeddings, labeler.text_embeddings_, temperature=temperature, **settings
         )
 
-    views = {size: embed(size) for size in (1, 2, 3, 4)}
+    views = {size: embed(size) for size in (1, 2, 4, 3)}  # the last is left set
     bench.title("grid size")
-    for size, embeddings in views.items():
-        bench.row(f"{size} x {size}" if size > 1 else "whole photo alone", labels(embeddings))
+    for size in (1, 2, 3, 4):
+        bench.row(f"{size} x {size}" if size > 1 else "whole photo alone", labels(views[size]))
     bench.row("2 x 2 and 3 x 3", labels(np.concatenate([views[3], views[2][:, 1:]], axis=1)))
     bench.title("temperature")
     for temperature in (0.02, 0.03, 0.05, 0.067, 0.1, 0.2):
@@ -187,21 +143,19 @@ def label_tables(bench, labeler):
 def training_tables(bench, labels, embeddings):
     """Tables of the settings of the training, from the labels given."""
     neighbours = smooth_labels(labels, embeddings)
-    fixed = {"update_interval": 0}
-    paper = {"cumulative_updates": True, "update_rate": 1.0}
     bench.title("labels and updates")
     for name, start in (("", labels), (", neighbours", neighbours)):
         for suffix, probe in (("", {}), (", no probe", UNPROBED)):
-            bench.row("fixed" + name + suffix, start, **fixed, **probe)
+            bench.row("fixed" + name + suffix, start, **FIXED, **probe)
             bench.row("updates from the first labels" + name + suffix, start, **probe)
-            bench.row("the paper's updates" + name + suffix, start, **paper, **probe)
-    bench.row("true labels", bench.train.target, **fixed)
-    bench.row("true labels, no probe", bench.train.target, **fixed, **UNPROBED)
+            bench.row("the paper's updates" + name + suffix, start, **PAPER, **probe)
+    bench.row("true labels", bench.train.target, **FIXED)
+    bench.row("true labels, no probe", bench.train.target, **FIXED, **UNPROBED)
     bench.title("neighbours, fixed labels")
     for count in (5, 10, 20, 40):
         for weight in (0.3, 0.4, 0.5):
             smoothed = smooth_labels(labels, embeddings, n_neighbors=count, weight=weight)
-            bench.row(f"{count}, weight {weight}", smoothed, **fixed)
+            bench.row(f"{count}, weight {weight}", smoothed, **FIXED)
     for name, settings in {
         "update_rate": [{"update_rate": r} for r in (0.25, 0.5, 1.0, 1.5, 2.5)],
         "sigma, at equal speed where unsure": [
@@ -223,35 +177,27 @@ def training_tables(bench, labels, embeddings):
     for suffix, probe in (("", True), (", no probe", False)):
         for rate in (1e-5, 1e-4, 1e-3, 1e-2):
             for epochs in (5, 10, 20):
-                shared = {"learning_rate": rate, "epochs": epochs, "probe": probe}
+                shared = {"head_learning_rate": rate, "epochs": epochs, "linear_probe": probe}
                 name = f"{rate:g}, {epochs} epochs{suffix}, "
-                bench.row(name + "fixed", labels, **shared, **fixed)
+                bench.row(name + "fixed", labels, **shared, **FIXED)
                 bench.row(name + "updates", labels, **shared)
                 bench.row(name + "both", neighbours, **shared)
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = common.parser(
+        __doc__,
+        *(*common.PHOTOS, "min-positives", "similarities", "temperature", "memory"),
+        *("image-size", "seeds"),
     )
-    photo_data.add_arguments(parser)
-    parser.add_argument("--similarities", metavar="FILE", help="labels of another CLIP")
-    parser.add_argument("--temperature", type=float, default=0.03, help="for --similarities")
-    parser.add_argument("--features", metavar="FILE.npz", required=True, help="made if not there")
-    parser.add_argument("--memory", metavar="DIR", help="where embeddings are kept")
-    parser.add_argument("--image-size", type=int, default=224)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--min-positives", type=int, default=10)
-    options = parser.parse_args()
+    parser.add_argument(
+        "--features", type=Path, metavar="FILE.npz", required=True, help="made if not there"
+    )
+    options = common.parse(parser)
     bench = Bench(options)
-    if options.similarities:
-        labeler = stored_labeler(
-            options.similarities, bench.vocabulary, options.memory, options.temperature
-        )
-    else:
-        labeler = CLIPPseudoLabeler(bench.vocabulary, memory=options.memory)
+    labeler = common.make_labeler(options, bench.vocabulary)
+    if not options.similarities:
         label_tables(bench, labeler)
-        labeler.set_params(grid_size=3)
     embeddings = labeler.fit().embed(bench.train.data)
     training_tables(bench, labeler.transform(bench.train.data), embeddings[:, 0])
 

@@ -5,38 +5,35 @@ and ``beta`` (n, k): softmax over the classes at T = 4.605170, the logarithm of 
 Multiplied by T, their logarithms are cosines up to a constant a view, so a softmax at any other
 temperature can be had from them: exactly for ``global_``, approximately for ``alpha`` and ``beta``,
 whose classes come from different snippets.
+
+Scripts that take --similarities FILE read the same file; if they look photos up in it, it also
+has ``names`` (n,), their file names.
 """
 
-import argparse
+from pathlib import Path
 
+import common
 import numpy as np
-import photo_data
 
 from sklearn_cdul.labels import combine_labels, select_extreme, softmax_similarities
-from sklearn_cdul.metrics import mean_average_precision
 
 TEMPERATURES = (0.01, 0.02, 0.03, 0.05)
 THRESHOLDS = (0.0, 0.1, 0.2, 0.4)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("file", help="the .npz file")
-    stored = np.load(parser.parse_args().file)
-    cosines = photo_data.stored_cosines(stored, "global_", "alpha", "beta")
-    heads = "  ".join(f"final, zeta {zeta}" for zeta in THRESHOLDS)
+    parser = common.parser(__doc__)
+    parser.add_argument("file", type=Path, help="the .npz file")
+    stored = np.load(common.parse(parser).file)
+    cosines = common.stored_cosines(stored, "global_", "alpha", "beta")
     print(f"mAP of {len(stored['y'])} images, {stored['y'].shape[1]} classes")
-    print(f"{'tau':>5}  {'global':>7}  {heads}")
+    heads = ["global", *(f"final, zeta {zeta}" for zeta in THRESHOLDS)]
+    table = common.Table("tau", dict.fromkeys(heads, ".2f"), width=5)
     for temperature in TEMPERATURES:
         whole, alpha, beta = (softmax_similarities(c, temperature) for c in cosines)
-        scores = [whole] + [
-            combine_labels(whole, select_extreme(alpha, beta, zeta)) for zeta in THRESHOLDS
-        ]
-        figures = [100 * mean_average_precision(stored["y"], score) for score in scores]
-        print(
-            f"{temperature:>5}  {figures[0]:>7.2f}  "
-            + "  ".join(f"{f:>15.2f}" for f in figures[1:])
-        )
+        final = [combine_labels(whole, select_extreme(alpha, beta, zeta)) for zeta in THRESHOLDS]
+        figures = [common.percent_map(stored["y"], scores) for scores in (whole, *final)]
+        table.row(temperature, *figures)
 
 
 if __name__ == "__main__":

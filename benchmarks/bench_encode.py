@@ -9,18 +9,15 @@ Three ways are timed in turn within one run, and medians are compared:
 
 Then the embeddings of 1 are compared with those of 3; with ``--labels``, the mean average
 precision of both as well. The labels are a CSV file with the columns filename, labels (separated
-by semicolons) and split.
+by semicolons) and split:
 
-    python benchmarks/bench_encode.py
     python benchmarks/bench_encode.py --data photos/ --labels labels.csv --split test
 """
 
-import argparse
 import csv
-import time
 from pathlib import Path
-from statistics import median
 
+import common
 import numpy as np
 import open_clip
 import torch
@@ -31,7 +28,6 @@ from sklearn_cdul.devices import autocast
 from sklearn_cdul.encoders.loading import EMBEDDED_FOLDER, load_encoder
 from sklearn_cdul.images.views import snippet_boxes
 from sklearn_cdul.labels import soft_labels
-from sklearn_cdul.metrics import mean_average_precision
 
 GRID_SIZE = 3
 N_VIEWS = 1 + GRID_SIZE**2
@@ -73,33 +69,12 @@ class Limit:
         self.pixels = pixels.to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def __call__(self, batch_size, n_images):
-        """Encode about as many views as the photos have; return how many photos that makes."""
-        n_batches = max(n_images * N_VIEWS // batch_size, 1)
+    def __call__(self, batch_size, n_batches):
         with autocast(self.device, self.dtype):
             for _ in range(n_batches):
                 self.model.encode_image(self.pixels[:batch_size])
         if self.device.type == "cuda":
             torch.cuda.synchronize()
-        return n_batches * batch_size / N_VIEWS
-
-
-def seconds_per_image(function, *arguments, n_images):
-    start = time.perf_counter()
-    done = function(*arguments)
-    elapsed = time.perf_counter() - start
-    return elapsed / (done if isinstance(done, float) else n_images)
-
-
-def time_in_turn(ways, repeats):
-    """Median images per second of each way; the first round warms up and is left out."""
-    times = {name: [] for name in ways}
-    for round_ in range(repeats + 1):
-        for name, run in ways.items():
-            elapsed = run()
-            if round_:
-                times[name].append(elapsed)
-    return {name: 1 / median(values) for name, values in times.items()}
 
 
 def read_labels(path, data, split):
@@ -113,23 +88,20 @@ def read_labels(path, data, split):
 
 def report_speed(options, encoder, loop, paths):
     limit = Limit(loop, encoder, options.model_name, options.pretrained)
-    n = len(paths)
-
-    def ours():
-        return seconds_per_image(
-            lambda: encoder.encode_images(paths, grid_size=GRID_SIZE, n_jobs=options.n_jobs),
-            n_images=n,
-        )
-
-    ways = {"ours": ours, "loop": lambda: seconds_per_image(loop, paths, n_images=n)}
+    n_views = dict.fromkeys(("ours", "loop"), len(paths) * N_VIEWS)
+    ways = {
+        "ours": lambda: encoder.encode_images(paths, grid_size=GRID_SIZE, n_jobs=options.n_jobs),
+        "loop": lambda: loop(paths),
+    }
     for size in LIMIT_BATCH_SIZES[encoder.device.type]:
-        ways[f"limit, batches of {size}"] = lambda size=size: seconds_per_image(
-            limit, size, n, n_images=n
-        )
-    speeds = time_in_turn(ways, options.repeats)
-    print(f"{'':24}images/s   views/s")
+        name, n_batches = f"limit, batches of {size}", max(n_views["ours"] // size, 1)
+        ways[name] = lambda size=size, n_batches=n_batches: limit(size, n_batches)
+        n_views[name] = size * n_batches
+    seconds = common.median_seconds(ways, options.repeats)
+    speeds = {name: n_views[name] / N_VIEWS / seconds[name] for name in ways}
+    table = common.Table("", {"images/s": ".2f", "views/s": ".1f"}, width=24)
     for name, speed in speeds.items():
-        print(f"{name:24}{speed:8.2f}  {speed * N_VIEWS:8.1f}")
+        table.row(name, speed, speed * N_VIEWS)
     best = max(speed for name, speed in speeds.items() if name.startswith("limit"))
     print(f"ours / limit: {speeds['ours'] / best:.2f}")
     print(f"ours / loop:  {speeds['ours'] / speeds['loop']:.2f}")
@@ -148,24 +120,20 @@ def report_precision(options, encoder, loop):
     print(f"{len(paths)} labelled photos, {len(names)} classes")
     for name, images in zip(("ours", "loop"), report_agreement(encoder, loop, paths), strict=True):
         final = soft_labels(images, text, temperature=encoder.temperature)
-        score = 100 * mean_average_precision(target, final, min_positives=10)
-        print(f"{name}: mAP {score:.2f}")
+        print(f"{name}: mAP {common.percent_map(target, final, min_positives=10):.2f}")
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = common.parser(__doc__, "photo-set", "repeats")
     parser.add_argument("--data", type=Path, help="folder of JPEG files; default: bundled photos")
     parser.add_argument("--labels", type=Path, help="CSV file; adds mean average precision")
     parser.add_argument("--split", help="use only these rows of the CSV file")
     parser.add_argument("--n-images", type=int, default=24)
-    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--model-name", default="embedded")
     parser.add_argument("--pretrained")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--n-jobs", type=int)
-    options = parser.parse_args()
+    options = common.parse(parser)
     if options.labels and not options.data:
         parser.error("--labels needs --data")
 
@@ -173,7 +141,8 @@ def main():
     loop = Loop(options.model_name, options.pretrained, encoder.device)
     found = sorted(options.data.glob("*.jpg")) if options.data else load_food_photos().data
     paths = found[:: max(len(found) // options.n_images, 1)][: options.n_images]
-    print(f"{len(paths)} photos, {options.model_name}, {encoder.device}, {encoder.dtype}")
+    side = f"longer side {common.longer_side(paths)} px"
+    print(f"{len(paths)} photos, {side}, {options.model_name}, {encoder.device}, {encoder.dtype}")
     if options.repeats:
         report_speed(options, encoder, loop, paths)
         report_agreement(encoder, loop, paths)

@@ -8,16 +8,13 @@ In each round three things are timed in turn, with an encoder that is loaded and
 
 Medians are compared. The views that the encoder saw are counted: 2 must see as many as 1, and 3
 none. Then the folder itself is measured.
-
-    python benchmarks/bench_search.py
-    python benchmarks/bench_search.py --photos 60 --rounds 1
 """
 
-import argparse
 import tempfile
-import time
 from pathlib import Path
+from time import process_time
 
+import common
 import numpy as np
 from sklearn.model_selection import GridSearchCV, KFold
 
@@ -49,9 +46,9 @@ class CountedViews:
 
     def during(self, function):
         """Wall seconds, CPU seconds and views of one call."""
-        before, wall, cpu = self.count, time.perf_counter(), time.process_time()
-        function()
-        return time.perf_counter() - wall, time.process_time() - cpu, self.count - before
+        before, cpu = self.count, process_time()
+        _, wall = common.timed(function)
+        return wall, process_time() - cpu, self.count - before
 
 
 def measure(labeler, photos, targets, n_rounds):
@@ -76,29 +73,29 @@ def measure_folder(n_images, n_values):
         for _ in range(n_images)
     }
     keys = list(rows)
-    with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
-        with EmbeddingStore(Path(folder)) as store:
+
+    def fill(folder):
+        with EmbeddingStore(folder) as store:
             for first in range(0, n_images, 8):
                 mine, _ = store.claim(keys[first : first + 8])
                 store.put({key: rows[key] for key in mine})
-        write = time.perf_counter() - start
-        size = sum(path.stat().st_size for path in Path(folder).iterdir())
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _, write = common.timed(fill, folder)
+        size = sum(path.stat().st_size for path in folder.iterdir())
         rng.shuffle(keys)
-        with EmbeddingStore(Path(folder)) as store:
-            start = time.perf_counter()
-            assert all(store.get(key) == rows[key] for key in keys)
-            read = time.perf_counter() - start
+        with EmbeddingStore(folder) as store:
+            found, read = common.timed(lambda: [store.get(key) == rows[key] for key in keys])
+    assert all(found)
     return size / n_images, n_images / write, n_images / read
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = common.parser(__doc__)
     parser.add_argument("--photos", type=int, default=242, help="number of photos")
     parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
+    arguments = common.parse(parser)
     data = load_food_photos()
     photos, targets = data.data[: arguments.photos], data.target[: arguments.photos]
 
@@ -107,23 +104,17 @@ def main():
     results = measure(labeler, photos, targets, arguments.rounds)
     base_wall, base_cpu, _ = results["extraction"]
     print(f"{len(photos)} photos, {N_FITS} fits, {arguments.rounds} rounds")
-    print(f"{'':12}{'seconds':>10}{'ratio':>8}{'CPU s':>10}{'ratio':>8}{'views':>9}")
+    heads = {"seconds": ".2f", "ratio": ".2f", "CPU s": ".2f", "CPU ratio": ".2f", "views": ".0f"}
+    table = common.Table("", heads, width=12)
     for name, (wall, cpu, views) in results.items():
-        print(
-            f"{name:12}{wall:10.2f}{wall / base_wall:8.2f}{cpu:10.2f}{cpu / base_cpu:8.2f}"
-            f"{views:9.0f}"
-        )
+        table.row(name, wall, wall / base_wall, cpu, cpu / base_cpu, views)
 
-    print("\nthe folder, 20000 images")
-    print(
-        f"{'embedding':>16}{'bytes':>9}{'stored':>9}{'10^6 images':>13}{'puts/s':>9}{'gets/s':>9}"
-    )
+    heads = dict.fromkeys(("bytes", "stored", "10^6, GB", "puts/s", "gets/s"), ".0f")
+    table = common.Table("folder of 20,000", heads | {"10^6, GB": ".1f"}, width=18)
     for n_views, dimension in ((10, 192), (10, 768)):
-        size, writes, reads = measure_folder(20000, n_views * dimension)
-        print(
-            f"{f'{n_views} x {dimension} float32':>16}{4 * n_views * dimension:9d}{size:9.0f}"
-            f"{size / 1e3:10.1f} GB{writes:8.0f}{reads:8.0f}"
-        )
+        size, *speeds = measure_folder(20000, n_views * dimension)
+        n_bytes = 4 * n_views * dimension
+        table.row(f"{n_views} x {dimension} float32", n_bytes, size, size / 1e3, *speeds)
 
 
 if __name__ == "__main__":

@@ -4,12 +4,9 @@ Random pixels in memory, so that nothing but the network is timed; medians over 
 The networks have random weights.
 """
 
-import argparse
 import functools
-import platform
-import statistics
-import time
 
+import common
 import timm
 import torch
 
@@ -33,27 +30,17 @@ def speeds(network, pixels, precision, repeats):
     result = []
     for mode, step in ((True, train), (False, predict)):
         network.train(mode)
-        step()
-        seconds = []
-        for _ in range(repeats):
-            start = time.perf_counter()
-            step()
-            seconds.append(time.perf_counter() - start)
-        result.append(len(pixels) / statistics.median(seconds))
+        result.append(len(pixels) / common.median_seconds({"step": step}, repeats)["step"])
     return result
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = common.parser(__doc__, "image-size", "repeats", repeats=7)
     parser.add_argument("--networks", nargs="+", default=["embedded", "resnet18", "convnext_atto"])
-    parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--repeats", type=int, default=7)
-    options = parser.parse_args()
-    print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    print(
-        f"{'photos/s':<18}{'train bf16':>12}{'train fp32':>12}{'pred. bf16':>12}{'pred. fp32':>12}"
-    )
+    options = common.parse(parser)
+    heads = ("train bf16", "train fp32", "pred. bf16", "pred. fp32")
+    table = common.Table("photos/s", dict.fromkeys(heads, ".1f"), width=18)
     shape = (options.batch_size, 3, options.image_size, options.image_size)
     pixels = torch.randint(0, 256, shape, dtype=torch.uint8)
     pixels = pixels.contiguous(memory_format=torch.channels_last)
@@ -64,8 +51,7 @@ def main():
             speeds(network, pixels, precision, options.repeats)
             for precision in (torch.bfloat16, torch.float32)
         ]
-        figures = [column[mode] for mode in (0, 1) for column in columns]
-        print(f"{name:<18}" + "".join(f"{figure:>12.1f}" for figure in figures), flush=True)
+        table.row(name, *(column[mode] for mode in (0, 1) for column in columns))
 
 
 if __name__ == "__main__":

@@ -5,16 +5,13 @@ DIR is a data set's folder, whose training photos are encoded with the embedded 
 counts as better if it is so on both. Temperatures are multiples of 0.03 and of the encoder's own.
 """
 
-import argparse
-
+import common
 import numpy as np
-import photo_data
 from scipy.special import expit, log_softmax, logit, softmax
 from sklearn.linear_model import Ridge
 
 from sklearn_cdul import CLIPPseudoLabeler
 from sklearn_cdul.labels import cosine_similarities, smooth_labels
-from sklearn_cdul.metrics import mean_average_precision
 
 
 class Views:
@@ -25,7 +22,7 @@ class Views:
         self.target, self.vectors, self.min_positives = target, vectors, min_positives
 
     def precision(self, scores):
-        return 100 * mean_average_precision(self.target, scores, min_positives=self.min_positives)
+        return common.percent_map(self.target, scores, self.min_positives)
 
     def labels(self, factor=1.0, weight=0.5, offset=0.0, snippet_factor=1.0):
         """Final labels; ``offset`` times each class's median cosine is taken off."""
@@ -98,21 +95,18 @@ WAYS = {
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    photo_data.add_arguments(parser)
-    parser.add_argument("--similarities", metavar="FILE", required=True)
-    parser.add_argument("--memory", metavar="DIR", help="where embeddings are kept")
-    parser.add_argument("--min-positives", type=int, default=10)
-    options = parser.parse_args()
+    parser = common.parser(__doc__, *common.PHOTOS, "min-positives", "memory")
+    parser.add_argument("--similarities", required=True, **common.OPTIONS["similarities"])
+    options = common.parse(parser)
 
     stored = np.load(options.similarities)
-    whole, snippets = photo_data.stored_cosines(stored, "global_", "alpha")
+    whole, snippets = common.stored_cosines(stored, "global_", "alpha")
     # There are no embeddings: neighbours are those with like similarities.
     vectors = np.hstack([whole, snippets])
     sources = {
         "stored": Views(whole, snippets[:, np.newaxis], 0.03, stored["y"].astype(int), vectors, 1)
     }
-    train, _, vocabulary = photo_data.load(options)
+    train, _, vocabulary = common.load(options)
     labeler = CLIPPseudoLabeler(vocabulary, memory=options.memory).fit()
     embeddings = labeler.embed(train.data)
     cosines = cosine_similarities(embeddings, labeler.text_embeddings_)
@@ -124,10 +118,9 @@ def main():
         embeddings[:, 0],
         options.min_positives,
     )
-    print(f"{'mAP':<44}" + "".join(f"{name:>10}" for name in sources))
+    table = common.Table("mAP", dict.fromkeys(sources, ".2f"))
     for way, make in WAYS.items():
-        figures = [source.precision(make(source)) for source in sources.values()]
-        print(f"{way:<44}" + "".join(f"{figure:>10.2f}" for figure in figures), flush=True)
+        table.row(way, *(source.precision(make(source)) for source in sources.values()))
 
 
 if __name__ == "__main__":

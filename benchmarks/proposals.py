@@ -11,13 +11,12 @@ place, in the photo's mean colour. Each draw hides other places. The labels to f
 though an object may be hidden as a whole. "drop" is the mAP lost by that.
 """
 
-import argparse
 from statistics import median
 from time import process_time
 
+import common
 import cv2
 import numpy as np
-import photo_data
 import torch
 from PIL import Image
 
@@ -25,7 +24,6 @@ from sklearn_cdul import CLIPPseudoLabeler
 from sklearn_cdul.encoders.loading import load_encoder
 from sklearn_cdul.images.proposals import proposal_boxes
 from sklearn_cdul.images.views import make_views
-from sklearn_cdul.metrics import mean_average_precision
 
 GRIDS = (2, 3, 4)
 SHARES = (0.25, 0.5)  # of the photo's area that is hidden
@@ -33,7 +31,7 @@ SHARES = (0.25, 0.5)  # of the photo's area that is hidden
 
 class Bench:
     def __init__(self, options):
-        self.train, self.test, vocabulary = photo_data.load(options)
+        self.train, self.test, vocabulary = common.load(options)
         self.min_positives = options.min_positives
         self.labeler = CLIPPseudoLabeler(vocabulary, memory=options.memory).fit()
         self.reader = CLIPPseudoLabeler(vocabulary, input="embeddings").fit()
@@ -43,7 +41,7 @@ class Bench:
 
     def precision(self, embeddings, target):
         labels = self.reader.transform(embeddings)
-        return 100 * mean_average_precision(target, labels, min_positives=self.min_positives)
+        return common.percent_map(target, labels, self.min_positives)
 
     def splits(self, grid_size, views):
         """Precision on training and on test photos."""
@@ -65,9 +63,7 @@ def read(path):
 
 
 def milliseconds(function, *arguments):
-    start = process_time()
-    function(*arguments)
-    return 1000 * (process_time() - start)
+    return 1000 * common.timed(function, *arguments, clock=process_time)[1]
 
 
 def measure_costs(paths):
@@ -99,43 +95,34 @@ def hide(path, share, random):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    photo_data.add_arguments(parser)
-    parser.add_argument("--memory", metavar="DIR", help="where embeddings are kept")
-    parser.add_argument("--min-positives", type=int, default=10)
+    parser = common.parser(__doc__, *common.PHOTOS, "min-positives", "memory")
     parser.add_argument("--timed", type=int, default=40, help="photos to time")
     parser.add_argument("--draws", type=int, default=2, help="places to hide, for each photo")
-    options = parser.parse_args()
+    options = common.parse(parser)
+    print(f"OpenCV {cv2.__version__}")
     bench = Bench(options)
-    n_train, n_test = len(bench.train.data), len(bench.test.data)
-    print(f"{n_train} training and {n_test} test photos, OpenCV {cv2.__version__}")
-
     clip, find = measure_costs(bench.test.data[: options.timed])
     rows = [("whole photo", 1, "grid")]
     rows += [(f"grid {g} x {g}", g, "grid") for g in GRIDS]
     rows += [(f"{g * g} proposals", g, "proposals") for g in GRIDS]
-    print(f"\n{'':<16}{'train mAP':>16}{'test mAP':>16}{'find, ms':>16}{'CLIP, ms':>16}")
+    heads = ("train mAP", "test mAP", "find, ms", "CLIP, ms")
+    table = common.Table("looked at", dict.fromkeys(heads, ".1f"), width=16)
     for name, grid_size, views in rows:
         cost = [find[grid_size] if views == "proposals" else 0.0, clip[grid_size]]
-        show(name, [*bench.splits(grid_size, views), *cost])
+        table.row(name, *bench.splits(grid_size, views), *cost)
 
-    print(f"\n{'hidden':<16}{'whole photo':>16}{'grid 3 x 3':>16}{'9 proposals':>16}")
+    heads = ("whole photo", "grid 3 x 3", "9 proposals")
+    table = common.Table("hidden", dict.fromkeys(heads, ".1f"), width=16)
     full = bench.ways(bench.test.data)
-    show("nothing", full)
+    table.row("nothing", *full)
     for share in SHARES:
         draws = []
         for seed in range(options.draws):
             random = np.random.default_rng(seed)
             draws.append(bench.ways([hide(path, share, random) for path in bench.test.data]))
-            show(f"{share:.0%}, draw {seed}", draws[-1])
-        show(f"{share:.0%}, mean", np.mean(draws, axis=0))
-        show(f"{share:.0%}, drop", full - np.mean(draws, axis=0))
-
-
-def show(name, figures):
-    print(f"{name:<16}" + "".join(f"{figure:>16.1f}" for figure in figures), flush=True)
+            table.row(f"{share:.0%}, draw {seed}", *draws[-1])
+        table.row(f"{share:.0%}, mean", *np.mean(draws, axis=0))
+        table.row(f"{share:.0%}, drop", *(full - np.mean(draws, axis=0)))
 
 
 if __name__ == "__main__":

@@ -9,13 +9,12 @@ network of each variant and seed. Started again with the same --out, it takes up
 finished one; a training that was interrupted begins anew. Other parameters need another --out.
 """
 
-import argparse
 import json
 from pathlib import Path
 
+import common
 import joblib
 import numpy as np
-import photo_data
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.metrics import mean_average_precision
@@ -44,54 +43,46 @@ PUBLISHED = {
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    photo_data.add_arguments(parser)
-    parser.add_argument("--out", metavar="DIR", required=True, help="folder for the results")
+    names = (*common.PHOTOS, "image-size", "epochs", "seeds")
+    parser = common.parser(__doc__, *names, epochs=100, seeds=1)
+    parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="for the results")
     parser.add_argument("--model-name", default="RN50x64")
     parser.add_argument("--pretrained", default="openai", help='"" for none')
     parser.add_argument("--network", default="resnet101")
-    parser.add_argument("--image-size", type=int, default=224)
-    parser.add_argument("--epochs", type=int, default=100)
-    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--device", default="auto")
-    return parser.parse_args()
+    return common.parse(parser)
 
 
 def check_folder(options):
     """Refuse a folder with results of other parameters."""
-    folder = Path(options.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = {key: value for key, value in vars(options).items() if key not in ("out", "seeds")}
-    file = folder / "settings.json"
+    options.out.mkdir(parents=True, exist_ok=True)
+    free = ("out", "seeds", "photo_set")
+    settings = {key: value for key, value in vars(options).items() if key not in free}
+    settings["data"] = str(options.data)
+    file = options.out / "settings.json"
     if file.exists() and json.loads(file.read_text()) != settings:
         raise SystemExit(f"{file} names other parameters. Choose another --out.")
     file.write_text(json.dumps(settings, indent=2))
-    return folder
 
 
 def main():
     options = parse_arguments()
-    folder = check_folder(options)
-    train, test, vocabulary = photo_data.load(options)
-    print(f"{options.dataset}: {len(train.data)} training and {len(test.data)} test photos")
+    check_folder(options)
+    train, test, vocabulary = common.load(options)
     labeler = CLIPPseudoLabeler(
         vocabulary,
         model_name=options.model_name,
         pretrained=options.pretrained or None,
-        memory=folder / "embeddings",
+        memory=options.out / "embeddings",
         device=options.device,
         verbose=True,
     )
     rows = []
     for name, weight in (("CLIP, whole photo", 1.0), ("pseudo labels", 0.5)):
         labeler.set_params(global_weight=weight).fit()
-        figures = [
-            100 * mean_average_precision(part.target, labeler.transform(part.data))
-            for part in (train, test)
-        ]
-        rows.append((name, *figures))
+        rows.append([name])
+        for part in (train, test):
+            rows[-1].append(common.percent_map(part.target, labeler.transform(part.data)))
 
     schedule = CDULClassifier.paper_settings() | {
         "network": options.network,
@@ -109,7 +100,7 @@ def main():
     for number, (name, changes) in enumerate(variants.items()):
         figures = []
         for seed in range(options.seeds):
-            file = folder / f"network_{number}_{seed}.joblib"
+            file = options.out / f"network_{number}_{seed}.joblib"
             if not file.exists():
                 print(f"{name}, seed {seed}")
                 classifier = CDULClassifier(
@@ -131,12 +122,12 @@ def main():
             figures.append([100 * result["train labels"], 100 * result["test"]])
         rows.append((name, *np.mean(figures, axis=0)))
 
-    print(f"\n{'mAP':<52}{'train labels':>13}{'test':>8}")
-    for name, *figures in rows:
-        print(f"{name:<52}{figures[0]:>13.1f}{figures[1]:>8.1f}")
+    table = common.Table("mAP", {"train labels": ".1f", "test": ".1f", "read in": ""})
+    for row in rows:
+        table.row(*row, "")
     print("published, on this data set's usual test split:")
     for name, figure, source in PUBLISHED.get(options.dataset, []):
-        print(f"{name:<52}{'':>13}{figure:>8.1f}  ({source})")
+        table.row(name, "", figure, source)
 
 
 if __name__ == "__main__":

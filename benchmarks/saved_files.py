@@ -5,19 +5,17 @@ each form that docs/persistence.rst describes, and the files are measured. Then 
 run on all bundled photos, prepared in several ways, and its probabilities are compared with those
 of ``predict_proba`` in float32.
 
-    pip install -e ".[test]"
-    python benchmarks/saved_files.py
-
-It takes some minutes on two cores. The longer side of the bundled photos has 384 pixels. With an
-input of 224 Pillow's draft mode does nothing, because it only halves, and they are not twice as
-large. With 64 they are reduced about as much as a photo of 1,300 pixels is for an input of 224.
+It needs ``pip install -e ".[test]"`` and takes some minutes on two cores. The longer side of the
+bundled photos has 384 pixels. With an input of 224 Pillow's draft mode does nothing, because it
+only halves, and they are not twice as large. With 64 they are reduced about as much as a photo of
+1,300 pixels is for an input of 224.
 """
 
-import argparse
 import pickle
 import tempfile
 from pathlib import Path
 
+import common
 import joblib
 import numpy as np
 import onnxruntime
@@ -65,12 +63,10 @@ def pixels(path, size, draft, resample, reducing_gap):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = common.parser(__doc__, "epochs", epochs=5)
     parser.add_argument("--image-sizes", type=int, nargs="+", default=[224, 64])
-    parser.add_argument("--epochs", type=int, default=5)
-    arguments = parser.parse_args()
-    photos = load_food_photos()
-    train = [path for path, part in zip(photos.data, photos.split, strict=True) if part == "train"]
+    arguments = common.parse(parser)
+    photos, train = load_food_photos(), load_food_photos(subset="train").data
     for image_size in arguments.image_sizes:
         model = CDULClassifier(
             photos.target_names,
@@ -84,17 +80,19 @@ def main():
         print(f"\nimage_size={image_size}. The network's arrays: {n_bytes / 1e6:.2f} MB")
         with tempfile.TemporaryDirectory() as folder:
             paths = save(model, Path(folder))
+            table = common.Table("saved as", {"MB": ".2f"}, width=34)
             for name, path in paths.items():
-                print(f"{name:34}{path.stat().st_size / 1e6:8.2f} MB")
+                table.row(name, path.stat().st_size / 1e6)
             session = onnxruntime.InferenceSession(paths["ONNX"])
             expected = model.predict_proba(photos.data)
-            print(f"{'photos prepared':34}{'largest':>12}{'mean':>12}{'answers changed':>18}")
+            columns = {"largest": ".1e", "mean": ".1e", "answers changed": ".2%"}
+            table = common.Table("photos prepared", columns, width=34)
             for name, how in PREPARATIONS.items():
                 batch = np.stack([pixels(path, image_size, *how) for path in photos.data])
                 found = session.run(None, {"pixels": batch})[0]
                 error = np.abs(found - expected)
                 changed = ((found >= model.thresholds_) != (expected >= model.thresholds_)).mean()
-                print(f"{name:34}{error.max():12.1e}{error.mean():12.1e}{changed:18.2%}")
+                table.row(name, error.max(), error.mean(), changed)
 
 
 if __name__ == "__main__":

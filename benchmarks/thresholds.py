@@ -11,15 +11,14 @@ With --voc-npz also on stored CLIP similarities, the file that benchmarks/aggreg
 there also with thresholds found on a few photos and applied to all others.
 """
 
-import argparse
-import platform
+from pathlib import Path
 
+import common
 import numpy as np
-import photo_data
-import sklearn
 from scipy.special import entr, xlogy
-from sklearn.metrics import f1_score
 
+from sklearn_cdul import CDULClassifier
+from sklearn_cdul.datasets import load_food_photos
 from sklearn_cdul.labels import (
     apply_thresholds,
     combine_labels,
@@ -81,6 +80,9 @@ METHODS = {
 }
 
 
+AVERAGES = ("macro", "micro")
+
+
 def best_with_labels(scores, labels):
     """Threshold of each class with the highest F1, which only labels can tell."""
     thresholds = []
@@ -95,44 +97,30 @@ def best_with_labels(scores, labels):
 
 def figures(found_on, found_labels, scores, labels):
     """Macro- and micro-F1 on `scores`, shape (2, methods), of thresholds from `found_on`."""
-    shown = labels.any(axis=0)
     thresholds = [find(found_on) for find in METHODS.values()]
     thresholds.append(best_with_labels(found_on, found_labels))
     thresholds.append(best_with_labels(scores, labels))
-    return [
-        [
-            f1_score(
-                labels[:, shown],
-                apply_thresholds(scores, t)[:, shown],
-                average=average,
-                zero_division=0,
-            )
-            for t in thresholds
-        ]
-        for average in ("macro", "micro")
-    ]
+    predicted = [apply_thresholds(scores, t) for t in thresholds]
+    return [[common.f1_of_shown(labels, p, average) for p in predicted] for average in AVERAGES]
 
 
-def show(name, rows):
-    for average, means, spreads in zip(
-        ("macro", "micro"), np.mean(rows, axis=0), np.std(rows, axis=0), strict=True
-    ):
-        print(f"{name:<28} {average:<6}" + "".join(f"{figure:>14.3f}" for figure in means))
-        if len(rows) > 1:
-            print(f"{'':<28} {'  std':<6}" + "".join(f"{figure:>14.3f}" for figure in spreads))
+def show(table, name, results):
+    """Two rows, of one or more results of `figures`."""
+    for average, columns in zip(AVERAGES, np.transpose(results, (1, 2, 0)).tolist(), strict=True):
+        table.row(f"{name:<28} {average}", *columns)
 
 
-def run_voc(path):
+def run_voc(table, path):
     stored = np.load(path)
     labels = stored["y"].astype(int)
-    cosines = photo_data.stored_cosines(stored, "global_", "alpha")
+    cosines = common.stored_cosines(stored, "global_", "alpha")
     tables = {}
     for tau in (0.01, 0.02, 0.03, 0.05):
         whole, aggregated = (softmax_similarities(c, tau) for c in cosines)
         tables[f"VOC final, tau {tau}"] = combine_labels(whole, aggregated)
         tables[f"VOC global, tau {tau}"] = whole
     for name in sorted(tables):
-        show(name, [figures(tables[name], labels, tables[name], labels)])
+        show(table, name, [figures(tables[name], labels, tables[name], labels)])
 
     scores = tables["VOC final, tau 0.02"]
     for size in (25, 50, 100, 200, 1000):
@@ -141,13 +129,10 @@ def run_voc(path):
             order = np.random.default_rng(seed).permutation(len(labels))
             few, others = order[:size], order[size:]
             rows.append(figures(scores[few], labels[few], scores[others], labels[others]))
-        show(f"VOC final, tau 0.02, from {size}", rows)
+        show(table, f"VOC final, tau 0.02, from {size}", rows)
 
 
-def run_photos(seeds):
-    from sklearn_cdul import CDULClassifier
-    from sklearn_cdul.datasets import load_food_photos
-
+def run_photos(table, seeds):
     train, test = load_food_photos(subset="train"), load_food_photos(subset="test")
     rows = {"photos, CLIP's labels": [], "photos, network, train": [], "photos, network, test": []}
     for seed in range(seeds):
@@ -165,21 +150,19 @@ def run_photos(seeds):
         ):
             rows[name].append(result)
     for name, results in rows.items():
-        show(name, results)
+        show(table, name, results)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--voc-npz", metavar="FILE", help="stored CLIP similarities")
-    parser.add_argument("--seeds", type=int, default=1, help="networks to train (default 1)")
+    parser = common.parser(__doc__, "seeds", seeds=1)
+    parser.add_argument("--voc-npz", type=Path, metavar="FILE", help="stored CLIP similarities")
     parser.add_argument("--no-photos", action="store_true", help="train no network")
-    options = parser.parse_args()
-    print(f"{platform.processor() or platform.machine()}, scikit-learn {sklearn.__version__}")
-    print(" " * 35 + "".join(f"{name:>14}" for name in [*METHODS, "labels there", "oracle"]))
+    options = common.parse(parser)
+    table = common.Table("", dict.fromkeys([*METHODS, "labels there", "oracle"], ".3f"), width=36)
     if options.voc_npz:
-        run_voc(options.voc_npz)
+        run_voc(table, options.voc_npz)
     if not options.no_photos:
-        run_photos(options.seeds)
+        run_photos(table, options.seeds)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ not possible. The boxes in the annotations are the whole photo, since the table 
 measure detection with them.
 """
 
-import argparse
 import csv
 import os
 import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
+import common
 from PIL import Image
 
 from sklearn_cdul.datasets import load_voc
@@ -95,9 +95,7 @@ def write_tree(photos, out):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = common.parser(__doc__)
     parser.add_argument("--photos", type=Path, required=True, help="folder with labels.csv")
     parser.add_argument("--out", type=Path, required=True, help="folder that gets VOCdevkit")
     arguments = parser.parse_args()

@@ -1,6 +1,8 @@
-"""The benchmark scripts that read data sets, run on a small folder in the format of Pascal VOC."""
+"""The benchmark scripts: all answer --help; those for data sets run on a small folder of VOC."""
 
 import csv
+import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -10,10 +12,40 @@ import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not BENCHMARKS.exists(), reason="installed without the benchmarks"),
-]
+SCRIPTS = {path.name for path in BENCHMARKS.glob("*.py")} - {"common.py"}
+pytestmark = pytest.mark.skipif(not SCRIPTS, reason="installed without the benchmarks")
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS))
+def test_every_script_answers_help(script, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.setattr(sys, "argv", [script, "--help"])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(str(BENCHMARKS / script), run_name="__main__")
+    assert caught.value.code == 0
+    assert f"usage: {script}" in capsys.readouterr().out
+
+
+def test_the_readme_lists_every_script_and_no_other():
+    readme = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`(\w+\.py)\b", readme)) == SCRIPTS | {"common.py"}
+
+
+@pytest.mark.parametrize(
+    "given, printed",
+    [
+        (Path("/home/me/VOCdevkit"), "VOCdevkit"),
+        ("local-dir:/home/me/clip", "local-dir:clip"),
+        ("hf-hub:timm/ViT", "hf-hub:timm/ViT"),
+        ([0, "b"], "0 b"),
+        (None, ""),
+    ],
+)
+def test_the_heading_names_no_folders_of_the_machine(given, printed, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import common
+
+    assert common.shown(given) == printed
 
 
 def run(script, *arguments):
@@ -42,10 +74,12 @@ def tree(food_photos, tmp_path_factory):
 
 
 def rows(output):
-    """First words and numbers of the lines of a table."""
-    return {line[:52].strip(): line[52:].split() for line in output.splitlines() if line[52:]}
+    """Cells of each line of a table, by the first."""
+    lines = [re.split(r"\s{2,}", line.strip()) for line in output.splitlines()]
+    return {line[0]: line[1:] for line in lines if line[1:]}
 
 
+@pytest.mark.slow
 def test_the_papers_setting_runs_and_takes_up_where_it_was_stopped(tree, tmp_path):
     arguments = [
         *("--data", tree, "--out", tmp_path / "out", "--model-name", "embedded"),
@@ -71,6 +105,7 @@ def test_the_papers_setting_runs_and_takes_up_where_it_was_stopped(tree, tmp_pat
     assert "names other parameters" in caught.value.stderr
 
 
+@pytest.mark.slow
 def test_accuracy_has_a_row_a_step(tree, tmp_path):
     output = run(
         "accuracy.py",
@@ -81,28 +116,31 @@ def test_accuracy_has_a_row_a_step(tree, tmp_path):
         assert name in output
 
 
+@pytest.mark.slow
 def test_given_labels_are_measured(tree, tmp_path):
     output = run(
         "partial_labels.py",
         *("--data", tree, "--memory", tmp_path, "--epochs", 1, "--seeds", 1),
         *("--min-positives", 1),
     ).stdout
-    shares = [line.split()[0] for line in output.splitlines()[2:]]
+    shares = [name for name in rows(output) if name.endswith("%")]
     assert shares == ["0%", "10%", "25%", "50%", "100%"]
 
 
+@pytest.mark.slow
 def test_proposals_are_measured_next_to_the_grid(tree, tmp_path):
     output = run(
         "proposals.py",
         *("--data", tree, "--memory", tmp_path, "--max-photos", 2, "--timed", 2),
         *("--draws", 1, "--min-positives", 1),
     ).stdout
-    table = {line[:16].strip(): line[16:].split() for line in output.splitlines()}
+    table = rows(output)
     for name in ("whole photo", "grid 3 x 3", "9 proposals", "nothing", "25%, mean", "50%, drop"):
         assert np.isfinite([float(figure) for figure in table[name]]).all()
     assert float(table["9 proposals"][2]) > float(table["grid 3 x 3"][2]) == 0
 
 
+@pytest.mark.slow
 def test_ablations_print_their_tables(tree, tmp_path):
     output = run(
         "ablations.py",
