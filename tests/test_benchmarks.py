@@ -34,8 +34,8 @@ def test_the_readme_lists_every_script_and_no_other():
 @pytest.mark.parametrize(
     "given, printed",
     [
-        (Path("/home/me/VOCdevkit"), "VOCdevkit"),
-        ("local-dir:/home/me/clip", "local-dir:clip"),
+        (Path("/data/mine/VOCdevkit"), "VOCdevkit"),
+        ("local-dir:/data/mine/clip", "local-dir:clip"),
         ("hf-hub:timm/ViT", "hf-hub:timm/ViT"),
         ([0, "b"], "0 b"),
         (None, ""),
