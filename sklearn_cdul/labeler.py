@@ -15,8 +15,8 @@ from sklearn_cdul.encoders.loading import load_encoder
 from sklearn_cdul.images.views import views_version
 from sklearn_cdul.inputs import check_dimensions, check_features, check_X, input_tags
 from sklearn_cdul.labels.aggregation import soft_labels
-from sklearn_cdul.labels.prompts import resolve_classes
-from sklearn_cdul.labels.wordings import warn_about_classes
+from sklearn_cdul.labels.prompts import resolve_classes, resolve_others
+from sklearn_cdul.labels.wordings import warn_about_equal_classes, warn_about_identifiers
 from sklearn_cdul.memory.cache import encode_images_once
 from sklearn_cdul.metrics import score_readable
 from sklearn_cdul.targets import check_targets
@@ -47,6 +47,11 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         Weights of an open_clip model: one of its tags (for example "openai") or a checkpoint file.
     prompt_template : str or list of str, default="a photo of a {}"
         Sentence with one ``{}`` for the name. The embeddings of several templates are averaged.
+    other_classes : list of str, dict, {"general", "coco", "voc", "nus-wide"} or None, default=None
+        What else the photos may show. These names compete in the softmax and get no column, so that
+        a photo of something else gets less of each class; with them a single class makes sense.
+        "general" is 19 words for surroundings. Names that are classes are left out. :ref:`The guide
+        <other-classes>` says what they gain and cost.
     grid_size : int, default=3
         Snippets a side. 1 looks at the whole image alone; 3 costs ten views a photo.
     views : {"grid", "proposals"}, default="grid"
@@ -92,6 +97,8 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         Names of the k classes in the order of the columns.
     text_embeddings_ : ndarray of shape (k, d), float32
         One unit vector a class.
+    other_embeddings_ : ndarray of shape (m, d), float32
+        One unit vector for each of ``other_classes``.
     temperature_ : float
         The tau in use.
     n_features_in_ : int
@@ -121,6 +128,7 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         "model_name": [str, BaseEncoder],
         "pretrained": [str, os.PathLike, None],
         "prompt_template": [str, list, tuple],
+        "other_classes": ["array-like", dict, str, None],
         "grid_size": [Interval(Integral, 1, None, closed="left")],
         "views": [StrOptions({"grid", "proposals"})],
         "temperature": [Interval(Real, 0, None, closed="neither"), None],
@@ -142,6 +150,7 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         model_name="embedded",
         pretrained=None,
         prompt_template="a photo of a {}",
+        other_classes=None,
         grid_size=3,
         views="grid",
         temperature=None,
@@ -160,6 +169,7 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         self.model_name = model_name
         self.pretrained = pretrained
         self.prompt_template = prompt_template
+        self.other_classes = other_classes
         self.grid_size = grid_size
         self.views = views
         self.temperature = temperature
@@ -201,14 +211,16 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         checked = None if X is None else check_X(self, X, kind=self.input, on_error=self.on_error)
         if isinstance(checked, np.ndarray):
             encoder = encoder.with_embedding_dim(checked.shape[2])
-        text_embeddings = encoder.encode_classes(prompts)
+        others, other_prompts = resolve_others(self.other_classes, names, self.prompt_template)
+        text_embeddings = encoder.encode_classes(prompts + other_prompts)
         if isinstance(checked, np.ndarray):
             check_dimensions(checked, text_embeddings)
-        are_wordings = not isinstance(self.classes, (str, Mapping))
-        warn_about_classes(names, text_embeddings, are_wordings=are_wordings)
+        if not isinstance(self.classes, (str, Mapping)):
+            warn_about_identifiers(names)
+        warn_about_equal_classes(names + others, text_embeddings)
 
         check_features(self, X, checked, reset=True)
-        self.text_embeddings_ = text_embeddings
+        self.text_embeddings_, self.other_embeddings_ = np.split(text_embeddings, [len(names)])
         self.temperature_ = float(
             encoder.temperature if self.temperature is None else self.temperature
         )
@@ -287,6 +299,7 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         return soft_labels(
             embeddings,
             self.text_embeddings_,
+            self.other_embeddings_,
             temperature=self.temperature_,
             local_threshold=self.local_threshold,
             global_weight=self.global_weight,

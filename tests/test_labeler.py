@@ -1,4 +1,5 @@
 import pickle
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -184,3 +185,23 @@ def test_a_fit_that_fails_leaves_the_last_one_as_it_was(paths):
         labeler.fit(embeddings[:, :100])
     assert_array_equal(labeler.transform(embeddings), expected)
     assert not hasattr(labeler.fit(), "n_features_in_")
+
+
+def test_other_classes_compete_and_get_no_column(paths, labels):
+    labeler = CLIPPseudoLabeler(NAMES, other_classes="general")
+    competing = labeler.fit_transform(paths)
+    assert competing.shape == (6, 4)
+    assert labeler.other_embeddings_.shape == (19, 192)
+    assert labeler.get_feature_names_out().tolist() == NAMES
+    assert (competing < labels).all()
+    assert CLIPPseudoLabeler(NAMES).fit().other_embeddings_.shape == (0, 192)
+
+
+def test_with_other_classes_a_single_class_makes_sense(food_photos):
+    test = food_photos.split == "test"
+    photos = [path for path, chosen in zip(food_photos.data, test, strict=True) if chosen]
+    y = food_photos.target[test][:, [food_photos.target_names.index("coffee")]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        labeler = CLIPPseudoLabeler(["coffee"], other_classes=["food", "plate"], grid_size=1).fit()
+    assert labeler.score(photos, y) > 3 * y.mean()

@@ -109,7 +109,13 @@ def combine_labels(global_labels, aggregated_labels, global_weight=0.5):
 
 
 def soft_labels(
-    image_embeddings, text_embeddings, *, temperature, local_threshold=0.0, global_weight=0.5
+    image_embeddings,
+    text_embeddings,
+    other_embeddings=None,
+    *,
+    temperature,
+    local_threshold=0.0,
+    global_weight=0.5,
 ):
     """Pseudo labels from the embeddings of whole images and snippets: all equations in turn.
 
@@ -120,6 +126,8 @@ def soft_labels(
         and the label is the global one.
     text_embeddings : array of shape (k, d)
         One embedding a class.
+    other_embeddings : array of shape (m, d) or None, default=None
+        Embeddings of other things, which compete in the softmax and get no label. Not in the paper.
     temperature : float
         tau > 0 of the softmax.
     local_threshold : float, default=0.0
@@ -146,9 +154,12 @@ def soft_labels(
     array([[0.75, 0.75]])
     """
     images, texts = np.asarray(image_embeddings), unit_vectors(text_embeddings)
+    k = len(texts)
+    if other_embeddings is not None:
+        texts = np.concatenate([texts, unit_vectors(other_embeddings)])
 
     def label(block):
-        labels = softmax_similarities(unit_vectors(block) @ texts.T, temperature)
+        labels = softmax_similarities(unit_vectors(block) @ texts.T, temperature)[..., :k]
         if labels.shape[1] == 1:
             return labels[:, 0]
         aggregated = aggregate_snippets(labels[:, 1:], local_threshold)

@@ -22,7 +22,7 @@ def resolve_classes(
           spaces for underscores.
         - A mapping from a name to the wording or wordings that stand for it, for instance
           synonyms. With the template ``"{}"`` these may be whole prompts.
-        - The name of a vocabulary: ``"coco"``, ``"voc"`` or ``"nus-wide"``.
+        - The name of a vocabulary: ``"coco"``, ``"voc"``, ``"nus-wide"`` or ``"general"``.
 
         Spaces around names and wordings are dropped.
     prompt_template : str or sequence of str, default="a photo of a {}"
@@ -61,6 +61,35 @@ def resolve_classes(
         raise ValueError(f"Class names must differ from each other, but these repeat: {repeated}.")
     templates = _read_templates(prompt_template)
     return names, [[t.format(word) for word in words for t in templates] for _, words in wordings]
+
+
+def resolve_others(
+    other_classes: str | Iterable[str] | Mapping[str, str | Sequence[str]] | None,
+    names: Sequence[str],
+    prompt_template: str | Sequence[str],
+) -> tuple[list[str], list[list[str]]]:
+    """Return the names of other things and their prompts, without those that are classes.
+
+    Parameters
+    ----------
+    other_classes : str, sequence of str, mapping or None
+        As ``classes`` of `resolve_classes`; None stands for no others.
+    names : sequence of str
+        The classes. Others that differ from one in letter case alone are left out as well.
+    prompt_template : str or sequence of str
+        See `resolve_classes`.
+
+    Returns
+    -------
+    names, prompts
+        See `resolve_classes`, whose errors come too.
+    """
+    if other_classes is None:
+        return [], []
+    known = {name.casefold() for name in names}
+    others = zip(*resolve_classes(other_classes, prompt_template), strict=True)
+    kept = [(name, prompts) for name, prompts in others if name.casefold() not in known]
+    return [name for name, _ in kept], [prompts for _, prompts in kept]
 
 
 def _read_names(classes: Any) -> list[tuple[str, list[str]]]:

@@ -28,14 +28,22 @@ NUS_WIDE = (
     "tree, valley, vehicle, water, waterfall, wedding, whales, window, zebra"
 )
 
+# Not things: a word such as "animal" would take from a class "dog" what is its own.
+GENERAL = (
+    "grass, tree, building, wall, sky, water, road, floor, ceiling, window, mountain, sand, snow, "
+    "room, street, forest, text, screenshot, document"
+)
+
 VOCABULARIES: dict[str, tuple[str, ...]] = {
     "coco": tuple(COCO.split(", ")),
     "voc": tuple(VOC.split(", ")),
     "nus-wide": tuple(NUS_WIDE.split(", ")),
+    "general": tuple(GENERAL.split(", ")),
 }
 """Name of the vocabulary -> its class names, in the order of the data set's own files.
 
 "coco" has the 80 object names of MS-COCO, "voc" the 20 classes of Pascal VOC with run-together
 words taken apart ("dining table", "potted plant", "tv monitor"), "nus-wide" the 81 concepts of
-NUS-WIDE.
+NUS-WIDE. "general" has 19 words for surroundings and for pictures that are no photos, to be given
+as ``other_classes``.
 """

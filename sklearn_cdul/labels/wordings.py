@@ -40,30 +40,6 @@ def as_words(name: str) -> str:
     return " ".join(name.replace("_", " ").split()) or name
 
 
-def warn_about_classes(names: Sequence[str], embeddings: np.ndarray, *, are_wordings: bool) -> None:
-    """Give all warnings that apply to the classes.
-
-    Parameters
-    ----------
-    names : sequence of str, length k
-        The classes.
-    embeddings : ndarray of shape (k, d)
-        One unit vector a class.
-    are_wordings : bool
-        Whether the user gave names alone, so that the encoder reads these.
-    """
-    if len(names) == 1:
-        warnings.warn(
-            f"{names[0]!r} is the only class. The softmax compares classes with each other, so "
-            "every image gets the label 1. Add names of what else the images may show.",
-            UserWarning,
-            stacklevel=3,
-        )
-    if are_wordings:
-        warn_about_identifiers(names)
-    warn_about_equal_classes(names, embeddings)
-
-
 def warn_about_identifiers(names: Sequence[str]) -> None:
     """Warn about names that are no words: numbers, codes, CamelCase, lists of synonyms.
 
@@ -92,7 +68,7 @@ def warn_about_identifiers(names: Sequence[str]) -> None:
             + "; ".join(hints)
             + ". The columns keep the names.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
 
 
@@ -117,7 +93,7 @@ def warn_about_scripts(wordings: Sequence[str]) -> None:
             "keeps the name), or take a multilingual model, such as "
             'model_name="xlm-roberta-base-ViT-B-32", pretrained="laion5b_s13b_b90k".',
             UserWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
 
 
@@ -128,10 +104,12 @@ def _is_latin(letter: str) -> bool:
 def warn_about_equal_classes(names: Sequence[str], embeddings: np.ndarray) -> None:
     """Warn about classes that have the same place, between which the encoder can't choose.
 
+    A single one, which has nothing to be compared with, is pointed out, too.
+
     Parameters
     ----------
     names : sequence of str, length k
-        The classes.
+        The classes, and after them what else competes.
     embeddings : ndarray of shape (k, d)
         One unit vector a class.
 
@@ -139,6 +117,14 @@ def warn_about_equal_classes(names: Sequence[str], embeddings: np.ndarray) -> No
     -----
     All pairs are compared, in blocks: time O(k^2 d), memory O(k).
     """
+    if len(names) == 1:
+        warnings.warn(
+            f"{names[0]!r} is the only class. The softmax compares classes with each other, so "
+            "every image gets the label 1. Name what else the images may show as other_classes, or "
+            'take other_classes="general".',
+            UserWarning,
+            stacklevel=3,
+        )
     pairs = []
     for start in range(0, len(names), _BLOCK):
         cosines = embeddings[start : start + _BLOCK] @ embeddings[start:].T
@@ -152,7 +138,7 @@ def warn_about_equal_classes(names: Sequence[str], embeddings: np.ndarray) -> No
             "and share what one of them would get. Leave one out, or give wordings that differ, as "
             "a mapping {name: wording}.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
 
 

@@ -110,3 +110,13 @@ def test_images_in_blocks_get_the_same_labels(rng, monkeypatch):
         monkeypatch.setattr("sklearn_cdul.labels.aggregation._BLOCK_VALUES", values)
         np.testing.assert_allclose(soft_labels(images, texts, temperature=0.2), expected)
     assert soft_labels(images[:0], texts, temperature=0.2).shape == (0, 4)
+
+
+def test_other_things_take_their_share_and_get_no_label(rng):
+    images, texts, others = (rng.normal(size=shape) for shape in ((3, 5, 6), (4, 6), (2, 6)))
+    together = soft_labels(images, np.concatenate([texts, others]), temperature=0.2)
+    labels = soft_labels(images, texts, others, temperature=0.2)
+    np.testing.assert_allclose(labels, together[:, :4])
+    none = soft_labels(images, texts, others[:0], temperature=0.2)
+    np.testing.assert_allclose(none, soft_labels(images, texts, temperature=0.2))
+    assert (labels <= none).all()

@@ -5,7 +5,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from sklearn_cdul.labels.prompts import resolve_classes
+from sklearn_cdul.labels.prompts import resolve_classes, resolve_others
 from sklearn_cdul.labels.vocabularies import VOCABULARIES
 
 NAMES = ["cat", "traffic light"]
@@ -128,7 +128,8 @@ def test_a_mapping_without_wordings_names_the_class():
 
 
 def test_an_unknown_vocabulary_names_the_known_ones_and_the_way_to_give_one_class():
-    message = r"'cat' is not a known vocabulary \(\"coco\", \"voc\", \"nus-wide\"\).*\['cat'\]"
+    known = r"\"coco\", \"voc\", \"nus-wide\", \"general\""
+    message = rf"'cat' is not a known vocabulary \({known}\).*\['cat'\]"
     with pytest.raises(ValueError, match=message):
         resolve_classes("cat")
 
@@ -150,3 +151,15 @@ def test_templates_of_a_wrong_kind_are_refused():
     for template in (None, 3, ["a {}", None]):
         with pytest.raises(TypeError, match="prompt_template must be a string"):
             resolve_classes(NAMES, template)
+
+
+def test_other_things_are_resolved_like_classes_without_those_that_are_classes():
+    names, prompts = resolve_others(["Cat", "sky", "tall_tree"], ["cat", "dog"], "a {}")
+    assert names == ["sky", "tall_tree"]
+    assert prompts == [["a sky"], ["a tall tree"]]
+    names, _ = resolve_others("general", ["tree", "dog"], "a {}")
+    assert "tree" not in names
+    assert "sky" in names
+    assert resolve_others(None, ["cat"], "a {}") == ([], [])
+    with pytest.raises(ValueError, match="repeat"):
+        resolve_others(["sky", "sky"], ["cat"], "a {}")
