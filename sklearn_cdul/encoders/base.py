@@ -1,29 +1,20 @@
 """What every encoder can do once it can embed prompts and views."""
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from functools import cached_property, partial
-from itertools import islice, tee
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from sklearn_cdul.devices import run_in_batches
+from sklearn_cdul.encoders.batches import Batch, iter_batches
+from sklearn_cdul.encoders.soundness import warn_about_unsound
+from sklearn_cdul.encoders.texts import average_prompts, embed_prompts, key_of, remember
 from sklearn_cdul.exceptions import ImageError
-from sklearn_cdul.images.reading import check_images, map_images, warn_about_failures
-from sklearn_cdul.images.views import (
-    Preprocessing,
-    make_views,
-    n_views,
-    required_size,
-    views_version,
-)
-from sklearn_cdul.labels.aggregation import unit_vectors
-
-# Small batches stay in the cache of a CPU; a GPU wants many views at once.
-_AUTO_BATCH_SIZE = {"cpu": 10, "cuda": 320}
+from sklearn_cdul.images.reading import check_images, warn_about_failures
+from sklearn_cdul.images.views import Preprocessing, n_views
 
 
 class BaseEncoder:
@@ -45,6 +36,9 @@ class BaseEncoder:
         Where the model computes; decides the default batch size. The CPU unless set otherwise.
     fingerprint : str
         Tells apart encoders that give different image embeddings.
+    text_fingerprint : str or None
+        Tells apart encoders that give different text embeddings. With None, the default,
+        ``memory=`` keeps no text embeddings of it.
     embedding_dim : int
         Length d of the embeddings. Unless a derived class sets it, that of the prompt "a photo".
 
@@ -70,7 +64,7 @@ class BaseEncoder:
     temperature: float
     device = torch.device("cpu")
     # Replaced in instances, never changed in place.
-    _classes: Mapping[tuple[tuple[str, ...], ...], np.ndarray] = {}
+    _classes: Mapping[bytes, np.ndarray] = {}
     _largest_batch: int | None = None  # known once the GPU has run out of memory
 
     def __sklearn_clone__(self) -> "BaseEncoder":
@@ -102,6 +96,11 @@ class BaseEncoder:
             f"{type(self).__name__} has no attribute fingerprint, by which memory= tells its "
             "embeddings from those of others. Give it one, a str that changes with the weights."
         )
+
+    @cached_property
+    def text_fingerprint(self) -> str | None:
+        """Tells apart encoders that give different text embeddings, or None."""
+        return None
 
     def with_embedding_dim(self, embedding_dim: int) -> "BaseEncoder":
         """Return the encoder whose embeddings have this length, if there is a choice.
@@ -150,7 +149,14 @@ class BaseEncoder:
         """
         raise NotImplementedError(f"{type(self).__name__} has no method encode_views.")
 
-    def encode_classes(self, prompts_per_class: Sequence[Sequence[str]]) -> np.ndarray:
+    def encode_classes(
+        self,
+        prompts_per_class: Sequence[Sequence[str]],
+        *,
+        verbose: bool = False,
+        embed: Callable[[Sequence[str]], np.ndarray] | None = None,
+        place: str = "",
+    ) -> np.ndarray:
         """Embed classes, each as the mean of its normalised prompts, normalised again.
 
         The last few lists are remembered, for searches that fit the same classes many times.
@@ -159,28 +165,38 @@ class BaseEncoder:
         ----------
         prompts_per_class : sequence of sequences of str, length k
             At least one prompt for each class.
+        verbose : bool, default=False
+            Show the progress of long lists.
+        embed : callable or None, default=None
+            Has embeddings of prompts from elsewhere, for instance from a folder; see
+            `embed_prompts`, which None takes.
+        place : str, default=""
+            Where that is. What was remembered from one place is not used for another.
 
         Returns
         -------
         embeddings : ndarray of shape (k, d), dtype float32
             Of length 1 each.
+
+        Raises
+        ------
+        FloatingPointError
+            If a prompt has no usable embedding; names it.
         """
-        key = tuple(tuple(prompts) for prompts in prompts_per_class)
+        key = key_of(prompts_per_class, place)
         classes = self._classes.get(key)
         if classes is None:
-            flat = [prompt for prompts in key for prompt in prompts]
-            embeddings = unit_vectors(np.asarray(self.encode_text(flat), dtype=np.float32))
-            if embeddings.ndim != 2 or len(embeddings) != len(flat):
-                raise ValueError(
-                    f"{type(self).__name__}.encode_text must return an array of shape "
-                    f"({len(flat)}, d) for {len(flat)} prompts; it returned {embeddings.shape}."
-                )
-            parts = np.split(embeddings, np.cumsum([len(prompts) for prompts in key])[:-1])
-            means = np.stack([part.mean(axis=0) for part in parts])
-            classes = unit_vectors(means)
-            recent = self._classes if len(self._classes) < 16 else {}
-            self._classes = {**recent, key: classes}
+            prompts = [prompt for prompts in prompts_per_class for prompt in prompts]
+            embed = embed or partial(embed_prompts, self, verbose=verbose)
+            classes = average_prompts(embed(prompts), prompts_per_class)
+            self._classes = remember(self._classes, key, classes)
         return classes.copy()
+
+    def leave_device(self) -> None:
+        """Take the weights off the GPU; they come back when they are next needed.
+
+        A classifier calls it before its network is trained. This one does nothing.
+        """
 
     def encode_images(
         self,
@@ -214,18 +230,23 @@ class BaseEncoder:
         ------
         ImageError
             At the first image that can't be used, unless ``on_error="nan"``.
+        FloatingPointError
+            At the first image for which the encoder gives NaN, infinity or a vector of length 0,
+            unless ``on_error="nan"``.
         ImportError
             If proposals are wanted and OpenCV is missing.
 
         Warns
         -----
         UserWarning
-            With the number of images that can't be used, if ``on_error="nan"``.
+            With the number of images that can't be used, and with that of images for which the
+            encoder gave NaN, if ``on_error="nan"``.
         """
         images = check_images(images)
         shape = (len(images), n_views(grid_size), self.embedding_dim)
         result = np.empty(shape, dtype=np.float32)
         failures: list[ImageError] = []
+        unsound: dict[int, str] = {}
         batches = self.iter_embeddings(
             images,
             grid_size=grid_size,
@@ -234,13 +255,16 @@ class BaseEncoder:
             n_jobs=n_jobs,
             on_error=on_error,
             failures=failures,
+            unsound=unsound,
         )
-        with tqdm(total=len(images), desc="Encoding", disable=not verbose) as bar:
+        bar = tqdm(total=len(images), desc="Encoding", disable=not verbose)
+        with bar, closing(batches):
             for batch in batches:
                 for index, embedding in batch:
                     result[index] = np.nan if embedding is None else embedding
                 bar.update(len(batch))
         warn_about_failures(failures, len(images))
+        warn_about_unsound(unsound, images, self)
         return result
 
     def iter_embeddings(
@@ -254,7 +278,8 @@ class BaseEncoder:
         n_jobs: int | None = None,
         on_error: str = "raise",
         failures: list[ImageError] | None = None,
-    ) -> Generator[list[tuple[int, np.ndarray | None]], None, None]:
+        unsound: dict[int, str] | None = None,
+    ) -> Generator[Batch, None, None]:
         """Embed images batch by batch.
 
         Parameters
@@ -276,61 +301,30 @@ class BaseEncoder:
             With "nan" an image that can't be used gives None.
         failures : list or None, default=None
             With ``on_error="nan"`` the `ImageError` of each such image is appended to it.
+        unsound : dict or None, default=None
+            With ``on_error="nan"`` positions of images for which the encoder gave NaN, infinity or
+            a vector of length 0 are added to it, with words for what it gave.
 
         Yields
         ------
         batch : list of tuple (index, embedding)
             Positions in `images`, and arrays of shape (n_views, d), dtype float32, or None; see
             `encode_images`.
+
+        Raises
+        ------
+        ImageError, FloatingPointError, ValueError
+            See `encode_images`; also if `batch_size` is no number of views.
         """
-        views_version(views)  # says what is wrong before an image is read
-        per_batch = self._views_per_batch(batch_size)
-        images_per_batch = max(per_batch // n_views(grid_size), 1)
-        order, drawn = tee(range(len(images)) if indices is None else indices)
-        cut = partial(
-            make_views, grid_size=grid_size, preprocessing=self.preprocessing, views=views
-        )
-        views_of_images = map_images(
-            cut,
+        return iter_batches(
+            self,
             images,
-            indices=drawn,
+            indices=indices,
+            grid_size=grid_size,
+            views=views,
+            batch_size=batch_size,
             n_jobs=n_jobs,
-            min_size=required_size(grid_size, self.preprocessing),
             on_error=on_error,
             failures=failures,
-            look_ahead=2 * images_per_batch,
+            unsound=unsound,
         )
-        rows = zip(order, views_of_images, strict=True)
-        while group := list(islice(rows, images_per_batch)):
-            readable = [view for _, view in group if view is not None]
-            embeddings = iter(self._encode_in_batches(readable, per_batch))
-            yield [(i, None if view is None else next(embeddings)) for i, view in group]
-
-    def _encode_in_batches(self, images: list[np.ndarray], batch_size: int) -> np.ndarray:
-        """Embed the views of images, ``(n_views, H, W, 3)`` each, into (n, n_views, d)."""
-        if not images:
-            return np.empty((0, 0, self.embedding_dim), np.float32)
-        views = np.concatenate(images)
-        results, fitted = run_in_batches(self._encode_batch, views, batch_size, self.device)
-        if fitted < batch_size:
-            self._largest_batch = fitted
-        return np.concatenate(results).reshape(len(images), len(images[0]), -1)
-
-    def _encode_batch(self, views: np.ndarray) -> np.ndarray:
-        embeddings = np.asarray(self.encode_views(views), dtype=np.float32)
-        if embeddings.shape != (len(views), self.embedding_dim):
-            raise ValueError(
-                f"{type(self).__name__}.encode_views must return an array of shape "
-                f"{(len(views), self.embedding_dim)} for {len(views)} views; it returned "
-                f"{embeddings.shape}."
-            )
-        return unit_vectors(embeddings)
-
-    def _views_per_batch(self, batch_size: int | str) -> int:
-        if batch_size == "auto":
-            batch_size = _AUTO_BATCH_SIZE.get(self.device.type, 80)
-        if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
-            raise ValueError(
-                f'batch_size must be "auto" or an integer of at least 1, got {batch_size!r}.'
-            )
-        return min(int(batch_size), self._largest_batch or int(batch_size))

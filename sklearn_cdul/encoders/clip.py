@@ -1,5 +1,6 @@
 """Turn prompts and views of images into CLIP embeddings."""
 
+import copy
 import hashlib
 import re
 from collections.abc import Callable, Iterable
@@ -10,11 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sklearn_cdul.devices import autocast, run_in_batches
+from sklearn_cdul.devices import autocast, free_cache, memory_format, run_in_batches
 from sklearn_cdul.encoders.base import BaseEncoder
+from sklearn_cdul.encoders.texts import PROMPTS_PER_BATCH
 from sklearn_cdul.images.views import Preprocessing
 
-_PROMPTS_PER_BATCH = 256
+# Prompts whose tokens tell how a tokenizer treats case, accents, spaces, signs and length.
+_PROBES = ["A Café&amp;  t-shirt_3 — 猫", "dog " * 100]
 
 
 class CLIPEncoder(BaseEncoder):
@@ -46,7 +49,7 @@ class CLIPEncoder(BaseEncoder):
         self._model = model.to(device)
         # Batch normalisation stays apart: folded into bfloat16 weights it is a third faster on a
         # CPU, but embeddings stray twice as far from float32.
-        self._model.visual.to(memory_format=torch.channels_last)
+        self._model.visual.to(memory_format=memory_format(device))
         self._tokenizer = tokenizer
         self.preprocessing = preprocessing
         self.device = device
@@ -62,14 +65,34 @@ class CLIPEncoder(BaseEncoder):
     def fingerprint(self) -> str:
         """Digest of the image tower, `preprocessing` and `dtype`, which make embeddings."""
         tower = self._model.visual
-        # Layers in print tell what weights don't: activations, strides. Addresses change.
-        layers = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(tower))
-        settings = repr((layers, self.preprocessing, self.dtype))
-        digest = hashlib.blake2b(settings.encode(), digest_size=16)
-        for name, tensor in sorted(tower.state_dict().items()):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-        return digest.hexdigest()
+        return _digest(tower.state_dict(), _in_print(tower), self.preprocessing, self.dtype)
+
+    @cached_property
+    def text_fingerprint(self) -> str | None:
+        """Digest of the text tower and the tokenizer, which make embeddings of prompts."""
+        weights = {
+            name: tensor
+            for name, tensor in self._model.state_dict().items()
+            if not name.startswith(("visual.", "logit_"))
+        }
+        modules = [
+            (name, type(module).__name__, _plain_settings(module))
+            for name, module in self._model.named_modules()
+            if name.split(".")[0] != "visual"
+        ]
+        layers = _in_print({n: m for n, m in self._model.named_children() if n != "visual"})
+        return _digest(weights, modules, layers, _tokenizer_in_print(self._tokenizer))
+
+    def leave_device(self) -> None:
+        """Take the weights off the GPU; they come back when they are next needed."""
+        if self.device.type != "cpu":
+            self._model = _moved(self._model, torch.device("cpu"))
+            free_cache(self.device)
+
+    def _model_on_device(self) -> Any:
+        if self._model.logit_scale.device.type != self.device.type:
+            self._model = _moved(self._model, self.device)
+        return self._model
 
     def encode_text(self, prompts: Iterable[str]) -> np.ndarray:
         """Embed prompts, in float32.
@@ -87,10 +110,11 @@ class CLIPEncoder(BaseEncoder):
 
         def encode(batch: list[str]) -> np.ndarray:
             with torch.inference_mode():
-                features = self._model.encode_text(self._tokenizer(batch).to(self.device))
+                features = model.encode_text(self._tokenizer(batch).to(self.device))
                 return _unit_length(features)
 
-        results, _ = run_in_batches(encode, list(prompts), _PROMPTS_PER_BATCH, self.device)
+        model = self._model_on_device()
+        results, _ = run_in_batches(encode, list(prompts), PROMPTS_PER_BATCH, self.device)
         return np.concatenate(results)
 
     def encode_views(self, views: np.ndarray) -> np.ndarray:
@@ -106,6 +130,7 @@ class CLIPEncoder(BaseEncoder):
         embeddings : ndarray of shape (b, d), dtype float32
             Of length 1 each.
         """
+        model = self._model_on_device()
         pixels = torch.from_numpy(views)
         if self.device.type == "cuda":
             pixels = pixels.pin_memory()
@@ -114,9 +139,45 @@ class CLIPEncoder(BaseEncoder):
             pixels = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
             pixels = pixels.float().mul_(self._scale).add_(self._shift)
             with autocast(self.device, self.dtype):
-                features = self._model.encode_image(pixels)
+                features = model.encode_image(pixels)
             return _unit_length(features)
 
 
 def _unit_length(features: Tensor) -> np.ndarray:
     return nn.functional.normalize(features.float(), dim=-1).cpu().numpy()
+
+
+def _moved(model: nn.Module, device: torch.device) -> nn.Module:
+    """Copy a model to another device. Threads that are using the old one can go on with it."""
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    copies: dict[int, Any] = {}
+    for tensor in tensors.values():
+        moved = tensor.detach().to(device)
+        is_parameter = isinstance(tensor, nn.Parameter)
+        copies[id(tensor)] = nn.Parameter(moved, requires_grad=False) if is_parameter else moved
+    return copy.deepcopy(model, copies)
+
+
+def _digest(weights: dict[str, Any], *settings: Any) -> str:
+    digest = hashlib.blake2b(repr(settings).encode(), digest_size=16)
+    for name, tensor in sorted(weights.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _in_print(layers: Any) -> str:
+    # This tells what weights don't: activations, strides. Addresses change.
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(layers))
+
+
+def _tokenizer_in_print(tokenizer: Any) -> Any:
+    inner = getattr(tokenizer, "tokenizer", tokenizer)  # open_clip wraps those of transformers
+    words = inner.get_vocab() if hasattr(inner, "get_vocab") else getattr(inner, "encoder", {})
+    return type(inner).__name__, sorted(words.items()), tokenizer(_PROBES).tolist()
+
+
+def _plain_settings(module: nn.Module) -> list[tuple[str, Any]]:
+    """Return what a module holds besides weights and layers, such as which token is pooled."""
+    kinds = (bool, int, float, str, type(None))
+    return sorted((name, v) for name, v in vars(module).items() if isinstance(v, kinds))

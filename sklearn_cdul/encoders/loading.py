@@ -1,29 +1,55 @@
 """Load an encoder by its name: the embedded one, or any model of open_clip."""
 
-import difflib
+import gc
 import os
 import threading
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from sklearn_cdul.devices import OwnRandomState, resolve_device, resolve_precision
+from sklearn_cdul.devices import OwnRandomState, free_cache, resolve_device, resolve_precision
 from sklearn_cdul.encoders.base import BaseEncoder
+from sklearn_cdul.encoders.checkpoints import (
+    readable_checkpoint,
+    warn_about_activation,
+    why_unreadable,
+)
 from sklearn_cdul.encoders.clip import CLIPEncoder
-from sklearn_cdul.exceptions import WeightsUnavailableError
+from sklearn_cdul.encoders.names import (
+    SCHEMES,
+    check_architecture,
+    check_pretrained,
+    check_tokenizer,
+    package_missing,
+    refuse_transformers,
+    weights_unavailable,
+    why_unavailable,
+)
 from sklearn_cdul.images.views import Preprocessing
 
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
-# These names carry their weights with them; open_clip takes no second source for them.
-_SCHEMES = ("hf-hub:", "local-dir:")
 # Encoders kept loaded in this process, the most recently used ones.
 _MAX_LOADED = 3
 _loaded: OrderedDict[tuple[Any, ...], CLIPEncoder] = OrderedDict()
 _loading = threading.Lock()
+
+
+def _renew_locks() -> None:
+    # The threads that held them are not in the child of a fork.
+    global _loading
+    _loading = threading.Lock()
+    for attribute in [*vars(BaseEncoder).values(), *vars(CLIPEncoder).values()]:
+        if isinstance(attribute, cached_property) and hasattr(attribute, "lock"):
+            attribute.lock = threading.RLock()  # before Python 3.12
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def load_encoder(
@@ -57,14 +83,17 @@ def load_encoder(
     Raises
     ------
     ValueError
-        If a name, the device or the precision is unknown, or a file does not hold such a model.
+        If a name, the device or the precision is unknown, an architecture is named without
+        weights, or a file does not hold such a model.
+    ImportError
+        If the model's tokenizer needs a package that is missing; before weights are downloaded.
     WeightsUnavailableError
         If the weights can't be had: no network, no such file.
 
     Warns
     -----
     UserWarning
-        If an architecture is named without `pretrained`: its weights are random.
+        If weights in a file may have been trained with another activation.
     """
     if isinstance(model_name, BaseEncoder):
         if pretrained is not None:
@@ -94,6 +123,41 @@ def load_encoder(
         return _loaded[key]
 
 
+def unload_encoders() -> None:
+    """Forget all encoders that this process keeps loaded, and free their memory.
+
+    The three used last stay loaded until then, on the GPU if they computed there. An encoder that
+    is needed again is loaded again. Encoders of your own are yours to delete.
+
+    Examples
+    --------
+    >>> from sklearn_cdul.encoders import unload_encoders
+    >>> unload_encoders()
+    """
+    with _loading:
+        encoders = list(_loaded.values())
+        _loaded.clear()
+    _leave_devices(encoders)  # also those that somebody still holds
+
+
+def free_gpu() -> None:
+    """Move the weights of all loaded encoders off the GPU; each comes back when it is needed.
+
+    Nothing happens to encoders on the CPU, nor to what another thread is encoding at the moment.
+    """
+    with _loading:
+        encoders = list(_loaded.values())
+    _leave_devices(encoders)
+
+
+def _leave_devices(encoders: list[CLIPEncoder]) -> None:
+    for encoder in encoders:
+        encoder.leave_device()
+    gc.collect()
+    for device in {encoder.device for encoder in encoders}:
+        free_cache(device)
+
+
 def _load_open_clip(
     model_name: str, pretrained: str | os.PathLike[str] | None
 ) -> tuple[torch.nn.Module, Callable[[list[str]], torch.Tensor], Preprocessing]:
@@ -105,8 +169,7 @@ def _load_open_clip(
         "embedded", or a name that ``open_clip.create_model`` takes: an architecture,
         "hf-hub:OWNER/NAME" or "local-dir:FOLDER".
     pretrained : str, os.PathLike or None
-        For an architecture, a tag of open_clip or the path of a checkpoint. None leaves its
-        weights random, which gives a warning.
+        For an architecture, a tag of open_clip or the path of a checkpoint. None else.
 
     Returns
     -------
@@ -120,8 +183,10 @@ def _load_open_clip(
     Raises
     ------
     ValueError
-        If the architecture or the tag is unknown, `pretrained` is given with a name that brings
-        its own weights, or a checkpoint or folder does not hold such a model.
+        If the architecture or the tag is unknown, `pretrained` is missing, or given with a name
+        that brings its own weights, or a checkpoint or folder does not hold such a model.
+    ImportError
+        If the tokenizer needs a package that is missing.
     WeightsUnavailableError
         If the weights can't be downloaded, or there is no such file or folder.
     """
@@ -129,7 +194,8 @@ def _load_open_clip(
     import open_clip
 
     pretrained = None if pretrained is None else os.fspath(pretrained)
-    if model_name == "embedded" or model_name.startswith(_SCHEMES):
+    if model_name == "embedded" or model_name.startswith(SCHEMES):
+        refuse_transformers(model_name)
         if pretrained is not None:
             raise ValueError(
                 f"model_name={model_name!r} brings its own weights, so pretrained={pretrained!r} "
@@ -138,73 +204,30 @@ def _load_open_clip(
         name = f"local-dir:{EMBEDDED_FOLDER}" if model_name == "embedded" else model_name
         options: dict[str, Any] = {"require_pretrained": True}
     else:
-        name = _check_architecture(open_clip, model_name)
-        options = _check_pretrained(open_clip, name, pretrained)
-    local = name.startswith("local-dir:") or (pretrained is not None and os.path.isfile(pretrained))
+        name = check_architecture(open_clip, model_name)
+        options = check_pretrained(open_clip, name, pretrained)
+    is_file = pretrained is not None and "force_quick_gelu" not in options
     try:
-        model = open_clip.create_model(name, **options)
-        tokenizer = open_clip.get_tokenizer(name)
+        with ExitStack() as stack:
+            # The tokenizer first: what it lacks is said before gigabytes are downloaded.
+            check_tokenizer(open_clip.get_model_config(name))
+            tokenizer = open_clip.get_tokenizer(name)
+            if is_file:
+                file, is_openais = stack.enter_context(readable_checkpoint(str(pretrained)))
+                options.update(pretrained=file, force_quick_gelu=is_openais)
+            model = open_clip.create_model(name, **options)
+    except ImportError as error:
+        raise package_missing(model_name, error) from error
     except Exception as error:
         # open_clip reports a failed download, a missing folder and a wrong file by many types.
-        if local and not isinstance(error, FileNotFoundError):
+        is_local = is_file or name.startswith("local-dir:")
+        if is_local and not isinstance(error, FileNotFoundError):
             source = name if pretrained is None else f"{pretrained} as weights of {name}"
-            raise ValueError(f"open_clip can't load {source}: {error}") from error
-        raise _unavailable(model_name, pretrained, error) from error
+            reason = why_unreadable(error, pretrained)
+            raise ValueError(f"open_clip can't load {source}: {reason}") from error
+        reason = why_unavailable(model_name, error)
+        raise weights_unavailable(model_name, pretrained, reason) from error
+    if is_file and not is_openais:
+        warn_about_activation(open_clip, name, str(pretrained))
     preprocessing = Preprocessing.from_open_clip(open_clip.get_model_preprocess_cfg(model))
     return model.eval().requires_grad_(False), tokenizer, preprocessing
-
-
-def _unavailable(model_name: str, pretrained: str | None, reason: object) -> Exception:
-    return WeightsUnavailableError(
-        f"The weights of model_name={model_name!r}, pretrained={pretrained!r} can't be had: "
-        f'{reason} Without a network use model_name="embedded" (a small encoder in this package), '
-        'model_name="local-dir:/path/to/folder" (an open_clip config and its weights), or '
-        'pretrained="/path/to/checkpoint".'
-    )
-
-
-def _check_architecture(open_clip: Any, model_name: str) -> str:
-    name = model_name.replace("/", "-")  # OpenAI writes ViT-B/32
-    known = open_clip.list_models()
-    if name in known:
-        return name
-    by_lower_case = {candidate.lower(): candidate for candidate in ["embedded", *known]}
-    close = difflib.get_close_matches(name.lower(), by_lower_case, n=4)
-    hint = (
-        f"Close: {', '.join(by_lower_case[match] for match in close)}."
-        if close
-        else "open_clip.list_models() lists them."
-    )
-    raise ValueError(
-        f"model_name={model_name!r} is no model of open_clip. {hint} Names that begin with "
-        '"hf-hub:" or "local-dir:" and "embedded" work too.'
-    )
-
-
-def _check_pretrained(open_clip: Any, name: str, pretrained: str | None) -> dict[str, Any]:
-    """Return options for ``create_model``."""
-    tags = open_clip.list_pretrained_tags_by_model(name)
-    if pretrained is None:
-        offer = f"Set pretrained to one of: {', '.join(tags)}." if tags else "It has no tags."
-        warnings.warn(
-            f"model_name={name!r} without pretrained has random weights: its embeddings mean "
-            f"nothing. {offer}",
-            UserWarning,
-            stacklevel=4,
-        )
-        return {}
-    options = {"pretrained": pretrained, "require_pretrained": True}
-    config = open_clip.get_pretrained_cfg(name, pretrained)
-    if config:
-        # open_clip only warns when weights were trained with the other activation.
-        return {**options, "force_quick_gelu": bool(config.get("quick_gelu"))}
-    if os.path.isfile(pretrained):
-        return options
-    if os.path.dirname(pretrained) or os.path.splitext(pretrained)[1]:
-        raise _unavailable(name, pretrained, "there is no such file.")
-    close = difflib.get_close_matches(pretrained, tags, n=1)
-    raise ValueError(
-        f"pretrained={pretrained!r} is neither a file nor a tag of {name}. "
-        + (f"Did you mean {close[0]!r}? " if close else "")
-        + (f"Its tags: {', '.join(tags)}." if tags else "It has no tags; give a checkpoint's path.")
-    )

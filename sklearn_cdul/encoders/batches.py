@@ -1,0 +1,138 @@
+"""From images to the vectors of their views, batch by batch."""
+
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
+from functools import partial
+from itertools import islice, tee
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from sklearn_cdul.devices import run_in_batches
+from sklearn_cdul.encoders.soundness import describe_unsound, is_sound, what_is_wrong
+from sklearn_cdul.exceptions import ImageError
+from sklearn_cdul.images.reading import map_images
+from sklearn_cdul.images.views import make_views, n_views, required_size, views_version
+from sklearn_cdul.labels.aggregation import unit_vectors
+
+# Small batches stay in the cache of a CPU; a GPU wants many views at once.
+_AUTO_BATCH_SIZE = {"cpu": 10, "cuda": 320}
+
+Batch = list[tuple[int, np.ndarray | None]]
+
+
+def iter_batches(
+    encoder: Any,
+    images: Sequence[Any],
+    *,
+    indices: Iterable[int] | None,
+    grid_size: int,
+    views: str,
+    batch_size: int | str,
+    n_jobs: int | None,
+    on_error: str,
+    failures: list[ImageError] | None,
+    unsound: dict[int, str] | None,
+) -> Generator[Batch, None, None]:
+    """Embed images batch by batch.
+
+    Parameters
+    ----------
+    encoder : BaseEncoder
+        Its `encode_views` is called.
+    images, indices, grid_size, views, batch_size, n_jobs, on_error, failures, unsound
+        See `BaseEncoder.iter_embeddings`.
+
+    Yields
+    ------
+    batch : list of tuple (index, embedding)
+        See there. Before a FloatingPointError come the sound embeddings of its batch.
+    """
+    views_version(views)  # says what is wrong before an image is read
+    per_batch = views_per_batch(encoder, batch_size)
+    images_per_batch = max(per_batch // n_views(grid_size), 1)
+    order, drawn = tee(range(len(images)) if indices is None else indices)
+    preprocessing = encoder.preprocessing
+    views_of_images = map_images(
+        partial(make_views, grid_size=grid_size, preprocessing=preprocessing, views=views),
+        images,
+        indices=drawn,
+        n_jobs=n_jobs,
+        min_size=required_size(grid_size, preprocessing),
+        on_error=on_error,
+        failures=failures,
+        look_ahead=2 * images_per_batch,
+    )
+    n_encoded = 0
+    with closing(views_of_images):  # type: ignore[type-var]
+        rows = zip(order, views_of_images, strict=True)
+        while group := list(islice(rows, images_per_batch)):
+            readable = [(index, views) for index, views in group if views is not None]
+            embeddings = _encode(encoder, [views for _, views in readable], per_batch)
+            found = dict(zip((index for index, _ in readable), embeddings, strict=True))
+            wrong = {i: what_is_wrong(e) for i, e in found.items() if not is_sound(e).all()}
+            n_encoded += len(readable)
+            if wrong and on_error == "raise":
+                # What is sound is not lost, if the caller keeps it.
+                yield [(index, found[index]) for index, _ in readable if index not in wrong]
+                message = describe_unsound(wrong, images, n_encoded, encoder)
+                raise FloatingPointError(f'{message} on_error="nan" leaves such images out.')
+            if unsound is not None:
+                unsound.update(wrong)
+            yield [(index, None if index in wrong else found.get(index)) for index, _ in group]
+
+
+def _encode(encoder: Any, images: list[np.ndarray], batch_size: int) -> np.ndarray:
+    """Embed the views of images, ``(n_views, H, W, 3)`` each, into (n, n_views, d)."""
+    if not images:
+        return np.empty((0, 0, encoder.embedding_dim), np.float32)
+    views = np.concatenate(images)
+    function = partial(_encode_batch, encoder)
+    results, fitted = run_in_batches(function, views, batch_size, encoder.device)
+    if fitted < batch_size:
+        encoder._largest_batch = fitted
+    return np.concatenate(results).reshape(len(images), len(images[0]), -1)
+
+
+def _encode_batch(encoder: Any, views: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore", invalid="ignore"):
+        embeddings = np.asarray(encoder.encode_views(views), dtype=np.float32)
+        if embeddings.shape != (len(views), encoder.embedding_dim):
+            raise ValueError(
+                f"{type(encoder).__name__}.encode_views must return an array of shape "
+                f"{(len(views), encoder.embedding_dim)} for {len(views)} views; it returned "
+                f"{embeddings.shape}."
+            )
+        scaled = unit_vectors(embeddings)
+    # What can't be scaled is left as it is, to tell what is wrong with it.
+    return np.where(is_sound(scaled)[:, np.newaxis], scaled, embeddings)
+
+
+def views_per_batch(encoder: Any, batch_size: int | str) -> int:
+    """Return how many views go into one forward pass.
+
+    Parameters
+    ----------
+    encoder : BaseEncoder
+        It may remember that memory has run out.
+    batch_size : int or "auto"
+        See `BaseEncoder.iter_embeddings`.
+
+    Returns
+    -------
+    n_views : int
+        At least 1.
+
+    Raises
+    ------
+    ValueError
+        If `batch_size` is something else.
+    """
+    if batch_size == "auto":
+        batch_size = _AUTO_BATCH_SIZE.get(encoder.device.type, 80)
+    if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
+        raise ValueError(
+            f'batch_size must be "auto" or an integer of at least 1, got {batch_size!r}.'
+        )
+    return min(int(batch_size), encoder._largest_batch or int(batch_size))

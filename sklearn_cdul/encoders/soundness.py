@@ -1,0 +1,99 @@
+"""Find vectors that an encoder can't have meant: NaN, infinity, no length."""
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def is_sound(embeddings: np.ndarray) -> np.ndarray:
+    """Whether vectors that were scaled to length 1 have it.
+
+    Parameters
+    ----------
+    embeddings : ndarray of shape (..., d)
+        What `unit_vectors` returns.
+
+    Returns
+    -------
+    is_sound : bool ndarray of shape (...)
+        False for NaN, infinity and zeros.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.abs(np.linalg.norm(embeddings, axis=-1) - 1) < 0.01
+
+
+def what_is_wrong(embeddings: np.ndarray) -> str:
+    """Return words for vectors that are not sound.
+
+    Parameters
+    ----------
+    embeddings : ndarray
+        As the encoder gave them, only those that are not sound.
+
+    Returns
+    -------
+    words : str
+        "NaN", "infinity", "NaN or infinity" or "a vector of length 0".
+    """
+    kinds = []
+    if np.isnan(embeddings).any():
+        kinds.append("NaN")
+    if np.isinf(embeddings).any():
+        kinds.append("infinity")
+    return " or ".join(kinds) or "a vector of length 0"
+
+
+def describe_unsound(
+    unsound: Mapping[int, str], images: Sequence[Any], n_encoded: int, encoder: Any
+) -> str:
+    """Return sentences on the images for which an encoder gave no sound vectors, with advice.
+
+    Parameters
+    ----------
+    unsound : mapping of int to str
+        Position of each such image in `images`, and what it got; not empty.
+    images : sequence of images
+        All of the call.
+    n_encoded : int
+        Of how many images they are part.
+    encoder : BaseEncoder
+        Which gave them. A `dtype` tells in what it computes.
+
+    Returns
+    -------
+    sentences : str
+    """
+    words = " or ".join(dict.fromkeys(unsound.values()))
+    first = min(unsound)
+    image = images[first]
+    path = f" ({os.fspath(image)})" if isinstance(image, (str, os.PathLike)) else ""
+    if getattr(encoder, "dtype", None) == torch.float32:
+        advice = (
+            "It computes in float32 already, so its weights or the device's driver may be broken: "
+            'take other weights, or set device="cpu".'
+        )
+    else:
+        advice = 'Its arithmetic may be too coarse: set precision="float32".'
+    count = f"{len(unsound)} of {n_encoded} images"
+    return f"The encoder gave {words} for {count}, first X[{first}]{path}. {advice}"
+
+
+def warn_about_unsound(unsound: Mapping[int, str], images: Sequence[Any], encoder: Any) -> None:
+    """Give one warning for all images without sound vectors; none if there are none.
+
+    Parameters
+    ----------
+    unsound, images, encoder
+        See `describe_unsound`.
+    """
+    if unsound:
+        warnings.warn(
+            f"{describe_unsound(unsound, images, len(images), encoder)} The rows of such images "
+            "are NaN.",
+            UserWarning,
+            stacklevel=3,
+        )
