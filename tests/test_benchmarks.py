@@ -53,12 +53,11 @@ def run(script, *arguments):
     return subprocess.run(command, check=True, capture_output=True, text=True)
 
 
-@pytest.fixture(scope="module")
-def tree(food_photos, tmp_path_factory):
-    """24 of the bundled photos with two classes of VOC, laid out by voc_tree.py."""
+def lay_out(food_photos, tmp_path_factory, classes):
+    """24 of the bundled photos with two of their classes under names of VOC, by voc_tree.py."""
     folder = tmp_path_factory.mktemp("photos")
     (folder / "images").mkdir()
-    columns = {name: food_photos.target_names.index(name) for name in ("bottle", "person")}
+    columns = {name: food_photos.target_names.index(own) for name, own in classes.items()}
     shown = food_photos.target[:, list(columns.values())].any(axis=1).nonzero()[0][:24]
     with open(folder / "labels.csv", "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
@@ -71,6 +70,11 @@ def tree(food_photos, tmp_path_factory):
     out = tmp_path_factory.mktemp("tree")
     run("voc_tree.py", "--photos", folder, "--out", out)
     return out
+
+
+@pytest.fixture(scope="module")
+def tree(food_photos, tmp_path_factory):
+    return lay_out(food_photos, tmp_path_factory, {"bottle": "bottle", "person": "person"})
 
 
 def rows(output):
@@ -125,6 +129,21 @@ def test_given_labels_are_measured(tree, tmp_path):
     ).stdout
     shares = [name for name in rows(output) if name.endswith("%")]
     assert shares == ["0%", "10%", "25%", "50%", "100%"]
+
+
+@pytest.mark.slow
+def test_strangers_are_measured_with_and_without_other_classes(food_photos, tmp_path_factory):
+    # Under names of things that no food photo shows, so that they count as VOC's own classes.
+    tree = lay_out(food_photos, tmp_path_factory, {"bus": "bottle", "train": "person"})
+    output = run(
+        "other_classes.py",
+        *("--data", tree, "--seeds", 1, "--min-positives", 1),
+        *("--memory", tmp_path_factory.mktemp("memory")),
+    ).stdout
+    table = rows(output)
+    for name in ("labels, no others", 'network, "general"', "labels, what the strangers show"):
+        assert all(float(figure) >= 0 for figure in table[name])
+        assert len(table[name]) == 4
 
 
 @pytest.mark.slow
