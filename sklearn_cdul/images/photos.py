@@ -7,7 +7,8 @@ from weakref import ref
 import numpy as np
 from PIL import Image
 
-from sklearn_cdul.images.decoding import decode
+from sklearn_cdul.images.decoding import decode, warn_of_size
+from sklearn_cdul.images.encoded import lock_of
 
 
 class Photos(list[Any]):
@@ -20,7 +21,8 @@ class Photos(list[Any]):
     Parameters
     ----------
     images : iterable
-        Items that passed `check_images`.
+        What `list_items` returned. A `LazyItem` among them stands for an item that the user's
+        sequence makes when it is asked for; `load` asks each time, and nobody keeps it.
     """
 
     def __init__(self, images: Iterable[Any] = ()):
@@ -28,6 +30,7 @@ class Photos(list[Any]):
         self._embedded: tuple[Any, Any, ref[np.ndarray]] | None = None
         self._pictures: dict[int, np.ndarray] = {}
         self._is_kept: dict[int, np.ndarray] = {}
+        self._warned_of_size = False
 
     def embed_once(
         self, encoder: object, settings: Any, embed: Callable[[], np.ndarray]
@@ -103,7 +106,7 @@ class Photos(list[Any]):
         image : PIL image of mode "RGB"
             Not to be changed in place.
         """
-        image, serves = decode(self[index], index, min_size)
+        image, serves = decode(self[index], index, min_size, self._warn_of_size)
         for size, is_kept in self._is_kept.items():
             # Not from pixels that were decoded at another scale: they would differ a little, and
             # with them the network, depending on who came first.
@@ -111,6 +114,12 @@ class Photos(list[Any]):
                 self._pictures[size][index] = make_picture(image, size)
                 is_kept[index] = True
         return image
+
+    def _warn_of_size(self, message: str) -> None:
+        with lock_of(self):
+            warned, self._warned_of_size = self._warned_of_size, True
+        if not warned:
+            warn_of_size(message)
 
 
 def make_picture(image: Image.Image, size: int) -> np.ndarray:

@@ -1,20 +1,18 @@
 """Check the images that the user gave, and decode them ahead in threads."""
 
-import math
-import os
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
 import joblib
 import numpy as np
-from PIL import Image
 
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.photos import Photos, make_picture
+from sklearn_cdul.images.sequences import list_items
 
 T = TypeVar("T")
 
@@ -28,106 +26,34 @@ def check_images(X: Any) -> Photos:
     Parameters
     ----------
     X : sequence of images
-        A list, tuple, one-dimensional array or Series whose items are, in any mixture,
+        A list, tuple, one-dimensional array, Series or other sequence of known length whose items
+        are, in any mixture,
 
-        - paths: str or os.PathLike;
+        - paths: str, os.PathLike, or objects with a method ``read_bytes`` (universal_pathlib);
         - PIL images;
         - uint8 arrays of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): grey, RGB or RGBA;
+        - encoded images: bytes, binary files that can seek, fsspec's OpenFile, or dicts with
+          "bytes" or "path" as Hugging Face stores images;
 
         or a uint8 array of shape (n, H, W, C); or such a column as an array of shape (n, 1) or a
-        data frame with one column (pandas or polars), as pipelines hand it over.
+        data frame with one column (pandas, polars or pyarrow), as pipelines hand it over.
 
     Returns
     -------
     images : Photos of length n
-        The items of `X`, as they were given. What this function returned before is returned again.
+        The items of `X`, as they were given. If `X` makes an item when it is asked for, as a
+        column of a Hugging Face data set does, only the first is looked at now, and `Photos.load`
+        asks for each when it is needed. What this function returned before is returned again.
 
     Raises
     ------
     TypeError
         If `X` is a single image, has no order or no length, or an item is no image.
     ValueError
-        If `X` is empty, an item is missing, or an array has the wrong shape or dtype.
+        If `X` is empty, a folder or a data set with several columns, an item is missing or a URL,
+        or an array has the wrong shape or dtype.
     """
-    if isinstance(X, Photos):
-        return X
-    images = _as_list(X)
-    if not images:
-        raise ValueError("X is empty. Give at least one image.")
-    for index, item in enumerate(images):
-        _check_item(item, f"X[{index}]")
-    return Photos(images)
-
-
-def _as_list(X: Any) -> list[Any]:
-    if isinstance(X, (str, bytes, os.PathLike, Image.Image)):
-        raise TypeError(
-            f"X must be a list of images, got a single {type(X).__name__}. For one image write [X]."
-        )
-    if isinstance(X, np.ndarray):
-        return _array_as_list(X)
-    if hasattr(X, "columns") and hasattr(X, "shape"):
-        if X.shape[1] != 1:
-            raise ValueError(
-                f"X is a data frame with {X.shape[1]} columns. Give only the column with the "
-                "images."
-            )
-        return list(X[X.columns[0]])
-    if (
-        isinstance(X, (Mapping, set, frozenset))
-        or not hasattr(X, "__len__")
-        or not hasattr(X, "__getitem__")
-    ):
-        raise TypeError(
-            f"X must be a list of images or another sequence of known length, got "
-            f"{type(X).__name__}."
-        )
-    return list(X)
-
-
-def _array_as_list(X: np.ndarray) -> list[Any]:
-    if X.ndim == 2 and X.shape[1] == 1 and X.dtype.kind in "OUT":
-        X = X[:, 0]
-    if X.ndim == 1 and (X.dtype.kind in "OUT" or len(X) == 0):
-        return X.tolist()
-    if X.ndim == 4 and X.dtype == np.uint8:
-        return list(X)
-    hint = "Give a list of images, or a uint8 array of shape (n, height, width, 3)."
-    if X.ndim == 4:
-        hint = "Pixels must be uint8 values from 0 to 255: convert the array first."
-    elif X.ndim == 3:
-        hint = "For one image write [X]."
-    elif X.ndim == 2 and X.dtype.kind == "f":
-        hint += ' For embeddings set input="embeddings".'
-    raise ValueError(
-        f"X is an array of shape {X.shape} and dtype {X.dtype}, which can't be read as a sequence "
-        f"of images. {hint}"
-    )
-
-
-def _check_item(item: Any, where: str) -> None:
-    if isinstance(item, (str, os.PathLike, Image.Image)):
-        return
-    if isinstance(item, np.ndarray):
-        if item.dtype != np.uint8:
-            raise ValueError(
-                f"{where} is an array of dtype {item.dtype}. Pixels must be uint8 values from 0 to "
-                "255: convert the array first."
-            )
-        if item.ndim != 2 and not (item.ndim == 3 and item.shape[2] in (1, 3, 4)):
-            raise ValueError(
-                f"{where} is an array of shape {item.shape}. An image must have shape (height, "
-                "width), (height, width, 3) or (height, width, 4)."
-            )
-        return
-    # pandas writes a missing value as None, NaN or pd.NA.
-    is_nan = isinstance(item, float) and math.isnan(item)
-    if item is None or is_nan or type(item).__name__ == "NAType":
-        raise ValueError(f"{where} is missing ({item!r}). Leave such rows out of X.")
-    raise TypeError(
-        f"{where} is of type {type(item).__name__}. An image must be a path, a PIL image or a "
-        "uint8 array."
-    )
+    return X if isinstance(X, Photos) else Photos(list_items(X))
 
 
 def map_images(
@@ -197,20 +123,24 @@ def map_images(
         pending: deque[Future[T | ImageError]] = deque()
         try:
             for index in order:
-                pending.append(pool.submit(work, index))
                 if len(pending) >= ahead:
                     yield finish(pending.popleft())
-            while pending:
+                pending.append(pool.submit(work, index))
+            while len(pending) > 1:
                 yield finish(pending.popleft())
+            last = [finish(pending.popleft())] if pending else []
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+        # Outside, for a consumer that takes all and then drops the generator: what is raised while
+        # Python closes it, a KeyboardInterrupt too, is lost.
+        yield from last
 
     def finish(future: Future[T | ImageError]) -> T | None:
         result = future.result()
         if not isinstance(result, ImageError):
             return result
         if on_error == "raise":
-            raise result
+            raise with_advice(result)
         if failures is not None:
             failures.append(result)
         return None
@@ -258,6 +188,26 @@ def read_pictures(
     to_come = set(missing)
     for index in indices:
         yield next(decoded) if index in to_come else photos.picture(index, size)
+
+
+def with_advice(error: ImageError) -> ImageError:
+    """Return the error that stops a run over many images, which says how to go on without one.
+
+    Parameters
+    ----------
+    error : ImageError
+        Of one image.
+
+    Returns
+    -------
+    error : ImageError
+        With the same index and path, and the first error as its cause.
+    """
+    advised = ImageError(
+        f'{error} With on_error="nan" its row becomes NaN.', error.index, error.path
+    )
+    advised.__cause__ = error.__cause__ or error
+    return advised
 
 
 def count_threads(n_jobs: int | None) -> int:

@@ -14,7 +14,12 @@ from PIL import Image
 
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.decoding import load_image
-from sklearn_cdul.images.reading import check_images, map_images, warn_about_failures
+from sklearn_cdul.images.reading import (
+    check_images,
+    map_images,
+    read_pictures,
+    warn_about_failures,
+)
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (6, 8, 3), dtype=np.uint8)
@@ -420,3 +425,31 @@ def test_errors_of_the_function_pass_through():
 def test_wrong_options_are_refused_at_once(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         map_images(first_pixel, levels(1), **options)
+
+
+def test_an_error_that_stops_a_run_says_how_to_go_on(tmp_path):
+    with pytest.raises(ImageError, match=r'no such file\. With on_error="nan" its row') as caught:
+        list(map_images(first_pixel, [PIXELS, tmp_path / "missing.jpg"]))
+    assert caught.value.index == 1
+    assert caught.value.path == str(tmp_path / "missing.jpg")
+    failures = []
+    list(map_images(first_pixel, [tmp_path / "a.jpg"], on_error="nan", failures=failures))
+    assert "on_error" not in str(failures[0])
+
+
+@pytest.mark.parametrize("look_ahead", [None, 1, 2])
+def test_an_interrupt_while_the_threads_stop_is_not_lost(monkeypatch, look_ahead):
+    # A consumer takes as many results as there are and lets go of the generator. What happens
+    # while Python closes that can't be raised any more, so nothing may be left to do by then.
+    def interrupted(self, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("concurrent.futures.ThreadPoolExecutor.shutdown", interrupted)
+    photos = check_images(levels(3))
+    for results in (
+        map_images(first_pixel, photos, look_ahead=look_ahead),
+        read_pictures(photos, 8, indices=range(3)),
+    ):
+        with pytest.raises(KeyboardInterrupt):
+            for _ in range(3):
+                next(results)

@@ -1,0 +1,45 @@
+"""Tell images apart by their content, whatever they are called."""
+
+import hashlib
+from typing import Any
+
+from sklearn_cdul.images.decoding import load_image, read_lazy
+from sklearn_cdul.images.encoded import LazyItem, open_encoded
+from sklearn_cdul.images.errors import named_errors
+
+
+def content_digest(item: Any, index: int) -> bytes:
+    """Return a digest of an image's content.
+
+    Parameters
+    ----------
+    item : object
+        An item that `check_images` returns.
+    index : int
+        Position in X, for the error message.
+
+    Returns
+    -------
+    digest : bytes of length 16
+        Of an encoded image, in a file or not, that of its bytes; else that of its upright RGB
+        pixels. The two differ: a file and an array of its pixels needn't give the same views.
+
+    Raises
+    ------
+    ImageError
+        If the image can't be read. That a file can be read does not mean that it is an image.
+    """
+    if isinstance(item, LazyItem):
+        item = read_lazy(item, index)
+    with named_errors(item, index):
+        file = open_encoded(item)
+        if file is not None:
+            digest = hashlib.blake2b(digest_size=16, person=b"file")
+            with file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+            return digest.digest()
+    pixels = load_image(item, index)
+    digest = hashlib.blake2b(repr(pixels.size).encode(), digest_size=16, person=b"pixels")
+    digest.update(pixels.tobytes())
+    return digest.digest()
