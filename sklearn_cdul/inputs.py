@@ -1,5 +1,8 @@
 """Check X, whichever of its two kinds an estimator takes: images or embeddings."""
 
+import math
+from collections.abc import Mapping, Set
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,7 @@ from sklearn.utils.validation import check_array, validate_data
 from sklearn_cdul.images.photos import Photos
 from sklearn_cdul.images.reading import check_images
 
+_FOR_PATHS = 'For paths of images set input="images"'
 # What an estimator records of the features of X.
 _FEATURES = ("n_features_in_", "feature_names_in_")
 
@@ -24,11 +28,12 @@ def check_X(
     estimator : estimator
         Named in messages; of embeddings it records, or compares, the number and names of features.
     X : sequence of images, or array of shape (n, d) or (n, views, d)
-        What the user gave.
+        What the user gave. Embeddings may also be a sequence or a column of n arrays or lists, as
+        files of tables have them, or tensors of torch on any device.
     kind : {"images", "embeddings"}
         What `X` is to be.
     on_error : {"raise", "nan"}
-        With "nan" embeddings may be NaN.
+        With "nan" embeddings may be NaN, or missing rows of a column.
     reset : bool or None, default=None
         See `check_features`; None does not call it.
 
@@ -50,7 +55,7 @@ def check_X(
 
 def _check_embeddings(estimator: BaseEstimator, X: Any, on_error: str) -> np.ndarray:
     array = check_array(
-        X,
+        _stack_column(X, on_error),
         dtype=[np.float32, np.float64],
         allow_nd=True,
         ensure_all_finite="allow-nan" if on_error == "nan" else True,
@@ -59,6 +64,107 @@ def _check_embeddings(estimator: BaseEstimator, X: Any, on_error: str) -> np.nda
     if array.ndim > 3:
         raise ValueError(f"Embeddings must have shape (n, d) or (n, views, d); got {array.shape}.")
     return array[:, np.newaxis] if array.ndim == 2 else array
+
+
+def _stack_column(X: Any, on_error: str) -> Any:
+    """Stack embeddings that come one by one; anything else is returned as it is."""
+    if hasattr(X, "shape") and hasattr(X, "columns"):
+        if X.shape[1] == 1:
+            column = X.column(0) if hasattr(X, "column") else X[X.columns[0]]
+            return _stack(column, on_error) if _is_vector(_first(column)) else X
+        names = [] if hasattr(X, "column") else list(X.columns)
+        for name in names:
+            cell = _first(X[name])
+            if hasattr(cell, "__len__") and not isinstance(cell, (str, bytes)):
+                raise ValueError(
+                    f"X is a data frame with {X.shape[1]} columns. Give only the one with the "
+                    f"embeddings: X[{name!r}]."
+                )
+        return X
+    X = _to_numpy(X)
+    if isinstance(X, np.ndarray):
+        column = X.ndim == 1 and X.dtype.kind in "OUS"
+        return _stack(X, on_error) if column and _is_vector(_first(X)) else X
+    if isinstance(X, (str, bytes)) or hasattr(X, "tocsr"):  # of SciPy
+        return X
+    if not (hasattr(X, "__len__") and hasattr(X, "__getitem__")) and hasattr(X, "__array__"):
+        return X
+    if isinstance(X, Mapping) or not (hasattr(X, "__len__") and hasattr(X, "__getitem__")):
+        raise TypeError(
+            "X must be a float array of shape (n, d) or (n, views, d), or a sequence of n vectors, "
+            f"got {type(X).__name__}."
+        )
+    return _stack(X, on_error) if _is_vector(_first(X)) else X
+
+
+def _first(column: Any) -> Any:
+    """The first cell that is not missing; None if there is none."""
+    rows = map(_unwrap, islice(column, len(column)))
+    return next((row for row in rows if not _is_missing(row)), None)
+
+
+def _is_vector(cell: Any) -> bool:
+    """Whether a cell is an embedding; text and bytes, which may stand for one, are refused."""
+    if isinstance(cell, str):
+        line = "np.stack([json.loads(x) for x in X])"
+        way = f"If these are lists of numbers: {line}" if cell[:1] == "[" else _FOR_PATHS
+        raise ValueError(f'X holds text, but input="embeddings" wants numbers. {way}.')
+    if isinstance(cell, bytes):
+        line = "np.stack([np.frombuffer(x, np.float32) for x in X])"
+        raise ValueError(
+            'X holds bytes, but input="embeddings" wants numbers. If these are vectors of float32: '
+            f"{line}."
+        )
+    return hasattr(cell, "__len__") and not isinstance(cell, (Mapping, Set))
+
+
+def _stack(column: Any, on_error: str) -> np.ndarray:
+    """Stack the vectors of a column, all of one shape; missing ones become NaN or an error."""
+    shape: tuple[int, ...] | None = None
+    rows: list[np.ndarray | None] = []
+    for index, row in enumerate(map(_unwrap, islice(column, len(column)))):
+        if _is_missing(row):
+            if on_error != "nan":
+                raise ValueError(
+                    f'X[{index}] is missing. Leave such rows out of X, or set on_error="nan" to '
+                    "give them NaN."
+                )
+            rows.append(None)
+            continue
+        try:
+            vector = np.asarray(_to_numpy(row))
+        except ValueError as error:  # lists of several lengths in it
+            raise ValueError(f"X[{index}] is no array: its parts differ in length.") from error
+        shape = vector.shape if shape is None else shape
+        if vector.shape != shape:
+            raise ValueError(
+                f"X[{index}] has shape {vector.shape}, but those before it have shape {shape}. "
+                "All embeddings must be made by the same encoder with the same views."
+            )
+        rows.append(vector)
+    return np.stack([np.full(shape or (1,), np.nan) if row is None else row for row in rows])
+
+
+def _to_numpy(tensor: Any) -> Any:
+    """A tensor of torch as an array, whatever its device and type; anything else as it is."""
+    if not all(hasattr(tensor, name) for name in ("detach", "cpu", "numpy")):
+        return tensor
+    tensor = tensor.detach().cpu()
+    known = ("torch.float32", "torch.float64")
+    if tensor.is_floating_point() and str(tensor.dtype) not in known:
+        tensor = tensor.float()  # NumPy has no bfloat16
+    return tensor.numpy()
+
+
+def _unwrap(cell: Any) -> Any:
+    """The Python object of a scalar of pyarrow; anything else as it is."""
+    return cell.as_py() if hasattr(cell, "as_py") else cell
+
+
+def _is_missing(cell: Any) -> bool:
+    # pandas writes a missing value as None, NaN or pd.NA.
+    is_nan = isinstance(cell, float) and math.isnan(cell)
+    return cell is None or is_nan or type(cell).__name__ == "NAType"
 
 
 def check_features(
@@ -86,7 +192,9 @@ def check_features(
         If `X` has other features than in fit.
     """
     if isinstance(checked, np.ndarray):
-        table = X if hasattr(X, "columns") else checked[:, 0]
+        # A data frame with one column of vectors has no names for their features.
+        named = hasattr(X, "columns") and X.shape[1] == checked.shape[2]
+        table = X if named else checked[:, 0]
         validate_data(estimator, table, reset=reset, skip_check_array=True)
     elif reset:
         forget_features(estimator)
