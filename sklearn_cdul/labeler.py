@@ -16,7 +16,7 @@ from sklearn_cdul.images.views import views_version
 from sklearn_cdul.inputs import check_dimensions, check_features, check_X, input_tags
 from sklearn_cdul.labels.aggregation import soft_labels
 from sklearn_cdul.labels.prompts import resolve_classes, resolve_others
-from sklearn_cdul.labels.wordings import warn_about_equal_classes, warn_about_identifiers
+from sklearn_cdul.labels.wordings import warn_about_classes
 from sklearn_cdul.memory.cache import encode_images_once
 from sklearn_cdul.metrics import score_readable
 from sklearn_cdul.targets import check_targets
@@ -212,13 +212,18 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         if isinstance(checked, np.ndarray):
             encoder = encoder.with_embedding_dim(checked.shape[2])
         others, other_prompts = resolve_others(self.other_classes, names, self.prompt_template)
-        text_embeddings = encoder.encode_classes(prompts + other_prompts)
+        prompts = prompts + other_prompts
+        text_embeddings = encoder.encode_classes(prompts)
         if isinstance(checked, np.ndarray):
             check_dimensions(checked, text_embeddings)
-        if not isinstance(self.classes, (str, Mapping)):
-            warn_about_identifiers(names)
-        warn_about_equal_classes(names + others, text_embeddings)
-
+        warn_about_classes(
+            names + others,
+            prompts,
+            text_embeddings,
+            identifiers=[] if isinstance(self.classes, (str, Mapping)) else names,
+            are_cut=encoder.are_cut([text for texts in prompts for text in texts]),
+            english_only=encoder.english_only,
+        )
         check_features(self, X, checked, reset=True)
         self.text_embeddings_, self.other_embeddings_ = np.split(text_embeddings, [len(names)])
         self.temperature_ = float(

@@ -39,6 +39,8 @@ class BaseEncoder:
     text_fingerprint : str or None
         Tells apart encoders that give different text embeddings. With None, the default,
         ``memory=`` keeps no text embeddings of it.
+    english_only : bool
+        Whether class names in other scripts mean nothing to the model; then the user is warned.
     embedding_dim : int
         Length d of the embeddings. Unless a derived class sets it, that of the prompt "a photo".
 
@@ -62,6 +64,7 @@ class BaseEncoder:
     """
 
     temperature: float
+    english_only = False
     device = torch.device("cpu")
     # Replaced in instances, never changed in place.
     _classes: Mapping[bytes, np.ndarray] = {}
@@ -133,6 +136,21 @@ class BaseEncoder:
             Of any length above 0 each.
         """
         raise NotImplementedError(f"{type(self).__name__} has no method encode_text.")
+
+    def are_cut(self, prompts: Sequence[str]) -> np.ndarray:
+        """Whether prompts are so long that the model does not read their end.
+
+        Parameters
+        ----------
+        prompts : sequence of str, length n
+            Whole prompts.
+
+        Returns
+        -------
+        are_cut : ndarray of shape (n,), dtype bool
+            All False unless a derived class knows better.
+        """
+        return np.zeros(len(prompts), dtype=bool)
 
     def encode_views(self, views: np.ndarray) -> np.ndarray:
         """Embed a batch of views, in one forward pass.

@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -55,6 +55,8 @@ class CLIPEncoder(BaseEncoder):
         self.device = device
         self.dtype = dtype
         self.temperature = float(1 / self._model.logit_scale.detach().exp())
+        # That of OpenAI's CLIP has learned English; words of other scripts fall apart into bytes.
+        self.english_only = type(tokenizer).__name__ == "SimpleTokenizer"
         mean = torch.tensor(preprocessing.mean, device=device).view(1, 3, 1, 1)
         std = torch.tensor(preprocessing.std, device=device).view(1, 3, 1, 1)
         # (pixel / 255 - mean) / std as one multiplication and one addition
@@ -116,6 +118,23 @@ class CLIPEncoder(BaseEncoder):
         model = self._model_on_device()
         results, _ = run_in_batches(encode, list(prompts), PROMPTS_PER_BATCH, self.device)
         return np.concatenate(results)
+
+    def are_cut(self, prompts: Sequence[str]) -> np.ndarray:
+        """Whether prompts are longer than the tokenizer's context; see `BaseEncoder`.
+
+        A prompt that fills the context to the last token counts as longer.
+        """
+        context = self._tokenizer([""]).shape[1]
+        # No token is shorter than a byte, and two mark the ends.
+        long = [index for index, text in enumerate(prompts) if len(text.encode()) > context - 3]
+        cut = np.zeros(len(prompts), dtype=bool)
+        for start in range(0, len(long), PROMPTS_PER_BATCH):
+            rows = long[start : start + PROMPTS_PER_BATCH]
+            texts = [prompts[index] for index in rows]
+            # What more is said is not read.
+            more = self._tokenizer([f"{text} more" for text in texts])
+            cut[rows] = (self._tokenizer(texts) == more).all(dim=1).numpy()
+        return cut
 
     def encode_views(self, views: np.ndarray) -> np.ndarray:
         """Embed a batch of views as `make_views` makes them, in one forward pass.

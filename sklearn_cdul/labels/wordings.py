@@ -40,6 +40,35 @@ def as_words(name: str) -> str:
     return " ".join(name.replace("_", " ").split()) or name
 
 
+def warn_about_classes(
+    names: Sequence[str],
+    prompts: Sequence[Sequence[str]],
+    embeddings: np.ndarray,
+    *,
+    identifiers: Sequence[str],
+    are_cut: np.ndarray,
+    english_only: bool,
+) -> None:
+    """Give every warning of this module that applies.
+
+    Parameters
+    ----------
+    names, prompts, embeddings
+        Classes, and after them what else competes, with their prompts and unit vectors.
+    identifiers : sequence of str
+        Those names that are their own wording.
+    are_cut : ndarray of shape (n,), dtype bool
+        For each of all prompts, whether the encoder does not read its end.
+    english_only : bool
+        Whether the encoder reads English only.
+    """
+    warn_about_identifiers(identifiers)
+    if english_only:
+        warn_about_scripts(names, prompts)
+    warn_about_cut(names, prompts, are_cut)
+    warn_about_equal_classes(names, embeddings)
+
+
 def warn_about_identifiers(names: Sequence[str]) -> None:
     """Warn about names that are no words: numbers, codes, CamelCase, lists of synonyms.
 
@@ -68,23 +97,24 @@ def warn_about_identifiers(names: Sequence[str]) -> None:
             + "; ".join(hints)
             + ". The columns keep the names.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
-def warn_about_scripts(wordings: Sequence[str]) -> None:
-    """Warn about wordings in a script that a text tower for English cannot read.
+def warn_about_scripts(names: Sequence[str], prompts: Sequence[Sequence[str]]) -> None:
+    """Warn about prompts in a script that a text tower for English cannot read.
 
     Parameters
     ----------
-    wordings : sequence of str
-        Words that stand for classes.
+    names : sequence of str, length k
+        The classes.
+    prompts : sequence of sequences of str, length k
+        Their prompts.
     """
     foreign = [
-        text
-        for text in wordings
-        if any(not _is_latin(letter) for letter in text if letter.isalpha())
-        or not any(letter.isalnum() for letter in text)
+        name
+        for name, texts in zip(names, prompts, strict=True)
+        if any(map(_is_foreign, {letter for text in texts for letter in text}))
     ]
     if foreign:
         warnings.warn(
@@ -93,12 +123,41 @@ def warn_about_scripts(wordings: Sequence[str]) -> None:
             "keeps the name), or take a multilingual model, such as "
             'model_name="xlm-roberta-base-ViT-B-32", pretrained="laion5b_s13b_b90k".',
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
-def _is_latin(letter: str) -> bool:
-    return letter.isascii() or "LATIN" in unicodedata.name(letter, "")
+def _is_foreign(letter: str) -> bool:
+    if letter.isascii():
+        return False
+    if letter.isalpha():
+        return "LATIN" not in unicodedata.name(letter, "")
+    return unicodedata.category(letter) == "So"  # emoji
+
+
+def warn_about_cut(
+    names: Sequence[str], prompts: Sequence[Sequence[str]], are_cut: np.ndarray
+) -> None:
+    """Warn about prompts whose end the encoder does not read.
+
+    Parameters
+    ----------
+    names : sequence of str, length k
+        The classes.
+    prompts : sequence of sequences of str, length k
+        Their prompts, n in all.
+    are_cut : ndarray of shape (n,), dtype bool
+        For each prompt, class after class.
+    """
+    ends = np.cumsum([len(texts) for texts in prompts])[:-1]
+    cut = [name for name, part in zip(names, np.split(are_cut, ends), strict=True) if part.any()]
+    if cut:
+        warnings.warn(
+            f"Prompts of {len(cut)} of {len(names)} classes are longer than the encoder reads, and "
+            f"are cut: {_shown(cut)}. Put what tells a class from others first, and shorten them.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def warn_about_equal_classes(names: Sequence[str], embeddings: np.ndarray) -> None:
@@ -123,22 +182,25 @@ def warn_about_equal_classes(names: Sequence[str], embeddings: np.ndarray) -> No
             "every image gets the label 1. Name what else the images may show as other_classes, or "
             'take other_classes="general".',
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
-    pairs = []
+    pairs: list[str] = []
+    n_pairs = 0
     for start in range(0, len(names), _BLOCK):
         cosines = embeddings[start : start + _BLOCK] @ embeddings[start:].T
         rows, columns = np.nonzero(np.triu(cosines > _SAME, k=1))
-        pairs += [(names[start + r], names[start + c]) for r, c in zip(rows, columns, strict=True)]
+        n_pairs += len(rows)
+        for row, column in zip(rows[: _MOST_SHOWN - len(pairs)], columns, strict=False):
+            pairs.append(f"{names[start + int(row)]!r} and {names[start + int(column)]!r}")
     if pairs:
-        shown = ", ".join(f"{one!r} and {other!r}" for one, other in pairs[:_MOST_SHOWN])
-        more = f" and {len(pairs) - _MOST_SHOWN} more pairs" if len(pairs) > _MOST_SHOWN else ""
+        shown = ", ".join(pairs)
+        more = f" and {n_pairs - _MOST_SHOWN} more pairs" if n_pairs > _MOST_SHOWN else ""
         warnings.warn(
             f"To the encoder these classes are the same: {shown}{more}. Their labels will be equal "
             "and share what one of them would get. Leave one out, or give wordings that differ, as "
             "a mapping {name: wording}.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

@@ -6,7 +6,8 @@ import warnings
 import numpy as np
 import pytest
 
-from sklearn_cdul import CLIPPseudoLabeler
+from sklearn_cdul import BaseEncoder, CLIPPseudoLabeler
+from sklearn_cdul.encoders.loading import load_encoder
 from sklearn_cdul.labels.prompts import resolve_classes
 from sklearn_cdul.labels.wordings import (
     warn_about_equal_classes,
@@ -96,10 +97,36 @@ def test_underscores_are_read_as_spaces_and_the_name_is_kept():
 
 @pytest.mark.parametrize("text", ["猫", "кошка", "γάτα", "قطة", "🐱", "いぬ", "cat 猫"])
 def test_words_in_another_script_are_named(text):
-    with pytest.warns(UserWarning, match=f"English only: {text!r}"):
-        warn_about_scripts(["dog", text])
+    with pytest.warns(UserWarning, match=f"English only: {text!r} mean nothing"):
+        fit(["dog", text])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit({text: "cat", "dog": "dog"})
 
 
 def test_latin_letters_are_no_other_script(recwarn):
-    warn_about_scripts(["dog", "café", "naïve", "smörgåsbord", "t-shirt", "7 Up"])
+    names = ["dog", "café", "naïve", "smörgåsbord", "t-shirt", "7 Up", "20 € note"]
+    warn_about_scripts(names, [[f"a photo of a {name}"] for name in names])
     assert not recwarn
+
+
+def test_encoders_that_do_not_say_so_may_read_any_script(recwarn):
+    class Letters(BaseEncoder):
+        temperature = 0.1
+
+        def encode_text(self, prompts):
+            return np.eye(len(prompts) + 1)[: len(prompts)]
+
+    CLIPPseudoLabeler(["猫", "狗"], model_name=Letters(), input="embeddings").fit()
+    assert not recwarn
+
+
+def test_prompts_that_are_cut_are_counted_and_named():
+    text = "one of the things that people put on a plate when they have guests for tea"
+    words = text.split()
+    with pytest.warns(UserWarning, match=r"1 of 2 classes.*are cut: 'cake'\. Put what tells"):
+        fit({"cake": ["cake", text], "tea": "tea"})
+    encoder = load_encoder("embedded")
+    prompts = [" ".join(words[:count]) for count in range(1, len(words) + 1)]
+    fits = np.arange(1, len(words) + 1) < 14  # 16 tokens, two of them mark the ends
+    np.testing.assert_array_equal(encoder.are_cut(prompts), ~fits)
