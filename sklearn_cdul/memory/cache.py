@@ -2,30 +2,33 @@
 
 import hashlib
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from sklearn_cdul.encoders.base import BaseEncoder
+from sklearn_cdul.encoders.soundness import is_sound, warn_about_unsound
 from sklearn_cdul.exceptions import ImageError
-from sklearn_cdul.images.decoding import load_image
+from sklearn_cdul.images.digests import content_digest
+from sklearn_cdul.images.encoded import is_local_path
 from sklearn_cdul.images.reading import check_images, count_threads, warn_about_failures
 from sklearn_cdul.images.views import n_views, views_version
-from sklearn_cdul.memory.files import is_damage
-from sklearn_cdul.memory.store import EmbeddingStore
+from sklearn_cdul.memory.folder import check_folder
+
+if TYPE_CHECKING:
+    from sklearn_cdul.memory.store import EmbeddingStore
 
 # Few, so that processes share the last images fairly; each claim costs a tenth of a millisecond.
 _CLAIM_SIZE = 8
 _POLL_SECONDS = 0.05
 _READ_AT_ONCE = 16  # images
+_SAVED_AT_ONCE = 256
 
 _Batches = Generator[list[tuple[int, np.ndarray | None]], None, None]
 
@@ -71,7 +74,8 @@ def encode_images_once(
         The folder, on a local disk: processes of different machines can't share one over a
         network. It is created if it does not exist; "~" is the home folder.
     grid_size, views, batch_size, n_jobs, on_error
-        See `BaseEncoder.iter_embeddings`. With "nan" an image that can't be used is not stored.
+        See `BaseEncoder.iter_embeddings`. With "nan" an image that can't be used is not stored,
+        nor is one for which the encoder gives NaN.
     verbose : bool, default=False
         Show the progress.
 
@@ -84,22 +88,30 @@ def encode_images_once(
     ------
     ImageError
         If an image can't be used, unless ``on_error="nan"``.
+    FloatingPointError
+        If the encoder gives NaN, infinity or a vector of length 0, unless ``on_error="nan"``.
     ImportError
-        If proposals are wanted and OpenCV is missing.
-    OSError
-        If the folder can't be created or read.
+        If proposals are wanted and OpenCV is missing, or this Python has no sqlite3.
+    OSError, ValueError
+        If the folder can't be created or read. Before anything is encoded.
 
     Warns
     -----
     UserWarning
-        With the number of images that can't be used, if ``on_error="nan"``. If embeddings can't
-        be stored, for instance on a full disk: they are used all the same. If a file of the
-        folder is damaged: its embeddings are computed again.
+        With the number of images that can't be used, and of those for which the encoder gave NaN,
+        if ``on_error="nan"``. If embeddings can't be stored, for instance on a full disk, or the
+        folder can't be read any more: they are used all the same. If a file of the folder is
+        damaged or deleted: what can't be read of it is computed again.
     """
+    folder = check_folder(memory)
+    # It imports sqlite3, which a few Pythons lack; without memory= nobody needs it.
+    from sklearn_cdul.memory.store import EmbeddingStore
+
     images = check_images(images)
     setting = repr((encoder.fingerprint, grid_size, *views_version(views))).encode()
     shape = (len(images), n_views(grid_size), encoder.embedding_dim)
     failures: list[ImageError] = []
+    unsound: dict[int, str] = {}
     encode = partial(
         encoder.iter_embeddings,
         images,
@@ -109,29 +121,34 @@ def encode_images_once(
         n_jobs=n_jobs,
         on_error=on_error,
         failures=failures,
+        unsound=unsound,
     )
     with (
+        EmbeddingStore(folder, is_sound=partial(_is_embedding, shape=shape[1:])) as store,
         tqdm(total=len(images), desc="Encoding", disable=not verbose) as bar,
-        EmbeddingStore(Path(memory).expanduser()) as store,
     ):
         job = _Job(images, _read_contents(images, n_jobs), setting, shape, bar)
         # First what could not even be read: to fail now, not after hours.
         for batch in encode(indices=job.unreadable):
             for index, embedding in batch:
                 job.set_row(index, embedding)
-        while job.waiting or job.unsaved:
-            try:
+        job.look_up(store)
+        if job.waiting:
+            store.search_damage()
+            job.look_up(store)
+        while job.waiting:
+            job.encode(store, encode)
+            if job.waiting:  # for other processes
+                store.free_dead_claims()
+                time.sleep(_POLL_SECONDS)
                 job.look_up(store)
-                job.encode(store, encode)
-                if job.waiting:  # for other processes
-                    store.free_dead_claims()
-                    time.sleep(_POLL_SECONDS)
-            except sqlite3.DatabaseError as error:
-                if not is_damage(error):
-                    raise OSError(f"{store.path} can't be read: {error}.") from error
-                store.replace_damaged_file(error)
+        store.notice_deletion()
+        if store.replaced:
+            job.save_all(store)
     # Of equal images only the first was tried, but all their rows are NaN.
-    warn_about_failures(failures + failures[:1] * job.n_failed_copies, len(images))
+    warn_about_failures([f for f in failures for _ in job.rows_like(f.index)], len(images))
+    unsound = {row: words for i, words in unsound.items() for row in job.rows_like(i)}
+    warn_about_unsound(unsound, images, encoder)
     return job.result
 
 
@@ -150,24 +167,25 @@ class _Job:
         self.unreadable = [index for index, content in enumerate(contents) if content is None]
         self.waiting: dict[bytes, list[int]] = {}  # key: rows, several for equal images
         self.unsaved: dict[bytes, bytes | None] = {}
-        self.n_failed_copies = 0
         self._images = images
         self._bar = bar
         self._known: dict[int, tuple[bytes, _Content]] = {}
+        self._changed: set[bytes] = set()  # keys of files that someone wrote to meanwhile
+        self._failed: dict[int, list[int]] = {}
         for index, content in enumerate(contents):
             if content is not None:
                 key = hashlib.blake2b(content.digest + setting, digest_size=16).digest()
                 self._known[index] = key, content
                 self.waiting.setdefault(key, []).append(index)
 
-    def look_up(self, store: EmbeddingStore) -> None:
+    def look_up(self, store: "EmbeddingStore") -> None:
         """Take from the store what is there."""
         for key in list(self.waiting):
             embedding = store.get(key)
             if embedding is not None:
                 self._take(key, embedding)
 
-    def encode(self, store: EmbeddingStore, encode: Callable[..., _Batches]) -> None:
+    def encode(self, store: "EmbeddingStore", encode: Callable[..., _Batches]) -> None:
         """Encode and store what no other process has claimed."""
         try:
             with closing(encode(indices=self._claims(store))) as batches:
@@ -178,13 +196,27 @@ class _Job:
         finally:  # what is done is stored, and what was claimed in vain is free
             self._save(store)
 
+    def save_all(self, store: "EmbeddingStore") -> None:
+        """Store what another file, in place of a damaged or deleted one, does not have yet."""
+        for key, index in {key: index for index, (key, _) in self._known.items()}.items():
+            is_known = key not in self._changed and not np.isnan(self.result[index]).any()
+            if is_known and store.get(key) is None:
+                self.unsaved[key] = self.result[index].astype("<f4").tobytes()
+            if len(self.unsaved) >= _SAVED_AT_ONCE:
+                self._save(store)
+        self._save(store)
+
+    def rows_like(self, index: Any) -> list[Any]:
+        """Return all rows that are NaN because one image could not be used."""
+        return self._failed.get(index, [index])
+
     def set_row(self, index: int, embedding: np.ndarray | None) -> None:
         """Write one row of the result; None leaves NaN."""
         if embedding is not None:
             self.result[index] = embedding
         self._bar.update()
 
-    def _claims(self, store: EmbeddingStore) -> Iterator[int]:
+    def _claims(self, store: "EmbeddingStore") -> Iterator[int]:
         # Drawn as the decoding threads get on, so claims run ahead of the encoder a little only.
         keys = list(self.waiting)
         for start in range(0, len(keys), _CLAIM_SIZE):
@@ -205,20 +237,28 @@ class _Job:
             # Someone wrote to the file since. This row has its new content; rows of files that
             # were equal to it have not, and go on waiting.
             self.unsaved[key] = None
+            self._changed.add(key)
             if len(rows) > 1:
                 self.waiting[key] = rows[1:]
             rows = rows[:1]
         elif embedding is None:
             self.unsaved[key] = None
-            self.n_failed_copies += len(rows) - 1
+            self._failed[index] = rows
         else:
             self.unsaved[key] = embedding.astype("<f4").tobytes()
         for row in rows:
             self.set_row(row, embedding)
 
-    def _save(self, store: EmbeddingStore) -> None:
+    def _save(self, store: "EmbeddingStore") -> None:
         store.put(self.unsaved)
         self.unsaved.clear()
+
+
+def _is_embedding(stored: bytes, *, shape: tuple[int, int]) -> bool:
+    # Others come from versions that stored NaN, or from an encoder that kept its fingerprint.
+    if len(stored) != 4 * shape[0] * shape[1]:
+        return False
+    return bool(is_sound(np.frombuffer(stored, "<f4").reshape(shape)).all())
 
 
 def _read_contents(images: Sequence[Any], n_jobs: int | None) -> list[_Content | None]:
@@ -233,24 +273,11 @@ def _read_contents(images: Sequence[Any], n_jobs: int | None) -> list[_Content |
 
 
 def _read_content(image: Any) -> _Content | None:
-    # Two kinds of digests: a file and an array of its pixels needn't decode to the same views.
-    if isinstance(image, (str, os.PathLike)):
-        digest = hashlib.blake2b(digest_size=16, person=b"file")
-        stamp = _stamp(image)
-        try:
-            with open(image, "rb", buffering=0) as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-        except (OSError, ValueError):  # ValueError: a null character in the path
-            return None
-        return _Content(digest.digest(), stamp)
+    stamp = _stamp(image) if is_local_path(image) else None
     try:
-        pixels = load_image(image, 0)
+        return _Content(content_digest(image, 0), stamp)
     except ImageError:
         return None
-    digest = hashlib.blake2b(repr(pixels.size).encode(), digest_size=16, person=b"pixels")
-    digest.update(pixels.tobytes())
-    return _Content(digest.digest(), None)
 
 
 def _stamp(path: str | os.PathLike[str]) -> tuple[int, ...]:

@@ -1,13 +1,17 @@
 """Find and open the SQLite file in a folder, and begin a new one when it is damaged."""
 
+import errno
+import hashlib
 import re
 import sqlite3
 import warnings
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from urllib.request import pathname2url
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 # The first number is the version of the tables. The second counts up when a file is damaged: a
 # name is never used twice, since a process that still has the damaged file open would delete the
@@ -17,6 +21,7 @@ _PATTERN = re.compile(r"embeddings-1-(\d{3})\.sqlite")
 # Large pages keep an embedding in one piece: look-ups are twice as fast as with 4096.
 _PAGE_SIZE = 16384
 _TIMEOUT = 60.0  # seconds; a transaction takes milliseconds
+_COPIED_AT_ONCE = 256  # embeddings
 _TABLES = """
 CREATE TABLE IF NOT EXISTS embeddings (
     key BLOB PRIMARY KEY, embedding BLOB NOT NULL, checksum BLOB NOT NULL);
@@ -24,20 +29,55 @@ CREATE TABLE IF NOT EXISTS claims (key BLOB PRIMARY KEY, owner BLOB NOT NULL) WI
 """
 
 
-def opening_lock(folder: Path) -> FileLock:
-    """Return the lock to hold while tables or lock files are made, or a new file is begun.
+@contextmanager
+def opening_lock(folder: Path) -> Iterator[None]:
+    """Hold the lock while tables or lock files are made, or a new file is begun.
 
     Parameters
     ----------
     folder : Path
         Must exist.
 
+    Raises
+    ------
+    OSError
+        If files can't be locked there, or another process holds the lock for a minute.
+    """
+    lock = FileLock(folder / "opening.lock")
+    if not acquire(lock, _TIMEOUT):
+        raise TimeoutError(f"{lock.lock_file} is locked")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def acquire(lock: FileLock, timeout: float) -> bool:
+    """Take a lock, if nobody else has it.
+
+    Parameters
+    ----------
+    lock : FileLock
+        On a file in a folder that exists.
+    timeout : float
+        Seconds to wait.
+
     Returns
     -------
-    lock : FileLock
-        Not yet acquired. Waits for a minute at most, then raises `filelock.Timeout`.
+    is_taken : bool
+
+    Raises
+    ------
+    OSError
+        If files can't be locked there.
     """
-    return FileLock(folder / "opening.lock", timeout=_TIMEOUT)
+    try:
+        lock.acquire(timeout=timeout)
+    except Timeout:
+        return False
+    except NotImplementedError as error:  # filelock before 4
+        raise OSError(errno.ENOSYS, "files can't be locked here", lock.lock_file) from error
+    return True
 
 
 def open_file(folder: Path) -> tuple[Path, sqlite3.Connection]:
@@ -68,18 +108,21 @@ def open_file(folder: Path) -> tuple[Path, sqlite3.Connection]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with opening_lock(folder):
-        path = _newest(folder)
+        damaged = _newest(folder)
         try:
-            return path, _connect(path)
+            return damaged, _connect(damaged)
         except sqlite3.DatabaseError as error:
             if not is_damage(error):
                 raise
-            path = _begin_next(path, error)
-            return path, _connect(path)
+            path, connection = _begin_next(damaged, error)
+    _copy(damaged, connection)
+    return path, connection
 
 
 def open_successor(damaged: Path, error: sqlite3.DatabaseError) -> tuple[Path, sqlite3.Connection]:
     """Open the file that comes after a damaged one, unless another process has begun it already.
+
+    What can still be read of the damaged file is copied.
 
     Parameters
     ----------
@@ -94,9 +137,14 @@ def open_successor(damaged: Path, error: sqlite3.DatabaseError) -> tuple[Path, s
         See `open_file`, whose errors and warnings may come too.
     """
     with opening_lock(damaged.parent):
-        if _newest(damaged.parent) == damaged:
-            _begin_next(damaged, error)
-    return open_file(damaged.parent)
+        if _newest(damaged.parent) != damaged:
+            path = None
+        else:
+            path, connection = _begin_next(damaged, error)
+    if path is None:
+        return open_file(damaged.parent)
+    _copy(damaged, connection)
+    return path, connection
 
 
 def open_read_only(folder: Path) -> tuple[Path, sqlite3.Connection] | None:
@@ -117,13 +165,39 @@ def open_read_only(folder: Path) -> tuple[Path, sqlite3.Connection] | None:
     with suppress(OSError):
         path = _newest(folder)
         for option in ("mode=ro", "immutable=1"):
-            address = f"file:{pathname2url(str(path.absolute()))}?{option}"
-            connection = sqlite3.connect(address, uri=True, isolation_level=None)
             with suppress(sqlite3.Error, UnicodeDecodeError):
-                connection.execute("SELECT key, embedding, checksum FROM embeddings LIMIT 1")
+                connection = _connect_read_only(path, option)
+                try:
+                    connection.execute("SELECT key, embedding, checksum FROM embeddings LIMIT 1")
+                except BaseException:
+                    connection.close()
+                    raise
                 return path, connection
-            connection.close()
     return None
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Write all or nothing, while nobody else writes.
+
+    Parameters
+    ----------
+    connection : sqlite3.Connection
+        As `open_file` returns it.
+
+    Yields
+    ------
+    connection : sqlite3.Connection
+    """
+    # IMMEDIATE: nobody else writes between what is read here and what is written.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
 
 
 def is_damage(error: sqlite3.Error) -> bool:
@@ -143,30 +217,83 @@ def is_damage(error: sqlite3.Error) -> bool:
     return type(error) is sqlite3.DatabaseError
 
 
+def checksum(key: bytes, embedding: bytes) -> bytes:
+    """Return what is stored beside an embedding, to find damage.
+
+    Parameters
+    ----------
+    key, embedding : bytes
+        The key goes in, since a damaged index may lead to the embedding of another image.
+
+    Returns
+    -------
+    checksum : bytes of length 8
+    """
+    return hashlib.blake2b(embedding, digest_size=8, key=key).digest()
+
+
+def is_whole(key: object, embedding: object, check: object) -> bool:
+    """Whether a row is what was stored; damage may turn a value into one of another type."""
+    sound = isinstance(key, bytes) and isinstance(embedding, bytes) and 0 < len(key) <= 64
+    return sound and check == checksum(key, embedding)  # type: ignore[arg-type]
+
+
 def _newest(folder: Path) -> Path:
     names = [path.name for path in folder.iterdir() if _PATTERN.fullmatch(path.name)]
     return folder / max(names, default=_NAME.format(0))
 
 
-def _begin_next(damaged: Path, error: sqlite3.DatabaseError) -> Path:
+def _begin_next(damaged: Path, error: sqlite3.DatabaseError) -> tuple[Path, sqlite3.Connection]:
     number = int(_PATTERN.fullmatch(damaged.name)[1])  # type: ignore[index]
     path = damaged.with_name(_NAME.format(number + 1))
-    path.touch()
+    connection = _connect(path)
     warnings.warn(
-        f"{damaged} is damaged ({error}). Embeddings are computed again and stored in "
-        f"{path.name}. You can delete {damaged.name}: it is not read any more.",
+        f"{damaged} is damaged ({error}). What can be read of it is copied to {path.name}, the "
+        f"other embeddings are computed again. You can delete {damaged.name}: it is not read any "
+        "more.",
         UserWarning,
         stacklevel=2,
     )
-    return path
+    return path, connection
+
+
+def _copy(damaged: Path, connection: sqlite3.Connection) -> None:
+    """Copy whole rows of a damaged file, from both ends up to the damage."""
+    with suppress(sqlite3.Error, UnicodeDecodeError), closing(_connect_read_only(damaged)) as old:
+        for order in ("ASC", "DESC"):
+            rows = _whole_rows(old, order)
+            while some := list(islice(rows, _COPIED_AT_ONCE)):
+                with transaction(connection):
+                    connection.executemany(
+                        "INSERT OR IGNORE INTO embeddings VALUES (?, ?, ?)", some
+                    )
+
+
+def _whole_rows(old: sqlite3.Connection, order: str) -> Iterator[tuple[bytes, bytes, bytes]]:
+    query = f"SELECT key, embedding, checksum FROM embeddings ORDER BY rowid {order}"
+    with suppress(sqlite3.Error):
+        yield from (row for row in old.execute(query) if is_whole(*row))
+
+
+def _connect_read_only(path: Path, option: str = "mode=ro") -> sqlite3.Connection:
+    address = f"file:{pathname2url(str(path.absolute()))}?{option}"
+    connection = sqlite3.connect(address, uri=True, isolation_level=None)
+    connection.text_factory = bytes  # damaged text must not fail to decode
+    return connection
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "it is a folder, not a file", str(path))
+    if path.is_file() and path.stat().st_size == 0:
+        raise sqlite3.DatabaseError("it is empty")
     connection = sqlite3.connect(path, timeout=_TIMEOUT, isolation_level=None)
-    connection.text_factory = bytes  # damaged text must not fail to decode
+    connection.text_factory = bytes
     try:
         connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
-        connection.execute("PRAGMA journal_mode = WAL")
+        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode not in ((b"wal",), ("wal",)):
+            raise sqlite3.OperationalError("it can't have a write-ahead log")
         # A power failure may cost the last transactions, never the file.
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.executescript(_TABLES)

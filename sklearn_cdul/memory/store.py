@@ -1,25 +1,35 @@
 """A SQLite file of embeddings that many processes read and fill together."""
 
-import hashlib
 import os
 import re
 import sqlite3
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from sklearn_cdul.memory.files import (
+    acquire,
+    checksum,
+    is_damage,
+    is_whole,
     open_file,
     open_read_only,
     open_successor,
     opening_lock,
+    transaction,
 )
+from sklearn_cdul.memory.folder import advice, cant_be_used
+
+T = TypeVar("T")
 
 _OWNER_PATTERN = re.compile(rb"[0-9a-f]{32}")
+# Files up to this size are searched for damage before anything is computed again.
+_MAX_CHECKED_BYTES = 2**28
 
 
 class EmbeddingStore:
@@ -29,18 +39,29 @@ class EmbeddingStore:
     system takes that lock away when the process ends in any way, and then its claims are free.
     Use one store in one thread, as a context manager.
 
+    Trouble after the opening ends no work: what can't be read is missing, what can't be stored is
+    not stored, and a warning says so once.
+
     Parameters
     ----------
     folder : Path
         Where the files are. It is created if it does not exist.
+    is_sound : callable, default=accepts all
+        Takes an embedding, and tells whether it is one. Others count as missing.
+    quiet : bool, default=False
+        Whether to say nothing if embeddings can't be stored.
 
     Attributes
     ----------
     path : Path
         The SQLite file.
+    readable : bool
+        False if the file can't be read any more. Then nothing is found, and nothing stored.
     writable : bool
-        False if nothing can be stored, because the folder is read-only or the disk is full. A
-        warning has said so, and `claim` then gives everything away.
+        False if nothing can be stored, because the folder is read-only or the disk is full.
+        `claim` then gives everything away.
+    replaced : bool
+        Whether another file has taken the place of a damaged or deleted one.
 
     Raises
     ------
@@ -50,25 +71,31 @@ class EmbeddingStore:
     Warns
     -----
     UserWarning
-        If the file can't be written, or is damaged and replaced by a new one.
+        If the file can't be written or read, was deleted, or is damaged and replaced by a new one.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        is_sound: Callable[[bytes], bool] = lambda embedding: True,
+        quiet: bool = False,
+    ):
         self._folder = folder
+        self._is_sound = is_sound
+        self._quiet = quiet
         self._owner = uuid.uuid4().hex.encode()
         self._lock: FileLock | None = None  # held from the first claim on
-        self.writable = True
+        self._has_told_damage = False
+        self.readable = self.writable = True
+        self.replaced = False
         try:
-            self.path, self._connection = open_file(folder)
+            self._take(open_file(folder))
         except (OSError, sqlite3.OperationalError) as error:
             opened = open_read_only(folder)
             if opened is None:
-                raise OSError(
-                    f"Embeddings can't be stored in the folder memory={str(folder)!r}: {error}. "
-                    "Set memory to a folder that you may write to, or delete this one if its "
-                    "files are damaged."
-                ) from error
-            self.path, self._connection = opened
+                raise cant_be_used(folder, error) from error
+            self._take(opened)
             self._stop_storing(error)
 
     def __enter__(self) -> "EmbeddingStore":
@@ -79,8 +106,9 @@ class EmbeddingStore:
         if self._lock is not None:
             with suppress(sqlite3.Error):
                 self._connection.execute("DELETE FROM claims WHERE owner = ?", (self._owner,))
-            _remove(self._lock)
-        self._connection.close()
+            self._release_lock()
+        with suppress(sqlite3.Error):
+            self._connection.close()
 
     def get(self, key: bytes) -> bytes | None:
         """Look up one embedding.
@@ -94,18 +122,8 @@ class EmbeddingStore:
         -------
         embedding : bytes or None
             None if there is none, or if it is not what was stored.
-
-        Raises
-        ------
-        sqlite3.Error
-            If the file can't be read; see `is_damage`.
         """
-        query = "SELECT embedding, checksum FROM embeddings WHERE key = ?"
-        row = self._connection.execute(query, (key,)).fetchone()
-        # Damage may turn a value into one of another type.
-        if row is None or not isinstance(row[0], bytes) or row[1] != _checksum(key, row[0]):
-            return None
-        return row[0]
+        return self._safely(lambda: self._get(key), None)
 
     def claim(self, keys: Sequence[bytes]) -> tuple[list[bytes], dict[bytes, bytes]]:
         """Claim the keys that nobody else has claimed or stored.
@@ -121,21 +139,13 @@ class EmbeddingStore:
             Keys to compute and hand to `put`.
         ready : dict of bytes to bytes
             Embeddings that are stored. Keys in neither are claimed by others.
-
-        Raises
-        ------
-        sqlite3.Error
-            If the file can't be read; see `is_damage`.
         """
+        self.notice_deletion()
         if self._can_claim():
-            try:
-                with self._transaction():
-                    ready = self._ready(keys)
-                    missing = [key for key in keys if key not in ready]
-                    return [key for key in missing if self._claim(key)], ready
-            except sqlite3.OperationalError as error:
-                self._stop_storing(error)
-        ready = self._ready(keys)
+            claimed = self._safely(lambda: self._claim_missing(keys), None, writes=True)
+            if claimed is not None:
+                return claimed
+        ready = {key: e for key in keys if (e := self.get(key)) is not None}
         return [key for key in keys if key not in ready], ready
 
     def put(self, embeddings: Mapping[bytes, bytes | None]) -> None:
@@ -145,99 +155,101 @@ class EmbeddingStore:
         ----------
         embeddings : mapping of bytes to bytes or None
             None only ends the claim.
-
-        Raises
-        ------
-        sqlite3.DatabaseError
-            If the file is damaged; see `is_damage`.
         """
-        if not self.writable or not embeddings:
+        if not embeddings:
             return
-        rows = [(key, e, _checksum(key, e)) for key, e in embeddings.items() if e is not None]
+        self.notice_deletion()
+        rows = [(key, e, checksum(key, e)) for key, e in embeddings.items() if e is not None]
         ended = [(key, self._owner) for key in embeddings]
-        try:
-            with self._transaction() as sql:
+
+        def write() -> None:
+            with transaction(self._connection) as sql:
                 sql.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?)", rows)
                 sql.executemany("DELETE FROM claims WHERE key = ? AND owner = ?", ended)
-        except sqlite3.OperationalError as error:
-            self._stop_storing(error)
+
+        if self.writable:
+            self._safely(write, None, writes=True)
 
     def free_dead_claims(self) -> None:
-        """End the claims of processes that are no more.
-
-        Raises
-        ------
-        sqlite3.Error
-            If the file can't be read; see `is_damage`.
-        """
-        query = "SELECT DISTINCT owner FROM claims WHERE owner != ?"
+        """End the claims of processes that are no more."""
         try:
-            for (owner,) in self._connection.execute(query, (self._owner,)).fetchall():
-                lock = None
-                # Anything else is damage, and as a path it could lead anywhere.
-                if isinstance(owner, bytes) and _OWNER_PATTERN.fullmatch(owner):
-                    lock = self._try_lock(owner)
-                    if lock is None:
-                        continue  # alive
-                with self._transaction() as sql:
-                    sql.execute("DELETE FROM claims WHERE owner = ?", (owner,))
-                if lock is not None:
-                    _remove(lock)
-        except (OSError, sqlite3.OperationalError) as error:
+            self._safely(self._free_dead_claims, None, writes=True)
+        except OSError as error:
             self._stop_storing(error)
 
-    def replace_damaged_file(self, error: sqlite3.DatabaseError) -> None:
-        """Go on with a new file, which another process may have begun already.
+    def search_damage(self) -> None:
+        """Look for damage that look-ups don't meet, such as a key that can't be found any more.
 
-        Parameters
-        ----------
-        error : sqlite3.DatabaseError
-            For which `is_damage` is true.
-
-        Raises
-        ------
-        OSError
-            If the folder is read-only.
+        It reads the whole file, and is left out if that is large.
         """
-        self._connection.close()
-        if not self.writable:
-            raise OSError(
-                f"{self.path} is damaged ({error}) and can't be replaced. Delete it, or set memory "
-                "to another folder."
-            ) from error
-        self.path, self._connection = open_successor(self.path, error)
 
-    def _stop_storing(self, reason: Exception) -> None:
-        self.writable = False
-        if self._lock is not None:
-            _remove(self._lock)  # others need not wait for what will not be stored
-            self._lock = None
-        warnings.warn(
-            f"{self.path} can't be written: {reason}. New embeddings are used but not stored.",
-            UserWarning,
-            stacklevel=2,
-        )
+        def check() -> None:
+            (found,) = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
+            if found not in (b"ok", "ok"):
+                words = found.decode(errors="replace") if isinstance(found, bytes) else str(found)
+                raise sqlite3.DatabaseError(words)
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        # IMMEDIATE: nobody else writes between what is read here and what is written.
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._connection
-            self._connection.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
-            raise
+        if self.path.exists() and self.path.stat().st_size <= _MAX_CHECKED_BYTES:
+            self._safely(check, None)
 
-    def _ready(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        return {key: e for key in keys if (e := self.get(key)) is not None}
+    def _safely(self, operation: Callable[[], T], otherwise: T, *, writes: bool = False) -> T:
+        """Call an operation on the file; with another file if this one is damaged."""
+        for _ in range(2):
+            if not self.readable or (writes and not self.writable):
+                break
+            try:
+                return operation()
+            except sqlite3.DatabaseError as error:
+                if is_damage(error):
+                    self._replace_file(error)
+                elif writes:
+                    self._stop_storing(error)
+                else:
+                    self._stop_reading(error)
+        return otherwise
+
+    def _get(self, key: bytes) -> bytes | None:
+        query = "SELECT embedding, checksum FROM embeddings WHERE key = ?"
+        row = self._connection.execute(query, (key,)).fetchone()
+        if row is None:
+            return None
+        if is_whole(key, *row):
+            return row[0] if self._is_sound(row[0]) else None
+        if not self._has_told_damage:
+            self._has_told_damage = True
+            warnings.warn(
+                f"{self.path} is damaged: some embeddings in it are not what was stored. They are "
+                "computed again.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return None
+
+    def _claim_missing(self, keys: Sequence[bytes]) -> tuple[list[bytes], dict[bytes, bytes]]:
+        with transaction(self._connection):
+            ready = {key: e for key in keys if (e := self._get(key)) is not None}
+            missing = [key for key in keys if key not in ready]
+            return [key for key in missing if self._claim(key)], ready
 
     def _claim(self, key: bytes) -> bool:
         sql = self._connection
         sql.execute("INSERT OR IGNORE INTO claims VALUES (?, ?)", (key, self._owner))
         owner = sql.execute("SELECT owner FROM claims WHERE key = ?", (key,)).fetchone()
         return owner == (self._owner,)
+
+    def _free_dead_claims(self) -> None:
+        query = "SELECT DISTINCT owner FROM claims WHERE owner != ?"
+        for (owner,) in self._connection.execute(query, (self._owner,)).fetchall():
+            lock = None
+            # Anything else is damage, and as a path it could lead anywhere.
+            if isinstance(owner, bytes) and _OWNER_PATTERN.fullmatch(owner):
+                lock = self._try_lock(owner)
+                if lock is None:
+                    continue  # alive
+            with transaction(self._connection) as sql:
+                sql.execute("DELETE FROM claims WHERE owner = ?", (owner,))
+            if lock is not None:
+                _remove(lock)
 
     def _can_claim(self) -> bool:
         """Take the lock that vouches for this store's claims."""
@@ -246,7 +258,8 @@ class EmbeddingStore:
         try:
             with opening_lock(self._folder):
                 for path in self._folder.glob("claims-*.lock"):
-                    abandoned = self._try_lock(path.stem.removeprefix("claims-").encode())
+                    owner = os.fsencode(path.stem.removeprefix("claims-"))
+                    abandoned = self._try_lock(owner) if _OWNER_PATTERN.fullmatch(owner) else None
                     if abandoned is not None:
                         _remove(abandoned)
                 self._lock = self._try_lock(self._owner)
@@ -256,19 +269,78 @@ class EmbeddingStore:
 
     def _try_lock(self, owner: bytes) -> FileLock | None:
         lock = FileLock(self._folder / f"claims-{os.fsdecode(owner)}.lock")
+        return lock if acquire(lock, 0) else None
+
+    def _release_lock(self) -> None:
+        if self._lock is not None:
+            _remove(self._lock)
+            self._lock = None
+
+    def _take(self, opened: tuple[Path, sqlite3.Connection]) -> None:
+        self.path, self._connection = opened
+        self._identity = _identity(self.path)
+
+    def _replace_file(self, error: sqlite3.DatabaseError) -> None:
+        """Go on with a new file, which another process may have begun already."""
+        self._connection.close()
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            return None
-        return lock
+            if not self.writable:
+                raise OSError(f"it is damaged ({error}) and can't be replaced") from error
+            self._take(open_successor(self.path, error))
+            self.replaced = True
+        except (OSError, sqlite3.Error) as reason:
+            self._stop_reading(reason)
+
+    def notice_deletion(self) -> None:
+        """Go on with a new file if somebody has deleted this one."""
+        if not self.writable or _identity(self.path) == self._identity:
+            return
+        warnings.warn(
+            f"{self.path} was deleted while it was in use. What is embedded in this call is stored "
+            "in a new file.",
+            UserWarning,
+            stacklevel=3,
+        )
+        self._release_lock()
+        self._connection.close()
+        try:
+            self._take(open_file(self._folder))
+            self.replaced = True
+        except (OSError, sqlite3.Error) as reason:
+            self._stop_reading(reason)
+
+    def _stop_storing(self, reason: Exception) -> None:
+        was_writable, self.writable = self.writable, False
+        self._release_lock()  # others need not wait for what will not be stored
+        if was_writable and not self._quiet:
+            warnings.warn(
+                f"{self.path} can't be written: {reason}. New embeddings are used but not stored. "
+                f"{advice(reason)}",
+                UserWarning,
+                stacklevel=2,
+            )
+
+    def _stop_reading(self, reason: Exception) -> None:
+        self.readable = self.writable = False
+        self._release_lock()
+        warnings.warn(
+            f"{self.path} can't be read any more: {reason}. Embeddings that are not read yet are "
+            f"computed again, and not stored. {advice(reason)}",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
-def _checksum(key: bytes, embedding: bytes) -> bytes:
-    # The key goes in: a damaged index may lead to the embedding of another image.
-    return hashlib.blake2b(embedding, digest_size=8, key=key).digest()
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _remove(lock: FileLock) -> None:
-    lock.release()
+    with suppress(OSError):  # of a file system that went away
+        lock.release()
     with suppress(OSError):  # Windows: someone is trying it just now
         Path(lock.lock_file).unlink()

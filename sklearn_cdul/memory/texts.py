@@ -1,0 +1,117 @@
+"""Keep embeddings of prompts in a folder, so that each is made once."""
+
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from sklearn_cdul.encoders.base import BaseEncoder
+from sklearn_cdul.encoders.soundness import is_sound
+from sklearn_cdul.encoders.texts import PROMPTS_PER_BATCH, embed_prompts
+from sklearn_cdul.memory.folder import check_folder
+
+_POLL_SECONDS = 0.05
+
+
+def encode_classes_once(
+    encoder: BaseEncoder,
+    prompts_per_class: Sequence[Sequence[str]],
+    memory: str | os.PathLike[str],
+    *,
+    verbose: bool = False,
+) -> np.ndarray:
+    """Embed classes as ``encoder.encode_classes`` does, but each prompt once for one folder.
+
+    An entry belongs to the prompt and to ``encoder.text_fingerprint``. An encoder that has none
+    embeds all prompts itself.
+
+    Parameters
+    ----------
+    encoder : BaseEncoder
+        For the prompts that are not in the folder.
+    prompts_per_class : sequence of sequences of str, length k
+        At least one prompt for each class.
+    memory : str or os.PathLike
+        See `encode_images_once`.
+    verbose : bool, default=False
+        Show the progress of long lists.
+
+    Returns
+    -------
+    embeddings : ndarray of shape (k, d), dtype float32
+        Of length 1 each.
+
+    Raises
+    ------
+    FloatingPointError
+        If a prompt has no usable embedding; names it.
+    ImportError
+        If this Python has no sqlite3.
+    OSError, ValueError
+        If the folder can't be created or read.
+
+    Warns
+    -----
+    UserWarning
+        If a file of the folder is damaged, deleted or can't be read any more: what it lacks is
+        computed again. If only the storing fails, nothing is said here: the images follow.
+    """
+    folder = check_folder(memory)
+    if encoder.text_fingerprint is None:
+        return encoder.encode_classes(prompts_per_class, verbose=verbose)
+    embed = partial(_embed_once, encoder, folder, encoder.text_fingerprint, verbose)
+    place = str(folder.absolute())
+    return encoder.encode_classes(prompts_per_class, embed=embed, place=place)
+
+
+def _embed_once(
+    encoder: BaseEncoder, folder: Path, fingerprint: str, verbose: bool, prompts: Sequence[str]
+) -> np.ndarray:
+    # It imports sqlite3, which a few Pythons lack; without memory= nobody needs it.
+    from sklearn_cdul.memory.store import EmbeddingStore
+
+    by_key = {_key(fingerprint, prompt): prompt for prompt in prompts}
+    found: dict[bytes, np.ndarray] = {}
+    few = len(by_key) <= PROMPTS_PER_BATCH
+    with (
+        EmbeddingStore(folder, is_sound=_is_embedding, quiet=True) as store,
+        tqdm(total=len(by_key), desc="Encoding prompts", disable=few or not verbose) as bar,
+    ):
+        missing = list(by_key)
+        while missing:
+            for start in range(0, len(missing), PROMPTS_PER_BATCH):
+                some = missing[start : start + PROMPTS_PER_BATCH]
+                stored = {key: e for key in some if (e := store.get(key)) is not None}
+                mine, ready = store.claim([key for key in some if key not in stored])
+                made: dict[bytes, bytes | None] = dict.fromkeys(mine)
+                try:
+                    if mine:
+                        new = embed_prompts(encoder, [by_key[key] for key in mine])
+                        made = {
+                            k: e.astype("<f4").tobytes() for k, e in zip(mine, new, strict=True)
+                        }
+                finally:  # what was claimed in vain is free
+                    store.put(made)
+                for key, embedding in {**stored, **ready, **made}.items():
+                    found[key] = np.frombuffer(embedding or b"", "<f4")
+                bar.update(len(stored) + len(ready) + len(made))
+            missing = [key for key in missing if key not in found]
+            if missing:  # for other processes
+                store.free_dead_claims()
+                time.sleep(_POLL_SECONDS)
+    return np.stack([found[_key(fingerprint, prompt)] for prompt in prompts])
+
+
+def _key(fingerprint: str, prompt: str) -> bytes:
+    content = repr((fingerprint, prompt)).encode()
+    # Another length than the keys of images.
+    return b"text" + hashlib.blake2b(content, digest_size=16).digest()
+
+
+def _is_embedding(stored: bytes) -> bool:
+    return len(stored) % 4 == 0 and bool(is_sound(np.frombuffer(stored, "<f4")))
