@@ -134,6 +134,9 @@ def test_classes_in_blocks_give_the_same(monkeypatch):
     monkeypatch.setattr(module, "_BLOCK_VALUES", 2 * 80)
     for array, other in zip(linear_probe(features, labels), expected, strict=True):
         np.testing.assert_allclose(array, other, rtol=1e-9, atol=1e-12)
+    monkeypatch.setattr(module, "_MOST_JUDGES", 1)  # the first class chooses the penalty for all
+    first, _ = linear_probe(features, labels[:, :1])
+    np.testing.assert_allclose(linear_probe(features, labels)[0][:1], first, rtol=1e-9)
 
 
 def test_memory_does_not_grow_with_classes_times_penalties():
