@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import InputTags
 from sklearn.utils.validation import check_array, validate_data
 
+from sklearn_cdul.images.items import shorten
 from sklearn_cdul.images.photos import Photos
 from sklearn_cdul.images.reading import check_images
 
@@ -78,7 +79,7 @@ def _stack_column(X: Any, on_error: str) -> Any:
             if hasattr(cell, "__len__") and not isinstance(cell, (str, bytes)):
                 raise ValueError(
                     f"X is a data frame with {X.shape[1]} columns. Give only the one with the "
-                    f"embeddings: X[{name!r}]."
+                    f"embeddings: X[{shorten(repr(name))}]."
                 )
         return X
     X = _to_numpy(X)

@@ -12,6 +12,7 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image
 
+_LONGEST_PATH = 4096
 _LOCAL = ("", "file", "local")
 # What is read through one object is not read by two threads at once: a file that is shared has
 # one position, and a data set of the user's need not be made for threads. A few locks keep
@@ -174,6 +175,8 @@ def open_regular(path: Any) -> IO[bytes]:
         If it is no regular file, or the path has a null character.
     """
     path = os.fspath(path)
+    if len(path) > _LONGEST_PATH:  # the system's own error would repeat all of it
+        raise ValueError("it is too long for a path")
     _check_is_regular(os.stat(path), path)
     with ExitStack() as stack:
         file = stack.enter_context(open(path, "rb", opener=_open_without_blocking))

@@ -121,8 +121,8 @@ def hint_for(item: Any, whole: str) -> str:
         return _tensor_hint(item, whole)
     if isinstance(item, Mapping):
         key = next((key for key, value in item.items() if is_image(value)), "image")
-        keys = shorten(", ".join(map(repr, item)))
-        return f"It has the keys {keys}. Give the photos alone: [x[{key!r}] for x in {whole}]."
+        keys, key = shorten(", ".join(map(repr, item))), shorten(repr(key))
+        return f"It has the keys {keys}. Give the photos alone: [x[{key}] for x in {whole}]."
     if isinstance(item, (tuple, list)) and item and is_image(item[0]):
         return f"Give the photos alone: [x[0] for x in {whole}]."
     return ""

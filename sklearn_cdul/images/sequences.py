@@ -91,7 +91,7 @@ def _column(X: Any) -> Any:
         columns = shorten(", ".join(map(repr, names)))
         raise ValueError(
             f"X is a data set with the columns {columns}. Give the one with the images: "
-            f"X[{(images or names or ['image'])[0]!r}]."
+            f"X[{shorten(repr((images or names or ['image'])[0]))}]."
         )
     return X
 
@@ -124,10 +124,11 @@ def _line_for(X: Any) -> str:
     """What to write in place of something that is no sequence."""
     if isinstance(X, Mapping):
         if any(hasattr(part, "column_names") for part in X.values()):
-            return f' Give a column of one of its parts: X[{next(iter(X))!r}]["image"].'
+            part = shorten(repr(next(iter(X))))
+            return f' Give a column of one of its parts: X[{part}]["image"].'
         for name, column in X.items():  # a batch of a Hugging Face data set
             if isinstance(column, (list, tuple)) and column and is_image(column[0]):
-                return f" Give X[{name!r}]."
+                return f" Give X[{shorten(repr(name))}]."
         return " Write [X]." if {"bytes", "path"} & set(X) else " Give list(X.values())."
     if isinstance(X, (set, frozenset)):
         return " Give sorted(X)."
