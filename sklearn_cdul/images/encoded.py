@@ -5,7 +5,7 @@ import os
 import stat
 import threading
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import PurePath
 from typing import IO, Any
 
@@ -17,17 +17,17 @@ _LOCAL = ("", "file", "local")
 # What is read through one object is not read by two threads at once: a file that is shared has
 # one position, and a data set of the user's need not be made for threads. A few locks keep
 # different objects apart.
-_LOCKS = tuple(threading.Lock() for _ in range(16))
+_LOCKS = tuple(threading.RLock() for _ in range(16))
 if hasattr(os, "register_at_fork"):  # no thread of a child process ever frees its parent's locks
 
     def _renew_locks() -> None:
         global _LOCKS
-        _LOCKS = tuple(threading.Lock() for _ in range(16))
+        _LOCKS = tuple(threading.RLock() for _ in range(16))
 
     os.register_at_fork(after_in_child=_renew_locks)
 
 
-def lock_of(item: object) -> threading.Lock:
+def lock_of(item: object) -> AbstractContextManager[Any]:
     """Return the lock to hold while an object is used that two threads may share.
 
     Parameters
@@ -37,8 +37,8 @@ def lock_of(item: object) -> threading.Lock:
 
     Returns
     -------
-    lock : Lock
-        Other objects may have the same one.
+    lock : RLock
+        Other objects may have the same one, so a thread may take it twice.
     """
     return _LOCKS[id(item) // 64 % len(_LOCKS)]
 
