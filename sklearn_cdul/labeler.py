@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_cdul.encoders.base import BaseEncoder
 from sklearn_cdul.encoders.loading import load_encoder
+from sklearn_cdul.images.checking import check_files
 from sklearn_cdul.images.views import views_version
 from sklearn_cdul.inputs import check_dimensions, check_features, check_X, input_tags
 from sklearn_cdul.labels.aggregation import soft_labels
@@ -278,6 +279,8 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         X = check_X(self, X, kind=self.input, on_error=self.on_error, reset=reset)
         if isinstance(X, np.ndarray):
             return X
+        if self.on_error == "raise":  # now, not after hours of encoding
+            check_files(X, n_jobs=self.n_jobs)
         encoder = self._encoder()
         encode = encoder.encode_images
         if self.memory is not None:

@@ -2,6 +2,7 @@ import functools
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -536,3 +537,23 @@ def test_verbose_shows_the_bars_of_the_labeler_too(photos, capsys):
     shown = capsys.readouterr().err
     assert "Encoding" in shown
     assert "Training" in shown
+
+
+@pytest.mark.parametrize("where", ["training", "validation"])
+def test_a_bad_photo_at_the_end_is_found_before_any_is_encoded(
+    where, photos, tmp_path, monkeypatch
+):
+    def encode(*args):
+        raise AssertionError("a photo was encoded")
+
+    monkeypatch.setattr(CLIPEncoder, "encode_views", encode)
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(Path(photos[0]).read_bytes()[:5000])
+    y = np.ones((3, 3))
+    arguments = {"X_val": [*photos[:2], cut], "y_val": y} if where == "validation" else {}
+    images = [*photos[:5], cut] if where == "training" else photos
+    with pytest.raises(ImageError, match=r'cut\.jpg.*on_error="nan"'):
+        CDULClassifier(**QUICK).fit(images, **arguments)
+    if where == "training":
+        with pytest.raises(ImageError, match=r"X\[5\]"):
+            CLIPPseudoLabeler(NAMES).fit_transform(images)

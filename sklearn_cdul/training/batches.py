@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sklearn_cdul.devices import resolve_precision
 from sklearn_cdul.exceptions import ImageError
+from sklearn_cdul.images.checking import check_files
 from sklearn_cdul.images.photos import Photos
 from sklearn_cdul.images.reading import count_threads, read_pictures
 from sklearn_cdul.training.network import EmbeddingNetwork, build_photo_network, check_input_size
@@ -119,7 +120,7 @@ class PhotoSource:
         See ``map_images``. With "nan" a bad image is a black picture.
     keep : {"training", "prediction"} or None, default=None
         What the decoded pictures will be needed for more than once. As far as there is room they
-        then stay in memory, made by whoever first decodes a photo.
+        then stay in memory, made by whoever first decodes a photo. All files are looked at now.
     """
 
     def __init__(
@@ -142,6 +143,8 @@ class PhotoSource:
         full = self.precision == torch.float16 or (precision == "auto" and device.type == "cpu")
         self.training_precision = torch.float32 if full else self.precision
         count_threads(n_jobs)  # says now what is wrong with it
+        if keep is not None and on_error == "raise":  # likewise, not after hours of encoding
+            check_files(photos, n_jobs=n_jobs)
         self._rows: Sequence[int] = range(len(photos))
         self._training_size = round(image_size * _CROP_MARGIN)
         self._reading = {"n_jobs": n_jobs, "on_error": on_error}
