@@ -164,7 +164,7 @@ def open_read_only(folder: Path) -> tuple[Path, sqlite3.Connection] | None:
     # immutable. First without: where someone else may write, the log is there.
     with suppress(OSError):
         path = _newest(folder)
-        for option in ("mode=ro", "immutable=1"):
+        for option in ("mode=ro", "mode=ro&immutable=1"):
             with suppress(sqlite3.Error, UnicodeDecodeError):
                 connection = _connect_read_only(path, option)
                 try:
@@ -285,7 +285,8 @@ def _connect_read_only(path: Path, option: str = "mode=ro") -> sqlite3.Connectio
 def _connect(path: Path) -> sqlite3.Connection:
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "it is a folder, not a file", str(path))
-    if path.is_file() and path.stat().st_size == 0:
+    is_new = not path.exists()
+    if not is_new and path.stat().st_size == 0:
         raise sqlite3.DatabaseError("it is empty")
     connection = sqlite3.connect(path, timeout=_TIMEOUT, isolation_level=None)
     connection.text_factory = bytes
@@ -307,6 +308,9 @@ def _connect(path: Path) -> sqlite3.Connection:
         raise sqlite3.DatabaseError("its tables have no readable names") from error
     except BaseException:
         connection.close()
+        if is_new:  # what can't be used is not left for the next one to wonder about
+            with suppress(OSError):
+                path.unlink()
         raise
     return connection
 

@@ -28,8 +28,8 @@ _ADVICE = {
     "in the way": "Remove what has that name, or set memory to another folder.",
     "permission": "Set memory to a folder that you may write to.",
     "network": (
-        "It may be a network folder, where files can't be locked or shared: set memory to a folder "
-        "on a local disk."
+        "It may be a network folder, where files can't be locked or shared, or a full disk: set "
+        "memory to a folder on a local disk."
     ),
     "busy": (
         "Another process has kept it locked for a minute. Wait for that process, or set memory to "
@@ -124,8 +124,7 @@ def memory_size(memory: str | os.PathLike[str]) -> int:
 
     One photo takes some ``4 * views * d`` bytes for each setting (encoder, precision, ``grid_size``
     and ``views``), with 10 views at ``grid_size=3`` and d numbers a view: 8 kB for the embedded
-    encoder (d = 192), 31 kB for ViT-L-14 (d = 768). A prompt takes ``4 * d``. Some 60 bytes come on
-    top of each.
+    encoder (d = 192), 33 kB for ViT-L-14 (d = 768). A prompt takes some ``4 * d`` bytes.
 
     Parameters
     ----------

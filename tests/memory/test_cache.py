@@ -17,6 +17,7 @@ from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.encoders.clip import CLIPEncoder
 from sklearn_cdul.encoders.loading import EMBEDDED_FOLDER, load_encoder
 from sklearn_cdul.exceptions import ImageError
+from sklearn_cdul.memory.cache import encode_images_once
 from tests.memory.common import N_PHOTOS, NAMES, SETTINGS, rows_in
 
 
@@ -193,9 +194,10 @@ def test_a_missing_file_fails_before_anything_is_encoded(labeler, photos, encode
 
 def test_an_error_does_not_cost_what_was_encoded(labeler, own_photos, encoded):
     Path(own_photos[3]).write_bytes(b"no image")
-    labeler.set_params(batch_size=1)
+    # Without the labeler, which looks at all files first and finds this one.
+    encoder, settings = labeler._encoder(), {"grid_size": 1, "batch_size": 1}
     with pytest.raises(ImageError):
-        labeler.embed(own_photos)
+        encode_images_once(encoder, own_photos, labeler.memory, **settings)
     assert rows_in(labeler.memory) == sum(encoded) >= 1
     labeler.embed(own_photos[:3])
     assert sum(encoded) == 3

@@ -1,8 +1,10 @@
 """The folder's size can be seen, and the folder emptied."""
 
+import numpy as np
 import pytest
 
 from sklearn_cdul.memory import clear_memory, memory_size
+from sklearn_cdul.memory.store import EmbeddingStore
 from tests.memory.common import rows_in
 
 
@@ -39,3 +41,22 @@ def test_a_fit_that_uses_the_folder_goes_on_and_stores_what_it_has(labeler, phot
     labeler.embed(photos[:4])
     assert sizes[2] > 0
     assert rows_in(labeler.memory) == 4
+
+
+@pytest.mark.parametrize(
+    ("n_views", "d", "kilobytes"),
+    [
+        (10, 192, 8),
+        (1, 192, 0.8),
+        (10, 512, 22),
+        (1, 512, 2.2),
+        (10, 768, 33),
+        (1, 768, 3.3),
+    ],
+)
+def test_a_photo_takes_what_the_docs_say(n_views, d, kilobytes, tmp_path):
+    rng = np.random.default_rng(0)
+    n_photos = 2000
+    with EmbeddingStore(tmp_path) as store:
+        store.put({rng.bytes(16): rng.bytes(4 * n_views * d) for _ in range(n_photos)})
+    assert memory_size(tmp_path) / n_photos == pytest.approx(1000 * kilobytes, rel=0.1)

@@ -237,6 +237,7 @@ def test_a_network_drive_is_an_error_before_anything_is_encoded(
     with pytest.raises(OSError, match=CANT + f": {words}.*network folder.*local disk"):
         labeler.embed(photos)
     assert encoded == []
+    assert [path.name for path in labeler.memory.iterdir()] == ["opening.lock"]
 
 
 def test_reading_that_fails_in_the_middle_is_a_warning_and_costs_no_result(
