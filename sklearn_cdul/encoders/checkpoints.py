@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.torch_version import TorchVersion
 
 # open_clip reads these itself. They hold arrays only.
 _PLAIN_SUFFIXES = (".safetensors", ".npz", ".npy")
@@ -100,11 +101,13 @@ def _numbers_of_numpy_allowed() -> AbstractContextManager[Any]:
     if safe_globals is None:
         return contextlib.nullcontext()
     functions: list[Any] = [np.float64(0).__reduce__()[0], np.empty(0).__reduce__()[0]]
-    # NumPy 1 and 2 have them in modules of other names.
-    old_names = [(f, f"numpy.core.multiarray.{f.__name__}") for f in functions]
-    new_names = [(f, f"numpy._core.multiarray.{f.__name__}") for f in functions]
+    allowed = [*functions, np.ndarray, np.dtype, Namespace]
+    if TorchVersion(torch.__version__) >= (2, 7):  # before, torch takes no names of its callers
+        # NumPy 1 and 2 have the functions in modules of other names.
+        for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+            allowed += [(function, f"{module}.{function.__name__}") for function in functions]
     dtypes = {type(np.dtype(kind)) for kind in "?bBhHiIlLqQefdgSU"}
-    return safe_globals([*old_names, *new_names, np.ndarray, np.dtype, *dtypes, Namespace])
+    return safe_globals([*allowed, *dtypes])
 
 
 def why_unreadable(error: Exception, path: str | None) -> str:
