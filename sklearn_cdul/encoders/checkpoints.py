@@ -102,7 +102,7 @@ def _numbers_of_numpy_allowed() -> AbstractContextManager[Any]:
         return contextlib.nullcontext()
     functions: list[Any] = [np.float64(0).__reduce__()[0], np.empty(0).__reduce__()[0]]
     allowed = [*functions, np.ndarray, np.dtype, Namespace]
-    if TorchVersion(torch.__version__) >= (2, 7):  # before, torch takes no names of its callers
+    if TorchVersion(torch.__version__) >= "2.7":  # before, torch takes no names of its callers
         # NumPy 1 and 2 have the functions in modules of other names.
         for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
             allowed += [(function, f"{module}.{function.__name__}") for function in functions]
