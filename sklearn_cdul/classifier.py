@@ -8,21 +8,22 @@ from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from sklearn_cdul.devices import (
     OwnRandomState,
     gradients_on,
+    memory_format,
     resolve_device,
     resolve_precision,
 )
-from sklearn_cdul.inputs import check_X, copy_features, input_tags
+from sklearn_cdul.inputs import check_X, copy_features, input_tags, plain_state
 from sklearn_cdul.labeler import CLIPPseudoLabeler
 from sklearn_cdul.labels.neighbors import smooth_labels
 from sklearn_cdul.labels.observed import check_labels, check_observed
 from sklearn_cdul.labels.thresholds import apply_thresholds, check_thresholds, find_thresholds
-from sklearn_cdul.metrics import mean_average_precision, score_readable
-from sklearn_cdul.targets import check_targets, warn_about_unused
+from sklearn_cdul.metrics import label_columns, mean_average_precision, score_readable
+from sklearn_cdul.targets import check_targets, warn_about_scores
 from sklearn_cdul.training.batches import make_source
 from sklearn_cdul.training.network import predict_logits
 from sklearn_cdul.training.onnx_export import export_onnx
@@ -107,7 +108,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         out of training, predict NaN (no class) for it and warn once. None leaves this to
         ``pseudo_labeler``, which raises unless told otherwise.
     device : str or torch.device, default="auto"
-        "auto" takes a GPU if there is one.
+        "auto" takes a CUDA device if there is one. A Mac's GPU must be asked for with "mps".
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
         Arithmetic of the network; "auto" is bfloat16 where the hardware has it, float16 on older
         CUDA devices, else float32. Where it is float16, and with "auto" on a CPU, training runs in
@@ -287,7 +288,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         check_consistent_length(X, y)
         names = list(labeler.class_names_)
         check_memory(len(source), len(names))
-        warn_about_unused(y, names)
+        warn_about_scores(y, names)
         observed = check_observed(observed, len(source), names)
         automatic = isinstance(self.threshold, str)
         thresholds = None if automatic else check_thresholds(self.threshold, len(names))
@@ -302,6 +303,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         labels, readable, start = self._label(labeler, X, (len(source), len(names)), observed)
 
         # Train.
+        labeler.leave_device()
         source = source.select(readable)
         observed = None if observed is None else observed[readable]
         with random:
@@ -340,7 +342,9 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         labeler = self.pseudo_labeler_
         source = self._source(X, labeler, estimator=self)
-        return predict_logits(self.network_.to(source.device), source, source.precision)
+        layout = memory_format(source.device)
+        network = self.network_.to(source.device, memory_format=layout)
+        return predict_logits(network, source, source.precision)
 
     def predict_proba(self, X):
         """Probability of each class, the sigmoid of the logits.
@@ -505,15 +509,10 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError("X_val and y_val must be given together.")
         if X_val is None:
             return None
-        y_val = check_targets(y_val, labeler.class_names_, name="y_val")
-        y_val = check_array(y_val, input_name="y_val")
+        names = labeler.class_names_
         source = self._source(X_val, labeler, keep="prediction")
-        shape = (len(source), len(labeler.class_names_))
-        if y_val.shape != shape:
-            raise ValueError(
-                f"y_val must have shape {shape}, one row an image of X_val and one column a "
-                f"class; got {y_val.shape}."
-            )
+        y_val = check_targets(y_val, names, name="y_val")
+        y_val = label_columns(y_val, len(source), len(names), name="y_val")
         # Fails now, not after the first epoch, if these labels can't be scored with.
         mean_average_precision(y_val, np.zeros(y_val.shape))
         return source, y_val
@@ -537,11 +536,13 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         embeddings = labeler.embed(X) if self.n_neighbors else None
         labels = np.asarray(labeler.transform(X), dtype=np.float32)  # from a data frame, too
         check_labels(labels, shape, may_be_nan=labeler.on_error == "nan")
+        if embeddings is not None:
+            labels = np.where(np.isnan(embeddings[:, :1, 0]), np.float32(np.nan), labels)
         if observed is not None:
             labels = np.where(np.isnan(observed) | np.isnan(labels), labels, observed)
         readable = np.flatnonzero(~np.isnan(labels).any(axis=1))
         if len(readable) == 0:
-            raise ValueError("None of the images in X could be read, so there are no labels.")
+            raise ValueError("None of the images in X can be used; the warning above says why.")
         start = labels[readable]
         if self.n_neighbors:
             whole = embeddings[readable, 0]
@@ -551,7 +552,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
 
     def __getstate__(self):
         """State for files: the network as arrays, so that any machine can load it."""
-        state = dict(super().__getstate__())  # it may be our own __dict__
+        state = plain_state(super().__getstate__())
         if "network_" in state:
             state["network_"] = pack_network(state["network_"], len(state["class_names_"]))
         return state

@@ -5,13 +5,14 @@ import os
 import platform
 import re
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+
+from sklearn_cdul.exceptions import warn
 
 T = TypeVar("T")
 
@@ -80,11 +81,9 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
             return _CPU
         if not _is_cut_off_by_fork("cuda"):
             return torch.device("cuda")
-        warnings.warn(
+        warn(
             'device="auto" is the CPU here: this process was forked from one that had used CUDA, '
             'and cannot use it itself. Start processes by "spawn", or let joblib do it (loky).',
-            UserWarning,
-            stacklevel=2,
         )
         return _CPU
     try:
@@ -240,17 +239,23 @@ class OwnRandomState:
         self._generators = _generators(self._device)
         self._lock = _RANDOM_STATE_LOCK  # a fork inside the block makes another one
         self._lock.acquire()
-        self._before = [generator.get_state() for generator in self._generators]
-        if self._own is None:
-            for generator in self._generators:
-                generator.manual_seed(self._seed)
-        else:
-            _set_states(self._generators, self._own)
+        try:
+            self._before = [generator.get_state() for generator in self._generators]
+            if self._own is None:
+                for generator in self._generators:
+                    generator.manual_seed(self._seed)
+            else:
+                _set_states(self._generators, self._own)
+        except BaseException:
+            self._lock.release()
+            raise
 
     def __exit__(self, *exception: object) -> None:
-        self._own = [generator.get_state() for generator in self._generators]
-        _set_states(self._generators, self._before)
-        self._lock.release()
+        try:
+            self._own = [generator.get_state() for generator in self._generators]
+            _set_states(self._generators, self._before)
+        finally:
+            self._lock.release()
 
 
 def _generators(device: torch.device) -> list[torch.Generator]:

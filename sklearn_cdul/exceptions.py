@@ -1,4 +1,10 @@
-"""Errors with a name of their own, so that callers can catch them apart."""
+"""Errors with a name of their own, so that callers can catch them apart, and our warnings."""
+
+import sys
+import warnings
+
+# Packages that stand between a user's line and the place in ours where something is noticed.
+_BETWEEN = ("sklearn_cdul", "sklearn", "joblib", "contextlib", "concurrent", "threading")
 
 
 class ImageError(ValueError):
@@ -31,3 +37,17 @@ class ImageError(ValueError):
 
 class WeightsUnavailableError(OSError):
     """The weights of an encoder or a network can't be had: no connection, no such file."""
+
+
+def warn(message: str) -> None:
+    """Give a UserWarning that points to the user's own line.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong and what to do.
+    """
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in _BETWEEN:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, UserWarning, stacklevel=level)

@@ -1,6 +1,7 @@
 """Check X, whichever of its two kinds an estimator takes: images or embeddings."""
 
 import math
+import os
 from collections.abc import Mapping, Set
 from itertools import islice
 from typing import Any
@@ -216,6 +217,11 @@ def check_dimensions(embeddings: np.ndarray, text_embeddings: np.ndarray) -> Non
     ValueError
         If the lengths differ.
     """
+    if np.ndim(embeddings) != 3:
+        raise ValueError(
+            "Embeddings of views must have shape (n, views, d), the whole image first; got "
+            f"{np.shape(embeddings)}."
+        )
     if embeddings.shape[2] != text_embeddings.shape[1]:
         raise ValueError(
             f"X has {embeddings.shape[2]} features, but the encoder embeds class names in "
@@ -247,6 +253,29 @@ def copy_features(source: BaseEstimator, target: BaseEstimator) -> None:
     for name in _FEATURES:
         if hasattr(source, name):
             setattr(target, name, getattr(source, name))
+
+
+def plain_state(state: dict[str, Any]) -> dict[str, Any]:
+    """Return an estimator's state with its paths and device as text, for files.
+
+    A path of one system can't be built on another, and skops would have to trust its type.
+
+    Parameters
+    ----------
+    state : dict
+        Not changed.
+
+    Returns
+    -------
+    state : dict
+    """
+    paths = {
+        name: os.fspath(state[name])
+        for name in ("memory", "pretrained")
+        if isinstance(state.get(name), os.PathLike)
+    }
+    device = {"device": str(state["device"])} if "device" in state else {}
+    return {**state, **paths, **device}
 
 
 def input_tags(kind: str) -> InputTags:

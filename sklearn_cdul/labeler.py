@@ -11,14 +11,15 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_cdul.encoders.base import BaseEncoder
-from sklearn_cdul.encoders.loading import load_encoder
+from sklearn_cdul.encoders.loading import free_gpu, load_encoder
 from sklearn_cdul.images.checking import check_files
 from sklearn_cdul.images.views import views_version
-from sklearn_cdul.inputs import check_dimensions, check_features, check_X, input_tags
+from sklearn_cdul.inputs import check_dimensions, check_features, check_X, input_tags, plain_state
 from sklearn_cdul.labels.aggregation import soft_labels
 from sklearn_cdul.labels.prompts import resolve_classes, resolve_others
 from sklearn_cdul.labels.wordings import warn_about_classes
 from sklearn_cdul.memory.cache import encode_images_once
+from sklearn_cdul.memory.texts import encode_classes_once
 from sklearn_cdul.metrics import score_readable
 from sklearn_cdul.targets import check_targets
 
@@ -83,7 +84,7 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
     batch_size : int or "auto", default="auto"
         Views in a forward pass.
     device : str or torch.device, default="auto"
-        "auto" takes a GPU if there is one.
+        "auto" takes a CUDA device if there is one. A Mac's GPU must be asked for with "mps".
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
         Arithmetic of the encoder. "auto" is bfloat16 where the hardware has it, float16 on older
         CUDA devices, else float32.
@@ -214,7 +215,10 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
             encoder = encoder.with_embedding_dim(checked.shape[2])
         others, other_prompts = resolve_others(self.other_classes, names, self.prompt_template)
         prompts = prompts + other_prompts
-        text_embeddings = encoder.encode_classes(prompts)
+        encode_classes = encoder.encode_classes
+        if self.memory is not None and self.input == "images":
+            encode_classes = partial(encode_classes_once, encoder, memory=self.memory)
+        text_embeddings = encode_classes(prompts, verbose=self.verbose)
         if isinstance(checked, np.ndarray):
             check_dimensions(checked, text_embeddings)
         warn_about_classes(
@@ -249,8 +253,8 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
 
         Raises
         ------
-        ImageError
-            If an image can't be read and ``on_error="raise"``; names index and path.
+        ImageError, FloatingPointError, OSError
+            See :meth:`embed`.
         """
         check_is_fitted(self)
         return self.aggregate(self.embed(X))
@@ -271,15 +275,18 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         Raises
         ------
         ImageError
-            If an image can't be read and ``on_error="raise"``.
+            If an image can't be read and ``on_error="raise"``; names index and path.
+        FloatingPointError
+            If the encoder gives NaN or infinity and ``on_error="raise"``.
         OSError
-            If embeddings can't be stored in ``memory``, or read from it.
+            If ``memory`` can't be used.
         """
         reset = False if hasattr(self, "text_embeddings_") else None
         X = check_X(self, X, kind=self.input, on_error=self.on_error, reset=reset)
         if isinstance(X, np.ndarray):
             return X
-        if self.on_error == "raise":  # now, not after hours of encoding
+        views_version(self.views)  # proposals that can't be made are an error now
+        if self.on_error == "raise":  # and photos that can't be read, not after hours of encoding
             check_files(X, n_jobs=self.n_jobs)
         encoder = self._encoder()
         encode = encoder.encode_images
@@ -358,10 +365,23 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return np.asarray(self.class_names_, dtype=object)
 
+    def leave_device(self):
+        """Take CLIP's weights off the GPU; they come back when they are next needed.
+
+        :class:`CDULClassifier` does so before it trains its network.
+        """
+        free_gpu()
+        if isinstance(self.model_name, BaseEncoder):
+            self.model_name.leave_device()
+
     def _encoder(self):
         return load_encoder(
             self.model_name, self.pretrained, device=self.device, precision=self.precision
         )
+
+    def __getstate__(self):
+        """State for files: paths and device as text."""
+        return plain_state(super().__getstate__())
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -128,7 +128,11 @@ def average_precision_per_class(
 
 
 def score_readable(
-    y_true: ArrayLike, y_score: ArrayLike, sample_weight: ArrayLike | None = None
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    *,
+    if_none: float | None = None,
 ) -> float:
     """Mean average precision over the images that could be read: rows of NaN are left out.
 
@@ -141,32 +145,24 @@ def score_readable(
         Scores; NaN rows stand for images that could not be read.
     sample_weight : array-like of shape (n,) or None, default=None
         Weight of each image, at least 0.
+    if_none : float or None, default=None
+        What to return if no image with a positive label can be read; None makes this an error.
 
     Returns
     -------
     score : float
         See :func:`mean_average_precision`.
     """
-    if y_true is None:
-        raise ValueError(
-            "score compares with true labels: give y, an array of shape (n, k) with 1 where the "
-            "class is in the image. Without labels there is no score."
-        )
     scores = _as_columns(y_score)
     readable = ~np.isnan(scores).any(axis=1)
-    n_classes = scores.shape[1]
-    labels = _dense(y_true)
-    if n_classes > 1 and labels.ndim == 1:
-        columns = np.arange(n_classes)
-        if not np.isin(labels, columns).all():
-            raise ValueError(
-                f"A vector y must hold one class an image, as a column from 0 to {n_classes - 1}. "
-                f"Or give an array of shape (n, {n_classes})."
-            )
-        labels = (labels[:, np.newaxis] == columns).astype(int)
-    labels = _as_columns(labels)
-    if len(labels) != len(readable):
-        raise ValueError(f"There are {len(readable)} images but {len(labels)} rows of labels.")
+    labels = label_columns(y_true, *scores.shape)
+    if labels.any() and not labels[readable].any():
+        if if_none is not None:
+            return if_none
+        raise ValueError(
+            f"None of the images with a positive label could be read ({readable.sum()} of "
+            f"{len(readable)} could), so there is no score."
+        )
     weights = _weights(sample_weight, len(labels))
     return mean_average_precision(
         labels[readable], scores[readable], sample_weight=weights[readable]
@@ -182,6 +178,59 @@ class _NamedColumnsScorer(type(make_scorer(score_readable))):  # type: ignore[mi
         if hasattr(inner, "class_names_"):
             y_true = check_targets(y_true, inner.class_names_)
         return super()._score(method_caller, estimator, X, y_true, **kwargs)
+
+
+def label_columns(
+    y_true: ArrayLike, n_images: int, n_classes: int, *, name: str = "y"
+) -> np.ndarray:
+    """Return true labels as an array with one column a class.
+
+    Parameters
+    ----------
+    y_true : array-like or sparse matrix of shape (n, k), or array-like of shape (n,)
+        True labels, 1 or 0. With more than one class a vector holds one class an image, as its
+        column from 0 to k - 1.
+    n_images, n_classes : int
+        What the shape must be.
+    name : str, default="y"
+        What the labels are called in messages.
+
+    Returns
+    -------
+    labels : ndarray of shape (n, k)
+
+    Raises
+    ------
+    ValueError
+        If they are missing, or have another shape or a value that is missing.
+    """
+    if y_true is None:
+        raise ValueError(
+            f"score compares with true labels: give {name}, an array of shape (n, k) with 1 where "
+            "the class is in the image. Without labels there is no score."
+        )
+    labels = _dense(y_true)
+    if n_classes > 1 and labels.ndim == 1:
+        columns = np.arange(n_classes)
+        if not np.isin(labels, columns).all():
+            raise ValueError(
+                f"A vector {name} must hold one class an image, as a column from 0 to "
+                f"{n_classes - 1}. Or give an array of shape (n, {n_classes})."
+            )
+        labels = (labels[:, np.newaxis] == columns).astype(int)
+    labels = _as_columns(labels)
+    if labels.shape != (n_images, n_classes):
+        raise ValueError(
+            f"{name} must have shape {(n_images, n_classes)}, one row an image and one column a "
+            f"class; got {labels.shape}."
+        )
+    if labels.dtype.kind == "f" and len(missing := np.argwhere(np.isnan(labels))):
+        row, column = missing[0]
+        raise ValueError(
+            f"{name} has no label (NaN) in row {row}, column {column}. Leave out images whose "
+            "labels are not all known."
+        )
+    return labels
 
 
 mean_average_precision_scorer = _NamedColumnsScorer(

@@ -1,11 +1,12 @@
 """Labels as people have them, in data frames or as names, put in the order of the classes."""
 
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+
+from sklearn_cdul.exceptions import warn
 
 
 def check_targets(y: Any, class_names: Sequence[str], *, name: str = "y") -> Any:
@@ -45,7 +46,14 @@ def check_targets(y: Any, class_names: Sequence[str], *, name: str = "y") -> Any
     if not has_names(y):
         return y
     column = {class_name: index for index, class_name in enumerate(class_names)}
-    rows = [[row] if isinstance(row, str) else list(row) for row in y]
+    rows = []
+    for index, row in enumerate(y):
+        if not isinstance(row, (str, Iterable)):
+            raise ValueError(
+                f"{name} has no names for photo {index} ({row!r}). Leave out photos whose labels "
+                "are not known; a photo of no class has an empty list."
+            )
+        rows.append([row] if isinstance(row, str) else list(row))
     if unknown := sorted({str(label) for row in rows for label in row if label not in column}):
         raise ValueError(
             f"{name} has names that are no classes: {_some(unknown)}. The classes are "
@@ -79,22 +87,33 @@ def match_columns(frame: Any, class_names: Sequence[str], *, name: str) -> np.nd
     ValueError
         If columns are missing, unknown or repeated; lists them.
     """
-    columns, names = list(frame.columns), list(class_names)
+    names = list(class_names)
+    columns = frame.collect_schema().names() if hasattr(frame, "collect") else list(frame.columns)
     if columns != list(range(len(names))):
         wrong = {
             "missing": [column for column in names if column not in columns],
             "unknown": [column for column in columns if column not in names],
             "repeated": [column for column, count in Counter(columns).items() if count > 1],
         }
+        if len(columns) == 1 and len(names) > 1:
+            raise ValueError(
+                f"{name} has the one column {columns[0]!r}, but needs one for each of the "
+                f"{len(names)} classes. If it holds names, give {name}[{columns[0]!r}]."
+            )
         if any(wrong.values()):
             found = "; ".join(f"{how}: {_some(which)}" for how, which in wrong.items() if which)
             raise ValueError(
                 f"The columns of {name} must be the {len(names)} class names in any order. {found}."
             )
-        frame = frame[names]
-    if hasattr(frame, "astype"):  # pandas, whose missing values come in several kinds
-        return frame.astype("Float32").to_numpy(dtype=np.float32, na_value=np.nan)
-    return np.asarray(frame, dtype=np.float32)
+        frame = frame.select(names) if hasattr(frame, "collect") else frame[names]
+    if hasattr(frame, "collect"):  # a lazy frame of polars
+        frame = frame.collect()
+    try:
+        if hasattr(frame, "astype"):  # pandas, whose missing values come in several kinds
+            return frame.astype("Float32").to_numpy(dtype=np.float32, na_value=np.nan)
+        return np.asarray(frame, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must hold 1 and 0, and has something else: {error}.") from error
 
 
 def has_names(y: Any) -> bool:
@@ -109,20 +128,22 @@ def has_names(y: Any) -> bool:
     -------
     has_names : bool
     """
-    if isinstance(y, str) or not isinstance(y, Iterable):
-        return False
-    if isinstance(y, np.ndarray) and y.dtype.kind not in "OU":
+    if isinstance(y, str) or not (isinstance(y, Sequence) or hasattr(y, "__array__")):
+        return False  # sparse matrices and generators among them
+    if isinstance(y, np.ndarray) and (y.ndim != 1 or y.dtype.kind not in "OUT"):
         return False
     for row in y:
         if isinstance(row, str):
             return True
-        if isinstance(row, (list, tuple, set, frozenset, np.ndarray)) and len(row):
-            return isinstance(next(iter(row)), str)
+        if isinstance(row, Iterable):
+            first = next(iter(row), None)
+            if first is not None:
+                return isinstance(first, str)
     return False
 
 
-def warn_about_unused(y: Any, class_names: Sequence[str]) -> None:
-    """Warn if labels that only serve scores look as if more was expected of them.
+def warn_about_scores(y: Any, class_names: Sequence[str]) -> None:
+    """Warn of labels that would give wrong scores, or that were meant to be trained with.
 
     Parameters
     ----------
@@ -132,26 +153,20 @@ def warn_about_unused(y: Any, class_names: Sequence[str]) -> None:
         The classes.
     """
     if hasattr(y, "columns"):
-        columns = list(y.columns)
-        if sorted(map(str, columns)) != sorted(class_names):
+        columns = [str(column) for column in y.columns]
+        if columns == list(class_names) or sorted(columns) != sorted(class_names):
             return
-        if columns != list(class_names):
-            warnings.warn(
-                "The columns of y are in another order than the classes. Scores of this package "
-                "match them by name, but scorers of scikit-learn take them by position. Give "
-                "y[class_names] with the names in the order of the classes.",
-                UserWarning,
-                stacklevel=3,
-            )
-        y = match_columns(y, class_names, name="y")
-    if not isinstance(y, np.ndarray) or y.dtype.kind not in "if" or y.ndim != 2:
-        return
-    if y.shape[1] == len(class_names) and not (y >= 0).all():  # NaN is not
-        warnings.warn(
+        warn(
+            "The columns of y are in another order than the classes. Scores of this package match "
+            "them by name, but scorers of scikit-learn take them by position. Give y[class_names] "
+            "with the names in the order of the classes.",
+        )
+    elif isinstance(y, np.ndarray) and y.dtype.kind in "if" and y.shape[1:] == (len(class_names),):
+        if (y >= 0).all():  # NaN is not
+            return
+        warn(
             "y has labels that nobody gave (NaN or negative). It serves scores alone: training "
             "never sees it. Labels to train with go into observed=, with NaN for unknown ones.",
-            UserWarning,
-            stacklevel=3,
         )
 
 

@@ -18,10 +18,10 @@ ARROWS = {
     "inputs": {"images"},
     "images": {"exceptions"},
     "datasets": {"labels"},
-    "labels": {"targets"},
+    "labels": {"targets", "exceptions"},
     "metrics": {"targets"},
-    "targets": set(),
-    "devices": set(),
+    "targets": {"exceptions"},
+    "devices": {"exceptions"},
     "exceptions": set(),
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

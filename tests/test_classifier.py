@@ -1,6 +1,7 @@
 import functools
 import pickle
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import timm
 import torch
 from numpy.testing import assert_array_equal
 from PIL import Image
+from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.utils.multiclass import type_of_target
 
@@ -305,7 +307,7 @@ def test_no_readable_photo_is_an_error(tmp_path):
     classifier = clone(CDULClassifier(**QUICK)).set_params(pseudo_labeler__on_error="nan")
     with (
         pytest.warns(UserWarning, match="1 of 1"),
-        pytest.raises(ValueError, match="None of the images"),
+        pytest.raises(ValueError, match="None of the images in X can be used"),
     ):
         classifier.fit([str(tmp_path / "missing.jpg")])
 
@@ -557,3 +559,94 @@ def test_a_bad_photo_at_the_end_is_found_before_any_is_encoded(
     if where == "training":
         with pytest.raises(ImageError, match=r"X\[5\]"):
             CLIPPseudoLabeler(NAMES).fit_transform(images)
+
+
+def test_warnings_point_to_the_line_of_the_user(photos, tmp_path):
+    y = pd.DataFrame(np.eye(3), columns=NAMES[::-1])
+    images = [*photos[:2], str(tmp_path / "missing.jpg")]
+    classifier = CDULClassifier(**QUICK | {"epochs": 1, "on_error": "nan"})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        classifier.set_params(classes=["猫", "7", "cat"]).fit(images)
+        classifier.set_params(classes=NAMES).fit(images, y)
+        classifier.predict(images)
+        CLIPPseudoLabeler(["cat"], grid_size=1, on_error="nan").fit_transform(images)
+    assert len(caught) >= 7
+    assert {warning.filename for warning in caught} == {__file__}
+
+
+def test_paths_and_devices_are_text_in_files(photos, tmp_path):
+    labeler = CLIPPseudoLabeler(NAMES, grid_size=1, memory=tmp_path, device=torch.device("cpu"))
+    classifier = CDULClassifier(
+        **QUICK | {"pseudo_labeler": labeler, "epochs": 1},
+        memory=tmp_path / "other",
+        device=torch.device("cpu"),
+    ).fit(photos[:4])
+    data = pickle.dumps(classifier)
+    assert b"pathlib" not in data
+    assert b"torch" not in data
+    loaded = pickle.loads(data)
+    assert loaded.memory == str(tmp_path / "other")
+    assert loaded.device == loaded.pseudo_labeler.device == "cpu"
+    assert_array_equal(loaded.predict_proba(photos[:4]), classifier.predict_proba(photos[:4]))
+    assert classifier.memory == tmp_path / "other"
+
+
+class TokenNetwork(torch.nn.Module):
+    """Its output layer sees several vectors a photo, and their answers are averaged."""
+
+    def __init__(self, num_classes):
+        super().__init__()
+        self.patches = torch.nn.Conv2d(3, 8, 16, stride=16)
+        self.head = torch.nn.Linear(8, num_classes)
+
+    def get_classifier(self):
+        return self.head
+
+    def forward(self, pixels):
+        return self.head(self.patches(pixels).flatten(2).transpose(1, 2)).mean(dim=1)
+
+
+def test_a_network_whose_output_layer_sees_several_vectors_a_photo_trains(photos):
+    classifier = CDULClassifier(**QUICK | {"epochs": 1}, network=TokenNetwork).fit(photos[:6])
+    assert np.isfinite(classifier.predict_proba(photos[:3])).all()
+
+
+def test_validation_labels_may_be_what_score_takes(photos):
+    y = [["cake"], ["pizza", "coffee"], []]
+    for y_val in (y, csr_array([[0, 1, 0], [1, 0, 1], [0, 0, 0]])):
+        classifier = CDULClassifier(**QUICK | {"epochs": 1})
+        classifier.fit(photos[:6], X_val=photos[:3], y_val=y_val)
+        figure = classifier.history_[-1]["validation_map"]
+        assert figure == pytest.approx(classifier.score(photos[:3], y))
+    with pytest.raises(ValueError, match=r"y_val has no label \(NaN\) in row 1, column 2"):
+        classifier.fit(photos[:6], X_val=photos[:2], y_val=[[0, 1, 0], [1, 0, np.nan]])
+
+
+def test_validation_photos_that_cannot_be_read_cost_the_figure_and_not_the_training(
+    photos, tmp_path
+):
+    X_val, y_val = [*photos[:2], str(tmp_path / "missing.jpg")], [[0, 0, 0], [0, 0, 0], [1, 1, 1]]
+    classifier = CDULClassifier(**QUICK | {"epochs": 1, "on_error": "nan"})
+    with pytest.warns(UserWarning, match="1 of 3"):
+        classifier.fit(photos[:4], X_val=X_val, y_val=y_val)
+    assert np.isnan(classifier.history_[0]["validation_map"])
+    with (
+        pytest.warns(UserWarning, match="1 of 3"),
+        pytest.raises(ValueError, match=r"None of the images with a positive label.*2 of 3 could"),
+    ):
+        classifier.score(X_val, y_val)
+
+
+def test_nan_of_the_network_is_told_by_the_place_of_the_photo_in_X(photos, tmp_path, monkeypatch):
+    images = [str(tmp_path / "missing.jpg"), *photos[:5]]
+    classifier = CDULClassifier(**QUICK | {"epochs": 1, "on_error": "nan", "linear_probe": False})
+    monkeypatch.setattr(
+        "sklearn_cdul.training.network.forward",
+        lambda network, inputs, precision: torch.full((len(inputs), 3), torch.nan),
+    )
+    with (
+        pytest.warns(UserWarning, match="1 of 6"),
+        pytest.raises(FloatingPointError, match=r"5 of 5 photos, the first X\[1\]"),
+    ):
+        classifier.fit(images)

@@ -7,6 +7,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from numpy.testing import assert_array_equal
+from scipy.sparse import coo_array
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -42,6 +43,38 @@ LISTS = [["cat"], ["dog", "cat"], [], ["bird"]]
 )
 def test_labels_come_out_in_the_order_of_the_classes(y):
     assert_array_equal(check_targets(y, NAMES), TARGETS)
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        pl.Series(LISTS),
+        pl.DataFrame(TARGETS, schema=NAMES).lazy().select("bird", "cat", "dog"),
+    ],
+    ids=["series", "lazy frame"],
+)
+def test_so_they_do_from_polars(y):
+    assert_array_equal(check_targets(y, NAMES), TARGETS)
+
+
+@pytest.mark.parametrize(
+    "y", [coo_array(TARGETS), TARGETS.tolist(), None, (row for row in LISTS)], ids=type
+)
+def test_what_has_no_names_is_left_as_it_is(y):
+    assert check_targets(y, NAMES) is y
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_a_photo_without_names_is_pointed_out(missing):
+    with pytest.raises(ValueError, match=r"no names for photo 1 .*empty list"):
+        check_targets([["cat"], missing], NAMES)
+
+
+def test_a_frame_of_one_column_or_of_text_is_refused_with_the_way_out():
+    with pytest.raises(ValueError, match=r"one column 'labels'.*give y\['labels'\]"):
+        check_targets(pd.DataFrame({"labels": LISTS}), NAMES)
+    with pytest.raises(ValueError, match=r"must hold 1 and 0, and has something else.*yes"):
+        check_targets(FRAME.replace({0: "no", 1: "yes"}), NAMES)
 
 
 @pytest.mark.parametrize("y", [["cat", "dog"], np.array(["cat", "dog"]), pd.Series(["cat", "dog"])])
@@ -151,3 +184,11 @@ def test_labels_that_nobody_gave_belong_into_observed(unknown, vectors):
         return
     with pytest.raises(ValueError, match=r"NaN, which stands for.*got -1.0 in row 0.*\(pizza\)"):
         classifier.fit(X, observed=partial)
+
+
+def test_fit_takes_a_y_that_it_does_not_use_whatever_is_in_it(vectors):
+    classifier, X, y = vectors
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        classifier.fit(X, y.replace({0: "no", 1: "yes"}))
+        classifier.fit(X, [["cake"]] * len(X))

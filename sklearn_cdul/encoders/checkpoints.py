@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch.torch_version import TorchVersion
 
+from sklearn_cdul.exceptions import warn
+
 # open_clip reads these itself. They hold arrays only.
 _PLAIN_SUFFIXES = (".safetensors", ".npz", ".npy")
 # OpenAI's own files hold these numbers beside the weights.
@@ -149,10 +151,8 @@ def warn_about_activation(open_clip: Any, name: str, path: str) -> None:
     """
     twin = f"{name}-quickgelu"
     if twin in open_clip.list_models():
-        warnings.warn(
+        warn(
             f"model_name={name!r} computes with GELU, and {path} does not say whether its weights "
             "were trained so. Weights of OpenAI, MetaCLIP and DFN, and weights trained from these, "
             f"need QuickGELU: for them write model_name={twin!r}, or the embeddings are worse.",
-            UserWarning,
-            stacklevel=5,
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from sklearn_cdul.devices import OwnRandomState, free_cache, resolve_device, resolve_precision
+from sklearn_cdul.devices import OwnRandomState, resolve_device, resolve_precision
 from sklearn_cdul.encoders.base import BaseEncoder
 from sklearn_cdul.encoders.checkpoints import (
     readable_checkpoint,
@@ -138,6 +138,7 @@ def unload_encoders() -> None:
         encoders = list(_loaded.values())
         _loaded.clear()
     _leave_devices(encoders)  # also those that somebody still holds
+    gc.collect()
 
 
 def free_gpu() -> None:
@@ -153,9 +154,6 @@ def free_gpu() -> None:
 def _leave_devices(encoders: list[CLIPEncoder]) -> None:
     for encoder in encoders:
         encoder.leave_device()
-    gc.collect()
-    for device in {encoder.device for encoder in encoders}:
-        free_cache(device)
 
 
 def _load_open_clip(

@@ -1,12 +1,13 @@
 """Find vectors that an encoder can't have meant: NaN, infinity, no length."""
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+
+from sklearn_cdul.exceptions import warn
 
 
 def is_sound(embeddings: np.ndarray) -> np.ndarray:
@@ -91,9 +92,7 @@ def warn_about_unsound(unsound: Mapping[int, str], images: Sequence[Any], encode
         See `describe_unsound`.
     """
     if unsound:
-        warnings.warn(
+        warn(
             f"{describe_unsound(unsound, images, len(images), encoder)} The rows of such images "
             "are NaN.",
-            UserWarning,
-            stacklevel=3,
         )

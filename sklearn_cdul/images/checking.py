@@ -13,6 +13,7 @@ from sklearn_cdul.images.decoding import load_image
 from sklearn_cdul.images.encoded import is_local_path, open_encoded
 from sklearn_cdul.images.errors import named_errors
 from sklearn_cdul.images.formats import open_picture
+from sklearn_cdul.images.photos import Photos
 from sklearn_cdul.images.reading import count_threads, with_advice
 
 # What stands at the very end of a complete file.
@@ -51,6 +52,8 @@ def check_files(photos: Sequence[Any], *, n_jobs: int | None = None) -> None:
         If there are such photos. One error counts them all and names the first three; its index
         and path are those of the first.
     """
+    if isinstance(photos, Photos) and photos.files_checked:
+        return
     starts = range(0, len(photos), _AT_ONCE)
 
     def check(start: int) -> list[ImageError]:
@@ -61,6 +64,8 @@ def check_files(photos: Sequence[Any], *, n_jobs: int | None = None) -> None:
     with ThreadPoolExecutor(count_threads(n_jobs)) as pool:
         problems = [problem for part in pool.map(check, starts) for problem in part]
     if not problems:
+        if isinstance(photos, Photos):
+            photos.files_checked = True
         return
     first = problems[0]
     if len(problems) == 1:

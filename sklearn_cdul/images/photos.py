@@ -27,6 +27,7 @@ class Photos(list[Any]):
 
     def __init__(self, images: Iterable[Any] = ()):
         super().__init__(images)
+        self.files_checked = False  # by check_files, which looks at them once
         self._embedded: tuple[Any, Any, ref[np.ndarray]] | None = None
         self._pictures: dict[int, np.ndarray] = {}
         self._is_kept: dict[int, np.ndarray] = {}

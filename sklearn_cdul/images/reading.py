@@ -1,6 +1,7 @@
 """Check the images that the user gave, and decode them ahead in threads."""
 
-import warnings
+import multiprocessing
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 import joblib
 import numpy as np
 
-from sklearn_cdul.exceptions import ImageError
+from sklearn_cdul.exceptions import ImageError, warn
 from sklearn_cdul.images.photos import Photos, make_picture
 from sklearn_cdul.images.sequences import list_items
 
@@ -230,7 +231,10 @@ def count_threads(n_jobs: int | None) -> int:
     """
     # joblib counts the CPUs that this process may use, containers included.
     if n_jobs is None:
-        return min(joblib.cpu_count(), _MAX_DEFAULT_THREADS)
+        cpus, share = joblib.cpu_count(), os.environ.get("OMP_NUM_THREADS", "")
+        if multiprocessing.parent_process() is not None and share.isdigit():
+            cpus = max(min(cpus, int(share)), 1)  # in a worker of joblib: its share of the CPUs
+        return min(cpus, _MAX_DEFAULT_THREADS)
     return joblib.effective_n_jobs(n_jobs)
 
 
@@ -245,9 +249,7 @@ def warn_about_failures(failures: Sequence[ImageError], n_images: int) -> None:
         How many images were to be read.
     """
     if failures:
-        warnings.warn(
+        warn(
             f"{len(failures)} of {n_images} images can't be used; their rows are NaN. The first: "
             f"{failures[0]}",
-            UserWarning,
-            stacklevel=3,
         )

@@ -82,7 +82,7 @@ def check_labels(labels: np.ndarray, shape: tuple[int, int], *, may_be_nan: bool
         )
     sound = (labels >= -ROUNDING) & (labels <= 1 + ROUNDING)
     if may_be_nan:
-        sound |= np.isnan(labels)
+        sound |= np.isnan(labels).all(axis=1, keepdims=True)
     if not sound.all():
         row, column = np.argwhere(~sound)[0]
         raise ValueError(

@@ -12,6 +12,8 @@ from sklearn_cdul.labels.wordings import as_words
 def resolve_classes(
     classes: str | Iterable[str] | Mapping[str, str | Sequence[str]],
     prompt_template: str | Sequence[str] = "a photo of a {}",
+    *,
+    parameter: str = "classes",
 ) -> tuple[list[str], list[list[str]]]:
     """Return the class names and, for each, the prompts whose embeddings are averaged.
 
@@ -27,6 +29,8 @@ def resolve_classes(
         Spaces around names and wordings are dropped.
     prompt_template : str or sequence of str, default="a photo of a {}"
         Sentence with one ``{}`` where the wording goes. Several make an ensemble.
+    parameter : str, default="classes"
+        What messages call the classes.
 
     Returns
     -------
@@ -52,9 +56,12 @@ def resolve_classes(
     >>> resolve_classes({"sofa": ["sofa", "couch"]}, ["a {}", "one {}"])
     (['sofa'], [['a sofa', 'one sofa', 'a couch', 'one couch']])
     """
-    wordings = _read_mapping(classes) if isinstance(classes, Mapping) else _read_names(classes)
+    if isinstance(classes, Mapping):
+        wordings = _read_mapping(classes, parameter)
+    else:
+        wordings = _read_names(classes, parameter)
     if not wordings:
-        raise ValueError("classes is empty. Give at least one class name.")
+        raise ValueError(f"{parameter} is empty. Give at least one class name.")
     names = [name for name, _ in wordings]
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
@@ -87,43 +94,44 @@ def resolve_others(
     if other_classes is None:
         return [], []
     known = {name.casefold() for name in names}
-    others = zip(*resolve_classes(other_classes, prompt_template), strict=True)
+    resolved = resolve_classes(other_classes, prompt_template, parameter="other_classes")
+    others = zip(*resolved, strict=True)
     kept = [(name, prompts) for name, prompts in others if name.casefold() not in known]
     return [name for name, _ in kept], [prompts for _, prompts in kept]
 
 
-def _read_names(classes: Any) -> list[tuple[str, list[str]]]:
+def _read_names(classes: Any, parameter: str) -> list[tuple[str, list[str]]]:
     if isinstance(classes, str):
         if classes not in VOCABULARIES:
             known = ", ".join(f'"{name}"' for name in VOCABULARIES)
             raise ValueError(
-                f"classes={classes!r} is not a known vocabulary ({known}). "
-                f"For a single class write classes=[{classes!r}]."
+                f"{parameter}={classes!r} is not a known vocabulary ({known}). "
+                f"For a single class write {parameter}=[{classes!r}]."
             )
         classes = VOCABULARIES[classes]
     # A set changes its order from run to run, a generator is empty the second time it is read, and
     # a data frame would give the names of its columns.
     elif not hasattr(classes, "__getitem__") or getattr(classes, "ndim", 1) != 1:
         raise TypeError(
-            "classes must be a list of names, a mapping of names to prompts, or the name of a "
+            f"{parameter} must be a list of names, a mapping of names to prompts, or the name of a "
             f"vocabulary, got {type(classes).__name__}."
         )
-    names = [_clean(name, f"classes[{i}]") for i, name in enumerate(classes)]
+    names = [_clean(name, f"{parameter}[{i}]") for i, name in enumerate(classes)]
     return [(name, [as_words(name)]) for name in names]
 
 
-def _read_mapping(classes: Mapping[Any, Any]) -> list[tuple[str, list[str]]]:
+def _read_mapping(classes: Mapping[Any, Any], parameter: str) -> list[tuple[str, list[str]]]:
     wordings = []
     for key, value in classes.items():
-        name = _clean(key, "A key of classes")
+        name = _clean(key, f"A key of {parameter}")
         words = [value] if isinstance(value, str) else value
         if not isinstance(words, Iterable) or isinstance(words, bytes):
             raise TypeError(
-                f"classes[{name!r}] must be a string or a list of strings, got {value!r}."
+                f"{parameter}[{name!r}] must be a string or a list of strings, got {value!r}."
             )
-        cleaned = [_clean(word, f"classes[{name!r}][{i}]") for i, word in enumerate(words)]
+        cleaned = [_clean(word, f"{parameter}[{name!r}][{i}]") for i, word in enumerate(words)]
         if not cleaned:
-            raise ValueError(f"classes[{name!r}] is empty. Give at least one wording.")
+            raise ValueError(f"{parameter}[{name!r}] is empty. Give at least one wording.")
         wordings.append((name, cleaned))
     return wordings
 

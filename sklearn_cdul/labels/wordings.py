@@ -2,10 +2,11 @@
 
 import re
 import unicodedata
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
+
+from sklearn_cdul.exceptions import warn
 
 # Cosine from which two classes are one to the encoder. Spellings of one name lie below.
 _SAME = 0.9995
@@ -92,12 +93,10 @@ def warn_about_identifiers(names: Sequence[str]) -> None:
             f"{_shown(lists)} hold commas; synonyms are averaged: {{{lists[0]!r}: {parts}}}"
         )
     if hints:
-        warnings.warn(
+        warn(
             "The encoder reads class names as they stand. Give wordings for some, as a mapping: "
             + "; ".join(hints)
             + ". The columns keep the names.",
-            UserWarning,
-            stacklevel=4,
         )
 
 
@@ -117,18 +116,16 @@ def warn_about_scripts(names: Sequence[str], prompts: Sequence[Sequence[str]]) -
         if any(map(_is_foreign, {letter for text in texts for letter in text}))
     ]
     if foreign:
-        warnings.warn(
+        warn(
             f"The text tower reads English only: {_shown(foreign)} mean nothing to it. Give "
             f"English wordings as a mapping, for instance {{{foreign[0]!r}: 'cat'}} (the column "
             "keeps the name), or take a multilingual model, such as "
             'model_name="xlm-roberta-base-ViT-B-32", pretrained="laion5b_s13b_b90k".',
-            UserWarning,
-            stacklevel=4,
         )
 
 
 def _is_foreign(letter: str) -> bool:
-    if letter.isascii():
+    if ord(letter) < 0x250 or unicodedata.category(letter) == "Lm":  # Latin; marks
         return False
     if letter.isalpha():
         return "LATIN" not in unicodedata.name(letter, "")
@@ -152,11 +149,9 @@ def warn_about_cut(
     ends = np.cumsum([len(texts) for texts in prompts])[:-1]
     cut = [name for name, part in zip(names, np.split(are_cut, ends), strict=True) if part.any()]
     if cut:
-        warnings.warn(
+        warn(
             f"Prompts of {len(cut)} of {len(names)} classes are longer than the encoder reads, and "
             f"are cut: {_shown(cut)}. Put what tells a class from others first, and shorten them.",
-            UserWarning,
-            stacklevel=4,
         )
 
 
@@ -177,12 +172,10 @@ def warn_about_equal_classes(names: Sequence[str], embeddings: np.ndarray) -> No
     All pairs are compared, in blocks: time O(k^2 d), memory O(k).
     """
     if len(names) == 1:
-        warnings.warn(
+        warn(
             f"{names[0]!r} is the only class. The softmax compares classes with each other, so "
             "every image gets the label 1. Name what else the images may show as other_classes, or "
             'take other_classes="general".',
-            UserWarning,
-            stacklevel=4,
         )
     pairs: list[str] = []
     n_pairs = 0
@@ -195,12 +188,10 @@ def warn_about_equal_classes(names: Sequence[str], embeddings: np.ndarray) -> No
     if pairs:
         shown = ", ".join(pairs)
         more = f" and {n_pairs - _MOST_SHOWN} more pairs" if n_pairs > _MOST_SHOWN else ""
-        warnings.warn(
+        warn(
             f"To the encoder these classes are the same: {shown}{more}. Their labels will be equal "
             "and share what one of them would get. Leave one out, or give wordings that differ, as "
             "a mapping {name: wording}.",
-            UserWarning,
-            stacklevel=4,
         )
 
 

@@ -4,7 +4,6 @@ import errno
 import hashlib
 import re
 import sqlite3
-import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from itertools import islice
@@ -12,6 +11,8 @@ from pathlib import Path
 from urllib.request import pathname2url
 
 from filelock import FileLock, Timeout
+
+from sklearn_cdul.exceptions import warn
 
 # The first number is the version of the tables. The second counts up when a file is damaged: a
 # name is never used twice, since a process that still has the damaged file open would delete the
@@ -247,12 +248,10 @@ def _begin_next(damaged: Path, error: sqlite3.DatabaseError) -> tuple[Path, sqli
     number = int(_PATTERN.fullmatch(damaged.name)[1])  # type: ignore[index]
     path = damaged.with_name(_NAME.format(number + 1))
     connection = _connect(path)
-    warnings.warn(
+    warn(
         f"{damaged} is damaged ({error}). What can be read of it is copied to {path.name}, the "
         f"other embeddings are computed again. You can delete {damaged.name}: it is not read any "
         "more.",
-        UserWarning,
-        stacklevel=2,
     )
     return path, connection
 

@@ -4,7 +4,6 @@ import os
 import re
 import sqlite3
 import uuid
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TypeVar
 
 from filelock import FileLock
 
+from sklearn_cdul.exceptions import warn
 from sklearn_cdul.memory.files import (
     acquire,
     checksum,
@@ -217,11 +217,9 @@ class EmbeddingStore:
             return row[0] if self._is_sound(row[0]) else None
         if not self._has_told_damage:
             self._has_told_damage = True
-            warnings.warn(
+            warn(
                 f"{self.path} is damaged: some embeddings in it are not what was stored. They are "
                 "computed again.",
-                UserWarning,
-                stacklevel=2,
             )
         return None
 
@@ -295,11 +293,9 @@ class EmbeddingStore:
         """Go on with a new file if somebody has deleted this one."""
         if not self.writable or _identity(self.path) == self._identity:
             return
-        warnings.warn(
+        warn(
             f"{self.path} was deleted while it was in use. What is embedded in this call is stored "
             "in a new file.",
-            UserWarning,
-            stacklevel=3,
         )
         self._release_lock()
         self._connection.close()
@@ -313,21 +309,17 @@ class EmbeddingStore:
         was_writable, self.writable = self.writable, False
         self._release_lock()  # others need not wait for what will not be stored
         if was_writable and not self._quiet:
-            warnings.warn(
+            warn(
                 f"{self.path} can't be written: {reason}. New embeddings are used but not stored. "
                 f"{advice(reason)}",
-                UserWarning,
-                stacklevel=2,
             )
 
     def _stop_reading(self, reason: Exception) -> None:
         self.readable = self.writable = False
         self._release_lock()
-        warnings.warn(
+        warn(
             f"{self.path} can't be read any more: {reason}. Embeddings that are not read yet are "
             f"computed again, and not stored. {advice(reason)}",
-            UserWarning,
-            stacklevel=2,
         )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sklearn_cdul.devices import resolve_precision
+from sklearn_cdul.devices import memory_format, resolve_precision
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.checking import check_files
 from sklearn_cdul.images.photos import Photos
@@ -36,9 +36,12 @@ class Source(Protocol):
         Where batches are put.
     precision, training_precision : torch.dtype
         Arithmetic of prediction and of training.
+    rows : sequence of int
+        Positions of the photos in X.
     """
 
     device: torch.device
+    rows: Sequence[int]
     precision: torch.dtype
     training_precision: torch.dtype
 
@@ -145,25 +148,26 @@ class PhotoSource:
         count_threads(n_jobs)  # says now what is wrong with it
         if keep is not None and on_error == "raise":  # likewise, not after hours of encoding
             check_files(photos, n_jobs=n_jobs)
-        self._rows: Sequence[int] = range(len(photos))
+        self.rows: Sequence[int] = range(len(photos))
         self._training_size = round(image_size * _CROP_MARGIN)
         self._reading = {"n_jobs": n_jobs, "on_error": on_error}
         room = _KEEP_DECODED_BYTES
         # Training pictures first: they are read in every epoch.
         sizes = {"training": [self._training_size, image_size], "prediction": [image_size]}
         for size in sizes.get(keep, []):
-            if (needed := 3 * size**2 * len(photos)) <= room:
-                photos.keep_pictures(size)
-                room -= needed
+            room -= 3 * size**2 * len(photos)
+            if room < 0:
+                break
+            photos.keep_pictures(size)
 
     def __len__(self) -> int:
         """How many photos there are."""
-        return len(self._rows)
+        return len(self.rows)
 
     def select(self, rows: Sequence[int]) -> "PhotoSource":
         """The source of these photos only, in this order; pictures that were kept are shared."""
         part = copy.copy(self)
-        part._rows = [self._rows[row] for row in rows]
+        part.rows = [self.rows[row] for row in rows]
         return part
 
     def build_network(self, network: str | Callable[..., nn.Module], n_classes: int) -> nn.Module:
@@ -176,7 +180,7 @@ class PhotoSource:
         """
         fresh = build_photo_network(network, n_classes)
         check_input_size(fresh, self.image_size, n_classes)
-        return fresh.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return fresh.to(self.device, memory_format=memory_format(self.device))  # type: ignore[call-overload]
 
     def training(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Pictures of the batches, randomly cropped and flipped.
@@ -219,7 +223,7 @@ class PhotoSource:
             yield self._to_device(torch.stack([next(pictures) for _ in range(count)]))
 
     def _pictures(self, order, size, failures=None) -> Iterator[Tensor]:
-        rows = [self._rows[position] for position in order]
+        rows = [self.rows[position] for position in order]
         errors: list[ImageError] = []
         pictures = read_pictures(self.photos, size, indices=rows, failures=errors, **self._reading)
         for position, picture in zip(order, pictures, strict=True):
@@ -231,7 +235,7 @@ class PhotoSource:
 
     def _to_device(self, pictures: Tensor) -> Tensor:
         # uint8 travels: a quarter of the bytes of float32.
-        pictures = pictures.contiguous(memory_format=torch.channels_last)
+        pictures = pictures.contiguous(memory_format=memory_format(self.device))
         if self.device.type == "cuda":
             pictures = pictures.pin_memory()
         return pictures.to(self.device, non_blocking=True)
@@ -254,6 +258,7 @@ class EmbeddingSource:
         # A copy: torch takes neither read-only arrays nor negative strides.
         copy = np.array(embeddings, dtype=np.float32)
         self.embeddings = torch.from_numpy(copy).to(device)
+        self.rows: Sequence[int] = range(len(copy))
         self.device = device
         precision = "float32" if precision == "auto" else precision
         self.precision = resolve_precision(precision, device)
@@ -267,6 +272,7 @@ class EmbeddingSource:
     def select(self, rows: Sequence[int]) -> "EmbeddingSource":
         """The source of these photos only, in this order."""
         part = copy.copy(self)
+        part.rows = [self.rows[row] for row in rows]
         part.embeddings = self.embeddings[torch.as_tensor(rows, device=self.device)]
         return part
 

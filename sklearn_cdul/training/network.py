@@ -248,10 +248,12 @@ def predict_logits(network: nn.Module, source: Any, precision: torch.dtype) -> n
     logits = np.concatenate(results)
     expected = np.concatenate(sound)
     expected[list(failures)] = False
-    if len(wrong := np.flatnonzero(expected & ~np.isfinite(logits).all(axis=1))):
+    finite = np.isfinite(logits).all(axis=1)
+    if len(wrong := np.flatnonzero(expected & ~finite)):
+        first = source.rows[wrong[0]]
         raise FloatingPointError(
             f"The network gave NaN or infinity for {len(wrong)} of {len(logits)} photos, the first "
-            f'X[{wrong[0]}]. Its arithmetic may be too coarse: set precision to "float32".'
+            f'X[{first}]. Its arithmetic may be too coarse: set precision to "float32".'
         )
     logits[list(failures)] = np.nan
     warn_about_failures(list(failures.values()), len(logits))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from sklearn_cdul.devices import is_out_of_memory
 from sklearn_cdul.metrics import score_readable
 from sklearn_cdul.training.alignment import LabelState, align, latents_from_labels
 from sklearn_cdul.training.batches import Source, epoch, split_batches
@@ -151,7 +152,7 @@ class Trainer:
                 if validation is not None:
                     photos, y = validation
                     logits = predict_logits(self.network, photos, photos.precision)
-                    record["validation_map"] = score_readable(y, logits)
+                    record["validation_map"] = score_readable(y, logits, if_none=math.nan)
                 bar.set_postfix({k: f"{v:.4g}" for k, v in record.items()})
 
             try:
@@ -173,9 +174,11 @@ class Trainer:
                     on_batch=bar.update,
                     on_epoch=on_epoch,
                 )
-            except torch.cuda.OutOfMemoryError as error:
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
                 raise torch.cuda.OutOfMemoryError(
-                    "The GPU has too little memory to train with "
+                    f"{source.device} has too little memory to train with "
                     f"batch_size={settings.batch_size}. Set batch_size or image_size lower, or "
                     f'device="cpu". ({error})'
                 ) from error
@@ -214,7 +217,9 @@ class _FeatureReader(nn.Module):
             self.network(inputs)
         finally:
             hook.remove()
-        return received[-1]
+        features = received[-1]
+        # A layer that sees several vectors a photo can't be fitted to labels of photos.
+        return features if features.ndim == 2 else inputs.new_empty(len(inputs), 0)
 
 
 def start_from_probe(network: nn.Module, source: Source, labels: Tensor) -> None:

@@ -427,10 +427,11 @@ def test_labeler_takes_the_photos_and_their_labels(reader):
     assert 0 <= labeler.score(photos.data, photos.target) <= 1
 
 
-def test_benchmark_tree_holds_the_labels_of_the_table(tmp_path):
+def test_benchmark_tree_holds_the_labels_of_the_table(tmp_path, monkeypatch):
     script = Path(__file__).parents[2] / "benchmarks" / "voc_tree.py"
     if not script.exists():
         pytest.skip("this test reads a checkout of the source")
+    monkeypatch.syspath_prepend(script.parent)
     table = ["filename,labels,split", "b.jpg,dog;tvmonitor,train", "a.jpg,,train", "c.jpg,cat,test"]
     for name in "abc":
         write_photo(tmp_path / "in" / "images" / f"{name}.jpg")
