@@ -1,6 +1,6 @@
 """Which settings of the labels and of the training matter, on frozen features.
 
-The network is one linear layer on features of the embedded EfficientNet-Lite0, made once from
+The network is one linear layer on features of the embedded EfficientNet-Lite2, made once from
 whole photos and random crops, so that a training takes a second and many settings can be tried.
 The backbone learns nothing here: use benchmarks/accuracy.py for what a full training reaches.
 

@@ -111,7 +111,7 @@ def main():
 
     heads = dict.fromkeys(("bytes", "stored", "10^6, GB", "puts/s", "gets/s"), ".0f")
     table = common.Table("folder of 20,000", heads | {"10^6, GB": ".1f"}, width=18)
-    for n_views, dimension in ((10, 192), (10, 768)):
+    for n_views, dimension in ((10, 256), (10, 768)):
         size, *speeds = measure_folder(20000, n_views * dimension)
         n_bytes = 4 * n_views * dimension
         table.row(f"{n_views} x {dimension} float32", n_bytes, size, size / 1e3, *speeds)

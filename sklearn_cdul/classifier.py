@@ -47,7 +47,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         Makes the initial labels; a clone is fitted. It has its own ``device``, ``precision`` and
         ``n_jobs``. None makes one with the embedded CLIP and those of this classifier.
     network : str or callable, default="embedded"
-        "embedded" is EfficientNet-Lite0 with the ImageNet weights in this package. Else a name of
+        "embedded" is EfficientNet-Lite2 with the ImageNet weights in this package. Else a name of
         timm, whose pretrained weights are downloaded ("resnet101" is the paper's), or a callable
         that takes ``num_classes`` and returns a torch Module giving logits, for example
         ``functools.partial(timm.create_model, "resnet18", pretrained=True)``; it is called anew in

@@ -267,7 +267,7 @@ def test_one_class_works_but_says_that_the_softmax_has_nothing_to_compare(photos
 def test_embeddings_train_a_linear_network(embeddings):
     labeler = CLIPPseudoLabeler(NAMES, input="embeddings")
     classifier = CDULClassifier(**QUICK | {"pseudo_labeler": labeler}).fit(embeddings)
-    assert classifier.n_features_in_ == 192
+    assert classifier.n_features_in_ == 256
     whole = classifier.predict_proba(embeddings[:, 0])
     assert_array_equal(classifier.predict_proba(embeddings), whole)
 

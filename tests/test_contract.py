@@ -228,7 +228,7 @@ def test_unfitted_estimators_say_so(estimator, paths):
 @both_estimators
 def test_the_number_of_features_is_known_only_of_embeddings(estimator, paths, embeddings):
     estimator = on_embeddings(estimator).fit(embeddings)
-    assert estimator.n_features_in_ == 192
+    assert estimator.n_features_in_ == 256
     with pytest.raises(ValueError, match="100 features"):
         output(estimator, embeddings[:, :100])
     frame = pd.DataFrame(embeddings).add_prefix("e")

@@ -79,7 +79,7 @@ def test_equal_sized_images_may_come_as_one_array(paths):
 
 def test_embeddings_made_beforehand_give_the_same_labels(paths, labels):
     embeddings = CLIPPseudoLabeler(NAMES).embed(paths)
-    assert embeddings.shape == (6, 10, 192)
+    assert embeddings.shape == (6, 10, 256)
     assert_allclose(np.linalg.norm(embeddings, axis=2), 1, rtol=1e-3)
     again = CLIPPseudoLabeler(NAMES, input="embeddings").fit_transform(embeddings)
     assert_array_equal(again, labels)
@@ -88,13 +88,13 @@ def test_embeddings_made_beforehand_give_the_same_labels(paths, labels):
 def test_two_dimensional_embeddings_are_whole_images(paths):
     embeddings = CLIPPseudoLabeler(NAMES, grid_size=1).embed(paths)
     labeler = CLIPPseudoLabeler(NAMES, input="embeddings").fit(embeddings[:, 0])
-    assert labeler.n_features_in_ == 192
+    assert labeler.n_features_in_ == 256
     assert_array_equal(labeler.transform(embeddings[:, 0]), labeler.transform(embeddings))
 
 
 def test_embeddings_of_another_encoder_are_refused():
     labeler = CLIPPseudoLabeler(NAMES, input="embeddings")
-    with pytest.raises(ValueError, match=r"512.*192"):
+    with pytest.raises(ValueError, match=r"512.*256"):
         labeler.fit(np.ones((3, 512)))
 
 
@@ -191,10 +191,10 @@ def test_other_classes_compete_and_get_no_column(paths, labels):
     labeler = CLIPPseudoLabeler(NAMES, other_classes="general")
     competing = labeler.fit_transform(paths)
     assert competing.shape == (6, 4)
-    assert labeler.other_embeddings_.shape == (19, 192)
+    assert labeler.other_embeddings_.shape == (19, 256)
     assert labeler.get_feature_names_out().tolist() == NAMES
     assert (competing < labels).all()
-    assert CLIPPseudoLabeler(NAMES).fit().other_embeddings_.shape == (0, 192)
+    assert CLIPPseudoLabeler(NAMES).fit().other_embeddings_.shape == (0, 256)
 
 
 def test_with_other_classes_a_single_class_makes_sense(food_photos):

@@ -131,7 +131,7 @@ def test_prediction_from_files_imports_no_clip(fitted, photos, tmp_path):
 
 def test_a_saved_network_by_name_is_arrays_and_a_name(fitted):
     state = fitted.__getstate__()["network_"]
-    assert state["architecture"] == "tf_efficientnet_lite0"
+    assert state["architecture"] == "tf_efficientnet_lite2"
     assert {type(array) for array in state["arrays"].values()} == {np.ndarray}
 
 

@@ -127,7 +127,7 @@ def test_observed_names_are_refused_with_the_line_that_converts_them():
 def vectors():
     names = ["pizza", "cake", "coffee"]
     labeler = CLIPPseudoLabeler(names, input="embeddings")
-    X = np.random.default_rng(0).normal(size=(40, 192)).astype(np.float32)
+    X = np.random.default_rng(0).normal(size=(40, 256)).astype(np.float32)
     y = pd.DataFrame(np.random.default_rng(1).integers(0, 2, (40, 3)), columns=names)
     return CDULClassifier(pseudo_labeler=labeler, epochs=1, random_state=0), X, y
 

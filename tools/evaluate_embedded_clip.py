@@ -4,7 +4,9 @@ A photo folder holds ``images/`` and ``labels.csv`` with the columns filename, l
 ``;``) and split. If all its names are Pascal VOC names, all 20 of those compete.
 
     python tools/evaluate_embedded_clip.py --photos voc=DIR --photos food=DIR
+    python tools/evaluate_embedded_clip.py --photos voc=DIR --classes  # AP of each class, too
     python tools/evaluate_embedded_clip.py --words "tv monitor" people cups   # nearest known names
+    python tools/evaluate_embedded_clip.py --spellings        # where do other spellings land?
 
 Pseudo labels are made as in the paper: softmax over all class names of the folder, for the whole
 photo (global), and half of that plus half of the largest value over 3 x 3 snippets (final).
@@ -22,6 +24,7 @@ from build_embedded_clip import (
     EMBEDDED,
     embed_texts,
     normalise,
+    plural,
     spellings,
     stored_targets,
 )
@@ -57,7 +60,7 @@ def views(image):
 
 @torch.inference_mode()
 def embed_photos(model, preprocess, paths):
-    """Unit embeddings (n, 1 + GRID * GRID, 192) of the views of every photo, in bfloat16."""
+    """Unit embeddings (n, 1 + GRID * GRID, d) of the views of every photo, in bfloat16."""
     model = model.to(memory_format=torch.channels_last)
     found = []
     for path in paths:
@@ -77,10 +80,15 @@ def pseudo_labels(embeddings, texts, scale):
     return soft[:, 0], 0.5 * soft[:, 0] + 0.5 * soft[:, 1:].max(axis=1)
 
 
+def average_precisions(y, scores, least):
+    """AP in percent of the classes with at least ``least`` positives: a dict of column to AP."""
+    columns = np.flatnonzero(y.sum(axis=0) >= least)
+    return {j: 100 * average_precision_score(y[:, j], scores[:, j]) for j in columns}
+
+
 def mean_average_precision(y, scores, least):
     """Mean AP in percent over the classes with at least ``least`` positives."""
-    columns = np.flatnonzero(y.sum(axis=0) >= least)
-    return 100 * np.mean([average_precision_score(y[:, j], scores[:, j]) for j in columns])
+    return np.mean(list(average_precisions(y, scores, least).values()))
 
 
 def exact_targets(names, known, texts):
@@ -92,8 +100,11 @@ def exact_targets(names, known, texts):
     return np.array([known.get(n, t) for n, t in zip(names, texts, strict=True)])
 
 
-def print_table(label, model, preprocess, folder, vocabulary, least):
-    """One row a scale and split: global and final mAP, with the tower and with exact targets."""
+def print_table(label, model, preprocess, folder, vocabulary, least, classes=False):
+    """One row a scale and split: global and final mAP, with the tower and with exact targets.
+
+    With ``classes`` a second table has one row a class, all photos and the model's own scale.
+    """
     paths, y, names, split = read_folder(folder)
     embeddings = embed_photos(model, preprocess, paths)
     towers = embed_texts(model, [f"a photo of a {name}" for name in names])
@@ -103,7 +114,7 @@ def print_table(label, model, preprocess, folder, vocabulary, least):
     print("|---|---|---|---|---|---|---|")
     for part in np.unique(split):
         rows = split == part
-        classes = int((y[rows].sum(axis=0) >= least).sum())
+        n_classes = int((y[rows].sum(axis=0) >= least).sum())
         for scale in SCALES:
             scores = [
                 mean_average_precision(y[rows], labels, least)
@@ -111,7 +122,20 @@ def print_table(label, model, preprocess, folder, vocabulary, least):
                 for labels in pseudo_labels(embeddings[rows], texts, scale)
             ]
             print(
-                f"| {part} | {classes} | {scale} | " + " | ".join(f"{s:.1f}" for s in scores), "|"
+                f"| {part} | {n_classes} | {scale} | " + " | ".join(f"{s:.1f}" for s in scores), "|"
+            )
+    if classes:
+        scale = model.logit_scale.exp().item()
+        print(f"\n| class, scale {scale:.0f} | positives | global | final | final, exact texts |")
+        print("|---|---|---|---|---|")
+        parts = [
+            *pseudo_labels(embeddings, towers, scale),
+            pseudo_labels(embeddings, exact, scale)[1],
+        ]
+        found = [average_precisions(y, labels, least) for labels in parts]
+        for j in found[0]:
+            print(
+                f"| {names[j]} | {y[:, j].sum()} | " + " | ".join(f"{f[j]:.1f}" for f in found), "|"
             )
 
 
@@ -125,11 +149,34 @@ def print_nearest_names(model, vocabulary, words):
         print(f"{word}: " + ", ".join(f"{names[i]} {targets[i] @ text:.2f}" for i in best))
 
 
+def print_spellings(model, vocabulary):
+    """Mean and smallest cosine between a name and other ways to write it."""
+    ways = {
+        "plural": plural,
+        "upper case": str.upper,
+        "with _": lambda name: name.replace(" ", "_"),
+        "CamelCase": lambda name: name.title().replace(" ", ""),
+        "with -": lambda name: name.replace(" ", "-"),
+    }
+    names = [name for name in vocabulary if name.replace(" ", "").isalpha()]
+    print("\n| written | names | mean cosine | below 0.9 |\n|---|---|---|---|")
+    for label, way in ways.items():
+        pairs = [(n, way(n)) for n in names if way(n) != n and way(n) not in vocabulary]
+        plain, written = (
+            embed_texts(model, [f"a photo of a {text}" for text in texts])
+            for texts in zip(*pairs, strict=True)
+        )
+        cosines = (plain * written).sum(axis=1)
+        print(f"| {label} | {len(pairs)} | {cosines.mean():.3f} | {(cosines < 0.9).mean():.1%} |")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", type=Path, default=EMBEDDED, help="model folder")
     parser.add_argument("--photos", action="append", default=[], metavar="LABEL=DIR[=LEAST]")
     parser.add_argument("--words", nargs="*", default=[], help="print their nearest known names")
+    parser.add_argument("--classes", action="store_true", help="print the AP of each class, too")
+    parser.add_argument("--spellings", action="store_true", help="compare ways to write a name")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -137,10 +184,12 @@ def main():
     model.eval()
     vocabulary = stored_targets()
     print_nearest_names(model, vocabulary, args.words)
+    if args.spellings:
+        print_spellings(model, vocabulary)
     for item in args.photos:
         label, folder, *least = item.split("=")
         least = int(least[0]) if least else 10
-        print_table(label, model, preprocess, Path(folder), vocabulary, least)
+        print_table(label, model, preprocess, Path(folder), vocabulary, least, args.classes)
 
 
 if __name__ == "__main__":

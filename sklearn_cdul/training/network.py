@@ -14,7 +14,7 @@ from sklearn_cdul.images.reading import warn_about_failures
 
 # The image tower of the embedded CLIP. Only its file is shared with the room of the encoders.
 EMBEDDED_WEIGHTS = Path(__file__).parents[1] / "encoders/embedded/open_clip_model.safetensors"
-EMBEDDED_ARCHITECTURE = "tf_efficientnet_lite0"
+EMBEDDED_ARCHITECTURE = "tf_efficientnet_lite2"
 _EMBEDDED_TRUNK = "visual.trunk."
 
 
@@ -100,7 +100,7 @@ def build_photo_network(network: str | Callable[..., nn.Module], n_classes: int)
     Parameters
     ----------
     network : str or callable
-        "embedded" for EfficientNet-Lite0 with the ImageNet weights in this package, a timm name,
+        "embedded" for EfficientNet-Lite2 with the ImageNet weights in this package, a timm name,
         or a callable that is given ``num_classes=k`` and returns a Module.
     n_classes : int
         Number of outputs k.

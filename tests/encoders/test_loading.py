@@ -83,8 +83,8 @@ def test_a_list_of_classes_is_embedded_once(embedded, monkeypatch):
 def test_temperature_and_size_are_the_models_own(embedded, reference):
     model = reference[0]
     assert embedded.temperature == pytest.approx(1 / model.logit_scale.exp().item())
-    assert embedded.embedding_dim == 192
-    assert embedded.preprocessing.image_size == (224, 224)
+    assert embedded.embedding_dim == 256
+    assert embedded.preprocessing.image_size == (260, 260)
     assert embedded.preprocessing.resize_mode == "squash"
 
 
@@ -94,8 +94,8 @@ def test_temperature_and_size_are_the_models_own(embedded, reference):
 def test_embeddings_are_float32_of_length_one(embedded, photos):
     images = embedded.encode_images(photos[:2], grid_size=2)
     text = embedded.encode_text(["a", "b", "c"])
-    assert images.shape == (2, 5, 192)
-    assert text.shape == (3, 192)
+    assert images.shape == (2, 5, 256)
+    assert text.shape == (3, 256)
     for embeddings in (images, text):
         assert embeddings.dtype == np.float32
         np.testing.assert_allclose(np.linalg.norm(embeddings, axis=-1), 1, atol=1e-5)

@@ -149,7 +149,7 @@ def test_a_grid_size_of_1_is_the_whole_image_alone(photos):
 def test_only_the_whole_photo_has_the_grids_embedding(paths):
     boxes = LABELER.embed(paths[:2])
     grid = clone(LABELER).set_params(views="grid").embed(paths[:2])
-    assert boxes.shape == grid.shape == (2, 5, 192)
+    assert boxes.shape == grid.shape == (2, 5, 256)
     assert_allclose(boxes[:, 0], grid[:, 0], atol=1e-5)
     assert ((boxes[:, 1:] * grid[:, 1:]).sum(axis=2) < 0.999).all()
 

@@ -86,7 +86,7 @@ def test_items_are_passed_on_untouched():
         (PICTURE, TypeError, "single Image"),
         (PIXELS, ValueError, r"For one image write \[X\]"),
         (np.zeros((2, 6, 8, 3)), ValueError, "must be uint8"),
-        (np.zeros((5, 192)), ValueError, 'input="embeddings"'),
+        (np.zeros((5, 256)), ValueError, 'input="embeddings"'),
         (np.arange(3), ValueError, "can't be read as a sequence of images"),
         ({"a": "a.jpg"}, TypeError, "dict"),
         ({"a.jpg"}, TypeError, "set"),
