@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+from collections import OrderedDict
 from pathlib import Path
 
 import joblib
@@ -14,6 +15,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, KFold
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
+from sklearn_cdul.encoders import loading
 from sklearn_cdul.encoders.clip import CLIPEncoder
 from sklearn_cdul.encoders.loading import EMBEDDED_FOLDER, load_encoder
 from sklearn_cdul.exceptions import ImageError
@@ -75,16 +77,35 @@ def test_only_what_changes_an_embedding_asks_for_a_new_one(labeler, photos, enco
     assert sum(encoded) == 3 * 5 + 3
 
 
-def test_other_weights_ask_for_new_embeddings(labeler, photos, expected, encoded, tmp_path):
-    shutil.copytree(EMBEDDED_FOLDER, tmp_path / "other")
-    file = tmp_path / "other" / "open_clip_model.safetensors"
+@pytest.fixture
+def other_weights(tmp_path):
+    """A folder like that of the embedded encoder, with another number in the image tower."""
+    folder = shutil.copytree(EMBEDDED_FOLDER, tmp_path / "other")
+    file = folder / "open_clip_model.safetensors"
     weights = load_file(file)
     name = next(n for n in weights if n.startswith("visual.") and n.endswith("weight"))
     weights[name][0] += 0.1
     save_file(weights, file)
-    other = clone(labeler).set_params(model_name=f"local-dir:{tmp_path / 'other'}")
+    return folder
+
+
+def test_other_weights_ask_for_new_embeddings(labeler, photos, expected, encoded, other_weights):
+    other = clone(labeler).set_params(model_name=f"local-dir:{other_weights}")
     assert_allclose(labeler.embed(photos[:2]), expected[:2], atol=1e-5)
     assert np.abs(other.embed(photos[:2]) - expected[:2]).max() > 1e-4
+    assert sum(encoded) == 4
+
+
+def test_new_weights_of_the_embedded_encoder_ask_for_new_embeddings(
+    labeler, photos, expected, encoded, other_weights, monkeypatch
+):
+    # as after an update of the package, with the same parameters and the folder of the old one
+    with monkeypatch.context() as before:
+        before.setattr(loading, "EMBEDDED_FOLDER", other_weights)
+        before.setattr(loading, "_loaded", OrderedDict())
+        old = labeler.embed(photos[:2])
+    assert_allclose(clone(labeler).embed(photos[:2]), expected[:2], atol=1e-5)
+    assert np.abs(old - expected[:2]).max() > 1e-4
     assert sum(encoded) == 4
 
 
