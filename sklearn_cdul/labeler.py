@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_cdul.encoders.base import BaseEncoder
+from sklearn_cdul.encoders.known_names import warn_about_guesses
 from sklearn_cdul.encoders.loading import free_gpu, load_encoder
 from sklearn_cdul.images.checking import check_files
 from sklearn_cdul.images.views import views_version
@@ -229,6 +230,8 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
             are_cut=encoder.are_cut([text for texts in prompts for text in texts]),
             english_only=encoder.english_only,
         )
+        if isinstance(self.model_name, str) and self.model_name == "embedded":
+            warn_about_guesses(names, text_embeddings[: len(names)])
         check_features(self, X, checked, reset=True)
         self.text_embeddings_, self.other_embeddings_ = np.split(text_embeddings, [len(names)])
         self.temperature_ = float(
