@@ -47,6 +47,7 @@ def test_long_descriptions_that_differ_only_where_they_are_cut_are_named():
 def test_classes_that_differ_give_no_warning(classes):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "The embedded encoder can only guess")  # sky, dancing
         fit(classes)
 
 
@@ -85,7 +86,7 @@ def test_words_and_given_wordings_get_no_hint():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warn_about_identifiers(["cat", "t-shirt", "iPhone", "McDonald", "hot_dog", "DOG", "7 Up"])
-        fit({"AnnualCrop": "annual crop", "3": "three dogs"})
+        fit({"AnnualCrop": "corn", "3": "three dogs"})
 
 
 def test_underscores_are_read_as_spaces_and_the_name_is_kept():

@@ -13,7 +13,7 @@ def test_the_size_is_that_of_the_files(labeler, photos):
     labeler.embed(photos)
     size = memory_size(str(labeler.memory))
     assert size == sum(path.stat().st_size for path in labeler.memory.iterdir())
-    assert size > len(photos) * 192 * 4
+    assert size > len(photos) * 256 * 4
 
 
 def test_emptying_leaves_other_files_alone(labeler, photos, encoded):
@@ -46,8 +46,8 @@ def test_a_fit_that_uses_the_folder_goes_on_and_stores_what_it_has(labeler, phot
 @pytest.mark.parametrize(
     ("n_views", "d", "kilobytes"),
     [
-        (10, 192, 8),
-        (1, 192, 0.8),
+        (10, 256, 16),
+        (1, 256, 1.2),
         (10, 512, 22),
         (1, 512, 2.2),
         (10, 768, 33),
