@@ -75,13 +75,19 @@ def unpack_network(state: dict[str, Any] | nn.Module) -> nn.Module:
     # A file must not make timm look elsewhere, as it does for names like "hf-hub:ORG/NAME".
     if architecture != EmbeddingNetwork.architecture and not timm.is_model(architecture):
         raise ValueError(f"timm has no network {architecture!r}. {advice}")
-    network = _build(architecture, state["n_classes"], len(arrays["mean"]), "cpu")
-    try:
-        network.load_state_dict({name: torch.tensor(array) for name, array in arrays.items()})
-    except RuntimeError as error:
+    size = state["n_classes"], len(arrays["mean"])
+    # First without memory: a small file could name a network that fills it.
+    outline = {
+        name: shape for name, (shape, _) in _layout(_build(architecture, *size, "meta")).items()
+    }
+    given = {name: tuple(array.shape) for name, array in arrays.items()}
+    if wrong := [name for name in outline | given if outline.get(name) != given.get(name)]:
         raise ValueError(
-            f"The weights do not fit the network {architecture!r}. {advice} ({error})"
-        ) from error
+            f"The weights do not fit the network {architecture!r}: {len(wrong)} arrays differ, the "
+            f"first is {wrong[0]!r}. {advice}"
+        )
+    network = _build(architecture, *size, "cpu")
+    network.load_state_dict({name: torch.tensor(array) for name, array in arrays.items()})
     return network.to(memory_format=torch.channels_last).eval()
 
 
