@@ -5,7 +5,7 @@ From unlabelled photos to a classifier
 The package comes with 242 photos of food and tableware. Here 145 of them are used without their
 labels to train a classifier for 20 classes; the labels of the other 97 serve to measure it.
 
-The script needs no download and no GPU: two processor cores take one to two minutes.
+The script needs no download and no GPU: two processor cores take about a minute.
 """
 
 # %%
