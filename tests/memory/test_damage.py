@@ -130,7 +130,7 @@ def test_a_folder_that_is_deleted_meanwhile_is_noticed_and_made_anew(
         return encode_views(views)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoder, "encode_views", delete_once)
+        patch.setitem(vars(encoder), "encode_views", delete_once)
         with pytest.warns(UserWarning, match="was deleted while it was in use") as caught:
             assert_allclose(labeler.embed(photos), expected, atol=1e-5)
     assert len(caught) == 1

@@ -22,7 +22,7 @@ def encoder(monkeypatch):
         counts.append(len(prompts))
         return encode_text(encoder, prompts)
 
-    monkeypatch.setattr(encoder, "encode_text", count)
+    monkeypatch.setitem(vars(encoder), "encode_text", count)
     monkeypatch.setattr(encoder, "_classes", {})
     encoder_counts = counts
     yield encoder, encoder_counts
