@@ -8,6 +8,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import skops.io
@@ -235,7 +236,10 @@ def test_onnx_stores_what_prediction_needs_and_nothing_of_this_machine(onnx_file
         "thresholds": fitted.thresholds_.tolist(),
         "image_size": 64,
     }
-    data = onnx_file.read_bytes()
+    model = onnx.load(onnx_file)
+    for weights in model.graph.initializer:
+        weights.ClearField("raw_data")  # their bytes spell anything by chance
+    data = model.SerializeToString()
     assert b"site-packages" not in data
     assert b".py" not in data
 
