@@ -73,7 +73,11 @@ def test_classes_may_have_different_numbers_of_prompts(embedded):
 def test_a_list_of_classes_is_embedded_once(embedded, monkeypatch):
     prompts = [["a fork"], ["a spoon", "a ladle"]]
     first = embedded.encode_classes(prompts)
-    monkeypatch.setitem(vars(embedded), "encode_text", lambda prompts: pytest.fail("embedded again"))
+
+    def fail(prompts):
+        pytest.fail("embedded again")
+
+    monkeypatch.setitem(vars(embedded), "encode_text", fail)
     again = embedded.encode_classes(prompts)
     assert again.tolist() == first.tolist()
     again[:] = 0  # a caller that writes to its copy harms nobody
