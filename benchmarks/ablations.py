@@ -1,143 +1,139 @@
-"""Which settings of the labels and of the training matter, on frozen features.
+"""Which settings of the labels and of the network matter, with frozen layers.
 
-The network is one linear layer on features of the embedded EfficientNet-Lite2, made once from
-whole photos and random crops, so that a training takes a second and many settings can be tried.
-The backbone learns nothing here: use benchmarks/accuracy.py for what a full training reaches.
+The network is the embedded EfficientNet-Lite2. What its output layer receives of each photo is read
+once for each input size, so that a training takes a second and many settings can be tried. That is
+what CDULClassifier does by default; use benchmarks/accuracy.py for networks of which all layers
+are trained.
 
-mAP is over the classes with enough positives (--min-positives). With --similarities FILE the labels
-come from a larger CLIP, as in benchmarks/accuracy.py; then the tables on temperature, views and
-weights are left out.
+mAP is over the classes with enough positives (--min-positives), F1 over all that occur. With
+--similarities FILE the labels come from a larger CLIP, as in benchmarks/accuracy.py; then the
+tables on temperature, views and weights are left out.
 """
 
 from pathlib import Path
-from unittest import mock
 
 import common
 import numpy as np
 import torch
-from accuracy import UNPROBED
+from scipy.special import expit
+from torch import nn
 
 from sklearn_cdul import CDULClassifier
 from sklearn_cdul.images.reading import check_images
-from sklearn_cdul.labels import smooth_labels, soft_labels
-from sklearn_cdul.training.alignment import update_latents
-from sklearn_cdul.training.batches import EmbeddingSource, PhotoSource, epoch
-from sklearn_cdul.training.network import predict_logits
-from sklearn_cdul.training.trainer import Trainer, TrainingSettings
+from sklearn_cdul.labels import apply_thresholds, find_thresholds, smooth_labels, soft_labels
+from sklearn_cdul.training import regions as regions_module
+from sklearn_cdul.training.alignment import LabelState, align, latents_from_labels
+from sklearn_cdul.training.batches import PhotoSource
+from sklearn_cdul.training.closed_form import ClosedForm
+from sklearn_cdul.training.regions import WHOLE_WEIGHT, mix_views
+from sklearn_cdul.training.trainer import TrainingSettings, read_features
 
-CROPS = 7
-CPU = torch.device("cpu")
 FIXED = {"update_interval": 0}
 PAPER = {"cumulative_updates": True, "update_rate": 1.0}
+SIZES = (224, 288, 320, 384)
 
 
-def photo_features(paths, image_size):
-    """Features (n, 1 + CROPS, 1280) of whole photos and of random crops."""
-    torch.manual_seed(0)
-    photos = check_images(paths)
-    source = PhotoSource(photos, image_size=image_size, device=CPU, keep="training")
-    network = source.build_network("embedded", 1)
-    network.backbone.reset_classifier(0)
-    features = [torch.from_numpy(predict_logits(network, source, torch.float32))]
-    with torch.inference_mode():
-        for _ in range(CROPS):
-            features.append(torch.empty_like(features[0]))
-            for indices, inputs in epoch(source, 10):
-                features[-1][indices] = network(inputs)
-    return torch.stack(features, dim=1).numpy()
+class SeenPredictions(ClosedForm):
+    """Labels follow what the layer says of photos that it has seen, as in the paper."""
 
-
-def load_features(options, train, test):
-    file = options.features
-    settings = f"{options.dataset}, {options.image_size} px, {options.max_photos}, {train.data[0]}"
-    if not file.exists():
-        parts = {"train": train, "test": test}
-        made = {name: photo_features(p.data, options.image_size) for name, p in parts.items()}
-        np.savez(file, settings=settings, **made)
-    stored = np.load(file)
-    if str(stored["settings"]) != settings:
-        raise SystemExit(f"{file} has features of other photos or of another size.")
-    return torch.from_numpy(stored["train"]), EmbeddingSource(stored["test"][:, 0], device=CPU)
-
-
-class StoredCrops(EmbeddingSource):
-    """Features: in training those of random crops, else those of the whole photos."""
-
-    def __init__(self, features, crops):
-        super().__init__(features[:, 0], device=CPU)
-        self.features, self.crops = features, crops
-
-    def training(self, batches):
-        for indices in batches:
-            crop = torch.randint(1, 1 + CROPS, indices.shape) if self.crops else 0
-            yield indices, self.features[indices, crop]
+    def __call__(self, state):
+        _, loss = super().__call__(state)
+        return torch.from_numpy(self.seen()), loss
 
 
 class Bench:
     def __init__(self, options):
         self.options = options
         self.train, self.test, self.vocabulary = common.load(options)
-        self.features, self.test_source = load_features(options, self.train, self.test)
+        self.image_size, self.regions = 320, 2
+
+    def features(self, part, name):
+        """What the output layer receives, read once and then kept in --features."""
+        file = self.options.features / f"{name}-{self.image_size}-{self.regions}.npy"
+        if not file.exists():
+            settings = {"image_size": self.image_size, "regions": self.regions}
+            source = PhotoSource(check_images(part.data), device=torch.device("cpu"), **settings)
+            np.save(file, read_features(source.build_network("embedded", 1), source))
+        return np.load(file)
+
+    def fit(self, labels, *, views=slice(None), step_a=ClosedForm, **parameters):
+        """Labels after training, logits and predictions of the test photos."""
+        torch.manual_seed(0)
+        settings = TrainingSettings.of(CDULClassifier(**parameters))
+        features = self.features(self.train, "train")[:, views]
+        layer = nn.Linear(features.shape[2], labels.shape[1])
+        step_a = step_a(layer, features)
+        state = LabelState(latents_from_labels(torch.tensor(labels, dtype=torch.float32)))
+        names = ("epochs", "warmup_epochs", "update_interval", "update_rate", "sigma")
+        schedule = {name: getattr(settings, name) for name in (*names, "cumulative_updates")}
+        align(step_a, state, **schedule)
+        thresholds = find_thresholds(expit((step_a.left_out + step_a.seen()) / 2))
+        with torch.inference_mode():
+            test = torch.from_numpy(self.features(self.test, "test")[:, views])
+            logits = mix_views(layer(test)).numpy()
+        return state.labels().numpy(), logits, apply_thresholds(expit(logits), thresholds)
 
     def precision(self, target, scores):
         return common.percent_map(target, scores, self.options.min_positives)
 
-    def fit(self, labels, seed, *, crops=True, clean=False, **parameters):
-        """Return test mAP, and mAP of the labels on the training photos after training."""
-        torch.manual_seed(seed)
-        source = StoredCrops(self.features, crops)
-        network = source.build_network(None, labels.shape[1])
-        trainer = Trainer(network, TrainingSettings.of(CDULClassifier(**parameters)))
-
-        def step_b(latents, predictions, sigma, rate):
-            if clean:  # the package has no such choice: it takes what step A predicted on crops
-                predictions = network(source.embeddings).detach()
-            return update_latents(latents, predictions, sigma, rate)
-
-        with mock.patch("sklearn_cdul.training.alignment.update_latents", step_b):
-            _, refined = trainer.train(source, labels, np.full(labels.shape, np.nan, np.float32))
-        scores = predict_logits(network, self.test_source, torch.float32)
-        return (
-            self.precision(self.test.target, scores),
-            self.precision(self.train.target, refined),
-        )
-
     def title(self, name):
-        columns = dict.fromkeys(("labels", "refined", "test"), ".1f")
+        columns = dict.fromkeys(("labels", "after", "test mAP", "test F1"), ".1f")
         self.table = common.Table(name, columns)
 
     def row(self, name, labels, **settings):
-        results = [self.fit(labels, seed, **settings) for seed in range(self.options.seeds)]
-        test, refined = np.transpose(results).tolist()
-        self.table.row(name, self.precision(self.train.target, labels), np.mean(refined), test)
+        refined, logits, predicted = self.fit(labels, **settings)
+        on_train = (self.precision(self.train.target, table) for table in (labels, refined))
+        f1 = 100 * common.f1_of_shown(self.test.target, predicted)
+        self.table.row(name, *on_train, self.precision(self.test.target, logits), f1)
 
 
 def label_tables(bench, labeler):
-    """Tables of the settings that make the labels; the training keeps its defaults."""
+    """Tables of the settings that make the labels; neighbours and training keep their defaults."""
     labeler.fit()
 
     def embed(grid_size):
         return labeler.set_params(grid_size=grid_size).embed(bench.train.data)
 
-    def labels(embeddings, temperature=labeler.temperature_, **settings):
-        return soft_labels(
+    def row(name, embeddings, temperature=labeler.temperature_, **settings):
+        labels = soft_labels(
             embeddings, labeler.text_embeddings_, temperature=temperature, **settings
         )
+        bench.row(name, smooth_labels(labels, embeddings[:, 0]))
 
-    views = {size: embed(size) for size in (1, 2, 4, 3)}  # the last is left set
+    views = {size: embed(size) for size in bench.options.grid_sizes}
+    views |= {1: embed(1), 3: embed(3)}  # the last is left set
     bench.title("grid size")
-    for size in (1, 2, 3, 4):
-        bench.row(f"{size} x {size}" if size > 1 else "whole photo alone", labels(views[size]))
-    bench.row("2 x 2 and 3 x 3", labels(np.concatenate([views[3], views[2][:, 1:]], axis=1)))
+    for size in sorted(views):
+        row(f"{size} x {size}" if size > 1 else "whole photo alone", views[size])
     bench.title("temperature")
-    for temperature in (0.02, 0.03, 0.05, 0.067, 0.1, 0.2):
-        bench.row(str(temperature), labels(views[3], temperature))
+    for temperature in (0.02, 0.03, 0.05, 0.083, 0.1, 0.2):
+        row(str(temperature), views[3], temperature)
     bench.title("zeta (local_threshold)")
-    for zeta in (0.0, 0.05, 0.1, 0.2, 0.4):
-        bench.row(str(zeta), labels(views[3], local_threshold=zeta))
+    for zeta in (0.0, 0.1, 0.2, 0.4):
+        row(str(zeta), views[3], local_threshold=zeta)
     bench.title("lambda (global_weight)")
     for weight in (0.0, 0.3, 0.5, 0.7, 1.0):
-        bench.row(str(weight), labels(views[3], global_weight=weight))
+        row(str(weight), views[3], global_weight=weight)
+
+
+def network_tables(bench, labels):
+    """Tables of what the network looks at, with the labels given and with the true ones."""
+    for title, start, settings in (
+        ("what the network looks at", labels, {}),
+        ("the same, true labels", bench.train.target, FIXED),
+    ):
+        bench.title(title)
+        for bench.image_size in SIZES:
+            for bench.regions in (2, 3):
+                name = f"{bench.image_size} px, whole"
+                if bench.regions == 2:
+                    bench.row(f"{name} alone", start, views=slice(1), **settings)
+                bench.row(f"{name} and {bench.regions} x {bench.regions}", start, **settings)
+    bench.image_size, bench.regions = 320, 2
+    bench.title("weight of the whole map")
+    for regions_module.WHOLE_WEIGHT in (0.3, 0.5, 0.7, 0.9):
+        bench.row(str(regions_module.WHOLE_WEIGHT), labels)
+    regions_module.WHOLE_WEIGHT = WHOLE_WEIGHT
 
 
 def training_tables(bench, labels, embeddings):
@@ -145,61 +141,45 @@ def training_tables(bench, labels, embeddings):
     neighbours = smooth_labels(labels, embeddings)
     bench.title("labels and updates")
     for name, start in (("", labels), (", neighbours", neighbours)):
-        for suffix, probe in (("", {}), (", no probe", UNPROBED)):
-            bench.row("fixed" + name + suffix, start, **FIXED, **probe)
-            bench.row("updates from the first labels" + name + suffix, start, **probe)
-            bench.row("the paper's updates" + name + suffix, start, **PAPER, **probe)
+        bench.row("fixed" + name, start, **FIXED)
+        bench.row("updates" + name, start)
+        bench.row("updates, photos seen" + name, start, step_a=SeenPredictions)
+        bench.row("the paper's updates" + name, start, step_a=SeenPredictions, **PAPER)
     bench.row("true labels", bench.train.target, **FIXED)
-    bench.row("true labels, no probe", bench.train.target, **FIXED, **UNPROBED)
-    bench.title("neighbours, fixed labels")
-    for count in (5, 10, 20, 40):
+    bench.title("neighbours")
+    for count in (10, 20, 40):
         for weight in (0.3, 0.4, 0.5):
             smoothed = smooth_labels(labels, embeddings, n_neighbors=count, weight=weight)
-            bench.row(f"{count}, weight {weight}", smoothed, **FIXED)
-    for name, settings in {
-        "update_rate": [{"update_rate": r} for r in (0.25, 0.5, 1.0, 1.5, 2.5)],
-        "sigma, at equal speed where unsure": [
-            {"sigma": s, "update_rate": s / 2} for s in (0.1, 0.2, 0.5, 1.0)
-        ],
-        "update_interval": [{"update_interval": i} for i in (1, 2)],
-        "warmup_epochs": [{"warmup_epochs": w} for w in (1, 2)],
-        "cumulative updates, by update_rate": [
-            {"cumulative_updates": True, "update_rate": r} for r in (0.1, 0.25, 0.5, 1.0)
-        ],
-        "predictions of step B": [{"clean": False}, {"clean": True}],
-        "augmentation": [{"crops": True}, {"crops": False}],
-    }.items():
-        bench.title(name + " (with neighbours)")
-        for changes in settings:
-            text = ", ".join(f"{key} {value}" for key, value in changes.items())
-            bench.row(text, neighbours, **changes)
-    bench.title("learning rate and epochs")
-    for suffix, probe in (("", True), (", no probe", False)):
-        for rate in (1e-5, 1e-4, 1e-3, 1e-2):
-            for epochs in (5, 10, 20):
-                shared = {"head_learning_rate": rate, "epochs": epochs, "linear_probe": probe}
-                name = f"{rate:g}, {epochs} epochs{suffix}, "
-                bench.row(name + "fixed", labels, **shared, **FIXED)
-                bench.row(name + "updates", labels, **shared)
-                bench.row(name + "both", neighbours, **shared)
+            bench.row(f"{count}, weight {weight}", smoothed)
+    bench.title("updates (with neighbours)")
+    for changes in [
+        *({"update_rate": rate} for rate in (0.25, 0.5, 1.0, 1.5, 2.5)),
+        *({"sigma": sigma, "update_rate": sigma / 2} for sigma in (0.2, 0.5)),
+        *({"epochs": epochs} for epochs in (2, 3, 5, 10)),
+        {"cumulative_updates": True, "update_rate": 0.25},
+    ]:
+        text = ", ".join(f"{key} {value}" for key, value in changes.items())
+        bench.row(text, neighbours, **changes)
 
 
 def main():
     parser = common.parser(
-        __doc__,
-        *(*common.PHOTOS, "min-positives", "similarities", "temperature", "memory"),
-        *("image-size", "seeds"),
+        __doc__, *(*common.PHOTOS, "min-positives", "similarities", "temperature", "memory")
     )
     parser.add_argument(
-        "--features", type=Path, metavar="FILE.npz", required=True, help="made if not there"
+        "--features", type=Path, metavar="DIR", required=True, help="made once for these photos"
     )
+    parser.add_argument("--grid-sizes", type=int, nargs="*", default=[2, 4], help="besides 1, 3")
     options = common.parse(parser)
+    options.features.mkdir(parents=True, exist_ok=True)
     bench = Bench(options)
     labeler = common.make_labeler(options, bench.vocabulary)
     if not options.similarities:
         label_tables(bench, labeler)
-    embeddings = labeler.fit().embed(bench.train.data)
-    training_tables(bench, labeler.transform(bench.train.data), embeddings[:, 0])
+    embeddings = labeler.fit().embed(bench.train.data)[:, 0]
+    labels = labeler.transform(bench.train.data)
+    network_tables(bench, smooth_labels(labels, embeddings))
+    training_tables(bench, labels, embeddings)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def speeds(network, pixels, precision, repeats):
 
 
 def main():
-    parser = common.parser(__doc__, "image-size", "repeats", repeats=7)
+    parser = common.parser(__doc__, "image-size", "repeats", image_size=320, repeats=7)
     parser.add_argument("--networks", nargs="+", default=["embedded", "resnet18", "convnext_atto"])
     parser.add_argument("--batch-size", type=int, default=16)
     options = common.parse(parser)

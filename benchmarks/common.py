@@ -36,7 +36,12 @@ OPTIONS = {
     "memory": {"type": Path, "metavar": "DIR", "help": "where embeddings are kept"},
     "similarities": {"type": Path, "metavar": "FILE", "help": "stored, of another CLIP"},
     "temperature": {"type": float, "default": 0.03, "help": "for --similarities"},
-    "image-size": {"type": int, "default": 224, "help": "side of the network's input"},
+    "image-size": {
+        "type": lambda text: text if text == "auto" else int(text),
+        "default": "auto",
+        "metavar": "PIXELS",
+        "help": "side of the network's input",
+    },
     "epochs": {"type": int, "default": 3},
     "seeds": {"type": int, "default": 3, "help": "how often to train, or to draw"},
     "repeats": {"type": int, "default": 5, "help": "how often to time"},

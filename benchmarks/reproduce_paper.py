@@ -44,7 +44,7 @@ PUBLISHED = {
 
 def parse_arguments():
     names = (*common.PHOTOS, "image-size", "epochs", "seeds")
-    parser = common.parser(__doc__, *names, epochs=100, seeds=1)
+    parser = common.parser(__doc__, *names, image_size=224, epochs=100, seeds=1)
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="for the results")
     parser.add_argument("--model-name", default="RN50x64")
     parser.add_argument("--pretrained", default="openai", help='"" for none')

@@ -64,7 +64,7 @@ def pixels(path, size, draft, resample, reducing_gap):
 
 def main():
     parser = common.parser(__doc__, "epochs", epochs=5)
-    parser.add_argument("--image-sizes", type=int, nargs="+", default=[224, 64])
+    parser.add_argument("--image-sizes", type=int, nargs="+", default=[320, 64])
     arguments = common.parse(parser)
     photos, train = load_food_photos(), load_food_photos(subset="train").data
     for image_size in arguments.image_sizes:

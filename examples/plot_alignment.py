@@ -26,7 +26,7 @@ from PIL import Image
 from sklearn_cdul import CLIPPseudoLabeler
 from sklearn_cdul.datasets import load_food_photos
 from sklearn_cdul.metrics import mean_average_precision
-from sklearn_cdul.training.alignment import LabelState, align, latents_from_labels
+from sklearn_cdul.training.alignment import GradientSteps, LabelState, align, latents_from_labels
 from sklearn_cdul.training.batches import EmbeddingSource, epoch
 from sklearn_cdul.training.network import EmbeddingNetwork
 from sklearn_cdul.training.trainer import start_from_priors
@@ -48,18 +48,21 @@ def train(cumulative_updates):
     state = LabelState(latents_from_labels(labels))
     source = EmbeddingSource(embeddings[:, 0], device=torch.device("cpu"))
     snapshots = [first_labels]
-    align(
+    step_a = GradientSteps(
         network,
         torch.optim.AdamW(network.parameters(), lr=3e-3),
-        state,
         lambda: epoch(source, batch_size=16),
+        forward=lambda network, inputs: network(inputs),
+    )
+    align(
+        step_a,
+        state,
         epochs=EPOCHS,
         warmup_epochs=2,
         update_interval=1,
         update_rate=1.0,
         sigma=1.0,
         cumulative_updates=cumulative_updates,
-        forward=lambda network, inputs: network(inputs),
         on_epoch=lambda record: snapshots.append(state.labels().numpy()),
     )
     return np.stack(snapshots)

@@ -120,30 +120,14 @@ class LabelState:
         observed = self.observed[indices]
         return torch.where(observed.isnan(), labels, observed)
 
+    def select(self, indices: Tensor) -> "LabelState":
+        """The state of some images alone."""
+        observed = None if self.observed is None else self.observed[indices]
+        return LabelState(self.latents[indices], observed)
 
-def align(
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    state: LabelState,
-    batches: Callable[[], Iterable[tuple[Tensor, Tensor]]],
-    *,
-    epochs: int,
-    warmup_epochs: int,
-    update_interval: int,
-    update_rate: float,
-    sigma: float,
-    cumulative_updates: bool,
-    forward: Callable[[nn.Module, Tensor], Tensor],
-    scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
-    on_batch: Callable[[], None] = lambda: None,
-    on_epoch: Callable[[dict], None] = lambda record: None,
-) -> list[dict]:
-    """Train the network and the labels in turn.
 
-    Step B comes after epoch ``warmup_epochs`` and then every ``update_interval`` epochs, up to the
-    last but one: a label that moves after the last epoch would teach nobody. It takes the
-    predictions that step A made on the way, averaged over the epochs since the last step B (the
-    first one takes its own epoch's), so it costs no forward pass of its own.
+class GradientSteps:
+    """Step A of the paper, one epoch: a gradient step on the network for each batch.
 
     Parameters
     ----------
@@ -151,11 +135,80 @@ def align(
         Gives logits of shape (b, k).
     optimizer : Optimizer
         Over the network's parameters.
-    state : LabelState
-        Changed in place.
     batches : callable
         Called once an epoch; gives pairs of indices (b,) into the labels and inputs (b, ...). Each
         image comes once an epoch.
+    forward : callable
+        ``forward(network, inputs)`` gives float32 logits.
+    scheduler : LRScheduler or None
+        Stepped after each batch.
+    on_batch : callable
+        Called after each batch.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        batches: Callable[[], Iterable[tuple[Tensor, Tensor]]],
+        *,
+        forward: Callable[[nn.Module, Tensor], Tensor],
+        scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
+        on_batch: Callable[[], None] = lambda: None,
+    ):
+        self.network = network
+        self.optimizer = optimizer
+        self.batches = batches
+        self.forward = forward
+        self.scheduler = scheduler
+        self.on_batch = on_batch
+
+    def __call__(self, state: LabelState) -> tuple[Tensor, float]:
+        """Predictions made on the way, each before the step that its photo gave rise to."""
+        predictions = torch.zeros_like(state.latents)
+        loss_sum = torch.zeros((), device=state.latents.device)
+        self.network.train()
+        for indices, inputs in self.batches():
+            logits = self.forward(self.network, inputs)
+            divergence = kl_divergence(state.labels(indices), logits).mean()
+            self.optimizer.zero_grad(set_to_none=True)
+            divergence.backward()
+            self.optimizer.step()
+            if self.scheduler is not None:
+                self.scheduler.step()
+            predictions[indices] = logits.detach()
+            loss_sum += divergence.detach() * len(indices)
+            self.on_batch()
+        return predictions, float(loss_sum) / len(predictions)
+
+
+def align(
+    step_a: Callable[[LabelState], tuple[Tensor, float]],
+    state: LabelState,
+    *,
+    epochs: int,
+    warmup_epochs: int,
+    update_interval: int,
+    update_rate: float,
+    sigma: float,
+    cumulative_updates: bool,
+    on_epoch: Callable[[dict], None] = lambda record: None,
+) -> list[dict]:
+    """Train the network and the labels in turn.
+
+    Step B comes after epoch ``warmup_epochs`` and then every ``update_interval`` epochs, up to the
+    last but one: a label that moves after the last epoch would teach nobody. It takes the
+    predictions of step A, averaged over the epochs since the last step B (the first one takes its
+    own epoch's), so it costs no forward pass of its own.
+
+    Parameters
+    ----------
+    step_a : callable
+        Makes the network better at the labels: :class:`GradientSteps`, or
+        :class:`~sklearn_cdul.training.closed_form.ClosedForm`. It gets the state and returns
+        predictions, a Tensor (n, k) of logits, and their mean divergence from the labels.
+    state : LabelState
+        Changed in place.
     epochs, warmup_epochs, update_interval : int
         The schedule. An ``update_interval`` of 0 leaves the labels as they are.
     update_rate, sigma : float
@@ -163,12 +216,8 @@ def align(
     cumulative_updates : bool
         Step B starts from the labels as they are, as in the paper. With False it starts each time
         from the labels that `state` has at the beginning, which bounds how far they move.
-    forward : callable
-        ``forward(network, inputs)`` gives float32 logits.
-    scheduler : LRScheduler or None
-        Stepped after each batch.
-    on_batch, on_epoch : callable
-        Called after each batch and, with the epoch's record, after each epoch.
+    on_epoch : callable
+        Called with the epoch's record after each epoch.
 
     Returns
     -------
@@ -191,19 +240,8 @@ def align(
             # Early predictions are poor: the first step B hears its own epoch alone.
             predictions.zero_()
             epochs_summed = 0
-        network.train()
-        loss_sum = torch.zeros((), device=state.latents.device)
-        for indices, inputs in batches():
-            logits = forward(network, inputs)
-            divergence = kl_divergence(state.labels(indices), logits).mean()
-            optimizer.zero_grad(set_to_none=True)
-            divergence.backward()
-            optimizer.step()
-            if scheduler is not None:
-                scheduler.step()
-            predictions[indices] += logits.detach()
-            loss_sum += divergence.detach() * len(indices)
-            on_batch()
+        logits, loss = step_a(state)
+        predictions += logits
         epochs_summed += 1
 
         movement = 0.0
@@ -218,7 +256,6 @@ def align(
             movement = float((state.labels() - before).abs().mean())
             predictions.zero_()
             epochs_summed = 0
-        loss = float(loss_sum) / len(state.latents)
         if not math.isfinite(loss):
             raise FloatingPointError(
                 f"The loss became {loss} in epoch {epoch} of the training. Set learning_rate and "

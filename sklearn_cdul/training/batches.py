@@ -14,7 +14,12 @@ from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.checking import check_files
 from sklearn_cdul.images.photos import Photos
 from sklearn_cdul.images.reading import count_threads, read_pictures
-from sklearn_cdul.training.network import EmbeddingNetwork, build_photo_network, check_input_size
+from sklearn_cdul.training.network import (
+    EmbeddingNetwork,
+    build_photo_network,
+    check_input_size,
+    look_at_regions,
+)
 
 # Training crops are cut from pictures a little larger than the network's input, as is usual.
 _CROP_MARGIN = 8 / 7
@@ -67,6 +72,7 @@ def make_source(
     device: torch.device,
     precision: str,
     image_size: int,
+    regions: int = 1,
     n_jobs: int | None = None,
     on_error: str = "raise",
     keep: str | None = None,
@@ -81,7 +87,7 @@ def make_source(
         Where batches are put.
     precision : {"auto", "float32", "bfloat16", "float16"}
         See `resolve_precision`.
-    image_size, n_jobs, on_error, keep
+    image_size, regions, n_jobs, on_error, keep
         Of `PhotoSource`; embeddings don't need them.
 
     Returns
@@ -92,6 +98,7 @@ def make_source(
         return PhotoSource(
             X,
             image_size=image_size,
+            regions=regions,
             device=device,
             precision=precision,
             n_jobs=n_jobs,
@@ -113,6 +120,8 @@ class PhotoSource:
         Images that passed ``check_images``.
     image_size : int
         Side of the network's input in pixels.
+    regions : int, default=1
+        Of networks that are built, see `PhotoNetwork`.
     device : torch.device
         Where batches are put.
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
@@ -131,6 +140,7 @@ class PhotoSource:
         photos,
         *,
         image_size,
+        regions=1,
         device,
         precision="auto",
         n_jobs=None,
@@ -139,6 +149,7 @@ class PhotoSource:
     ):
         self.photos = photos
         self.image_size = image_size
+        self._regions = regions
         self.device = device
         self.precision = resolve_precision(precision, device)
         # The small gradients of float16 would vanish. On a CPU, bfloat16 makes the backward pass
@@ -180,6 +191,7 @@ class PhotoSource:
         """
         fresh = build_photo_network(network, n_classes)
         check_input_size(fresh, self.image_size, n_classes)
+        look_at_regions(fresh, self._regions, self.image_size)
         return fresh.to(self.device, memory_format=memory_format(self.device))  # type: ignore[call-overload]
 
     def training(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:

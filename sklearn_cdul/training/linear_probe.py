@@ -5,18 +5,23 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 from sklearn.utils import check_array, check_consistent_length
 
+from sklearn_cdul.training.regions import mix_views
+
 # Strengths of the penalty that are tried, in units of n times the mean variance of a feature.
 _PENALTIES = np.logspace(-2, 2, 9)
 # Labels are kept this far from 0 and 1, whose logits are infinite.
 _EPS = 1e-4
-# Values of an array (n, some classes) of float64: classes go in blocks of 32 MB.
+# Values of an array (n, views, some classes) of float64: classes go in blocks of 32 MB.
 _BLOCK_VALUES = 2**22
 _MOST_NEWTON_STEPS = 50
 # The penalty is chosen on at most so many classes, spread evenly over all.
 _MOST_JUDGES = 1000
+_FLOATS = (np.float64, np.float32)
 
 
-def linear_probe(features: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def linear_probe(
+    features: ArrayLike, labels: ArrayLike
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Find the linear layer that gives the logits of soft labels.
 
     A ridge regression of the labels, with the penalty that predicts left-out rows best, gives the
@@ -24,14 +29,16 @@ def linear_probe(features: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np
     rows then turns them into logits that are neither too sure nor too timid. This step is not in
     the CDUL paper; to begin fine-tuning with a linear probe is known from [1]_.
 
-    It is what scikit-learn's ``RidgeCV`` and ``LogisticRegression`` give, one class after another,
-    in memory that does not grow with the number of classes times that of penalties. Of more than
-    1,000 classes as many, at least half of that, choose the penalty for all.
+    For one vector a photo it is what scikit-learn's ``RidgeCV`` and ``LogisticRegression`` give,
+    one class after another, in memory that does not grow with the number of classes times that of
+    penalties. Of more than 1,000 classes as many, at least half of that, choose the penalty for
+    all.
 
     Parameters
     ----------
-    features : array-like of shape (n, d)
-        One vector a photo.
+    features : array-like of shape (n, d) or (n, v, d)
+        One vector a photo, or that of the whole feature map and then those of its regions. The
+        regression sees the whole; the logits mix both, as the network does.
     labels : array-like of shape (n, k)
         Soft labels in [0, 1].
 
@@ -39,9 +46,11 @@ def linear_probe(features: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np
     -------
     weight : ndarray of shape (k, d), float64
     bias : ndarray of shape (k,), float64
-        The logits are ``features @ weight.T + bias``. Where the features tell nothing about a
-        class, and of fewer than 3 photos, its weights are 0 and its bias is the logit of its mean
-        label.
+        The logits are ``features @ weight.T + bias``, and with regions their mixture. Where the
+        features tell nothing about a class, and of fewer than 3 photos, its weights are 0 and its
+        bias is the logit of its mean label.
+    left_out : ndarray of shape (n, k), float32
+        The logits of each photo if the regression had not seen it.
 
     Raises
     ------
@@ -50,8 +59,8 @@ def linear_probe(features: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np
 
     Notes
     -----
-    With m the smaller of n and d it takes time O(n d m + n m k) and, besides what comes in and goes
-    out, memory O(n d) and about 200 MB.
+    With m the smaller of n and d it takes time O(n v d m + n v m k) and, besides what comes in and
+    goes out, memory O(n v d) and about 200 MB.
 
     References
     ----------
@@ -61,57 +70,91 @@ def linear_probe(features: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np
     Examples
     --------
     >>> from sklearn_cdul.training import linear_probe
-    >>> weight, bias = linear_probe([[0.0], [1.0], [2.0], [3.0]], [[0.1], [0.2], [0.8], [0.9]])
-    >>> weight.shape, bias.shape
-    ((1, 1), (1,))
+    >>> features, labels = [[0.0], [1.0], [2.0], [3.0]], [[0.1], [0.2], [0.8], [0.9]]
+    >>> weight, bias, left_out = linear_probe(features, labels)
+    >>> weight.shape, bias.shape, left_out.shape
+    ((1, 1), (1,), (4, 1))
     """
-    x = check_array(features, dtype=np.float64, input_name="features")
-    y = check_array(labels, dtype=[np.float64, np.float32], input_name="labels")
-    check_consistent_length(x, y)
-    weight = np.zeros((y.shape[1], x.shape[1]))
-    bias = logit(y.mean(axis=0, dtype=np.float64).clip(_EPS, 1 - _EPS))
-    spread = len(x) * x.var(axis=0).mean()
-    if len(x) < 3 or spread < 1e-12:
-        return weight, bias
-    ridge = _Ridge(x)
-    size = max(_BLOCK_VALUES // len(x), 1)
-    blocks = [slice(start, start + size) for start in range(0, y.shape[1], size)]
-    some = y[:, :: -(-y.shape[1] // _MOST_JUDGES)]
-    errors = sum(ridge.errors(some[:, block], spread * _PENALTIES) for block in blocks)
-    penalty = spread * _PENALTIES[np.argmin(errors)]
-    for block in blocks:
-        slopes, intercepts, left_out = ridge.fit(y[:, block], penalty)
-        middle, scale = left_out.mean(axis=0), left_out.std(axis=0)
-        tells = scale >= 1e-6
-        standard = (left_out - middle) / np.where(tells, scale, 1)
-        slope, offset = _calibrate(standard, y[:, block].clip(_EPS, 1 - _EPS))
-        slope = slope / np.where(tells, scale, 1)
-        tells &= slope > 0
-        weight[block] = np.where(tells, slope, 0)[:, np.newaxis] * slopes
-        bias[block] = np.where(tells, offset + slope * (intercepts - middle), bias[block])
-    return weight, bias
+    return LinearProbe(features).fit(labels)
+
+
+class LinearProbe:
+    """What :func:`linear_probe` computes of the features, once for several sets of labels.
+
+    Parameters
+    ----------
+    features : array-like of shape (n, d) or (n, v, d)
+        See :func:`linear_probe`.
+    """
+
+    def __init__(self, features: ArrayLike):
+        views = check_array(features, allow_nd=True, dtype=_FLOATS, input_name="features")
+        self._views = views.reshape(len(views), -1, views.shape[-1])
+        self._spread = len(views) * self._views[:, 0].var(axis=0, dtype=np.float64).mean()
+        self._ridge = None
+        if len(views) >= 3 and self._spread >= 1e-12:
+            self._ridge = _Ridge(self._views)
+
+    def fit(self, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Weight, bias and left-out logits for these labels; see :func:`linear_probe`."""
+        y = check_array(labels, dtype=_FLOATS, input_name="labels")
+        check_consistent_length(self._views, y)
+        weight = np.zeros((y.shape[1], self._views.shape[2]))
+        bias = logit(y.mean(axis=0, dtype=np.float64).clip(_EPS, 1 - _EPS))
+        left_out = np.tile(bias.astype(np.float32), (len(y), 1))
+        ridge = self._ridge
+        if ridge is None:
+            return weight, bias, left_out
+        some = y[:, :: -(-y.shape[1] // _MOST_JUDGES)]
+        judges = _blocks(some.shape[1], _BLOCK_VALUES // len(y))
+        penalties = self._spread * _PENALTIES
+        errors = sum(ridge.errors(some[:, block], penalties) for block in judges)
+        ridge.set_penalty(penalties[np.argmin(errors)])
+        for block in _blocks(y.shape[1], _BLOCK_VALUES // (len(y) * self._views.shape[1])):
+            slopes, intercepts, guesses = ridge.fit(y[:, block])
+            middle, scale = guesses.mean(axis=0), guesses.std(axis=0)
+            tells = scale >= 1e-6
+            standard = (guesses - middle) / np.where(tells, scale, 1)
+            slope, offset = _calibrate(standard, y[:, block].clip(_EPS, 1 - _EPS))
+            tells &= slope > 0
+            calibrated = offset + slope * standard
+            left_out[:, block] = np.where(tells, calibrated, left_out[:, block])
+            slope = slope / np.where(tells, scale, 1)
+            # A positive slope goes through the maximum over regions, so the layer can have it.
+            weight[block] = np.where(tells, slope, 0)[:, np.newaxis] * slopes
+            bias[block] = np.where(tells, offset + slope * (intercepts - middle), bias[block])
+        return weight, bias, left_out
+
+
+def _blocks(count: int, size: int) -> list[slice]:
+    size = max(size, 1)
+    return [slice(start, start + size) for start in range(0, count, size)]
 
 
 class _Ridge:
     """Ridge regressions on the same features, with their predictions of left-out rows.
 
-    With the singular value decomposition U S V' of the centred features, and s the shares
-    S^2 / (S^2 + penalty), the predictions are U s U'y, and a row without which the regression was
-    made has the residual of the row divided by 1 minus its leverage.
+    With the singular value decomposition U S V' of the centred features of the wholes, and s the
+    shares S^2 / (S^2 + penalty), the predictions are U s U'y, and a row without which the
+    regression was made has the residual e of the row divided by 1 minus its leverage. Without the
+    row, the prediction of any vector z is lower by h e, where h = 1/n + z (X'X + penalty)^-1 x is
+    what the row x adds to it.
     """
 
-    def __init__(self, x: np.ndarray):
-        self._mean = x.mean(axis=0)
-        self._u, self._s, self._v = np.linalg.svd(x - self._mean, full_matrices=False)
+    def __init__(self, views: np.ndarray):
+        whole = views[:, 0].astype(np.float64)
+        self._views = views
+        self._mean = whole.mean(axis=0)
+        self._u, self._s, self._v = np.linalg.svd(whole - self._mean, full_matrices=False)
 
-    def _shares(self, penalty: float) -> np.ndarray:
-        return self._s**2 / (self._s**2 + penalty)
+    def _leverage(self, penalty: float) -> np.ndarray:
+        return 1 / len(self._u) + self._u**2 @ (self._s**2 / (self._s**2 + penalty))
 
     def _residuals(self, y: np.ndarray, projected: np.ndarray, penalty: float) -> np.ndarray:
         """Residuals (n, k) of left-out rows of the centred labels ``y``."""
-        shares = self._shares(penalty)
-        leverage = 1 / len(y) + self._u**2 @ shares
-        return (y - self._u @ (shares[:, np.newaxis] * projected)) / (1 - leverage)[:, np.newaxis]
+        shares = self._s**2 / (self._s**2 + penalty)
+        predicted = self._u @ (shares[:, np.newaxis] * projected)
+        return (y - predicted) / (1 - self._leverage(penalty))[:, np.newaxis]
 
     def errors(self, labels: np.ndarray, penalties: np.ndarray) -> np.ndarray:
         """Summed squared error of left-out rows, for each penalty."""
@@ -119,15 +162,28 @@ class _Ridge:
         projected = self._u.T @ y
         return np.array([(self._residuals(y, projected, p) ** 2).sum() for p in penalties])
 
-    def fit(self, labels: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def set_penalty(self, penalty: float) -> None:
+        """Take this penalty, and find what each row adds to the predictions of its regions."""
+        self._penalty = penalty
+        added = [self._leverage(penalty)]
+        half = self._v.T / (self._s**2 + penalty)  # (d, m)
+        for region in np.moveaxis(self._views[:, 1:], 1, 0):
+            along = (region - self._mean) @ half
+            added.append(1 / len(region) + (along * (self._u * self._s)).sum(axis=1))
+        self._added = np.stack(added, axis=1)
+
+    def fit(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Slopes (k, d), intercepts (k,) and predictions (n, k) of left-out rows."""
         middle = labels.mean(axis=0, dtype=np.float64)
         y = labels - middle
         projected = self._u.T @ y
-        shrunk = self._s / (self._s**2 + penalty)
+        shrunk = self._s / (self._s**2 + self._penalty)
         slopes = (shrunk[:, np.newaxis] * projected).T @ self._v
-        left_out = labels - self._residuals(y, projected, penalty)
-        return slopes, middle - slopes @ self._mean, left_out
+        intercepts = middle - slopes @ self._mean
+        residuals = self._residuals(y, projected, self._penalty)
+        guesses = self._views @ slopes.T + intercepts
+        guesses -= self._added[:, :, np.newaxis] * residuals[:, np.newaxis]
+        return slopes, intercepts, mix_views(guesses)
 
 
 def _calibrate(guesses: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

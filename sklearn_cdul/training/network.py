@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from sklearn_cdul.devices import autocast, run_in_batches
 from sklearn_cdul.exceptions import ImageError, WeightsUnavailableError
 from sklearn_cdul.images.reading import warn_about_failures
+from sklearn_cdul.training.regions import has_regions, mix_views, region_features
 
 # The image tower of the embedded CLIP. Only its file is shared with the room of the encoders.
 EMBEDDED_WEIGHTS = Path(__file__).parents[1] / "encoders/embedded/open_clip_model.safetensors"
 EMBEDDED_ARCHITECTURE = "tf_efficientnet_lite2"
 _EMBEDDED_TRUNK = "visual.trunk."
+_ELSEWHERE = ("hf-hub:", "hf_hub:", "local-dir:")
 
 
 class PhotoNetwork(nn.Module):
@@ -29,22 +31,42 @@ class PhotoNetwork(nn.Module):
         Normalisation of each channel, for pixels in [0, 1].
     freeze_batch_norm : bool
         Keep the running statistics of batch normalisation, which small batches would spoil.
+    regions : int, default=1
+        The feature map is also looked at in so many rows and columns of regions, see
+        :mod:`~sklearn_cdul.training.regions`. With 1 it is averaged alone, as the backbone does.
     """
 
     mean: Tensor
     std: Tensor
     architecture: str | None = None  # the name under which timm builds the backbone, if any
 
-    def __init__(self, backbone, mean, std, *, freeze_batch_norm):
+    def __init__(self, backbone, mean, std, *, freeze_batch_norm, regions=1):
         super().__init__()
         self.backbone = backbone
         self.freeze_batch_norm = freeze_batch_norm
+        self.regions = regions
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Logits (b, k) of pixels (b, 3, H, W) in [0, 255], uint8 or float."""
-        return self.backbone((pixels.float() - self.mean) / self.std)
+        inputs = self.normalise(pixels)
+        if self.regions == 1:
+            return self.backbone(inputs)
+        features = self.backbone.forward_features(inputs)
+        whole = self.backbone.forward_head(features)
+        parts = region_features(self.backbone, features, self.regions)
+        logits = self.backbone.forward_head(parts).unflatten(0, (len(pixels), -1))
+        return mix_views(torch.cat([whole.unsqueeze(1), logits], dim=1))
+
+    @property
+    def n_views(self) -> int:
+        """How many vectors a photo the output layer sees: of the whole map and of each region."""
+        return 1 if self.regions == 1 else 1 + self.regions**2
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Inputs of the backbone."""
+        return (pixels.float() - self.mean) / self.std
 
     def train(self, mode: bool = True):
         """Set training mode, batch normalisation left in evaluation mode if it is frozen."""
@@ -76,6 +98,7 @@ class EmbeddingNetwork(nn.Module):
     mean: Tensor
     std: Tensor
     architecture = "linear"  # timm has none of this name
+    n_views = 1
 
     def __init__(self, embeddings: Tensor, n_classes: int):
         super().__init__()
@@ -95,7 +118,7 @@ class EmbeddingNetwork(nn.Module):
 
 
 def build_photo_network(network: str | Callable[..., nn.Module], n_classes: int) -> PhotoNetwork:
-    """Make the network with ``n_classes`` fresh outputs.
+    """Make the network with ``n_classes`` fresh outputs, without regions.
 
     Parameters
     ----------
@@ -158,7 +181,7 @@ def _embedded_trunk() -> dict[str, Tensor]:
 def _pretrained_timm_model(name: str, n_classes: int) -> nn.Module:
     import timm
 
-    if not timm.is_model(name) and not name.startswith(("hf-hub:", "hf_hub:", "local-dir:")):
+    if not timm.is_model(name) and not name.startswith(_ELSEWHERE):
         close = timm.list_models(f"*{name}*")[:5]
         raise ValueError(
             f"network={name!r} is neither 'embedded' nor a model of timm."
@@ -173,6 +196,31 @@ def _pretrained_timm_model(name: str, n_classes: int) -> nn.Module:
             "functools.partial(timm.create_model, NAME, pretrained=True, "
             "pretrained_cfg_overlay={'file': 'PATH'})."
         ) from error
+
+
+def resolve_image_size(image_size: int | str, network: str | Callable[..., nn.Module]) -> int:
+    """Return the side of the network's input in pixels.
+
+    Parameters
+    ----------
+    image_size : int or "auto"
+        "auto" is 320, or the size that a network of timm was made for if it takes no other. Of
+        callables and of names that point elsewhere nothing is known: 224, as most are made for.
+    network : str or callable
+        See `build_photo_network`.
+
+    Returns
+    -------
+    image_size : int
+    """
+    import timm
+
+    if image_size != "auto":
+        return int(image_size)
+    if not isinstance(network, str) or network.startswith(_ELSEWHERE):
+        return 224
+    config = timm.get_pretrained_cfg(network) if timm.is_model(network) else None
+    return config.input_size[-1] if config and config.fixed_input_size else 320
 
 
 def check_input_size(network: nn.Module, image_size: int, n_classes: int) -> None:
@@ -196,6 +244,23 @@ def check_input_size(network: nn.Module, image_size: int, n_classes: int) -> Non
             f"The network must give one logit a class, shape (b, {n_classes}); one picture gave "
             f"{shape}."
         )
+
+
+def look_at_regions(network: PhotoNetwork, regions: int, image_size: int) -> None:
+    """Let a network look at the regions of its feature map, if it has one.
+
+    Parameters
+    ----------
+    network : PhotoNetwork
+        In evaluation mode. Changed in place.
+    regions : int
+        See `PhotoNetwork`.
+    image_size : int
+        Side of its input.
+    """
+    grey = torch.full((1, 3, image_size, image_size), 128.0)
+    if regions > 1 and has_regions(network.backbone, network.normalise(grey)):
+        network.regions = regions
 
 
 def output_layer(network: nn.Module) -> nn.Linear | None:
@@ -248,7 +313,7 @@ def predict_logits(network: nn.Module, source: Any, precision: torch.dtype) -> n
     logits = np.concatenate(results)
     expected = np.concatenate(sound)
     expected[list(failures)] = False
-    finite = np.isfinite(logits).all(axis=1)
+    finite = np.isfinite(logits).reshape(len(logits), -1).all(axis=1)
     if len(wrong := np.flatnonzero(expected & ~finite)):
         first = source.rows[wrong[0]]
         raise FloatingPointError(

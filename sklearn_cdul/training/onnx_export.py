@@ -48,7 +48,7 @@ def export_onnx(classifier: Any, path: str | os.PathLike[str]) -> None:
     if isinstance(network, EmbeddingNetwork):
         name, example = "embeddings", torch.zeros(2, len(network.mean))
     else:
-        size = int(classifier.image_size)
+        size = classifier.image_size_
         name, example = "pixels", torch.zeros(2, 3, size, size, dtype=torch.uint8)
         properties["image_size"] = size
     model = _convert(_for_export(network), name, example)

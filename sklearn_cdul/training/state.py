@@ -25,9 +25,10 @@ def pack_network(network: Any, n_classes: int) -> dict[str, Any] | nn.Module:
     Returns
     -------
     state : dict or Module
-        ``architecture`` and ``timm_version`` (str), ``n_classes`` (int) and ``arrays`` (dict of
-        ndarray, by the names of ``state_dict``). For a network that no name describes, because a
-        callable made it or somebody changed its layers, a copy of it on the CPU.
+        ``architecture`` and ``timm_version`` (str), ``n_classes`` and ``regions`` (int) and
+        ``arrays`` (dict of ndarray, by the names of ``state_dict``). For a network that no name
+        describes, because a callable made it or somebody changed its layers, a copy of it on the
+        CPU.
     """
     import timm
 
@@ -40,6 +41,7 @@ def pack_network(network: Any, n_classes: int) -> dict[str, Any] | nn.Module:
             return {
                 "architecture": architecture,
                 "n_classes": n_classes,
+                "regions": getattr(network, "regions", 1),
                 "timm_version": timm.__version__,
                 "arrays": {key: value.cpu().numpy() for key, value in network.state_dict().items()},
             }
@@ -88,6 +90,8 @@ def unpack_network(state: dict[str, Any] | nn.Module) -> nn.Module:
         )
     network = _build(architecture, *size, "cpu")
     network.load_state_dict({name: torch.tensor(array) for name, array in arrays.items()})
+    if isinstance(network, PhotoNetwork):
+        network.regions = state["regions"]
     return network.to(memory_format=torch.channels_last).eval()
 
 

@@ -12,13 +12,20 @@ from tqdm.auto import tqdm
 
 from sklearn_cdul.devices import is_out_of_memory
 from sklearn_cdul.metrics import score_readable
-from sklearn_cdul.training.alignment import LabelState, align, latents_from_labels
-from sklearn_cdul.training.batches import Source, epoch, split_batches
-from sklearn_cdul.training.linear_probe import linear_probe
+from sklearn_cdul.training.alignment import (
+    GradientSteps,
+    LabelState,
+    align,
+    latents_from_labels,
+)
+from sklearn_cdul.training.batches import EmbeddingSource, Source, epoch, split_batches
+from sklearn_cdul.training.closed_form import PROBE_PHOTOS, ClosedForm
 from sklearn_cdul.training.network import PhotoNetwork, forward, output_layer, predict_logits
+from sklearn_cdul.training.regions import mix_views
 
-# The linear probe sees at most so many photos: it takes O(n (d + k)) memory and O(n d^2) time.
-_PROBE_PHOTOS = 20_000
+# A frozen network's features of all photos are kept up to this many bytes. Beyond, training reads
+# the photos in each epoch.
+_FEATURE_BYTES = 2**32
 # Bytes for each photo and class: some eight arrays of float32 with labels and predictions.
 _LABEL_BYTES = 8 * 4
 
@@ -90,7 +97,7 @@ class Trainer:
     """
 
     def __init__(self, network: nn.Module, settings: TrainingSettings):
-        self.network = network
+        self.network: Any = network
         self.settings = settings
         self._optimizer = torch.optim.AdamW(
             parameter_groups(network, settings.learning_rate, settings.head_learning_rate),
@@ -103,8 +110,11 @@ class Trainer:
         labels: np.ndarray,
         observed: np.ndarray | None,
         validation: tuple[Source, np.ndarray] | None = None,
-    ) -> tuple[list[dict[str, float]], np.ndarray]:
+    ) -> tuple[list[dict[str, float]], np.ndarray, np.ndarray | None]:
         """Train the network and the labels in turn, once.
+
+        Frozen layers see each photo once, whole. What the output layer receives of it is kept, and
+        with the probe each epoch fits the layer to it in closed form.
 
         Parameters
         ----------
@@ -124,6 +134,10 @@ class Trainer:
             photos also ``validation_map``.
         labels : ndarray of shape (n, k), float32
             The labels after the last move.
+        scores : ndarray of shape (m, k), float32, or None
+            Logits to find thresholds on, of training photos that the probe has not seen; with
+            frozen layers halfway from these to those that the network gives. Of all photos, or of
+            20,000 if there are more and layers are trained. None without a probe.
 
         Raises
         ------
@@ -136,53 +150,95 @@ class Trainer:
         if observed is not None:
             state.observed = torch.tensor(observed, device=source.device)
         start_from_priors(self.network, state.labels())
-        if settings.linear_probe:
-            start_from_probe(self.network, source, state.labels())
+        layer: Any = output_layer(self.network)  # not None where there are features
+        rows, features = self._read_features(source, layer)
+        probe = None
+        if features is not None and settings.linear_probe:
+            probe = ClosedForm(layer, features)
+        if features is not None and settings.learning_rate == 0 and len(rows) == len(source):
+            if probe is not None:
+                history = self._align(probe, settings.epochs, state, validation)
+                scores = (probe.left_out + probe.seen()) / 2
+                return history, state.labels().cpu().numpy(), scores
+            network: nn.Module = _OutputLayer(layer)
+            source = EmbeddingSource(features, device=source.device)
+        else:
+            if probe is not None:
+                probe(state.select(torch.from_numpy(rows).to(source.device)))
+            network = self.network
+        step_a, n_steps = self._gradient_steps(network, source)
+        history = self._align(step_a, n_steps, state, validation)
+        return history, state.labels().cpu().numpy(), None if probe is None else probe.left_out
 
-        batch_size = int(settings.batch_size)
-        n_steps = settings.epochs * len(split_batches(torch.arange(len(source)), batch_size))
-        scheduler = torch.optim.lr_scheduler.LambdaLR(
-            self._optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * step / n_steps))
-        )
-        with tqdm(
-            total=n_steps, desc="Training", unit="batch", disable=not settings.verbose
-        ) as bar:
+    def _align(self, step_a, n_steps, state, validation) -> list[dict[str, float]]:
+        """Call `align`, show progress, score validation photos, and advise if memory runs out."""
+        settings = self.settings
+        by_batch = isinstance(step_a, GradientSteps)
 
-            def on_epoch(record):
-                if validation is not None:
-                    photos, y = validation
-                    logits = predict_logits(self.network, photos, photos.precision)
-                    record["validation_map"] = score_readable(y, logits, if_none=math.nan)
-                bar.set_postfix({k: f"{v:.4g}" for k, v in record.items()})
+        def on_epoch(record):
+            if validation is not None:
+                photos, y = validation
+                logits = predict_logits(self.network, photos, photos.precision)
+                record["validation_map"] = score_readable(y, logits, if_none=math.nan)
+            bar.set_postfix({k: f"{v:.4g}" for k, v in record.items()})
+            if not by_batch:
+                bar.update()
 
+        unit = "batch" if by_batch else "epoch"
+        with tqdm(total=n_steps, desc="Training", unit=unit, disable=not settings.verbose) as bar:
+            if by_batch:
+                step_a.on_batch = bar.update
             try:
-                history = align(
-                    self.network,
-                    self._optimizer,
+                return align(
+                    step_a,
                     state,
-                    lambda: epoch(source, batch_size),
                     epochs=settings.epochs,
                     warmup_epochs=settings.warmup_epochs,
                     update_interval=settings.update_interval,
                     update_rate=settings.update_rate,
                     sigma=settings.sigma,
                     cumulative_updates=settings.cumulative_updates,
-                    forward=lambda network, inputs: forward(
-                        network, inputs, source.training_precision
-                    ),
-                    scheduler=scheduler,
-                    on_batch=bar.update,
                     on_epoch=on_epoch,
                 )
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 raise torch.cuda.OutOfMemoryError(
-                    f"{source.device} has too little memory to train with "
+                    f"{state.latents.device} has too little memory to train with "
                     f"batch_size={settings.batch_size}. Set batch_size or image_size lower, or "
                     f'device="cpu". ({error})'
                 ) from error
-        return history, state.labels().cpu().numpy()
+
+    def _gradient_steps(self, network: nn.Module, source: Source) -> tuple[GradientSteps, int]:
+        """Step A on batches of a source, and how many batches there will be in all."""
+        batch_size = int(self.settings.batch_size)
+        n_batches = len(split_batches(torch.arange(len(source)), batch_size))
+        n_steps = self.settings.epochs * n_batches
+        step_a = GradientSteps(
+            network,
+            self._optimizer,
+            lambda: epoch(source, batch_size),
+            forward=lambda network, inputs: forward(network, inputs, source.training_precision),
+            scheduler=torch.optim.lr_scheduler.LambdaLR(
+                self._optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * step / n_steps))
+            ),
+        )
+        return step_a, n_steps
+
+    def _read_features(
+        self, source: Source, layer: nn.Linear | None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """What the output layer receives of all photos, or of some, and which these are."""
+        settings = self.settings
+        count = len(source)
+        frozen = settings.learning_rate == 0
+        if layer is None or layer.bias is None or not (frozen or settings.linear_probe):
+            return np.arange(0), None
+        n_bytes = 4 * count * self.network.n_views * layer.in_features
+        if not frozen or n_bytes > _FEATURE_BYTES:
+            count = min(count, PROBE_PHOTOS)
+        rows = torch.randperm(len(source))[:count].sort().values.numpy()
+        return rows, read_features(self.network, source.select(rows.tolist()))
 
 
 def start_from_priors(network: nn.Module, labels: Tensor) -> None:
@@ -211,45 +267,50 @@ class _FeatureReader(nn.Module):
         self.layer = layer
 
     def forward(self, inputs: Tensor) -> Tensor:
-        received = [inputs.new_empty(len(inputs), 0)]  # in case that the layer is not used
+        received: list[Tensor] = []
         hook = self.layer.register_forward_pre_hook(lambda _, given: received.append(given[0]))
         try:
             self.network(inputs)
         finally:
             hook.remove()
-        features = received[-1]
-        # A layer that sees several vectors a photo can't be fitted to labels of photos.
-        return features if features.ndim == 2 else inputs.new_empty(len(inputs), 0)
+        # A layer that sees several vectors a photo for other reasons can't be fitted to labels of
+        # photos; nor can one that is not used.
+        if not received or any(vectors.ndim != 2 for vectors in received):
+            return inputs.new_empty(len(inputs), 0)
+        return torch.cat([vectors.unflatten(0, (len(inputs), -1)) for vectors in received], dim=1)
 
 
-def start_from_probe(network: nn.Module, source: Source, labels: Tensor) -> None:
-    """Fit the output layer to the labels, see :func:`~sklearn_cdul.training.linear_probe`.
+class _OutputLayer(nn.Module):
+    """A network's output layer, for what a :class:`_FeatureReader` gave."""
+
+    def __init__(self, layer: nn.Module):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, features: Tensor) -> Tensor:
+        return mix_views(self.layer(features))
+
+
+def read_features(network: Any, source: Source) -> np.ndarray | None:
+    """Read what the output layer receives of each photo.
 
     Parameters
     ----------
     network : Module
-        Changed in place. It is left as it is unless its output layer is linear and takes one vector
-        a photo.
-    source : PhotoSource or EmbeddingSource
-        Training photos, seen whole. Of more than 20,000 as many are drawn at random.
-    labels : Tensor of shape (n, k)
-        Their pseudo labels in [0, 1].
+        With an output layer that `output_layer` finds.
+    source : PhotoSource or EmbeddingSource of length n
+        Photos, seen whole.
+
+    Returns
+    -------
+    features : ndarray of shape (n, v, d), float32, or None
+        Of the whole feature map, then of its regions if the network looks at them. None if the
+        layer takes something else than one vector a photo and region.
     """
-    some = torch.randperm(len(source))[:_PROBE_PHOTOS].sort().values
     layer = output_layer(network)
-    if layer is None or layer.bias is None:
-        return
-    reader = _FeatureReader(network, layer)
-    features = predict_logits(reader, source.select(some.tolist()), source.training_precision)
-    if features.shape != (len(some), layer.in_features):
-        return
-    finite = np.isfinite(features).all(axis=1)
-    if not finite.any():
-        return
-    weight, bias = linear_probe(features[finite], labels.cpu().numpy()[some.numpy()][finite])
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(weight))
-        layer.bias.copy_(torch.from_numpy(bias))
+    assert layer is not None
+    features = predict_logits(_FeatureReader(network, layer), source, source.training_precision)
+    return features if features.shape[1:] == (network.n_views, layer.in_features) else None
 
 
 def parameter_groups(network: nn.Module, learning_rate: float, head_learning_rate: float):

@@ -5,6 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from sklearn_cdul.training.alignment import (
+    GradientSteps,
     LabelState,
     align,
     kl_divergence,
@@ -43,10 +44,11 @@ def run(network, state, batches, **changes):
         "update_rate": 1.0,
         "sigma": 1.0,
         "cumulative_updates": False,
-        "forward": lambda network, inputs: network(inputs),
     }
     optimizer = torch.optim.SGD(network.parameters(), lr=changes.pop("lr", 0.1))
-    return align(network, optimizer, state, batches, **(settings | changes))
+    forward = changes.pop("forward", lambda network, inputs: network(inputs))
+    step_a = GradientSteps(network, optimizer, batches, forward=forward)
+    return align(step_a, state, **(settings | changes))
 
 
 def test_kl_divergence_follows_the_formula():

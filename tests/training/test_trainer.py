@@ -10,16 +10,22 @@ import torch
 from torch.testing import assert_close
 
 from sklearn_cdul import CDULClassifier
+from sklearn_cdul.training.alignment import LabelState, latents_from_labels
 from sklearn_cdul.training.batches import EmbeddingSource
-from sklearn_cdul.training.linear_probe import linear_probe
-from sklearn_cdul.training.network import EmbeddingNetwork, build_photo_network, predict_logits
+from sklearn_cdul.training.closed_form import ClosedForm
+from sklearn_cdul.training.network import (
+    EmbeddingNetwork,
+    build_photo_network,
+    output_layer,
+    predict_logits,
+)
 from sklearn_cdul.training.trainer import (
     Trainer,
     TrainingSettings,
     check_memory,
     parameter_groups,
+    read_features,
     start_from_priors,
-    start_from_probe,
 )
 from tests.training.conftest import photo_source
 
@@ -61,7 +67,8 @@ def test_a_probed_network_predicts_the_labels_from_the_first(name, food_photos):
         source = photo_source(images, image_size=96)
     start_from_priors(network, labels)
     before = predict_logits(network, source, torch.float32)
-    start_from_probe(network, source, labels)
+    probe = ClosedForm(output_layer(network), read_features(network, source))
+    probe(LabelState(latents_from_labels(labels)))
     after = predict_logits(network, source, torch.float32)
     assert torch.isfinite(torch.from_numpy(after)).all()
 
@@ -75,21 +82,19 @@ def test_a_probed_network_predicts_the_labels_from_the_first(name, food_photos):
         assert (np.sign(after) == np.sign(labels.numpy() - 0.5)).mean() > 0.9
 
 
-@pytest.mark.parametrize(
-    "build",
-    [
-        lambda num_classes: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(2)),
-        lambda num_classes: UnusedOutputLayer(),
-    ],
-    ids=["no output layer", "an output layer that is not used"],
-)
-def test_a_probe_leaves_alone_what_it_cannot_fit(build, grey_images):
-    network = build_photo_network(build, 2)
-    labels = torch.linspace(0.1, 0.9, 20).view(10, 2)
-    source = photo_source(grey_images)
-    before = predict_logits(network, source, torch.float32)
-    start_from_probe(network, source, labels)
-    np.testing.assert_array_equal(predict_logits(network, source, torch.float32), before)
+def test_without_a_known_output_layer_there_is_no_probe(grey_images):
+    flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(2))
+    flat(torch.zeros(1, 3, 32, 32))
+    network = build_photo_network(lambda num_classes: flat, 2)
+    labels = np.linspace(0.1, 0.9, 20).reshape(10, 2)
+    settings = TrainingSettings.of(CDULClassifier(learning_rate=1e-4))
+    _, _, scores = Trainer(network, settings).train(photo_source(grey_images), labels, None)
+    assert scores is None
+
+
+def test_an_output_layer_that_is_not_used_has_no_features(grey_images):
+    network = build_photo_network(lambda num_classes: UnusedOutputLayer(), 2)
+    assert read_features(network, photo_source(grey_images)) is None
 
 
 def test_with_a_learning_rate_of_zero_only_the_output_layer_has_gradients():
@@ -133,25 +138,6 @@ def test_a_network_without_a_known_output_layer_has_one_group():
     assert group["lr"] == 1e-4
 
 
-def test_a_probe_of_some_photos_pairs_them_with_their_labels(monkeypatch):
-    monkeypatch.setattr("sklearn_cdul.training.trainer._PROBE_PHOTOS", 6)
-    seen = []
-    monkeypatch.setattr(
-        "sklearn_cdul.training.trainer.linear_probe",
-        lambda features, labels: seen.append((features, labels)) or linear_probe(features, labels),
-    )
-    torch.manual_seed(0)
-    vectors = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
-    labels = torch.sigmoid(torch.from_numpy(vectors[:, :2]))
-    source = EmbeddingSource(vectors, device=CPU)
-    network = source.build_network("any", 2)
-    start_from_probe(network, source, labels)
-    ((features, chosen),) = seen
-    assert len(features) == 6
-    back = torch.from_numpy(features) * network.std + network.mean
-    assert_close(torch.sigmoid(back[:, :2]), torch.from_numpy(chosen), atol=1e-4, rtol=1e-4)
-
-
 def test_what_cannot_learn_is_refused_before_training(grey_images):
     settings = TrainingSettings.of(CDULClassifier(learning_rate=0))
     network = build_photo_network(lambda num_classes: torch.nn.Conv2d(3, num_classes, 1), 2)
@@ -159,17 +145,21 @@ def test_what_cannot_learn_is_refused_before_training(grey_images):
         Trainer(network, settings)
 
 
-def test_training_moves_labels_toward_the_network_but_not_those_observed():
+@pytest.mark.parametrize("linear_probe", [True, False], ids=["closed form", "gradient steps"])
+def test_training_moves_labels_toward_the_network_but_not_those_observed(linear_probe):
     torch.manual_seed(0)
     vectors = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
     labels = 1 / (1 + np.exp(-3 * vectors[:, :2])) * 0.5 + 0.25
     observed = np.full((30, 2), np.nan, dtype=np.float32)
     observed[:5, 0] = 1
     source = EmbeddingSource(vectors, device=CPU)
-    settings = TrainingSettings.of(CDULClassifier(epochs=3))
+    settings = TrainingSettings.of(
+        CDULClassifier(epochs=3, linear_probe=linear_probe, head_learning_rate=0.1)
+    )
     trainer = Trainer(source.build_network("any", 2), settings)
     y = (vectors[:, :2] > 0).astype(int)
-    history, moved = trainer.train(source, labels, observed, (source, y))
+    history, moved, scores = trainer.train(source, labels, observed, (source, y))
+    assert (scores is None) == (not linear_probe)
     assert [record["epoch"] for record in history] == [1, 2, 3]
     assert all(record["validation_map"] > 0.9 for record in history)
     assert (moved[:5, 0] == 1).all()

@@ -1,0 +1,65 @@
+"""Step A in closed form, for a network of which only the output layer learns."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sklearn_cdul.training.alignment import LabelState, kl_divergence
+from sklearn_cdul.training.linear_probe import LinearProbe
+from sklearn_cdul.training.regions import mix_views
+
+# The probe sees at most so many photos: it takes O(n v d) memory and O(n v d^2) time.
+PROBE_PHOTOS = 20_000
+# Predictions of other photos are made in blocks of so many.
+_BLOCK = 4096
+
+
+class ClosedForm:
+    """Fit the output layer to the labels, and predict each photo as if it had not been seen.
+
+    The labels then follow predictions that know other photos' labels but not their own: those of a
+    layer that has seen a label repeat it. This is not in the paper, whose network has seen all.
+
+    Parameters
+    ----------
+    layer : Linear
+        The output layer, changed in place with each call.
+    features : ndarray of shape (n, v, d)
+        What it receives of each photo, see `read_features`. Rows with NaN are not fitted to. Of
+        more than 20,000 photos as many, drawn at random, are.
+
+    Attributes
+    ----------
+    left_out : ndarray of shape (n, k), float32
+        Logits of the last call: of each photo by a fit without it.
+    """
+
+    left_out: np.ndarray
+
+    def __init__(self, layer: nn.Linear, features: np.ndarray):
+        some = torch.randperm(len(features))[:PROBE_PHOTOS].sort().values.numpy()
+        self._layer = layer
+        self._features = features
+        self._some = some[np.isfinite(features[some]).all(axis=(1, 2))]
+        self._probe = LinearProbe(features[self._some])
+
+    def __call__(self, state: LabelState) -> tuple[Tensor, float]:
+        """Fit to the labels; return the left-out logits (n, k) and their mean divergence."""
+        labels = state.labels()
+        weight, bias, left_out = self._probe.fit(labels[self._some].cpu().numpy())
+        with torch.no_grad():
+            self._layer.weight.copy_(torch.from_numpy(weight))
+            self._layer.bias.copy_(torch.from_numpy(bias))
+        self.left_out = left_out
+        if len(left_out) < len(labels):
+            self.left_out = self.seen()
+            self.left_out[self._some] = left_out
+        logits = torch.from_numpy(self.left_out).to(state.latents.device)
+        return logits, float(kl_divergence(labels, logits).mean())
+
+    def seen(self) -> np.ndarray:
+        """Logits (n, k) that the layer gives of all photos, as of any others."""
+        with torch.inference_mode():
+            layer, parts = self._layer, torch.from_numpy(self._features).split(_BLOCK)
+            device = layer.weight.device
+            return np.concatenate([mix_views(layer(p.to(device))).cpu().numpy() for p in parts])
