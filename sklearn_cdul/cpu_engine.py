@@ -1,0 +1,105 @@
+"""Run a network on the CPU by ONNX Runtime, which is there faster than torch."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+# Graphs without weights, by the name of their architecture in timm; made by tools/.
+_GRAPHS = {path.stem: path for path in (Path(__file__).parent / "graphs").glob("*.onnx")}
+# Pictures at a time. More are no faster, and ONNX Runtime keeps the memory that a run has taken.
+_AT_A_TIME = 10
+
+
+def can_run(architecture: str | None, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether `CPUEngine` is the way to run a network.
+
+    Parameters
+    ----------
+    architecture : str or None
+        Its name in timm, without a tag of weights.
+    device : torch.device
+        Where it shall run.
+    dtype : torch.dtype
+        In what it shall compute; see `resolve_precision`. Bfloat16 is left to torch.
+
+    Returns
+    -------
+    can_run : bool
+    """
+    return architecture in _GRAPHS and device.type == "cpu" and dtype == torch.float32
+
+
+class CPUEngine:
+    """The layers of a network of timm up to its feature map, in float32.
+
+    Any number of threads may share it. It is at home in the child of a fork and can be pickled.
+
+    Parameters
+    ----------
+    architecture : str
+        One for which `can_run` is true.
+    weights : mapping of str to Tensor
+        The network's ``state_dict()``. They are copied.
+    """
+
+    def __init__(self, architecture: str, weights: Mapping[str, torch.Tensor]):
+        self._architecture = architecture
+        self._weights = {
+            name: tensor.detach().float().contiguous().numpy().copy()
+            for name, tensor in weights.items()
+            if not name.startswith("classifier.") and not name.endswith(".num_batches_tracked")
+        }
+        # ReLU6 of ONNX Runtime makes NaN a number.
+        self._is_finite = all(np.isfinite(array).all() for array in self._weights.values())
+        self._made: tuple[tuple[int, int], Any] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """State for pickle, without ONNX Runtime's own."""
+        return {**vars(self), "_made": None}
+
+    def run(self, pixels: np.ndarray) -> np.ndarray:
+        """Compute feature maps.
+
+        Parameters
+        ----------
+        pixels : ndarray of shape (b, 3, h, w), dtype float32
+            Normalised; b at least 1, h and w of any size.
+
+        Returns
+        -------
+        maps : ndarray of shape (b, d, i, j), dtype float32
+            As ``forward_features`` of the network in torch; NaN if a weight is not finite.
+        """
+        session = self._session()
+        maps = np.concatenate(
+            [
+                session.run(None, {"pixels": pixels[start : start + _AT_A_TIME]})[0]
+                for start in range(0, len(pixels), _AT_A_TIME)
+            ]
+        )
+        return maps if self._is_finite else np.full_like(maps, np.nan)
+
+    def _session(self) -> Any:
+        # No lock, which a fork could leave closed: at worst two threads make the same.
+        n_threads = torch.get_num_threads()
+        key = (os.getpid(), n_threads)
+        made = self._made
+        if made is None or made[0] != key:
+            self._made = made = (key, self._make_session(n_threads))
+        return made[1]
+
+    def _make_session(self, n_threads: int) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = n_threads
+        options.log_severity_level = 3  # errors
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(a) for a in self._weights.values()]
+        options.add_external_initializers(list(self._weights), values)
+        return onnxruntime.InferenceSession(
+            _GRAPHS[self._architecture], options, providers=["CPUExecutionProvider"]
+        )
