@@ -1,6 +1,7 @@
 """Run a network on the CPU by ONNX Runtime, which is there faster than torch."""
 
 import os
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,17 @@ import torch
 _GRAPHS = {path.stem: path for path in (Path(__file__).parent / "graphs").glob("*.onnx")}
 # Pictures at a time. More are no faster, and ONNX Runtime keeps the memory that a run has taken.
 _AT_A_TIME = 10
+_running: weakref.WeakSet["CPUEngine"] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    # ONNX Runtime's threads are not in the child of a fork, which would wait for them for ever.
+    for engine in _running:
+        engine._made = None
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(before=_close_all)
 
 
 def can_run(architecture: str | None, device: torch.device, dtype: torch.dtype) -> bool:
@@ -49,13 +61,11 @@ class CPUEngine:
     def __init__(self, architecture: str, weights: Mapping[str, torch.Tensor]):
         self._architecture = architecture
         self._weights = {
-            name: tensor.detach().float().contiguous().numpy().copy()
+            name: np.array(tensor.detach().float().numpy(), order="C")
             for name, tensor in weights.items()
             if not name.startswith("classifier.") and not name.endswith(".num_batches_tracked")
         }
-        # ReLU6 of ONNX Runtime makes NaN a number.
-        self._is_finite = all(np.isfinite(array).all() for array in self._weights.values())
-        self._made: tuple[tuple[int, int], Any] | None = None
+        self._made: tuple[int, Any] | None = None  # number of threads, session
 
     def __getstate__(self) -> dict[str, Any]:
         """State for pickle, without ONNX Runtime's own."""
@@ -72,27 +82,24 @@ class CPUEngine:
         Returns
         -------
         maps : ndarray of shape (b, d, i, j), dtype float32
-            As ``forward_features`` of the network in torch; NaN if a weight is not finite.
+            As ``forward_features`` of the network in torch.
         """
         session = self._session()
-        maps = np.concatenate(
-            [
-                session.run(None, {"pixels": pixels[start : start + _AT_A_TIME]})[0]
-                for start in range(0, len(pixels), _AT_A_TIME)
-            ]
-        )
-        return maps if self._is_finite else np.full_like(maps, np.nan)
+        starts = range(0, len(pixels), _AT_A_TIME)
+        parts = [session.run(None, {"pixels": pixels[i : i + _AT_A_TIME]})[0] for i in starts]
+        return np.concatenate(parts)
 
     def _session(self) -> Any:
         # No lock, which a fork could leave closed: at worst two threads make the same.
-        n_threads = torch.get_num_threads()
-        key = (os.getpid(), n_threads)
-        made = self._made
-        if made is None or made[0] != key:
-            self._made = made = (key, self._make_session(n_threads))
+        n_threads, made = torch.get_num_threads(), self._made
+        if made is None or made[0] != n_threads:
+            self._made = made = (n_threads, self._make_session(n_threads))
+            _running.add(self)
         return made[1]
 
     def _make_session(self, n_threads: int) -> Any:
+        # Else newer versions send what they are used for to their makers.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

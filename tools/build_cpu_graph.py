@@ -3,11 +3,11 @@
     python tools/build_cpu_graph.py
 
 It walks through timm's EfficientNet-Lite2 and writes `sklearn_cdul/graphs/`. The graph takes
-normalised pixels (b, 3, h, w) of any size and gives the feature map (b, 1280, i, j). Each weight has
-the name that it has in timm and is marked as stored elsewhere: `sklearn_cdul/cpu_engine.py` hands
-over the weights of a network when it starts ONNX Runtime. torch's own exporter takes minutes where
-height and width are left open, and its graph holds the weights. Needs the extra "onnx"; takes a
-second.
+normalised pixels (b, 3, h, w) of any size and gives the feature map (b, 1280, i, j). Each weight
+has the name that it has in timm and is marked as stored elsewhere: `sklearn_cdul/cpu_engine.py`
+hands over the weights of a network when it starts ONNX Runtime. torch's own exporter takes minutes
+where height and width are left open, and its graph holds the weights. Needs the extra "onnx"; takes
+a second.
 """
 
 from pathlib import Path
@@ -34,10 +34,12 @@ class Graph:
         ]
 
     def node(self, kind, inputs, output, **attributes):
+        """Add a node with one output."""
         self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
         return output
 
     def weight(self, module, name):
+        """A weight that is stored elsewhere, by its name in timm."""
         tensor = TensorProto(name=f"{self.names[module]}.{name}", data_type=FLOAT)
         tensor.dims.extend(getattr(module, name).shape)
         tensor.data_location = TensorProto.EXTERNAL
