@@ -12,7 +12,7 @@ import torch
 # Graphs without weights, by the name of their architecture in timm; made by tools/.
 _GRAPHS = {path.stem: path for path in (Path(__file__).parent / "graphs").glob("*.onnx")}
 # Pictures at a time. More are no faster, and ONNX Runtime keeps the memory that a run has taken.
-_AT_A_TIME = 10
+_AT_A_TIME = 5
 _running: weakref.WeakSet["CPUEngine"] = weakref.WeakSet()
 
 
@@ -105,6 +105,8 @@ class CPUEngine:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = n_threads
         options.log_severity_level = 3  # errors
+        # A thread that waits busily would take a core from those that decode.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(a) for a in self._weights.values()]
         options.add_external_initializers(list(self._weights), values)
         return onnxruntime.InferenceSession(
