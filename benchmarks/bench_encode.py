@@ -3,7 +3,8 @@
 Three ways are timed in turn within one run, and medians are compared:
 
 1. ours: ``encode_images`` on JPEG paths, with a 3 x 3 grid;
-2. limit: the image tower alone on tensors that are ready, at the best of several batch sizes;
+2. limit: the image tower alone on tensors that are ready, in torch at the best of several batch
+   sizes, and on a CPU in ONNX Runtime, if that can run it;
 3. loop: open each photo, crop it, run open_clip's own preprocessing on each view, and encode the
    ten views of one photo at a time in float32.
 
@@ -57,9 +58,13 @@ class Loop:
 
 
 class Limit:
-    """The image tower alone, as fast as it gets with the same precision."""
+    """The image tower alone, in torch with the same precision and in ONNX Runtime."""
 
     def __init__(self, loop, encoder, model_name, pretrained):
+        self.engine = None
+        if encoder.device.type == "cpu":
+            options = {"device": "cpu", "precision": "float32"}
+            self.engine = load_encoder(model_name, pretrained, **options)._engine
         self.model = Loop(model_name, pretrained, loop.device).model
         self.model.visual.to(memory_format=torch.channels_last)
         self.device, self.dtype = encoder.device, encoder.dtype
@@ -75,6 +80,11 @@ class Limit:
                 self.model.encode_image(self.pixels[:batch_size])
         if self.device.type == "cuda":
             torch.cuda.synchronize()
+
+    def run_engine(self, n_batches):
+        pixels = self.pixels[:N_VIEWS].contiguous().numpy()
+        for _ in range(n_batches):
+            self.engine.run(pixels)
 
 
 def read_labels(path, data, split):
@@ -94,12 +104,15 @@ def report_speed(options, encoder, loop, paths):
         "loop": lambda: loop(paths),
     }
     for size in LIMIT_BATCH_SIZES[encoder.device.type]:
-        name, n_batches = f"limit, batches of {size}", max(n_views["ours"] // size, 1)
+        name, n_batches = f"limit, torch, batches of {size}", max(n_views["ours"] // size, 1)
         ways[name] = lambda size=size, n_batches=n_batches: limit(size, n_batches)
         n_views[name] = size * n_batches
+    if limit.engine is not None:
+        ways["limit, ONNX Runtime"] = lambda: limit.run_engine(len(paths))
+        n_views["limit, ONNX Runtime"] = n_views["ours"]
     seconds = common.median_seconds(ways, options.repeats)
     speeds = {name: n_views[name] / N_VIEWS / seconds[name] for name in ways}
-    table = common.Table("", {"images/s": ".2f", "views/s": ".1f"}, width=24)
+    table = common.Table("", {"images/s": ".2f", "views/s": ".1f"}, width=29)
     for name, speed in speeds.items():
         table.row(name, speed, speed * N_VIEWS)
     best = max(speed for name, speed in speeds.items() if name.startswith("limit"))
@@ -142,7 +155,9 @@ def main():
     found = sorted(options.data.glob("*.jpg")) if options.data else load_food_photos().data
     paths = found[:: max(len(found) // options.n_images, 1)][: options.n_images]
     side = f"longer side {common.longer_side(paths)} px"
-    print(f"{len(paths)} photos, {side}, {options.model_name}, {encoder.device}, {encoder.dtype}")
+    engine = "torch" if encoder._engine is None else "ONNX Runtime"
+    place = f"{encoder.device}, {encoder.dtype}, {engine}"
+    print(f"{len(paths)} photos, {side}, {options.model_name}, {place}")
     if options.repeats:
         report_speed(options, encoder, loop, paths)
         report_agreement(encoder, loop, paths)

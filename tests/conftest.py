@@ -1,10 +1,12 @@
-"""What every test needs: no window, no network, and the bundled photos."""
+"""What tests need: no window, no network, the bundled photos, and forks that end."""
 
 import os
+import time
 
-# Before anything imports matplotlib or huggingface_hub, which read these once.
+# Before anything imports matplotlib, huggingface_hub or onnxruntime, which read these once.
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import pytest
 
@@ -15,3 +17,29 @@ def food_photos():
     from sklearn_cdul.datasets import load_food_photos
 
     return load_food_photos()
+
+
+@pytest.fixture
+def in_a_fork():
+    """Runs a function in a forked process, which must end within a minute."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs fork")
+
+    def run(function):
+        child = os.fork()
+        if child == 0:
+            try:
+                function()
+            except BaseException:
+                os._exit(1)
+            os._exit(0)
+        deadline = time.monotonic() + 60
+        while (status := os.waitpid(child, os.WNOHANG)) == (0, 0):
+            if time.monotonic() > deadline:
+                os.kill(child, 9)
+                os.waitpid(child, 0)
+                pytest.fail("the child waits for ever")
+            time.sleep(0.02)
+        assert status[1] == 0
+
+    return run

@@ -1,6 +1,5 @@
 """Device and precision are chosen or refused clearly; a full GPU halves the batch."""
 
-import os
 import subprocess
 import sys
 import threading
@@ -275,32 +274,6 @@ def test_a_cpu_fit_never_touches_cuda(food_photos):
     command = [sys.executable, "-c", code, *food_photos.data[:3]]
     result = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
-
-
-@pytest.fixture
-def in_a_fork():
-    """Runs a function in a forked process, which must end within a minute."""
-    if not hasattr(os, "fork"):
-        pytest.skip("needs fork")
-
-    def run(function):
-        child = os.fork()
-        if child == 0:
-            try:
-                function()
-            except BaseException:
-                os._exit(1)
-            os._exit(0)
-        deadline = time.monotonic() + 60
-        while (status := os.waitpid(child, os.WNOHANG)) == (0, 0):
-            if time.monotonic() > deadline:
-                os.kill(child, 9)
-                os.waitpid(child, 0)
-                pytest.fail("the child waits for ever")
-            time.sleep(0.02)
-        assert status[1] == 0
-
-    return run
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sklearn_cdul.cpu_engine import CPUEngine, can_run
 from sklearn_cdul.devices import autocast, free_cache, memory_format, run_in_batches
 from sklearn_cdul.encoders.base import BaseEncoder
 from sklearn_cdul.encoders.texts import PROMPTS_PER_BATCH
@@ -85,6 +86,19 @@ class CLIPEncoder(BaseEncoder):
         layers = _in_print({n: m for n, m in self._model.named_children() if n != "visual"})
         return _digest(weights, modules, layers, _tokenizer_in_print(self._tokenizer))
 
+    @cached_property
+    def _engine(self) -> CPUEngine | None:
+        """What runs the image tower in place of torch, if it can."""
+        trunk: Any = getattr(self._model.visual, "trunk", None)  # of timm, if there is one
+        architecture: Any = getattr(trunk, "pretrained_cfg", {}).get("architecture")
+        if not can_run(architecture, self.device, self.dtype):
+            return None
+        return CPUEngine(architecture, trunk.state_dict())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """State for pickle, without what is made anew."""
+        return {key: value for key, value in super().__getstate__().items() if key != "_engine"}
+
     def leave_device(self) -> None:
         """Take the weights off the GPU; they come back when they are next needed."""
         if self.device.type != "cpu":
@@ -149,6 +163,8 @@ class CLIPEncoder(BaseEncoder):
         embeddings : ndarray of shape (b, d), dtype float32
             Of length 1 each.
         """
+        if self._engine is not None:
+            return self._encode_by(self._engine, views)
         model = self._model_on_device()
         pixels = torch.from_numpy(views)
         if self.device.type == "cuda":
@@ -160,6 +176,16 @@ class CLIPEncoder(BaseEncoder):
             with autocast(self.device, self.dtype):
                 features = model.encode_image(pixels)
             return _unit_length(features)
+
+    def _encode_by(self, engine: CPUEngine, views: np.ndarray) -> np.ndarray:
+        # Channels are taken apart before bytes become floats: six times faster.
+        pixels = np.ascontiguousarray(views.transpose(0, 3, 1, 2)).astype(np.float32)
+        pixels *= self._scale.numpy()
+        pixels += self._shift.numpy()
+        maps = torch.from_numpy(engine.run(pixels))
+        tower = self._model.visual
+        with torch.inference_mode():
+            return _unit_length(tower.head(tower.trunk.forward_head(maps)))
 
 
 def _unit_length(features: Tensor) -> np.ndarray:

@@ -1,6 +1,9 @@
 """Encoders load by open_clip's names, agree with open_clip, and fail with clear errors."""
 
+import copy
 import os
+import pickle
+import shutil
 import subprocess
 import sys
 import threading
@@ -9,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from sklearn_cdul.encoders import batches, loading
 from sklearn_cdul.encoders.clip import CLIPEncoder
@@ -51,6 +55,45 @@ def test_views_embed_as_open_clip_embeds_the_crops(embedded, reference, photos):
             batch = torch.stack([preprocess(image.crop(box)) for box in boxes])
             expected = model.encode_image(batch, normalize=True).numpy()
         np.testing.assert_allclose(embedded.encode_images([path])[0], expected, atol=1e-4)
+
+
+def test_onnx_runtime_embeds_views_as_torch(embedded, photos):
+    views = make_views(Image.open(photos[1]).convert("RGB"), 3, embedded.preprocessing)
+    assert embedded._engine is not None
+    by_torch = copy.copy(embedded)
+    vars(by_torch)["_engine"] = None
+    expected = by_torch.encode_views(views)
+    embeddings = embedded.encode_views(views)
+    np.testing.assert_allclose(embeddings, expected, atol=1e-5)
+    assert (embeddings * expected).sum(axis=1).mean() > 0.9999
+    assert by_torch.fingerprint == embedded.fingerprint
+
+
+def test_onnx_runtime_runs_other_weights_of_the_same_layers(embedded, photos, tmp_path):
+    folder = shutil.copytree(loading.EMBEDDED_FOLDER, tmp_path / "mine")
+    weights = load_file(folder / "open_clip_model.safetensors")
+    weights["visual.trunk.conv_stem.weight"][0] += 0.1
+    save_file(weights, folder / "open_clip_model.safetensors")
+    mine = load_encoder(f"local-dir:{folder}", device="cpu", precision="float32")
+    views = make_views(Image.open(photos[1]).convert("RGB"), 1, embedded.preprocessing)
+    embeddings = mine.encode_views(views)
+    assert np.abs(embeddings - embedded.encode_views(views)).max() > 1e-3
+    assert vars(mine).pop("_engine") is not None
+    vars(mine)["_engine"] = None
+    np.testing.assert_allclose(embeddings, mine.encode_views(views), atol=1e-5)
+
+
+def test_other_models_and_bfloat16_are_left_to_torch(tiny):
+    assert tiny._engine is None
+    assert load_encoder(device="cpu", precision="bfloat16")._engine is None
+
+
+def test_a_pickled_encoder_leaves_the_engine_behind(embedded, photos):
+    views = make_views(Image.open(photos[1]).convert("RGB"), 1, embedded.preprocessing)
+    expected = embedded.encode_views(views)
+    loaded = pickle.loads(pickle.dumps(embedded))
+    assert "_engine" not in vars(loaded)
+    np.testing.assert_allclose(loaded.encode_views(views), expected, atol=1e-6)
 
 
 def test_classes_embed_as_open_clips_zero_shot_classifier(embedded, reference):

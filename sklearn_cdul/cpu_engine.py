@@ -1,0 +1,114 @@
+"""Run a network on the CPU by ONNX Runtime, which is there faster than torch."""
+
+import os
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+# Graphs without weights, by the name of their architecture in timm; made by tools/.
+_GRAPHS = {path.stem: path for path in (Path(__file__).parent / "graphs").glob("*.onnx")}
+# Pictures at a time. More are no faster, and ONNX Runtime keeps the memory that a run has taken.
+_AT_A_TIME = 5
+_running: weakref.WeakSet["CPUEngine"] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    # ONNX Runtime's threads are not in the child of a fork, which would wait for them for ever.
+    for engine in _running:
+        engine._made = None
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(before=_close_all)
+
+
+def can_run(architecture: str | None, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether `CPUEngine` is the way to run a network.
+
+    Parameters
+    ----------
+    architecture : str or None
+        Its name in timm, without a tag of weights.
+    device : torch.device
+        Where it shall run.
+    dtype : torch.dtype
+        In what it shall compute; see `resolve_precision`. Bfloat16 is left to torch.
+
+    Returns
+    -------
+    can_run : bool
+    """
+    return architecture in _GRAPHS and device.type == "cpu" and dtype == torch.float32
+
+
+class CPUEngine:
+    """The layers of a network of timm up to its feature map, in float32.
+
+    Any number of threads may share it. It is at home in the child of a fork and can be pickled.
+
+    Parameters
+    ----------
+    architecture : str
+        One for which `can_run` is true.
+    weights : mapping of str to Tensor
+        The network's ``state_dict()``. They are copied.
+    """
+
+    def __init__(self, architecture: str, weights: Mapping[str, torch.Tensor]):
+        self._architecture = architecture
+        self._weights = {
+            name: np.array(tensor.detach().float().numpy(), order="C")
+            for name, tensor in weights.items()
+            if not name.startswith("classifier.") and not name.endswith(".num_batches_tracked")
+        }
+        self._made: tuple[int, Any] | None = None  # number of threads, session
+
+    def __getstate__(self) -> dict[str, Any]:
+        """State for pickle, without ONNX Runtime's own."""
+        return {**vars(self), "_made": None}
+
+    def run(self, pixels: np.ndarray) -> np.ndarray:
+        """Compute feature maps.
+
+        Parameters
+        ----------
+        pixels : ndarray of shape (b, 3, h, w), dtype float32
+            Normalised; b at least 1, h and w of any size.
+
+        Returns
+        -------
+        maps : ndarray of shape (b, d, i, j), dtype float32
+            As ``forward_features`` of the network in torch.
+        """
+        session = self._session()
+        starts = range(0, len(pixels), _AT_A_TIME)
+        parts = [session.run(None, {"pixels": pixels[i : i + _AT_A_TIME]})[0] for i in starts]
+        return np.concatenate(parts)
+
+    def _session(self) -> Any:
+        # No lock, which a fork could leave closed: at worst two threads make the same.
+        n_threads, made = torch.get_num_threads(), self._made
+        if made is None or made[0] != n_threads:
+            self._made = made = (n_threads, self._make_session(n_threads))
+            _running.add(self)
+        return made[1]
+
+    def _make_session(self, n_threads: int) -> Any:
+        # Else newer versions send what they are used for to their makers.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = n_threads
+        options.log_severity_level = 3  # errors
+        # A thread that waits busily would take a core from those that decode.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(a) for a in self._weights.values()]
+        options.add_external_initializers(list(self._weights), values)
+        return onnxruntime.InferenceSession(
+            _GRAPHS[self._architecture], options, providers=["CPUExecutionProvider"]
+        )
