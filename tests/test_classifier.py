@@ -120,10 +120,14 @@ def test_training_begins_with_a_probe_of_some_photos(photos, monkeypatch):
 
 
 def test_a_learning_rate_of_zero_keeps_the_pretrained_layers(photos):
-    classifier = CDULClassifier(**QUICK, learning_rate=0, head_learning_rate=0.01).fit(photos)
-    untrained = CDULClassifier(**QUICK, learning_rate=0, head_learning_rate=0).fit(photos)
+    unprobed = QUICK | {"linear_probe": False}
+    classifier = CDULClassifier(**unprobed, head_learning_rate=0.01).fit(photos)
+    untrained = CDULClassifier(**unprobed, head_learning_rate=0).fit(photos)
     arrays, start = (c.network_.state_dict() for c in (classifier, untrained))
     changed = {key for key in arrays if not (arrays[key] == start[key]).all()}
+    assert changed == {"backbone.classifier.weight", "backbone.classifier.bias"}
+    probed = CDULClassifier(**QUICK).fit(photos).network_.state_dict()
+    changed = {key for key in probed if not (probed[key] == start[key]).all()}
     assert changed == {"backbone.classifier.weight", "backbone.classifier.bias"}
 
 
@@ -144,9 +148,13 @@ def test_the_same_seed_gives_the_same_network_whatever_y(fitted, photos):
     assert_array_equal(again.pseudo_labels_, fitted.pseudo_labels_)
 
 
-def test_another_seed_gives_another_network(fitted, photos):
-    other = CDULClassifier(NAMES, **QUICK | {"random_state": 1}).fit(photos)
-    assert not np.array_equal(other.decision_function(photos), fitted.decision_function(photos))
+def test_another_seed_matters_only_where_layers_are_trained(fitted, photos):
+    def logits(**changes):
+        return CDULClassifier(NAMES, **QUICK | changes).fit(photos).decision_function(photos)
+
+    assert_array_equal(logits(random_state=1), fitted.decision_function(photos))
+    trained = {"learning_rate": 1e-4, "epochs": 1}
+    assert not np.array_equal(logits(random_state=1, **trained), logits(**trained))
 
 
 def test_fit_leaves_the_global_random_state_alone(photos):

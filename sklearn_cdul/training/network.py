@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sklearn_cdul.cpu_engine import CPUEngine, can_run
 from sklearn_cdul.devices import autocast, run_in_batches
 from sklearn_cdul.exceptions import ImageError, WeightsUnavailableError
 from sklearn_cdul.images.reading import warn_about_failures
@@ -17,6 +19,8 @@ from sklearn_cdul.training.regions import has_regions, mix_views, region_feature
 EMBEDDED_WEIGHTS = Path(__file__).parents[1] / "encoders/embedded/open_clip_model.safetensors"
 EMBEDDED_ARCHITECTURE = "tf_efficientnet_lite2"
 _EMBEDDED_TRUNK = "visual.trunk."
+# Of networks that have predicted on a CPU: the state of their weights then, and the engine.
+_engines: WeakKeyDictionary[nn.Module, tuple[list, CPUEngine]] = WeakKeyDictionary()
 _ELSEWHERE = ("hf-hub:", "hf_hub:", "local-dir:")
 
 
@@ -51,13 +55,32 @@ class PhotoNetwork(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Logits (b, k) of pixels (b, 3, H, W) in [0, 255], uint8 or float."""
         inputs = self.normalise(pixels)
-        if self.regions == 1:
+        engine = self._engine(inputs)
+        if self.regions == 1 and engine is None:
             return self.backbone(inputs)
-        features = self.backbone.forward_features(inputs)
+        if engine is None:
+            features = self.backbone.forward_features(inputs)
+        else:
+            features = torch.from_numpy(engine.run(inputs.contiguous().numpy()))
         whole = self.backbone.forward_head(features)
+        if self.regions == 1:
+            return whole
         parts = region_features(self.backbone, features, self.regions)
-        logits = self.backbone.forward_head(parts).unflatten(0, (len(pixels), -1))
+        logits = self.backbone.forward_head(parts).unflatten(0, (-1, self.regions**2))
         return mix_views(torch.cat([whole.unsqueeze(1), logits], dim=1))
+
+    def _engine(self, inputs: Tensor) -> CPUEngine | None:
+        """The faster way to the feature map, if there is one for this prediction."""
+        exact = not torch.is_autocast_enabled(inputs.device.type)
+        if self.training or not torch.is_inference_mode_enabled() or not exact:
+            return None
+        if not can_run(self.architecture, inputs.device, inputs.dtype):
+            return None
+        state = self.backbone.state_dict()
+        values = [(t.data_ptr(), 0 if t.is_inference() else t._version) for t in state.values()]
+        if self not in _engines or _engines[self][0] != values:  # new, or it has been trained
+            _engines[self] = values, CPUEngine(str(self.architecture), state)
+        return _engines[self][1]
 
     @property
     def n_views(self) -> int:

@@ -18,6 +18,7 @@ from sklearn_cdul.training.network import (
     EMBEDDED_WEIGHTS,
     EmbeddingNetwork,
     build_photo_network,
+    look_at_regions,
     predict_logits,
 )
 from tests.training.conftest import photo_source
@@ -111,3 +112,35 @@ def test_prediction_halves_the_batch_when_memory_runs_out(grey_images):
 
     logits = predict_logits(Small(), photo_source(grey_images), torch.float32)
     np.testing.assert_allclose(logits[:, 0], 20 * np.arange(10), rtol=1e-5)
+
+
+@pytest.mark.parametrize("regions", [1, 2])
+def test_onnx_runtime_predicts_what_torch_does_and_follows_training(regions):
+    network = build_photo_network("embedded", 3).eval()
+    look_at_regions(network, regions, 96)
+    pixels = torch.randint(0, 256, (7, 3, 96, 96), dtype=torch.uint8)
+
+    def check():
+        with torch.no_grad():
+            expected = network(pixels)  # torch: others may want gradients
+        with torch.inference_mode():
+            assert network._engine(network.normalise(pixels)) is not None
+            torch.testing.assert_close(network(pixels), expected, atol=1e-4, rtol=1e-4)
+        return expected
+
+    before = check()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
+    network.train()(pixels).square().sum().backward()
+    optimizer.step()
+    network.eval()
+    assert (check() - before).abs().max() > 1e-2
+
+
+def test_other_arithmetic_and_other_networks_stay_with_torch():
+    network = build_photo_network("embedded", 3).eval()
+    inputs = network.normalise(torch.zeros(1, 3, 64, 64))
+    other = build_photo_network(functools.partial(timm.create_model, "resnet10t"), 3).eval()
+    with torch.inference_mode():
+        assert other._engine(inputs) is None
+        with torch.autocast("cpu", torch.bfloat16):
+            assert network._engine(inputs) is None
