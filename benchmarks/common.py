@@ -1,6 +1,7 @@
 """What the benchmarks share: options, photos, labels of another CLIP, figures, times and tables."""
 
 import argparse
+import os
 import platform
 import re
 import sys
@@ -18,6 +19,9 @@ from sklearn_cdul._show_versions import _cpu_instructions
 from sklearn_cdul.datasets import load_coco, load_nus_wide, load_voc
 from sklearn_cdul.labels import combine_labels, softmax_similarities
 from sklearn_cdul.metrics import mean_average_precision
+
+# Before a script imports onnxruntime, which sends events of use to its makers unless told not to.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # The official splits. Name: (reader, its settings, training split, test split, vocabulary).
 SPLITS = {

@@ -6,9 +6,9 @@ run on all bundled photos, prepared in several ways, and its probabilities are c
 of ``predict_proba`` in float32.
 
 It needs ``pip install -e ".[test]"`` and takes some minutes on two cores. The longer side of the
-bundled photos has 384 pixels. With an input of 224 Pillow's draft mode does nothing, because it
+bundled photos has 384 pixels. With an input of 320 Pillow's draft mode does nothing, because it
 only halves, and they are not twice as large. With 64 they are reduced about as much as a photo of
-1,300 pixels is for an input of 224.
+1,900 pixels is for an input of 320.
 """
 
 import pickle

@@ -157,6 +157,15 @@ def test_another_seed_matters_only_where_layers_are_trained(fitted, photos):
     assert not np.array_equal(logits(random_state=1, **trained), logits(**trained))
 
 
+def test_the_size_of_the_input_is_that_of_the_fit(photos):
+    network = functools.partial(timm.create_model, "test_resnet")
+    settings = QUICK | {"image_size": "auto", "network": network}
+    classifier = CDULClassifier(**settings).fit(photos[:6])
+    assert classifier.image_size_ == 224  # nothing is known of callables
+    logits = classifier.decision_function(photos[:2])
+    assert_array_equal(classifier.set_params(image_size=64).decision_function(photos[:2]), logits)
+
+
 def test_fit_leaves_the_global_random_state_alone(photos):
     torch.manual_seed(5)
     expected = torch.rand(3)

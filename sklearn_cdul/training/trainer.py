@@ -25,7 +25,7 @@ from sklearn_cdul.training.regions import mix_views
 
 # A frozen network's features of all photos are kept up to this many bytes. Beyond, training reads
 # the photos in each epoch.
-_FEATURE_BYTES = 2**32
+_FEATURE_BYTES = 2**31
 # Bytes for each photo and class: some eight arrays of float32 with labels and predictions.
 _LABEL_BYTES = 8 * 4
 

@@ -20,6 +20,7 @@ from sklearn_cdul.training.network import (
     build_photo_network,
     look_at_regions,
     predict_logits,
+    resolve_image_size,
 )
 from tests.training.conftest import photo_source
 
@@ -134,6 +135,22 @@ def test_onnx_runtime_predicts_what_torch_does_and_follows_training(regions):
     optimizer.step()
     network.eval()
     assert (check() - before).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize(
+    ("network", "size"),
+    [
+        ("embedded", 320),
+        ("resnet18", 320),
+        ("vit_tiny_patch16_384", 384),  # takes no other
+        ("hf-hub:someone/something", 224),
+        (functools.partial(timm.create_model, "resnet18"), 224),
+        ("no such network", 320),
+    ],
+)
+def test_the_input_is_as_large_as_pays_and_the_network_takes(network, size):
+    assert resolve_image_size("auto", network) == size
+    assert resolve_image_size(64, network) == 64
 
 
 def test_other_arithmetic_and_other_networks_stay_with_torch():
