@@ -25,6 +25,7 @@ from sklearn_cdul.training import regions as regions_module
 from sklearn_cdul.training.alignment import LabelState, align, latents_from_labels
 from sklearn_cdul.training.batches import PhotoSource
 from sklearn_cdul.training.closed_form import ClosedForm
+from sklearn_cdul.training.network import output_layer
 from sklearn_cdul.training.regions import WHOLE_WEIGHT, mix_views
 from sklearn_cdul.training.trainer import TrainingSettings, read_features
 
@@ -51,9 +52,10 @@ class Bench:
         """What the output layer receives, read once and then kept in --features."""
         file = self.options.features / f"{name}-{self.image_size}-{self.regions}.npy"
         if not file.exists():
-            settings = {"image_size": self.image_size, "regions": self.regions}
-            source = PhotoSource(check_images(part.data), device=torch.device("cpu"), **settings)
-            np.save(file, read_features(source.build_network("embedded", 1), source))
+            settings = {"image_size": self.image_size, "device": torch.device("cpu")}
+            source = PhotoSource(check_images(part.data), **settings)
+            network = source.build_network("embedded", 1, regions=self.regions)
+            np.save(file, read_features(network, output_layer(network), source))
         return np.load(file)
 
     def fit(self, labels, *, views=slice(None), step_a=ClosedForm, **parameters):

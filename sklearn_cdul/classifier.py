@@ -52,14 +52,15 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         that takes ``num_classes`` and returns a torch Module giving logits, for example
         ``functools.partial(timm.create_model, "resnet18", pretrained=True)``; it is called anew in
         each fit, and a last linear layer that timm's ``get_classifier`` finds starts afresh. A
-        network without pretrained weights, or in which timm finds no such layer, needs more epochs
-        and higher rates than the defaults. Batch normalisation of named networks stays frozen.
+        network without pretrained weights, or in which timm finds no such layer, needs a
+        ``learning_rate`` and more epochs. Batch normalisation of named networks stays frozen.
         With ``input="embeddings"`` of the pseudo labeler the network is a linear layer and this is
         not used.
     image_size : int or "auto", default="auto"
         Side in pixels of the network's square input. "auto" is 320 for "embedded" and for networks
-        of timm that take any size, else the size they were made for; 224 for callables. A larger
-        input shows smaller objects, and time grows with its square.
+        of timm that take any size, else the size they were made for; 224 for callables and for
+        names that point to a hub or a folder. A larger input shows smaller objects, and time grows
+        with its square.
     regions : int, default=2
         The network looks at its feature map as a whole and at so many rows and columns of regions
         of it, all through the same output layer: a logit is 0.7 times that of the whole plus 0.3
@@ -67,7 +68,8 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         Not in the paper. It costs next to no time. 1 averages the map alone, as the network did
         when it was pretrained; so do networks without a feature map that timm's methods give.
     epochs : int, default=3
-        Passes over the training photos.
+        How often the network is trained and the labels are then updated: fits in closed form with
+        frozen layers, see ``learning_rate``, else passes over the training photos.
     warmup_epochs : int, default=1
         The first update of the labels comes after this many epochs.
     update_interval : int, default=1
@@ -93,7 +95,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         not seen it; else training begins with one. Not in the paper. With False the layer begins
         at each class's mean label, and needs a higher ``head_learning_rate`` and more epochs.
     batch_size : int, default=16
-        Photos a training step.
+        Photos a gradient step.
     learning_rate : float, default=0
         Of the pretrained layers, for AdamW; falls to 0 along a cosine. With 0 they are frozen: each
         photo goes through them once, and with the linear probe no gradient is needed at all. (Where
@@ -103,15 +105,16 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
     head_learning_rate : float, default=1e-4
         Of the output layer, where it is trained with gradients.
     weight_decay : float, default=1e-4
-        Of AdamW.
+        Of AdamW, where gradient steps are taken.
     threshold : "auto", float or array of shape (k,), default="auto"
-        Probability from which ``predict`` gives 1. "auto" finds one a class, without labels, from
-        what the linear probe would say of each training photo if it had not seen it; without a
-        probe from the trained network's predictions on the training photos.
+        Probability from which ``predict`` gives 1. "auto" finds one a class, without labels, on the
+        training photos: with the linear probe on the middle between the network's logits and those
+        that the probe would give of each photo if it had not seen it; else on the network's.
     random_state : int, RandomState instance or None, default=None
-        Seed of batches, crops and new weights. On one machine's CPU the same seed gives the same
-        network; on a GPU some sums are added up in changing order. Threads of one process train in
-        turn, because they share torch's random state.
+        Seed of batches, crops, new weights, and of which photos the probe sees of more than 20,000;
+        with the defaults and fewer photos nothing is random. On one machine's CPU the same seed
+        gives the same network; on a GPU some sums are added up in changing order. Threads of one
+        process train in turn, because they share torch's random state.
     memory : str, os.PathLike or None, default=None
         Folder in which CLIP's embeddings are kept, see :class:`CLIPPseudoLabeler`: a fit that was
         interrupted, another fit or a search encodes no photo again. None leaves this to
@@ -302,7 +305,9 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         # Check: what can be known beforehand fails now, not after hours of encoding.
         random = self._random_state()
         labeler, X = self._fit_labeler(X)
-        source = self._source(X, labeler, keep="training")
+        # Frozen layers see photos whole.
+        keep = "training" if self.learning_rate else "prediction"
+        source = self._source(X, labeler, keep=keep)
         check_consistent_length(X, y)
         names = list(labeler.class_names_)
         check_memory(len(source), len(names))
@@ -314,7 +319,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
 
         # Build.
         with random:
-            network = source.build_network(self.network, len(names))
+            network = source.build_network(self.network, len(names), regions=int(self.regions))
         trainer = Trainer(network, TrainingSettings.of(self))
 
         # Label, and smooth the labels.
@@ -329,8 +334,6 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
 
         # Cut.
         if automatic:
-            if scores is None:
-                scores = predict_logits(network, source, source.precision)
             thresholds = find_thresholds(expit(scores))
 
         # Keep: all at once, so that a fit that was interrupted leaves the last one as it was.
@@ -339,6 +342,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         self.classes_ = np.tile([0, 1], (len(names), 1))
         copy_features(labeler, self)
         self.network_ = network.eval()
+        vars(self).pop("image_size_", None)
         if isinstance(source, PhotoSource):
             self.image_size_ = source.image_size
         self.history_ = history
@@ -554,7 +558,6 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
             device=resolve_device(self.device),
             precision=self.precision,
             image_size=size,
-            regions=int(self.regions),
             n_jobs=self.n_jobs,
             on_error=on_error,
             keep=keep,

@@ -18,7 +18,7 @@ _running: weakref.WeakSet["CPUEngine"] = weakref.WeakSet()
 
 def _close_all() -> None:
     # ONNX Runtime's threads are not in the child of a fork, which would wait for them for ever.
-    for engine in _running:
+    for engine in list(_running):
         engine._made = None
 
 

@@ -258,8 +258,8 @@ def align(
             epochs_summed = 0
         if not math.isfinite(loss):
             raise FloatingPointError(
-                f"The loss became {loss} in epoch {epoch} of the training. Set learning_rate and "
-                'head_learning_rate lower, or precision="float32".'
+                f"The loss became {loss} in epoch {epoch} of the training. Set "
+                'precision="float32", or learning_rate and head_learning_rate lower.'
             )
         record = {
             "epoch": epoch,

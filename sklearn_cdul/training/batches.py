@@ -56,7 +56,9 @@ class Source(Protocol):
     def select(self, rows: Sequence[int]) -> "Source":
         """Return the source of these photos only, in this order."""
 
-    def build_network(self, network: str | Callable[..., nn.Module], n_classes: int) -> nn.Module:
+    def build_network(
+        self, network: str | Callable[..., nn.Module], n_classes: int, *, regions: int = 1
+    ) -> nn.Module:
         """Make a fresh network, on the device, and check that it takes such batches."""
 
     def training(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -72,7 +74,6 @@ def make_source(
     device: torch.device,
     precision: str,
     image_size: int,
-    regions: int = 1,
     n_jobs: int | None = None,
     on_error: str = "raise",
     keep: str | None = None,
@@ -87,7 +88,7 @@ def make_source(
         Where batches are put.
     precision : {"auto", "float32", "bfloat16", "float16"}
         See `resolve_precision`.
-    image_size, regions, n_jobs, on_error, keep
+    image_size, n_jobs, on_error, keep
         Of `PhotoSource`; embeddings don't need them.
 
     Returns
@@ -98,7 +99,6 @@ def make_source(
         return PhotoSource(
             X,
             image_size=image_size,
-            regions=regions,
             device=device,
             precision=precision,
             n_jobs=n_jobs,
@@ -120,8 +120,6 @@ class PhotoSource:
         Images that passed ``check_images``.
     image_size : int
         Side of the network's input in pixels.
-    regions : int, default=1
-        Of networks that are built, see `PhotoNetwork`.
     device : torch.device
         Where batches are put.
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
@@ -140,7 +138,6 @@ class PhotoSource:
         photos,
         *,
         image_size,
-        regions=1,
         device,
         precision="auto",
         n_jobs=None,
@@ -149,7 +146,6 @@ class PhotoSource:
     ):
         self.photos = photos
         self.image_size = image_size
-        self._regions = regions
         self.device = device
         self.precision = resolve_precision(precision, device)
         # The small gradients of float16 would vanish. On a CPU, bfloat16 makes the backward pass
@@ -181,8 +177,12 @@ class PhotoSource:
         part.rows = [self.rows[row] for row in rows]
         return part
 
-    def build_network(self, network: str | Callable[..., nn.Module], n_classes: int) -> nn.Module:
+    def build_network(
+        self, network: str | Callable[..., nn.Module], n_classes: int, *, regions: int = 1
+    ) -> nn.Module:
         """Make a fresh network and check that it takes such pictures.
+
+        It looks at so many rows and columns of regions, if it can: see `look_at_regions`.
 
         Raises
         ------
@@ -191,7 +191,7 @@ class PhotoSource:
         """
         fresh = build_photo_network(network, n_classes)
         check_input_size(fresh, self.image_size, n_classes)
-        look_at_regions(fresh, self._regions, self.image_size)
+        look_at_regions(fresh, regions, self.image_size)
         return fresh.to(self.device, memory_format=memory_format(self.device))  # type: ignore[call-overload]
 
     def training(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -288,7 +288,7 @@ class EmbeddingSource:
         part.embeddings = self.embeddings[torch.as_tensor(rows, device=self.device)]
         return part
 
-    def build_network(self, network: Any, n_classes: int) -> nn.Module:
+    def build_network(self, network: Any, n_classes: int, *, regions: int = 1) -> nn.Module:
         """A linear layer, whatever ``network`` names."""
         return EmbeddingNetwork(self.embeddings, n_classes).to(self.device)
 

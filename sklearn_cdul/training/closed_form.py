@@ -25,8 +25,8 @@ class ClosedForm:
     layer : Linear
         The output layer, changed in place with each call.
     features : ndarray of shape (n, v, d)
-        What it receives of each photo, see `read_features`. Rows with NaN are not fitted to. Of
-        more than 20,000 photos as many, drawn at random, are.
+        What it receives of each photo, finite; see `read_features`. Of more than 20,000 photos as
+        many, drawn at random, are fitted to.
 
     Attributes
     ----------
@@ -37,15 +37,24 @@ class ClosedForm:
     left_out: np.ndarray
 
     def __init__(self, layer: nn.Linear, features: np.ndarray):
-        some = torch.randperm(len(features))[:PROBE_PHOTOS].sort().values.numpy()
         self._layer = layer
         self._features = features
-        self._some = some[np.isfinite(features[some]).all(axis=(1, 2))]
+        self._some: np.ndarray | slice = slice(None)
+        if len(features) > PROBE_PHOTOS:
+            self._some = torch.randperm(len(features))[:PROBE_PHOTOS].sort().values.numpy()
         self._probe = LinearProbe(features[self._some])
+        self._fitted_to: Tensor | None = None
 
     def __call__(self, state: LabelState) -> tuple[Tensor, float]:
         """Fit to the labels; return the left-out logits (n, k) and their mean divergence."""
         labels = state.labels()
+        if state.latents is not self._fitted_to:  # else a fit to the same again
+            self._fit(labels)
+            self._fitted_to = state.latents
+        logits = torch.from_numpy(self.left_out).to(state.latents.device)
+        return logits, float(kl_divergence(labels, logits).mean())
+
+    def _fit(self, labels: Tensor) -> None:
         weight, bias, left_out = self._probe.fit(labels[self._some].cpu().numpy())
         with torch.no_grad():
             self._layer.weight.copy_(torch.from_numpy(weight))
@@ -54,8 +63,6 @@ class ClosedForm:
         if len(left_out) < len(labels):
             self.left_out = self.seen()
             self.left_out[self._some] = left_out
-        logits = torch.from_numpy(self.left_out).to(state.latents.device)
-        return logits, float(kl_divergence(labels, logits).mean())
 
     def seen(self) -> np.ndarray:
         """Logits (n, k) that the layer gives of all photos, as of any others."""

@@ -144,6 +144,7 @@ class _Ridge:
     def __init__(self, views: np.ndarray):
         whole = views[:, 0].astype(np.float64)
         self._views = views
+        self._penalty = -1.0  # none yet
         self._mean = whole.mean(axis=0)
         self._u, self._s, self._v = np.linalg.svd(whole - self._mean, full_matrices=False)
 
@@ -164,6 +165,8 @@ class _Ridge:
 
     def set_penalty(self, penalty: float) -> None:
         """Take this penalty, and find what each row adds to the predictions of its regions."""
+        if penalty == self._penalty:
+            return
         self._penalty = penalty
         added = [self._leverage(penalty)]
         half = self._v.T / (self._s**2 + penalty)  # (d, m)
@@ -181,7 +184,9 @@ class _Ridge:
         slopes = (shrunk[:, np.newaxis] * projected).T @ self._v
         intercepts = middle - slopes @ self._mean
         residuals = self._residuals(y, projected, self._penalty)
-        guesses = self._views @ slopes.T + intercepts
+        flat = self._views.reshape(-1, self._views.shape[2])
+        guesses = (flat @ slopes.T.astype(flat.dtype)).astype(np.float64) + intercepts
+        guesses = guesses.reshape(*self._views.shape[:2], -1)
         guesses -= self._added[:, :, np.newaxis] * residuals[:, np.newaxis]
         return slopes, intercepts, mix_views(guesses)
 

@@ -1,6 +1,7 @@
 """The small network that learns the pseudo labels: building it and running it."""
 
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -19,8 +20,8 @@ from sklearn_cdul.training.regions import has_regions, mix_views, region_feature
 EMBEDDED_WEIGHTS = Path(__file__).parents[1] / "encoders/embedded/open_clip_model.safetensors"
 EMBEDDED_ARCHITECTURE = "tf_efficientnet_lite2"
 _EMBEDDED_TRUNK = "visual.trunk."
-# Of networks that have predicted on a CPU: the state of their weights then, and the engine.
-_engines: WeakKeyDictionary[nn.Module, tuple[list, CPUEngine]] = WeakKeyDictionary()
+# Of networks that have predicted on a CPU: a print of their weights then, and the engine.
+_engines: WeakKeyDictionary[nn.Module, tuple[list[float], CPUEngine]] = WeakKeyDictionary()
 _ELSEWHERE = ("hf-hub:", "hf_hub:", "local-dir:")
 
 
@@ -52,35 +53,23 @@ class PhotoNetwork(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Logits (b, k) of pixels (b, 3, H, W) in [0, 255], uint8 or float."""
+    def forward(
+        self, pixels: Tensor, feature_map: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """Logits (b, k) of pixels (b, 3, H, W) in [0, 255], uint8 or float.
+
+        ``feature_map`` stands in for the backbone's ``forward_features``.
+        """
         inputs = self.normalise(pixels)
-        engine = self._engine(inputs)
-        if self.regions == 1 and engine is None:
+        if self.regions == 1 and feature_map is None:
             return self.backbone(inputs)
-        if engine is None:
-            features = self.backbone.forward_features(inputs)
-        else:
-            features = torch.from_numpy(engine.run(inputs.contiguous().numpy()))
+        features = (feature_map or self.backbone.forward_features)(inputs)
         whole = self.backbone.forward_head(features)
         if self.regions == 1:
             return whole
         parts = region_features(self.backbone, features, self.regions)
         logits = self.backbone.forward_head(parts).unflatten(0, (-1, self.regions**2))
         return mix_views(torch.cat([whole.unsqueeze(1), logits], dim=1))
-
-    def _engine(self, inputs: Tensor) -> CPUEngine | None:
-        """The faster way to the feature map, if there is one for this prediction."""
-        exact = not torch.is_autocast_enabled(inputs.device.type)
-        if self.training or not torch.is_inference_mode_enabled() or not exact:
-            return None
-        if not can_run(self.architecture, inputs.device, inputs.dtype):
-            return None
-        state = self.backbone.state_dict()
-        values = [(t.data_ptr(), 0 if t.is_inference() else t._version) for t in state.values()]
-        if self not in _engines or _engines[self][0] != values:  # new, or it has been trained
-            _engines[self] = values, CPUEngine(str(self.architecture), state)
-        return _engines[self][1]
 
     @property
     def n_views(self) -> int:
@@ -228,7 +217,8 @@ def resolve_image_size(image_size: int | str, network: str | Callable[..., nn.Mo
     ----------
     image_size : int or "auto"
         "auto" is 320, or the size that a network of timm was made for if it takes no other. Of
-        callables and of names that point elsewhere nothing is known: 224, as most are made for.
+        callables and of names that point elsewhere ("hf-hub:") nothing is known: 224, as most are
+        made for.
     network : str or callable
         See `build_photo_network`.
 
@@ -242,7 +232,10 @@ def resolve_image_size(image_size: int | str, network: str | Callable[..., nn.Mo
         return int(image_size)
     if not isinstance(network, str) or network.startswith(_ELSEWHERE):
         return 224
-    config = timm.get_pretrained_cfg(network) if timm.is_model(network) else None
+    try:
+        config = timm.get_pretrained_cfg(network) if timm.is_model(network) else None
+    except RuntimeError:  # no such tag of weights; building the network says so
+        config = None
     return config.input_size[-1] if config and config.fixed_input_size else 320
 
 
@@ -293,7 +286,53 @@ def output_layer(network: nn.Module) -> nn.Linear | None:
     return layer if isinstance(layer, nn.Linear) else None
 
 
-def forward(network: nn.Module, inputs: Tensor, precision: torch.dtype) -> Tensor:
+def fastest(
+    network: nn.Module, device: torch.device, precision: torch.dtype
+) -> Callable[[Tensor], Tensor]:
+    """Return the fastest way to a network's logits, for prediction.
+
+    Parameters
+    ----------
+    network : Module
+    device : torch.device
+    precision : torch.dtype
+
+    Returns
+    -------
+    predict : callable
+        Inputs to logits: on CPUs with the feature map from ONNX Runtime, if that can run just these
+        layers; else the network itself.
+    """
+    if not isinstance(network, PhotoNetwork) or not can_run(
+        network.architecture, device, precision
+    ):
+        return network
+    backbone: Any = network.backbone
+    # Whether nobody changed the layers, or wants to see what goes through them.
+    standard = _description(network.architecture, backbone.num_classes) == repr(backbone)
+    if not standard or any(m._forward_hooks or m._forward_pre_hooks for m in backbone.modules()):
+        return network
+    body = {k: v for k, v in backbone.state_dict().items() if not k.startswith("classifier.")}
+    weights = [float(tensor.double().sum()) for tensor in body.values()]
+    if network not in _engines or _engines[network][0] != weights:  # new, or trained since
+        _engines[network] = weights, CPUEngine(str(network.architecture), body)
+    engine = _engines[network][1]
+
+    def feature_map(inputs: Tensor) -> Tensor:
+        return torch.from_numpy(engine.run(inputs.contiguous().numpy()))
+
+    return partial(network, feature_map=feature_map)
+
+
+@cache
+def _description(architecture: str, n_classes: int) -> str:
+    import timm
+
+    with torch.device("meta"):  # layers without values cost nothing
+        return repr(timm.create_model(architecture, num_classes=n_classes))
+
+
+def forward(network: Callable[[Tensor], Tensor], inputs: Tensor, precision: torch.dtype) -> Tensor:
     """Float32 logits, computed at the given precision on the inputs' device."""
     with autocast(inputs.device, precision):
         logits = network(inputs)
@@ -320,13 +359,14 @@ def predict_logits(network: nn.Module, source: Any, precision: torch.dtype) -> n
         If the network gives NaN or infinity for anything else.
     """
     network.eval()
+    predict = fastest(network, source.device, precision)
     failures: dict[int, ImageError] = {}
     results: list[np.ndarray] = []
     sound: list[np.ndarray] = []  # whether the inputs of a row are numbers
     size: int | None = None  # halved when the GPU runs out of memory
 
     def logits_of(inputs: Tensor) -> np.ndarray:
-        return forward(network, inputs, precision).cpu().numpy()
+        return forward(predict, inputs, precision).cpu().numpy()
 
     with torch.inference_mode():
         for inputs in source.prediction(failures):

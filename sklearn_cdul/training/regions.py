@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 # The weight w of the whole map.
 WHOLE_WEIGHT = 0.7
+# Rows and columns of regions; no map that we know has more cells than this.
+MOST_REGIONS = 16
 
 
 def mix_views(logits: Any) -> Any:
@@ -51,7 +53,9 @@ def has_regions(backbone: nn.Module, pixels: Tensor) -> bool:
     -------
     has_regions : bool
         True for networks with timm's methods whose features are a map, or the tokens of square
-        patches, of at least two rows. They are tried, since no attribute tells it.
+        patches if these are averaged, of at least two rows. They are tried, since no attribute
+        tells it. A class token is another thing than the average of patches, so no layer suits
+        both.
     """
     model: Any = backbone
     needed = ("forward_features", "forward_head", "get_classifier", "num_features")
@@ -61,14 +65,15 @@ def has_regions(backbone: nn.Module, pixels: Tensor) -> bool:
         return False
     with torch.inference_mode():
         features = model.forward_features(pixels)
-        if not isinstance(features, Tensor) or not torch.allclose(
-            model.forward_head(features), model(pixels), atol=1e-4
-        ):
+        if not isinstance(features, Tensor) or _layout(model, features) is None:
             return False
-        if _layout(model, features) is None:
+        try:
+            whole = model.forward_head(features)
+            parts = model.forward_head(region_features(model, features, 2))
+        except RuntimeError:  # the head takes maps of one size only
             return False
-        parts = region_features(model, features, 2)
-        return model.forward_head(parts).shape == (4, model.get_classifier().out_features)
+        same = torch.allclose(whole, model(pixels), atol=1e-4)
+        return same and parts.shape == (4, model.get_classifier().out_features)
 
 
 def region_features(backbone: Any, features: Tensor, regions: int) -> Tensor:
@@ -115,7 +120,9 @@ def _bounds(size: int, parts: int) -> list[tuple[int, int]]:
 def _layout(model: Any, features: Tensor) -> str | None:
     """How the features lie: "NCHW", "NHWC", "tokens", or None if there is no map in them."""
     width = model.num_features
-    if features.ndim == 3 and features.shape[2] == width and hasattr(model, "num_prefix_tokens"):
+    if features.ndim == 3 and features.shape[2] == width:
+        if not hasattr(model, "num_prefix_tokens") or getattr(model, "global_pool", "") != "avg":
+            return None
         n_patches = features.shape[1] - model.num_prefix_tokens
         is_square = n_patches >= 4 and math.isqrt(n_patches) ** 2 == n_patches
         return "tokens" if is_square else None

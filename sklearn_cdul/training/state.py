@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from sklearn_cdul.training.network import EmbeddingNetwork, PhotoNetwork
+from sklearn_cdul.training.regions import MOST_REGIONS
 
 
 def pack_network(network: Any, n_classes: int) -> dict[str, Any] | nn.Module:
@@ -77,6 +78,9 @@ def unpack_network(state: dict[str, Any] | nn.Module) -> nn.Module:
     # A file must not make timm look elsewhere, as it does for names like "hf-hub:ORG/NAME".
     if architecture != EmbeddingNetwork.architecture and not timm.is_model(architecture):
         raise ValueError(f"timm has no network {architecture!r}. {advice}")
+    regions = state.get("regions", 1)
+    if type(regions) is not int or not 1 <= regions <= MOST_REGIONS:
+        raise ValueError(f"The network looks at regions={regions!r}, which can't be. {advice}")
     size = state["n_classes"], len(arrays["mean"])
     # First without memory: a small file could name a network that fills it.
     outline = {
@@ -91,7 +95,7 @@ def unpack_network(state: dict[str, Any] | nn.Module) -> nn.Module:
     network = _build(architecture, *size, "cpu")
     network.load_state_dict({name: torch.tensor(array) for name, array in arrays.items()})
     if isinstance(network, PhotoNetwork):
-        network.regions = state["regions"]
+        network.regions = regions
     return network.to(memory_format=torch.channels_last).eval()
 
 

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -20,7 +21,13 @@ from sklearn_cdul.training.alignment import (
 )
 from sklearn_cdul.training.batches import EmbeddingSource, Source, epoch, split_batches
 from sklearn_cdul.training.closed_form import PROBE_PHOTOS, ClosedForm
-from sklearn_cdul.training.network import PhotoNetwork, forward, output_layer, predict_logits
+from sklearn_cdul.training.network import (
+    PhotoNetwork,
+    fastest,
+    forward,
+    output_layer,
+    predict_logits,
+)
 from sklearn_cdul.training.regions import mix_views
 
 # A frozen network's features of all photos are kept up to this many bytes. Beyond, training reads
@@ -110,7 +117,7 @@ class Trainer:
         labels: np.ndarray,
         observed: np.ndarray | None,
         validation: tuple[Source, np.ndarray] | None = None,
-    ) -> tuple[list[dict[str, float]], np.ndarray, np.ndarray | None]:
+    ) -> tuple[list[dict[str, float]], np.ndarray, np.ndarray]:
         """Train the network and the labels in turn, once.
 
         Frozen layers see each photo once, whole. What the output layer receives of it is kept, and
@@ -134,10 +141,10 @@ class Trainer:
             photos also ``validation_map``.
         labels : ndarray of shape (n, k), float32
             The labels after the last move.
-        scores : ndarray of shape (m, k), float32, or None
-            Logits to find thresholds on, of training photos that the probe has not seen; with
-            frozen layers halfway from these to those that the network gives. Of all photos, or of
-            20,000 if there are more and layers are trained. None without a probe.
+        scores : ndarray of shape (m, k), float32
+            Logits of training photos to find thresholds on: those that the network gives, and with
+            the probe the middle between these and those that it gives of photos that it has not
+            seen. Of all photos, or of 20,000 if there are more and gradient steps were taken.
 
         Raises
         ------
@@ -151,7 +158,7 @@ class Trainer:
             state.observed = torch.tensor(observed, device=source.device)
         start_from_priors(self.network, state.labels())
         layer: Any = output_layer(self.network)  # not None where there are features
-        rows, features = self._read_features(source, layer)
+        rows, features = self._some_features(source, layer)
         probe = None
         if features is not None and settings.linear_probe:
             probe = ClosedForm(layer, features)
@@ -161,14 +168,18 @@ class Trainer:
                 scores = (probe.left_out + probe.seen()) / 2
                 return history, state.labels().cpu().numpy(), scores
             network: nn.Module = _OutputLayer(layer)
-            source = EmbeddingSource(features, device=source.device)
+            photos: Source = EmbeddingSource(features, device=source.device)
         else:
-            if probe is not None:
-                probe(state.select(torch.from_numpy(rows).to(source.device)))
-            network = self.network
-        step_a, n_steps = self._gradient_steps(network, source)
+            network, photos = self.network, source
+        if probe is not None:
+            probe(state.select(torch.from_numpy(rows).to(source.device)))
+        step_a, n_steps = self._gradient_steps(network, photos)
         history = self._align(step_a, n_steps, state, validation)
-        return history, state.labels().cpu().numpy(), None if probe is None else probe.left_out
+        seen = source if probe is None else source.select(rows.tolist())
+        scores = predict_logits(self.network, seen, source.precision)
+        if probe is not None:
+            scores = (probe.left_out + scores) / 2
+        return history, state.labels().cpu().numpy(), scores
 
     def _align(self, step_a, n_steps, state, validation) -> list[dict[str, float]]:
         """Call `align`, show progress, score validation photos, and advise if memory runs out."""
@@ -225,20 +236,19 @@ class Trainer:
         )
         return step_a, n_steps
 
-    def _read_features(
+    def _some_features(
         self, source: Source, layer: nn.Linear | None
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """What the output layer receives of all photos, or of some, and which these are."""
         settings = self.settings
-        count = len(source)
         frozen = settings.learning_rate == 0
         if layer is None or layer.bias is None or not (frozen or settings.linear_probe):
             return np.arange(0), None
-        n_bytes = 4 * count * self.network.n_views * layer.in_features
-        if not frozen or n_bytes > _FEATURE_BYTES:
+        count = min(len(source), _FEATURE_BYTES // (4 * self.network.n_views * layer.in_features))
+        if not frozen or count < len(source):
             count = min(count, PROBE_PHOTOS)
         rows = torch.randperm(len(source))[:count].sort().values.numpy()
-        return rows, read_features(self.network, source.select(rows.tolist()))
+        return rows, read_features(self.network, layer, source.select(rows.tolist()))
 
 
 def start_from_priors(network: nn.Module, labels: Tensor) -> None:
@@ -261,16 +271,16 @@ def start_from_priors(network: nn.Module, labels: Tensor) -> None:
 class _FeatureReader(nn.Module):
     """Gives what a network's output layer receives, in place of what the network gives."""
 
-    def __init__(self, network: nn.Module, layer: nn.Linear):
+    def __init__(self, predict: Callable[[Tensor], Tensor], layer: nn.Linear):
         super().__init__()
-        self.network = network
+        self.predict = predict
         self.layer = layer
 
     def forward(self, inputs: Tensor) -> Tensor:
         received: list[Tensor] = []
         hook = self.layer.register_forward_pre_hook(lambda _, given: received.append(given[0]))
         try:
-            self.network(inputs)
+            self.predict(inputs)
         finally:
             hook.remove()
         # A layer that sees several vectors a photo for other reasons can't be fitted to labels of
@@ -291,26 +301,33 @@ class _OutputLayer(nn.Module):
         return mix_views(self.layer(features))
 
 
-def read_features(network: Any, source: Source) -> np.ndarray | None:
+def read_features(network: Any, layer: nn.Linear, source: Source) -> np.ndarray | None:
     """Read what the output layer receives of each photo.
 
     Parameters
     ----------
-    network : Module
-        With an output layer that `output_layer` finds.
+    network : PhotoNetwork or EmbeddingNetwork
+    layer : Linear
+        Its output layer, see `output_layer`.
     source : PhotoSource or EmbeddingSource of length n
         Photos, seen whole.
 
     Returns
     -------
     features : ndarray of shape (n, v, d), float32, or None
-        Of the whole feature map, then of its regions if the network looks at them. None if the
-        layer takes something else than one vector a photo and region.
+        Of the whole feature map, then of its regions if the network looks at them. A photo that
+        could not be read has the mean of the others. None if the layer takes something else than
+        one vector a photo and region.
     """
-    layer = output_layer(network)
-    assert layer is not None
-    features = predict_logits(_FeatureReader(network, layer), source, source.training_precision)
-    return features if features.shape[1:] == (network.n_views, layer.in_features) else None
+    predict = fastest(network, source.device, source.training_precision)
+    reader = _FeatureReader(predict, layer)
+    features = predict_logits(reader, source, source.training_precision)
+    if features.shape[1:] != (network.n_views, layer.in_features):
+        return None
+    readable = np.isfinite(features).all(axis=(1, 2))
+    if not readable.all():
+        features[~readable] = features[readable].mean(axis=0) if readable.any() else 0
+    return features
 
 
 def parameter_groups(network: nn.Module, learning_rate: float, head_learning_rate: float):
@@ -336,8 +353,9 @@ def parameter_groups(network: nn.Module, learning_rate: float, head_learning_rat
     if learning_rate == 0:
         if not head:
             raise ValueError(
-                "With learning_rate=0 only the output layer learns, but timm's get_classifier "
-                "finds none in this network. Give a learning_rate above 0."
+                "With learning_rate=0, the default, only the output layer learns, but timm's "
+                "get_classifier finds no linear one in this network. Give a learning_rate, such as "
+                "3e-5 for pretrained layers or 1e-3 for others."
             )
         for parameter in rest:
             parameter.requires_grad_(False)

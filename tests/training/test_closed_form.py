@@ -8,7 +8,7 @@ from scipy.special import expit
 from torch import nn
 
 from sklearn_cdul.training import linear_probe
-from sklearn_cdul.training.alignment import LabelState, latents_from_labels
+from sklearn_cdul.training.alignment import LabelState, align, latents_from_labels
 from sklearn_cdul.training.closed_form import ClosedForm
 from sklearn_cdul.training.regions import mix_views
 
@@ -49,9 +49,11 @@ def test_beyond_what_is_fitted_predictions_are_left_out_anyhow(features, state, 
     )
 
 
-def test_rows_with_nan_are_not_fitted_to(features, state):
-    layer, sound = nn.Linear(3, 2), nn.Linear(3, 2)
-    ClosedForm(sound, features[1:])(state.select(torch.arange(1, 40)))
-    features[0, 2] = np.nan
-    ClosedForm(layer, features)(state)
-    assert_allclose(layer.weight.detach(), sound.weight.detach(), rtol=1e-5)
+def test_labels_that_have_not_moved_are_not_fitted_to_again(features, state, monkeypatch):
+    step_a = ClosedForm(nn.Linear(3, 2), features)
+    fits = []
+    fit = step_a._probe.fit
+    monkeypatch.setattr(step_a._probe, "fit", lambda labels: fits.append(labels) or fit(labels))
+    settings = {"warmup_epochs": 2, "update_interval": 2, "update_rate": 0.5, "sigma": 1.0}
+    align(step_a, state, epochs=6, cumulative_updates=False, **settings)
+    assert len(fits) == 3  # labels moved after the second and the fourth

@@ -18,6 +18,7 @@ from sklearn_cdul.training.network import (
     EMBEDDED_WEIGHTS,
     EmbeddingNetwork,
     build_photo_network,
+    fastest,
     look_at_regions,
     predict_logits,
     resolve_image_size,
@@ -122,19 +123,36 @@ def test_onnx_runtime_predicts_what_torch_does_and_follows_training(regions):
     pixels = torch.randint(0, 256, (7, 3, 96, 96), dtype=torch.uint8)
 
     def check():
-        with torch.no_grad():
-            expected = network(pixels)  # torch: others may want gradients
         with torch.inference_mode():
-            assert network._engine(network.normalise(pixels)) is not None
-            torch.testing.assert_close(network(pixels), expected, atol=1e-4, rtol=1e-4)
+            expected = network(pixels)
+            predict = fastest(network, CPU, torch.float32)
+            assert predict is not network
+            torch.testing.assert_close(predict(pixels), expected, atol=1e-4, rtol=1e-4)
         return expected
 
     before = check()
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
-    network.train()(pixels).square().sum().backward()
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
+    network.train()(pixels).mean().backward()
     optimizer.step()
     network.eval()
-    assert (check() - before).abs().max() > 1e-2
+    after = check()
+    assert (after - before).abs().max() > 1e-3
+    network.backbone.conv_stem.weight.data.mul_(2)  # which torch itself does not notice
+    assert (check() - after).abs().max() > 1e-2
+
+
+def test_other_arithmetic_and_other_layers_stay_with_torch():
+    network = build_photo_network("embedded", 3).eval()
+    assert fastest(network, CPU, torch.bfloat16) is network
+    assert fastest(network, torch.device("meta"), torch.float32) is network
+    hook = network.backbone.conv_head.register_forward_hook(lambda *_: None)
+    assert fastest(network, CPU, torch.float32) is network
+    hook.remove()
+    assert fastest(network, CPU, torch.float32) is not network
+    network.backbone.bn2.act = torch.nn.Hardswish()
+    assert fastest(network, CPU, torch.float32) is network
+    other = build_photo_network(functools.partial(timm.create_model, "resnet10t"), 3).eval()
+    assert fastest(other, CPU, torch.float32) is other
 
 
 @pytest.mark.parametrize(
@@ -151,13 +169,3 @@ def test_onnx_runtime_predicts_what_torch_does_and_follows_training(regions):
 def test_the_input_is_as_large_as_pays_and_the_network_takes(network, size):
     assert resolve_image_size("auto", network) == size
     assert resolve_image_size(64, network) == 64
-
-
-def test_other_arithmetic_and_other_networks_stay_with_torch():
-    network = build_photo_network("embedded", 3).eval()
-    inputs = network.normalise(torch.zeros(1, 3, 64, 64))
-    other = build_photo_network(functools.partial(timm.create_model, "resnet10t"), 3).eval()
-    with torch.inference_mode():
-        assert other._engine(inputs) is None
-        with torch.autocast("cpu", torch.bfloat16):
-            assert network._engine(inputs) is None

@@ -12,7 +12,7 @@ from sklearn_cdul.training.network import build_photo_network, look_at_regions, 
 from sklearn_cdul.training.regions import WHOLE_WEIGHT, has_regions, mix_views, region_features
 from sklearn_cdul.training.state import pack_network, unpack_network
 
-# Features: maps (b, c, h, w), maps (b, h, w, c), tokens of patches with and without others.
+# Features: maps (b, c, h, w), maps (b, h, w, c), tokens of patches with others and alone.
 CONVNET, WINDOWS = "resnet10t", "swin_tiny_patch4_window7_224"
 TOKENS, TOKENS_ALONE = "vit_tiny_patch16_224", "vit_base_patch16_siglip_gap_224"
 SIZES = {CONVNET: 64, WINDOWS: 224, TOKENS: 224, TOKENS_ALONE: 224}
@@ -20,7 +20,28 @@ SIZES = {CONVNET: 64, WINDOWS: 224, TOKENS: 224, TOKENS_ALONE: 224}
 
 def build(name):
     torch.manual_seed(0)
-    return timm.create_model(name, num_classes=3).eval()
+    changes = {"global_pool": "avg"} if name == TOKENS else {}
+    return timm.create_model(name, num_classes=3, **changes).eval()
+
+
+class FixedHead(torch.nn.Module):
+    num_features = 3
+
+    def __init__(self, num_classes):
+        super().__init__()
+        self.fc = torch.nn.Linear(3 * 4 * 4, num_classes)
+
+    def get_classifier(self):
+        return self.fc
+
+    def forward_features(self, pixels):
+        return torch.nn.functional.adaptive_avg_pool2d(pixels, 4)
+
+    def forward_head(self, features):
+        return self.fc(features.flatten(1))
+
+    def forward(self, pixels):
+        return self.forward_head(self.forward_features(pixels))
 
 
 def cells_of(name, features):
@@ -59,6 +80,8 @@ def test_a_region_is_what_the_head_says_of_its_average(name):
     [
         (functools.partial(timm.create_model, "mixer_s32_224"), "its features are no map"),
         (functools.partial(timm.create_model, "deit_tiny_distilled_patch16_224"), "two layers"),
+        (functools.partial(timm.create_model, TOKENS), "a class token is no average of patches"),
+        (FixedHead, "its head takes maps of one size"),
         (lambda num_classes: torch.nn.Conv2d(3, num_classes, 3), "it is not timm's"),
     ],
 )

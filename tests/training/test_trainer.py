@@ -67,7 +67,8 @@ def test_a_probed_network_predicts_the_labels_from_the_first(name, food_photos):
         source = photo_source(images, image_size=96)
     start_from_priors(network, labels)
     before = predict_logits(network, source, torch.float32)
-    probe = ClosedForm(output_layer(network), read_features(network, source))
+    layer = output_layer(network)
+    probe = ClosedForm(layer, read_features(network, layer, source))
     probe(LabelState(latents_from_labels(labels)))
     after = predict_logits(network, source, torch.float32)
     assert torch.isfinite(torch.from_numpy(after)).all()
@@ -88,13 +89,14 @@ def test_without_a_known_output_layer_there_is_no_probe(grey_images):
     network = build_photo_network(lambda num_classes: flat, 2)
     labels = np.linspace(0.1, 0.9, 20).reshape(10, 2)
     settings = TrainingSettings.of(CDULClassifier(learning_rate=1e-4))
-    _, _, scores = Trainer(network, settings).train(photo_source(grey_images), labels, None)
-    assert scores is None
+    source = photo_source(grey_images)
+    _, _, scores = Trainer(network, settings).train(source, labels, None)
+    np.testing.assert_allclose(scores, predict_logits(network, source, torch.float32), atol=1e-6)
 
 
 def test_an_output_layer_that_is_not_used_has_no_features(grey_images):
     network = build_photo_network(lambda num_classes: UnusedOutputLayer(), 2)
-    assert read_features(network, photo_source(grey_images)) is None
+    assert read_features(network, output_layer(network), photo_source(grey_images)) is None
 
 
 def test_with_a_learning_rate_of_zero_only_the_output_layer_has_gradients():
@@ -159,7 +161,8 @@ def test_training_moves_labels_toward_the_network_but_not_those_observed(linear_
     trainer = Trainer(source.build_network("any", 2), settings)
     y = (vectors[:, :2] > 0).astype(int)
     history, moved, scores = trainer.train(source, labels, observed, (source, y))
-    assert (scores is None) == (not linear_probe)
+    seen = predict_logits(trainer.network, source, torch.float32)
+    assert np.allclose(scores, seen, atol=1e-5) == (not linear_probe)
     assert [record["epoch"] for record in history] == [1, 2, 3]
     assert all(record["validation_map"] > 0.9 for record in history)
     assert (moved[:5, 0] == 1).all()
