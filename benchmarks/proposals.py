@@ -25,7 +25,6 @@ from sklearn_cdul.encoders.loading import load_encoder
 from sklearn_cdul.images.proposals import proposal_boxes
 from sklearn_cdul.images.views import make_views
 
-GRIDS = (2, 3, 4)
 SHARES = (0.25, 0.5)  # of the photo's area that is hidden
 
 
@@ -66,13 +65,13 @@ def milliseconds(function, *arguments):
     return 1000 * common.timed(function, *arguments, clock=process_time)[1]
 
 
-def measure_costs(paths):
+def measure_costs(paths, grid_sizes):
     """Median milliseconds to encode some numbers of views, and to find some numbers of boxes."""
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     encoder = load_encoder("embedded", None, device="cpu", precision="auto")
-    clip, find = [{g: [] for g in grids} for grids in ((1, *GRIDS), GRIDS)]
+    clip, find = [{g: [] for g in grids} for grids in ((1, *grid_sizes), grid_sizes)]
     for path in [paths[0], *paths]:  # the first only warms up
         photo = read(path)
         for grid_size, times in clip.items():
@@ -98,13 +97,14 @@ def main():
     parser = common.parser(__doc__, *common.PHOTOS, "min-positives", "memory")
     parser.add_argument("--timed", type=int, default=40, help="photos to time")
     parser.add_argument("--draws", type=int, default=2, help="places to hide, for each photo")
+    parser.add_argument("--grid-sizes", type=int, nargs="+", default=[2, 3, 4])
     options = common.parse(parser)
     print(f"OpenCV {cv2.__version__}")
     bench = Bench(options)
-    clip, find = measure_costs(bench.test.data[: options.timed])
+    clip, find = measure_costs(bench.test.data[: options.timed], options.grid_sizes)
     rows = [("whole photo", 1, "grid")]
-    rows += [(f"grid {g} x {g}", g, "grid") for g in GRIDS]
-    rows += [(f"{g * g} proposals", g, "proposals") for g in GRIDS]
+    rows += [(f"grid {g} x {g}", g, "grid") for g in options.grid_sizes]
+    rows += [(f"{g * g} proposals", g, "proposals") for g in options.grid_sizes]
     heads = ("train mAP", "test mAP", "find, ms", "CLIP, ms")
     table = common.Table("looked at", dict.fromkeys(heads, ".1f"), width=16)
     for name, grid_size, views in rows:

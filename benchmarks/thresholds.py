@@ -5,8 +5,9 @@ labels some photos would. "oracle" has the labels of the photos that are scored,
 on a hundred photos it fits their chances too.
 
 Runs on the bundled photos: the initial labels of a CDULClassifier, and its network on training
-and test photos. Thresholds come from the scores of the training photos. Those of `predict` come from
-the middle between these and what a fit that had not seen the photo gives; its F1 is printed last.
+and test photos. Thresholds come from the scores of the training photos. Those of `predict` come
+from the middle between these and what a fit that had not seen the photo gives; its F1 is printed
+last.
 
 With --voc-npz also on stored CLIP similarities, the file that benchmarks/aggregation.py describes;
 there also with thresholds found on a few photos and applied to all others.
