@@ -113,11 +113,13 @@ def test_the_papers_setting_runs_and_takes_up_where_it_was_stopped(tree, tmp_pat
 def test_accuracy_has_a_row_a_step(tree, tmp_path):
     output = run(
         "accuracy.py",
-        *("--data", tree, "--memory", tmp_path, "--image-size", 64, "--epochs", 1),
-        *("--seeds", 1, "--min-positives", 1),
+        *("--data", tree, "--memory", tmp_path, "--epochs", 1, "--seeds", 1),
+        *("--networks", 0, 2, 5, 7, "--min-positives", 1),
     ).stdout
-    for name in ("CLIP, whole photo", "pseudo labels", "(default)", "network, true labels"):
-        assert name in output
+    table = rows(output)
+    for name in ("CLIP, whole photo", "pseudo labels", "default", "true labels"):
+        assert all(0 <= float(figure) <= 100 for figure in table[name][:3])
+    assert "all layers trained, no regions, 224 pixels" in output
 
 
 @pytest.mark.slow
@@ -163,8 +165,8 @@ def test_proposals_are_measured_next_to_the_grid(tree, tmp_path):
 def test_ablations_print_their_tables(tree, tmp_path):
     output = run(
         "ablations.py",
-        *("--data", tree, "--features", tmp_path / "features.npz", "--memory", tmp_path),
-        *("--image-size", 64, "--seeds", 1, "--min-positives", 1),
+        *("--data", tree, "--features", tmp_path / "features", "--memory", tmp_path),
+        *("--grid-sizes", 2, "--min-positives", 1),
     ).stdout
-    for title in ("grid size", "temperature", "labels and updates", "learning rate and epochs"):
+    for title in ("grid size", "temperature", "what the network looks at", "labels and updates"):
         assert f"\n{title}" in output
