@@ -1,6 +1,7 @@
 """Speed of training and prediction in bfloat16 and float32, photos a second, on a CPU.
 
 Random pixels in memory, so that nothing but the network is timed; medians over the repetitions.
+Bfloat16 is left out where the CPU has no instructions for it.
 The networks have random weights. "default" is how CDULClassifier predicts in float32: in ONNX
 Runtime where that can run the network, else in torch.
 """
@@ -11,6 +12,7 @@ import common
 import timm
 import torch
 
+from sklearn_cdul.devices import resolve_precision
 from sklearn_cdul.training.network import build_photo_network, fastest, forward
 
 CPU = torch.device("cpu")
@@ -49,17 +51,17 @@ def main():
     heads = ("train bf16", "train fp32", "pred. bf16", "pred. fp32", "default")
     table = common.Table("photos/s", dict.fromkeys(heads, ".1f"), width=18)
     shape = (options.batch_size, 3, options.image_size, options.image_size)
+    has_half = resolve_precision("auto", CPU) == torch.bfloat16
     pixels = torch.randint(0, 256, shape, dtype=torch.uint8)
     pixels = pixels.contiguous(memory_format=torch.channels_last)
     for name in options.networks:
         make = name if name == "embedded" else functools.partial(timm.create_model, name)
         network = build_photo_network(make, 20).to(memory_format=torch.channels_last)
-        columns = [
-            speeds(network, pixels, precision, options.repeats)
-            for precision in (torch.bfloat16, torch.float32)
+        half, full = [
+            speeds(network, pixels, precision, options.repeats) if timed else ["", "", ""]
+            for precision, timed in ((torch.bfloat16, has_half), (torch.float32, True))
         ]
-        rates = [column[mode] for mode in (0, 1) for column in columns]
-        table.row(name, *rates, columns[1][2])
+        table.row(name, half[0], full[0], half[1], full[1], full[2])
 
 
 if __name__ == "__main__":
