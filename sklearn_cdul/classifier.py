@@ -483,7 +483,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         near to the paper as this class can. What still differs: the learning rate falls along a
         cosine, the output layer starts at each class's mean label, batch normalisation is frozen,
         step B takes the mean of the predictions that step A made since the last one, and there is
-        none after the last epoch.
+        none after the last epoch. ``image_size`` is not among them.
 
         Returns
         -------
