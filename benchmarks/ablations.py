@@ -11,6 +11,7 @@ tables on temperature, views and weights are left out.
 """
 
 from pathlib import Path
+from unittest import mock
 
 import common
 import numpy as np
@@ -21,12 +22,11 @@ from torch import nn
 from sklearn_cdul import CDULClassifier
 from sklearn_cdul.images.reading import check_images
 from sklearn_cdul.labels import apply_thresholds, find_thresholds, smooth_labels, soft_labels
-from sklearn_cdul.training import regions as regions_module
 from sklearn_cdul.training.alignment import LabelState, align, latents_from_labels
 from sklearn_cdul.training.batches import PhotoSource
 from sklearn_cdul.training.closed_form import ClosedForm
 from sklearn_cdul.training.network import output_layer
-from sklearn_cdul.training.regions import WHOLE_WEIGHT, mix_views
+from sklearn_cdul.training.regions import mix_views
 from sklearn_cdul.training.trainer import TrainingSettings, read_features
 
 FIXED = {"update_interval": 0}
@@ -133,9 +133,9 @@ def network_tables(bench, labels):
                 bench.row(f"{name} and {bench.regions} x {bench.regions}", start, **settings)
     bench.image_size, bench.regions = 320, 2
     bench.title("weight of the whole map")
-    for regions_module.WHOLE_WEIGHT in (0.3, 0.5, 0.7, 0.9):
-        bench.row(str(regions_module.WHOLE_WEIGHT), labels)
-    regions_module.WHOLE_WEIGHT = WHOLE_WEIGHT
+    for weight in (0.3, 0.5, 0.7, 0.9):
+        with mock.patch("sklearn_cdul.training.regions.WHOLE_WEIGHT", weight):
+            bench.row(str(weight), labels)
 
 
 def training_tables(bench, labels, embeddings):

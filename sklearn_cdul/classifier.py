@@ -27,6 +27,7 @@ from sklearn_cdul.targets import check_targets, warn_about_scores
 from sklearn_cdul.training.batches import PhotoSource, make_source
 from sklearn_cdul.training.network import predict_logits, resolve_image_size
 from sklearn_cdul.training.onnx_export import export_onnx
+from sklearn_cdul.training.regions import MOST_REGIONS
 from sklearn_cdul.training.state import pack_network, unpack_network
 from sklearn_cdul.training.trainer import Trainer, TrainingSettings, check_memory
 
@@ -183,7 +184,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         "pseudo_labeler": [CLIPPseudoLabeler, None],
         "network": [str, callable],
         "image_size": [StrOptions({"auto"}), Interval(Integral, 32, None, closed="left")],
-        "regions": [Interval(Integral, 1, 16, closed="both")],
+        "regions": [Interval(Integral, 1, MOST_REGIONS, closed="both")],
         "epochs": [Interval(Integral, 1, None, closed="left")],
         "warmup_epochs": [Interval(Integral, 1, None, closed="left")],
         "update_interval": [Interval(Integral, 0, None, closed="left")],
@@ -549,9 +550,9 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
 
     def _source(self, X, labeler, *, estimator=None, keep=None):
         kind, on_error = labeler.input, self.on_error or labeler.on_error
-        # Once it is fitted, its network decides.
-        size = getattr(estimator, "image_size_", None)
-        size = size or resolve_image_size(self.image_size, self.network)
+        size = getattr(estimator, "image_size_", None)  # once it is fitted, its network decides
+        if kind == "images" and size is None:
+            size = resolve_image_size(self.image_size, self.network)
         checked = check_X(estimator or labeler, X, kind=kind, on_error=on_error, reset=False)
         return make_source(
             checked,

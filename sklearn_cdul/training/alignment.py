@@ -164,7 +164,15 @@ class GradientSteps:
         self.on_batch = on_batch
 
     def __call__(self, state: LabelState) -> tuple[Tensor, float]:
-        """Predictions made on the way, each before the step that its photo gave rise to."""
+        """Train for one epoch.
+
+        Returns
+        -------
+        predictions : Tensor of shape (n, k)
+            Logits made on the way, each before the step that its photo gave rise to.
+        loss : float
+            Mean divergence of a label from its prediction, in nats.
+        """
         predictions = torch.zeros_like(state.latents)
         loss_sum = torch.zeros((), device=state.latents.device)
         self.network.train()

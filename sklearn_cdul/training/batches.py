@@ -73,7 +73,7 @@ def make_source(
     *,
     device: torch.device,
     precision: str,
-    image_size: int,
+    image_size: int | None,
     n_jobs: int | None = None,
     on_error: str = "raise",
     keep: str | None = None,

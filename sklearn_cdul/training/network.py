@@ -36,20 +36,23 @@ class PhotoNetwork(nn.Module):
         Normalisation of each channel, for pixels in [0, 1].
     freeze_batch_norm : bool
         Keep the running statistics of batch normalisation, which small batches would spoil.
-    regions : int, default=1
+
+    Attributes
+    ----------
+    regions : int
         The feature map is also looked at in so many rows and columns of regions, see
-        :mod:`~sklearn_cdul.training.regions`. With 1 it is averaged alone, as the backbone does.
+        `look_at_regions`. With 1 it is averaged alone, as the backbone does.
     """
 
     mean: Tensor
     std: Tensor
     architecture: str | None = None  # the name under which timm builds the backbone, if any
 
-    def __init__(self, backbone, mean, std, *, freeze_batch_norm, regions=1):
+    def __init__(self, backbone, mean, std, *, freeze_batch_norm):
         super().__init__()
         self.backbone = backbone
         self.freeze_batch_norm = freeze_batch_norm
-        self.regions = regions
+        self.regions = 1
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
 
@@ -226,12 +229,14 @@ def resolve_image_size(image_size: int | str, network: str | Callable[..., nn.Mo
     -------
     image_size : int
     """
-    import timm
-
     if image_size != "auto":
         return int(image_size)
     if not isinstance(network, str) or network.startswith(_ELSEWHERE):
         return 224
+    if network == "embedded":
+        return 320
+    import timm
+
     try:
         config = timm.get_pretrained_cfg(network) if timm.is_model(network) else None
     except RuntimeError:  # no such tag of weights; building the network says so

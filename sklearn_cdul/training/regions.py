@@ -102,6 +102,7 @@ def region_features(backbone: Any, features: Tensor, regions: int) -> Tensor:
     else:
         cells = features.permute(0, 2, 3, 1) if layout == "NCHW" else features
     rows, columns = (_bounds(size, regions) for size in cells.shape[1:3])
+    # Not torch's adaptive pooling: exporters refuse it where regions don't divide the map.
     averages = [
         cells[:, top:bottom, left:right].mean(dim=(1, 2))
         for top, bottom in rows
