@@ -13,8 +13,8 @@ ARROWS = {
     "classifier": {"labeler", "training", "labels", "inputs", "targets", "metrics", "devices"},
     "labeler": {"memory", "encoders", "images", "labels", "inputs", "targets", "metrics"},
     "memory": {"encoders", "images", "exceptions"},
-    "encoders": {"images", "labels", "devices", "cpu_engine", "exceptions"},
-    "training": {"images", "metrics", "devices", "cpu_engine", "exceptions"},
+    "encoders": {"images", "labels", "devices", "transfers", "cpu_engine", "exceptions"},
+    "training": {"images", "metrics", "devices", "transfers", "cpu_engine", "exceptions"},
     "inputs": {"images"},
     "images": {"exceptions"},
     "datasets": {"labels"},
@@ -22,6 +22,7 @@ ARROWS = {
     "metrics": {"targets"},
     "targets": {"exceptions"},
     "devices": {"exceptions"},
+    "transfers": set(),
     "cpu_engine": set(),
     "exceptions": set(),
 }

@@ -167,6 +167,25 @@ class BaseEncoder:
         """
         raise NotImplementedError(f"{type(self).__name__} has no method encode_views.")
 
+    def start_views(self, views: np.ndarray) -> Callable[[], np.ndarray]:
+        """Begin to embed a batch of views.
+
+        This one calls `encode_views` now. One that hands the work to a GPU and returns lets the CPU
+        prepare the next batch meanwhile.
+
+        Parameters
+        ----------
+        views : ndarray of shape (b, H, W, 3), dtype uint8
+            See `encode_views`. Not changed before `finish` has been called.
+
+        Returns
+        -------
+        finish : callable
+            Waits for the embeddings and returns them, see `encode_views`.
+        """
+        embeddings = self.encode_views(views)
+        return lambda: embeddings
+
     def encode_classes(
         self,
         prompts_per_class: Sequence[Sequence[str]],

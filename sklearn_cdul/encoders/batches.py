@@ -1,6 +1,6 @@
 """From images to the vectors of their views, batch by batch."""
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import islice, tee
@@ -8,6 +8,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+import torch
 
 from sklearn_cdul.devices import run_in_batches
 from sklearn_cdul.encoders.soundness import describe_unsound, is_sound, what_is_wrong
@@ -15,6 +16,7 @@ from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.reading import map_images
 from sklearn_cdul.images.views import make_views, n_views, required_size, views_version
 from sklearn_cdul.labels.aggregation import unit_vectors
+from sklearn_cdul.transfers import ahead
 
 # Small batches stay in the cache of a CPU; a GPU wants many views at once.
 _AUTO_BATCH_SIZE = {"cpu": 10, "cuda": 320}
@@ -67,15 +69,15 @@ def iter_batches(
     n_encoded = 0
     with closing(views_of_images):  # type: ignore[type-var]
         rows = zip(order, views_of_images, strict=True)
-        while group := list(islice(rows, images_per_batch)):
-            readable = [(index, views) for index, views in group if views is not None]
-            embeddings = _encode(encoder, [views for _, views in readable], per_batch)
-            found = dict(zip((index for index, _ in readable), embeddings, strict=True))
+        batches = _start_batches(encoder, rows, images_per_batch, per_batch)
+        for group, finish in ahead(batches, encoder.device):
+            readable = [index for index, is_readable in group if is_readable]
+            found = dict(zip(readable, finish(), strict=True))
             wrong = {i: what_is_wrong(e) for i, e in found.items() if not is_sound(e).all()}
             n_encoded += len(readable)
             if wrong and on_error == "raise":
                 # What is sound is not lost, if the caller keeps it.
-                yield [(index, found[index]) for index, _ in readable if index not in wrong]
+                yield [(index, found[index]) for index in readable if index not in wrong]
                 message = describe_unsound(wrong, images, n_encoded, encoder)
                 raise FloatingPointError(f'{message} on_error="nan" leaves such images out.')
             if unsound is not None:
@@ -83,30 +85,59 @@ def iter_batches(
             yield [(index, None if index in wrong else found.get(index)) for index, _ in group]
 
 
-def _encode(encoder: Any, images: list[np.ndarray], batch_size: int) -> np.ndarray:
-    """Embed the views of images, ``(n_views, H, W, 3)`` each, into (n, n_views, d)."""
+def _start_batches(
+    encoder: Any,
+    rows: Iterator[tuple[int, np.ndarray | None]],
+    images_per_batch: int,
+    views_per_batch: int,
+) -> Iterator[tuple[list[tuple[int, bool]], Callable[[], np.ndarray]]]:
+    """Begin with the images batch by batch; yield which can be read, and what ends the work."""
+    while group := list(islice(rows, images_per_batch)):
+        readable = [views for _, views in group if views is not None]
+        finish = _start(encoder, readable, views_per_batch)
+        yield [(index, views is not None) for index, views in group], finish
+
+
+def _start(encoder: Any, images: list[np.ndarray], batch_size: int) -> Callable[[], np.ndarray]:
+    """Begin to embed the views of images, ``(n_views, H, W, 3)`` each, into (n, n_views, d)."""
     if not images:
-        return np.empty((0, 0, encoder.embedding_dim), np.float32)
-    views = np.concatenate(images)
-    function = partial(_encode_batch, encoder)
-    results, fitted = run_in_batches(function, views, batch_size, encoder.device)
+        return lambda: np.empty((0, 0, encoder.embedding_dim), np.float32)
+    views = _concatenate(images, encoder.device)
+    function = partial(_start_batch, encoder)
+    started, fitted = run_in_batches(function, views, batch_size, encoder.device)
     if fitted < batch_size:
         encoder._largest_batch = fitted
-    return np.concatenate(results).reshape(len(images), len(images[0]), -1)
+    shape = len(images), len(images[0]), -1
+    return lambda: np.concatenate([finish() for finish in started]).reshape(shape)
 
 
-def _encode_batch(encoder: Any, views: np.ndarray) -> np.ndarray:
+def _concatenate(images: list[np.ndarray], device: torch.device) -> np.ndarray:
+    if device.type != "cuda":
+        return np.concatenate(images)
+    # Put together where the GPU can fetch them from, not copied there afterwards.
+    shape = (sum(map(len, images)), *images[0].shape[1:])
+    pinned = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
+    return np.concatenate(images, out=pinned.numpy())
+
+
+def _start_batch(encoder: Any, views: np.ndarray) -> Callable[[], np.ndarray]:
     with np.errstate(over="ignore", invalid="ignore"):
-        embeddings = np.asarray(encoder.encode_views(views), dtype=np.float32)
-        if embeddings.shape != (len(views), encoder.embedding_dim):
-            raise ValueError(
-                f"{type(encoder).__name__}.encode_views must return an array of shape "
-                f"{(len(views), encoder.embedding_dim)} for {len(views)} views; it returned "
-                f"{embeddings.shape}."
-            )
-        scaled = unit_vectors(embeddings)
-    # What can't be scaled is left as it is, to tell what is wrong with it.
-    return np.where(is_sound(scaled)[:, np.newaxis], scaled, embeddings)
+        finish = encoder.start_views(views)
+
+    def scaled() -> np.ndarray:
+        with np.errstate(over="ignore", invalid="ignore"):
+            embeddings = np.asarray(finish(), dtype=np.float32)
+            if embeddings.shape != (len(views), encoder.embedding_dim):
+                raise ValueError(
+                    f"{type(encoder).__name__}.encode_views must return an array of shape "
+                    f"{(len(views), encoder.embedding_dim)} for {len(views)} views; it returned "
+                    f"{embeddings.shape}."
+                )
+            scaled = unit_vectors(embeddings)
+        # What can't be scaled is left as it is, to tell what is wrong with it.
+        return np.where(is_sound(scaled)[:, np.newaxis], scaled, embeddings)
+
+    return scaled
 
 
 def views_per_batch(encoder: Any, batch_size: int | str) -> int:

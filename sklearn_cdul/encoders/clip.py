@@ -16,6 +16,7 @@ from sklearn_cdul.devices import autocast, free_cache, memory_format, run_in_bat
 from sklearn_cdul.encoders.base import BaseEncoder
 from sklearn_cdul.encoders.texts import PROMPTS_PER_BATCH
 from sklearn_cdul.images.views import Preprocessing
+from sklearn_cdul.transfers import fetch, to_device
 
 # Prompts whose tokens tell how a tokenizer treats case, accents, spaces, signs and length.
 _PROBES = ["A Café&amp;  t-shirt_3 — 猫", "dog " * 100]
@@ -165,17 +166,21 @@ class CLIPEncoder(BaseEncoder):
         """
         if self._engine is not None:
             return self._encode_by(self._engine, views)
+        return self._start(views)()
+
+    def start_views(self, views: np.ndarray) -> Callable[[], np.ndarray]:
+        """Begin to embed a batch of views; a CUDA device is given the work and goes on alone."""
+        return self._start(views) if self.device.type == "cuda" else super().start_views(views)
+
+    def _start(self, views: np.ndarray) -> Callable[[], np.ndarray]:
         model = self._model_on_device()
-        pixels = torch.from_numpy(views)
-        if self.device.type == "cuda":
-            pixels = pixels.pin_memory()
         with torch.inference_mode():
             # Bytes travel, not floats; NHWC seen as NCHW is channels_last already.
-            pixels = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+            pixels = to_device(torch.from_numpy(views), self.device).permute(0, 3, 1, 2)
             pixels = pixels.float().mul_(self._scale).add_(self._shift)
             with autocast(self.device, self.dtype):
                 features = model.encode_image(pixels)
-            return _unit_length(features)
+            return fetch(nn.functional.normalize(features.float(), dim=-1))
 
     def _encode_by(self, engine: CPUEngine, views: np.ndarray) -> np.ndarray:
         # Channels are taken apart before bytes become floats: six times faster.

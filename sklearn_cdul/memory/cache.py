@@ -56,7 +56,7 @@ def encode_images_once(
 
     What is in the folder is not encoded. What another process or thread encodes at this moment
     is waited for. The rest is encoded and stored batch by batch: a process that is killed loses
-    the batch that it is working on.
+    the batch that it is working on, with a GPU two.
 
     An entry belongs to the content of an image, not to its name or its place in a list: of a path
     the bytes of the file, of anything else the decoded pixels. It also belongs to all that

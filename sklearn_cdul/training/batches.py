@@ -20,6 +20,7 @@ from sklearn_cdul.training.network import (
     check_input_size,
     look_at_regions,
 )
+from sklearn_cdul.transfers import to_device
 
 # Training crops are cut from pictures a little larger than the network's input, as is usual.
 _CROP_MARGIN = 8 / 7
@@ -213,8 +214,8 @@ class PhotoSource:
         crop = v2.Compose([size, v2.RandomHorizontalFlip()])
         pictures = self._pictures(torch.cat(list(batches)).tolist(), self._training_size)
         for indices in batches:
-            crops = torch.stack([crop(next(pictures)) for _ in indices])
-            yield indices.to(self.device), self._to_device(crops)
+            crops = [crop(next(pictures)) for _ in indices]
+            yield to_device(indices, self.device), self._to_device(crops)
 
     def prediction(self, failures: dict[int, ImageError]) -> Iterator[Tensor]:
         """All pictures once, in order, whole.
@@ -232,7 +233,7 @@ class PhotoSource:
         size = _PREDICTION_BATCH[self.device.type]
         for start in range(0, len(self), size):
             count = min(size, len(self) - start)
-            yield self._to_device(torch.stack([next(pictures) for _ in range(count)]))
+            yield self._to_device([next(pictures) for _ in range(count)])
 
     def _pictures(self, order, size, failures=None) -> Iterator[Tensor]:
         rows = [self.rows[position] for position in order]
@@ -245,12 +246,13 @@ class PhotoSource:
                     failures[position] = errors[-1]
             yield torch.from_numpy(picture)
 
-    def _to_device(self, pictures: Tensor) -> Tensor:
-        # uint8 travels: a quarter of the bytes of float32.
-        pictures = pictures.contiguous(memory_format=memory_format(self.device))
-        if self.device.type == "cuda":
-            pictures = pictures.pin_memory()
-        return pictures.to(self.device, non_blocking=True)
+    def _to_device(self, pictures: list[Tensor]) -> Tensor:
+        # uint8 travels: a quarter of the bytes of float32. A GPU puts it in order itself.
+        shape, is_cuda = (len(pictures), *pictures[0].shape), self.device.type == "cuda"
+        batch = torch.empty(shape, dtype=torch.uint8, pin_memory=is_cuda)
+        torch.stack(pictures, out=batch)
+        layout = memory_format(self.device)
+        return to_device(batch, self.device).contiguous(memory_format=layout)
 
 
 class EmbeddingSource:
@@ -295,7 +297,7 @@ class EmbeddingSource:
     def training(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Vectors of the batches, as they are; see :meth:`PhotoSource.training`."""
         for indices in batches:
-            here = indices.to(self.device)
+            here = to_device(indices, self.device)
             yield here, self.embeddings[here]
 
     def prediction(self, failures: dict[int, ImageError]) -> Iterator[Tensor]:

@@ -1,6 +1,6 @@
 """The small network that learns the pseudo labels: building it and running it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from sklearn_cdul.devices import autocast, run_in_batches
 from sklearn_cdul.exceptions import ImageError, WeightsUnavailableError
 from sklearn_cdul.images.reading import warn_about_failures
 from sklearn_cdul.training.regions import has_regions, mix_views, region_features
+from sklearn_cdul.transfers import ahead, fetch
 
 # The image tower of the embedded CLIP. Only its file is shared with the room of the encoders.
 EMBEDDED_WEIGHTS = Path(__file__).parents[1] / "encoders/embedded/open_clip_model.safetensors"
@@ -368,16 +369,20 @@ def predict_logits(network: nn.Module, source: Any, precision: torch.dtype) -> n
     failures: dict[int, ImageError] = {}
     results: list[np.ndarray] = []
     sound: list[np.ndarray] = []  # whether the inputs of a row are numbers
-    size: int | None = None  # halved when the GPU runs out of memory
 
-    def logits_of(inputs: Tensor) -> np.ndarray:
-        return forward(predict, inputs, precision).cpu().numpy()
+    def start(inputs: Tensor) -> Callable[[], np.ndarray]:
+        return fetch(forward(predict, inputs, precision))
+
+    def batches() -> Iterator[tuple[list[Callable[[], np.ndarray]], Callable[[], np.ndarray]]]:
+        size: int | None = None  # halved when the GPU runs out of memory
+        for inputs in source.prediction(failures):
+            parts, size = run_in_batches(start, inputs, size or len(inputs), inputs.device)
+            yield parts, fetch(inputs.isfinite().flatten(1).all(dim=1))
 
     with torch.inference_mode():
-        for inputs in source.prediction(failures):
-            parts, size = run_in_batches(logits_of, inputs, size or len(inputs), inputs.device)
-            results += parts
-            sound.append(inputs.isfinite().flatten(1).all(dim=1).cpu().numpy())
+        for parts, is_sound in ahead(batches(), source.device):
+            results += [finish() for finish in parts]
+            sound.append(is_sound())
     logits = np.concatenate(results)
     expected = np.concatenate(sound)
     expected[list(failures)] = False
