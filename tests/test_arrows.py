@@ -17,7 +17,7 @@ ARROWS = {
     "training": {"images", "metrics", "devices", "transfers", "cpu_engine", "exceptions"},
     "inputs": {"images"},
     "images": {"exceptions"},
-    "datasets": {"labels"},
+    "datasets": {"labels", "targets"},
     "labels": {"targets", "exceptions"},
     "metrics": {"targets"},
     "targets": {"exceptions"},

@@ -1,8 +1,28 @@
-"""Data sets with several labels an image, returned as scikit-learn bunches."""
+"""Photos with several labels each: readers of data sets and of labels, and writers of labels."""
 
-from sklearn_cdul.datasets._coco import load_coco
+from sklearn_cdul.datasets._coco import dump_coco, load_coco
+from sklearn_cdul.datasets._csv import dump_csv, load_csv
+from sklearn_cdul.datasets._directories import load_folders
+from sklearn_cdul.datasets._fiftyone import dump_fiftyone
 from sklearn_cdul.datasets._food import load_food_photos
+from sklearn_cdul.datasets._label_studio import dump_label_studio, load_label_studio
+from sklearn_cdul.datasets._listing import list_photos
 from sklearn_cdul.datasets._nus_wide import load_nus_wide
 from sklearn_cdul.datasets._voc import load_voc
+from sklearn_cdul.datasets._yolo import load_yolo
 
-__all__ = ["load_coco", "load_food_photos", "load_nus_wide", "load_voc"]
+__all__ = [
+    "dump_coco",
+    "dump_csv",
+    "dump_fiftyone",
+    "dump_label_studio",
+    "list_photos",
+    "load_coco",
+    "load_csv",
+    "load_folders",
+    "load_food_photos",
+    "load_label_studio",
+    "load_nus_wide",
+    "load_voc",
+    "load_yolo",
+]

@@ -1,17 +1,27 @@
-"""Reader of the folders of MS-COCO."""
+"""Reader and writer of labels in the form of MS-COCO."""
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from sklearn.utils import Bunch
 
-from sklearn_cdul.datasets._folders import check_choice, check_folder, make_bunch
+from sklearn_cdul.datasets._folders import (
+    check_choice,
+    check_folder,
+    check_names,
+    make_bunch,
+    some,
+)
+from sklearn_cdul.datasets._writing import check_labels, write_json
 from sklearn_cdul.labels.vocabularies import VOCABULARIES
 
-SPLITS = ("train2017", "val2017", "train2014", "val2014")
+# Where tools put the file of a split, and the photos beside it.
+FILES = ("annotations/instances_{}.json", "annotations/{}.json", "{}/_annotations.coco.json")
+FOLDERS = ("{}", "images/{}", "images", "data", "")
 
 DESCR = """MS-COCO, split "{split}"
 
@@ -28,17 +38,25 @@ Microsoft COCO: Common Objects in Context. ECCV 2014.
 https://cocodataset.org/
 """
 
+OWN_DESCR = """Photos and labels of {path}
+
+A label says that the photo shows one or more objects of the class. The labels are read from the
+annotations of the file; a crowd (several objects in one outline) counts as "{crowd}".
+"""
+
 
 def load_coco(
     root: str | os.PathLike[str],
     *,
-    split: Literal["train2017", "val2017", "train2014", "val2014"] = "train2017",
+    split: str | None = None,
+    images: str | os.PathLike[str] | None = None,
     crowd: Literal["positive", "negative"] = "positive",
     missing: Literal["raise", "skip"] = "raise",
 ) -> Bunch:
-    """Read a folder of MS-COCO: photos with objects of 80 classes.
+    """Read MS-COCO, or photos of your own with labels in the same form.
 
-    Nothing is downloaded. Get the archives from the page of the data set [1]_ and unpack them::
+    Nothing is downloaded. For MS-COCO get the archives from the page of the data set [1]_ and
+    unpack them::
 
         annotations/instances_train2017.json
         train2017/000000000009.jpg
@@ -46,9 +64,17 @@ def load_coco(
     Parameters
     ----------
     root : str or os.PathLike
-        The folder that holds `annotations` and the folder of the split.
-    split : {"train2017", "val2017", "train2014", "val2014"}, default="train2017"
-        Which file of `annotations` and which folder of photos to read.
+        A JSON file with `images`, `categories` and `annotations`, as many tools export it and as
+        :func:`dump_coco` writes it. Or a folder that holds one of
+        `annotations/instances_{split}.json`, `annotations/{split}.json` and
+        `{split}/_annotations.coco.json`.
+    split : str or None, default=None
+        Name of the part. With a folder it says which file to read; None is "train2017". With a
+        file None is "all".
+    images : str, os.PathLike or None, default=None
+        Folder that the names of the photos in the file are relative to. None looks for them in
+        folders called as the split, `images/` and the split, `images` and `data`, and in `root`
+        itself or the folder of the file.
     crowd : {"positive", "negative"}, default="positive"
         Label of a class of which the photo shows only crowds: outlines around several objects,
         ``"iscrowd": 1`` in the file. One outline of a single object makes the label 1 either way.
@@ -60,24 +86,25 @@ def load_coco(
     -------
     photos : :class:`~sklearn.utils.Bunch`
         data : list of str, length n
-            Paths of the JPEG files, in the order of the numbers of the photos.
-        target : ndarray of shape (n, 80), dtype int64
+            Paths of the photos, in the order of their numbers.
+        target : ndarray of shape (n, k), dtype int64
             1 where the photo shows the class, else 0.
-        target_names : list of str, length 80
-            The vocabulary "coco", in the order of the columns of `target`.
+        target_names : list of str, length k
+            The names of the categories in the order of their numbers: the columns of `target`. Of
+            MS-COCO the vocabulary "coco", k = 80.
         split : ndarray of shape (n,), dtype str
             `split`, once for each photo.
         attributions : list of dict, length n
             `filename`, `source_url` (on Flickr), `author` and `licence` of each photo, all str.
-            Empty where the file does not say; it never names the author.
+            Empty where the file does not say; that of MS-COCO never names the author.
         DESCR : str
             Source, how the labels were read, whose photos they are.
 
     Raises
     ------
     ValueError
-        If a parameter has none of its values, or the file can't be read, or its classes are not
-        those of the vocabulary. The message names the file.
+        If a parameter has none of its values, or the file can't be read. The message names the
+        file and the entry.
     FileNotFoundError
         If the folder, the file or (with ``missing="raise"``) a photo is not there, or if no photo
         at all is there.
@@ -87,10 +114,14 @@ def load_coco(
     UserWarning
         If photos are left out.
 
+    See Also
+    --------
+    dump_coco : Writes such a file.
+
     Notes
     -----
-    The numbers of the classes in the file run from 1 to 90 with gaps. The columns of `target` are
-    in the order of these numbers.
+    All categories of the file are read, also those that no photo shows. Some tools write one at the
+    start that groups the others and is never used.
 
     The usual multi-label code counts every outline, crowds too. It also drops the photos without
     any outline, which leaves 82,081 of 82,783 in "train2014", 40,137 of 40,504 in "val2014",
@@ -114,39 +145,72 @@ def load_coco(
     >>> photos.target.shape  # doctest: +SKIP
     (5000, 80)
     """
-    check_choice("split", split, SPLITS)
     check_choice("crowd", crowd, ("positive", "negative"))
     check_choice("missing", missing, ("raise", "skip"))
 
-    folder = check_folder(root)
-    path = folder / "annotations" / f"instances_{split}.json"
+    path, places, split = _find_file(Path(root).expanduser(), split)
     content = _read_json(path)
-    images = sorted(
+    entries = sorted(
         _entries(content, "images", {"id": int, "file_name": str}, path),
         key=lambda image: image["id"],
     )
-    if not images:
+    if not entries:
         raise ValueError(f'{path} has no photo. Expected one or more in "images".')
-    columns = _columns(content, path)
-    rows = {image["id"]: row for row, image in enumerate(images)}
-    target = np.zeros((len(images), len(columns)), dtype=np.int64)
-    for image_id, category_id, is_crowd in _annotations(content, path):
+    names, columns = _columns(content, path)
+    rows = {image["id"]: row for row, image in enumerate(entries)}
+    if len(rows) < len(entries):
+        raise ValueError(f'{path} has in "images" the same number more than once.')
+    target = np.zeros((len(entries), len(names)), dtype=np.int64)
+    for index, (image_id, category_id, is_crowd) in enumerate(_annotations(content, path)):
         if image_id not in rows or category_id not in columns:
             raise ValueError(
-                f"{path} has an annotation of photo {image_id} and category {category_id}, but "
-                "not both of them. Expected the whole file of MS-COCO."
+                f"{path} has annotation {index} of photo {image_id} and category {category_id}, "
+                'but not both of them in "images" and "categories". Expected the whole file.'
             )
         if crowd == "positive" or not is_crowd:
             target[rows[image_id], columns[category_id]] = 1
+    files = [image["file_name"] for image in entries]
+    folder = _find_photos(places, files) if images is None else check_folder(images)
+    official = tuple(names) == VOCABULARIES["coco"]
     return make_bunch(
-        [folder / split / image["file_name"] for image in images],
+        [folder / file for file in files],
         target,
-        VOCABULARIES["coco"],
+        names,
         split,
         missing=missing,
-        attributions=_credits(images, content, path),
-        descr=DESCR.format(split=split, crowd=crowd),
+        attributions=_credits(entries, content, path),
+        descr=(DESCR if official else OWN_DESCR).format(split=split, crowd=crowd, path=path),
     )
+
+
+def _find_file(root: Path, split: str | None) -> tuple[Path, list[Path], str]:
+    """The file, the folders in which its photos may be, and the name of the split."""
+    if root.is_file():
+        bases = [root.parent, *([root.parent.parent] if root.parent.name == "annotations" else [])]
+        tails = ["", *(tail for tail in FOLDERS if split is not None or "{}" not in tail)]
+        split = "all" if split is None else split
+        return root, [base / tail.format(split) for base in bases for tail in tails], split
+    folder = check_folder(root)
+    split = "train2017" if split is None else split
+    candidates = [folder / name.format(split) for name in FILES]
+    places = [folder / name.format(split) for name in FOLDERS]
+    for path in candidates:
+        if path.is_file():
+            return path, places, split
+    there = sorted(str(path.relative_to(folder)) for path in folder.glob("*/*.json"))
+    raise FileNotFoundError(
+        f"There is no file {candidates[0]}. Expected the folder that holds annotations and the "
+        f"folders of photos, or the path of a JSON file; the folder has {some(there) or 'none'}."
+    )
+
+
+def _find_photos(places: list[Path], names: list[str]) -> Path:
+    """The folder with the photos: the first that has one of them."""
+    for part in (names[:100], names):  # all of them only if most are missing
+        for place in places:
+            if any((place / name).is_file() for name in part):
+                return place
+    return places[0]
 
 
 def _read_json(path: Path) -> Any:
@@ -162,11 +226,6 @@ def _read_json(path: Path) -> Any:
     try:
         with open(path, encoding="utf-8") as file:
             return json.load(file, object_hook=shorten)
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"There is no file {path}. Expected the folder that holds annotations and the folders "
-            "of photos."
-        ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not JSON, or is cut off: {error}.") from None
 
@@ -174,12 +233,12 @@ def _read_json(path: Path) -> Any:
 def _entries(content: Any, key: str, fields: dict[str, type], path: Path) -> list[dict[str, Any]]:
     """List of records under a key of the file; ValueError if one lacks any of the fields."""
     entries = _list(content, key, path)
-    for entry in entries:
+    for index, entry in enumerate(entries):
         for field, kind in fields.items():
             if not isinstance(entry, dict) or not isinstance(entry.get(field), kind):
                 raise ValueError(
-                    f'{path} has in "{key}" the entry {str(entry)[:100]}. Expected a record with '
-                    f'"{field}" of type {kind.__name__}.'
+                    f'{path} has in "{key}" the entry {str(entry)[:100]} (number {index}). '
+                    f'Expected a record with "{field}" of type {kind.__name__}.'
                 )
     return entries
 
@@ -187,11 +246,12 @@ def _entries(content: Any, key: str, fields: dict[str, type], path: Path) -> lis
 def _annotations(content: Any, path: Path) -> list[tuple[int, int, int]]:
     """(image, category, crowd) of each annotation."""
     annotations = _list(content, "annotations", path)
-    for entry in annotations:
+    for index, entry in enumerate(annotations):
         if not isinstance(entry, tuple) or not all(isinstance(value, int) for value in entry):
             raise ValueError(
-                f'{path} has in "annotations" the entry {str(entry)[:100]}. Expected a record with '
-                '"image_id", "category_id" and "iscrowd", all of type int.'
+                f'{path} has in "annotations" the entry {str(entry)[:100]} (number {index}). '
+                'Expected a record with "image_id", "category_id" and perhaps "iscrowd", all of '
+                "type int."
             )
     return annotations
 
@@ -200,29 +260,28 @@ def _list(content: Any, key: str, path: Path) -> list[Any]:
     entries = content.get(key) if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise ValueError(
-            f'{path} has no list "{key}". Expected the instances file of MS-COCO, with "images", '
+            f'{path} has no list "{key}". Expected a file in the form of MS-COCO, with "images", '
             '"annotations" and "categories".'
         )
     return entries
 
 
-def _columns(content: Any, path: Path) -> dict[int, int]:
-    """Number of each category in the file -> column of the target."""
+def _columns(content: Any, path: Path) -> tuple[list[str], dict[int, int]]:
+    """Names of the classes, and number of each category in the file -> column of the target."""
     categories = _entries(content, "categories", {"id": int, "name": str}, path)
     numbered = sorted((category["id"], category["name"]) for category in categories)
-    names = tuple(name for _, name in numbered)
-    if names != VOCABULARIES["coco"]:
-        other = sorted(set(names) ^ set(VOCABULARIES["coco"]))
-        raise ValueError(
-            f"{path} has {len(names)} categories. Expected the 80 of MS-COCO, in the order of "
-            f"their numbers. These are only in one of the two: {other}."
-        )
-    return {number: column for column, (number, _) in enumerate(numbered)}
+    names = [name for _, name in numbered]
+    check_names(names, f'"categories" in {path}')
+    columns = {number: column for column, (number, _) in enumerate(numbered)}
+    if len(columns) < len(names):
+        raise ValueError(f'{path} has in "categories" the same number more than once.')
+    return names, columns
 
 
 def _credits(images: list[dict[str, Any]], content: Any, path: Path) -> list[dict[str, str]]:
     """Where each photo is from and under which licence it stands."""
-    licences = _entries({"licenses": [], **content}, "licenses", {"id": int, "name": str}, path)
+    content = {**content, "licenses": content.get("licenses") or []}
+    licences = _entries(content, "licenses", {"id": int, "name": str}, path)
     names = {licence["id"]: licence["name"] for licence in licences}
     return [
         {
@@ -233,3 +292,63 @@ def _credits(images: list[dict[str, Any]], content: Any, path: Path) -> list[dic
         }
         for image in images
     ]
+
+
+def dump_coco(
+    data: Sequence[str | os.PathLike[str]],
+    target: Any,
+    target_names: Sequence[str],
+    path: str | os.PathLike[str],
+    *,
+    scores: Any = None,
+) -> None:
+    """Write labels in the form of MS-COCO: one annotation for each class of a photo.
+
+    There are no boxes, since labels say nothing of places. So tools for detection will not take the
+    file; :func:`load_coco` and pycocotools read it.
+
+    Parameters
+    ----------
+    data : sequence of str or os.PathLike, length n
+        Paths of the photos, no photo twice.
+    target : array of shape (n, k), data frame or list of n lists of names
+        1 where the photo shows the class, else 0; or the names, see :func:`dump_csv`.
+    target_names : sequence of str, length k
+        The classes.
+    path : str or os.PathLike
+        The JSON file to write; one of that name is replaced. The `file_name` of photos in its
+        folder or below is relative to it, that of others is absolute.
+    scores : array of shape (n, k) or None, default=None
+        Scores, as ``predict_proba`` gives. Those of the classes that a photo shows are written as
+        the `score` of their annotations.
+
+    Raises
+    ------
+    TypeError
+        If an item of `data` is no path.
+    ValueError
+        If lengths, names or values do not fit together.
+
+    See Also
+    --------
+    load_coco : Reads such a file.
+
+    Examples
+    --------
+    >>> from sklearn_cdul.datasets import dump_coco
+    >>> dump_coco(paths, labels, names, "labels.json")  # doctest: +SKIP
+    """
+    labels = check_labels(data, target, target_names, path, scores)
+    annotations: list[dict[str, Any]] = []
+    for row, shown in enumerate(labels.shown):
+        for column in shown:
+            entry = {"image_id": row + 1, "category_id": column + 1, "iscrowd": 0}
+            annotations.append({"id": len(annotations) + 1, **entry})
+            if labels.scores is not None:
+                annotations[-1]["score"] = round(float(labels.scores[row, column]), 6)
+    content = {
+        "images": [{"id": i, "file_name": name} for i, name in enumerate(labels.paths, start=1)],
+        "categories": [{"id": i, "name": name} for i, name in enumerate(labels.names, start=1)],
+        "annotations": annotations,
+    }
+    write_json(path, content)

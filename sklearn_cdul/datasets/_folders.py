@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,11 +45,72 @@ def read_lines(path: Path, expected: str) -> list[str]:
     return lines
 
 
+def resolve_classes(classes: Iterable[str] | None, found: Mapping[str, str]) -> dict[str, int]:
+    """Column of each class.
+
+    Parameters
+    ----------
+    classes : iterable of str or None
+        The names that the user gave. None takes those that were found, in alphabetical order.
+    found : mapping of str to str
+        Names in the files -> where each was seen first, for the message.
+
+    Returns
+    -------
+    columns : dict
+        Name -> column.
+
+    Raises
+    ------
+    ValueError
+        If a name is empty or comes twice in `classes`, if there is none, or if one was found that
+        is not in `classes`.
+    """
+    if isinstance(classes, str):
+        raise ValueError(f"classes must be a list of names, got {classes!r}.")
+    names = sorted(set(found)) if classes is None else list(classes)
+    check_names(names, "classes")
+    columns = {name: column for column, name in enumerate(names)}
+    for name, place in found.items():
+        if name not in columns:
+            raise ValueError(
+                f"{place} has the class {name!r}, which is not among classes: {some(names)}."
+            )
+    return columns
+
+
+def check_names(names: Sequence[object], what: str) -> None:
+    """Raise ValueError unless there are class names, each of them text, not empty, and once."""
+    if not names:
+        raise ValueError(f"There is no class in {what}. Expected one or more names.")
+    seen = set()
+    for index, name in enumerate(names):
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f"Name {index} of {what} is {name!r}. Expected text.")
+        if name in seen:
+            raise ValueError(f"{what} has the name {name!r} twice.")
+        seen.add(name)
+
+
+def mark(rows: Sequence[Iterable[str]], columns: Mapping[str, int]) -> np.ndarray:
+    """Target with a 1 for each name of a row, int64 array of shape (n, k)."""
+    target = np.zeros((len(rows), len(columns)), dtype=np.int64)
+    for row, names in zip(target, rows, strict=True):
+        row[[columns[name] for name in names]] = 1
+    return target
+
+
+def some(names: Sequence[str], most: int = 10) -> str:
+    """The first names, for messages."""
+    shown = ", ".join(repr(name) for name in names[:most])
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def make_bunch(
     paths: Sequence[Path],
     target: np.ndarray,
     target_names: Sequence[str],
-    split: str,
+    split: str | Sequence[str],
     *,
     missing: str,
     attributions: Sequence[dict[str, str]] = (),
@@ -65,8 +126,8 @@ def make_bunch(
         Labels of the photos.
     target_names : sequence of str, length k
         Names of the classes.
-    split : str
-        Name of the split, the same for each photo.
+    split : str or sequence of str, length n
+        Name of the split, one for all photos or one for each.
     missing : {"raise", "skip"}
         What to do about a photo that does not exist.
     attributions : sequence of dict, length n or 0
@@ -99,7 +160,7 @@ def make_bunch(
         data=[str(paths[i]) for i in kept],
         target=target[kept],
         target_names=list(target_names),
-        split=np.full(len(kept), split),
+        split=np.array([split] * len(kept) if isinstance(split, str) else [split[i] for i in kept]),
         attributions=[attributions[i] for i in kept] if attributions else [],
         DESCR=descr,
     )

@@ -1,27 +1,28 @@
-"""Reader of the folders of Pascal VOC 2007 to 2012."""
+"""Reader of folders in the layout of Pascal VOC."""
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
 
-import numpy as np
 from sklearn.utils import Bunch
 
 from sklearn_cdul.datasets._folders import (
     check_choice,
     check_folder,
+    check_names,
     make_bunch,
+    mark,
     read_bytes,
     read_lines,
+    some,
 )
+from sklearn_cdul.datasets._listing import SUFFIXES
 from sklearn_cdul.labels.vocabularies import VOCABULARIES
 
 YEARS = ("2007", "2008", "2009", "2010", "2011", "2012")
-SPLITS = ("train", "val", "trainval", "test")
-# Name in the files -> column. The files write diningtable, the vocabulary "dining table".
-COLUMNS = {name.replace(" ", ""): i for i, name in enumerate(VOCABULARIES["voc"])}
 
 DESCR = """Pascal VOC {year}, split "{split}"
 
@@ -37,18 +38,26 @@ Classes (VOC) Challenge. International Journal of Computer Vision 88, 2010.
 http://host.robots.ox.ac.uk/pascal/VOC/
 """
 
+OWN_DESCR = """Photos and labels of {root}, split "{split}"
+
+A label says that the photo shows one or more objects of the class. The labels are read from the
+boxes in XML files; an object that is marked as difficult counts as "{difficult}".
+"""
+
 
 def load_voc(
     root: str | os.PathLike[str],
     *,
     year: Literal["2007", "2008", "2009", "2010", "2011", "2012"] = "2012",
-    split: Literal["train", "val", "trainval", "test"] = "train",
+    split: str | None = "train",
+    classes: Literal["voc"] | Iterable[str] | None = "voc",
     difficult: Literal["negative", "positive"] = "negative",
     missing: Literal["raise", "skip"] = "raise",
 ) -> Bunch:
-    """Read a folder of Pascal VOC: photos with objects of 20 classes.
+    """Read Pascal VOC, or photos of your own with labels in the same layout.
 
-    Nothing is downloaded. Get the archives from the page of the data set [1]_ and unpack them::
+    Nothing is downloaded. For Pascal VOC get the archives from the page of the data set [1]_ and
+    unpack them::
 
         VOCdevkit/VOC2012/Annotations/2008_000008.xml
         VOCdevkit/VOC2012/ImageSets/Main/train.txt
@@ -58,11 +67,18 @@ def load_voc(
     ----------
     root : str or os.PathLike
         The folder that holds `VOCdevkit`, or `VOCdevkit` itself, or `VOC2012` in it (with the year
-        that you ask for).
+        that you ask for). Or a folder of any other name with `Annotations`, or with XML files and
+        photos side by side.
     year : {"2007", "2008", "2009", "2010", "2011", "2012"}, default="2012"
         Year of the challenge.
-    split : {"train", "val", "trainval", "test"}, default="train"
-        Which list of `ImageSets/Main` to read. Only 2007 has public annotations of its test photos.
+    split : str or None, default="train"
+        Which list of `ImageSets/Main` to read: "train", "val", "trainval", "test" or another one.
+        Of Pascal VOC only 2007 has public annotations of its test photos. None needs no list and
+        reads every annotation.
+    classes : "voc", list of str or None, default="voc"
+        The classes. "voc" are the 20 of the challenge. A list gives others, in the order of the
+        columns of `target`; any other name in a file is an error. None takes the names in all files
+        of `Annotations`, whatever the split, in alphabetical order.
     difficult : {"negative", "positive"}, default="negative"
         Label of a class of which the photo shows only objects marked as difficult. One object that
         is not difficult makes the label 1 either way.
@@ -74,14 +90,14 @@ def load_voc(
     -------
     photos : :class:`~sklearn.utils.Bunch`
         data : list of str, length n
-            Paths of the JPEG files, in the order of the list.
-        target : ndarray of shape (n, 20), dtype int64
+            Paths of the photos, in the order of the list.
+        target : ndarray of shape (n, k), dtype int64
             1 where the photo shows the class, else 0.
-        target_names : list of str, length 20
-            The vocabulary "voc", in the order of the columns of `target`. Words that the files run
-            together stand apart ("dining table" for diningtable).
+        target_names : list of str, length k
+            The classes, in the order of the columns of `target`. The vocabulary "voc" writes words
+            apart that the files run together ("dining table" for diningtable).
         split : ndarray of shape (n,), dtype str
-            `split`, once for each photo.
+            `split`, once for each photo; "all" if it is None.
         attributions : list, length 0
             Empty: most years' files do not name the photographers.
         DESCR : str
@@ -125,42 +141,89 @@ def load_voc(
     (4952, 20)
     """
     check_choice("year", year, YEARS)
-    check_choice("split", split, SPLITS)
     check_choice("difficult", difficult, ("negative", "positive"))
     check_choice("missing", missing, ("raise", "skip"))
 
-    folder = _find_year(check_folder(root), year)
-    identifiers = _read_list(folder, split)
-    target = np.zeros((len(identifiers), len(COLUMNS)), dtype=np.int64)
-    for row, identifier in zip(target, identifiers, strict=True):
-        annotation = folder / "Annotations" / f"{identifier}.xml"
-        for column, is_difficult in _read_objects(annotation):
-            if difficult == "positive" or not is_difficult:
-                row[column] = 1
+    names = _class_names(classes)
+    folder, annotations = _find_year(check_folder(root), year, split)
+    every = [path.stem for path in sorted(annotations.glob("*.xml"))]
+    identifiers = every if split is None else _read_list(folder, split)
+    to_read = dict.fromkeys([*identifiers, *(every if names is None else [])])
+    objects = {
+        identifier: _read_objects(annotations / f"{identifier}.xml", names)
+        for identifier in to_read
+    }
+    if names is None:
+        found = {name for entries in objects.values() for name, _ in entries}
+        names = {name: name for name in sorted(found)}
+        check_names(list(names), str(annotations))
+    columns = {name: column for column, name in enumerate(names)}
+    keep_all = difficult == "positive"
+    rows = [
+        [name for name, is_difficult in objects[identifier] if keep_all or not is_difficult]
+        for identifier in identifiers
+    ]
+    split = "all" if split is None else split
+    descr = DESCR if classes == "voc" else OWN_DESCR
     return make_bunch(
-        [folder / "JPEGImages" / f"{identifier}.jpg" for identifier in identifiers],
-        target,
-        VOCABULARIES["voc"],
+        [_find_photo(folder, identifier) for identifier in identifiers],
+        mark(rows, columns),
+        list(names.values()),
         split,
         missing=missing,
-        descr=DESCR.format(year=year, split=split, difficult=difficult),
+        descr=descr.format(year=year, split=split, difficult=difficult, root=folder),
     )
 
 
-def _find_year(root: Path, year: str) -> Path:
-    """Folder of the year in or at `root`."""
+def _class_names(classes: str | Iterable[str] | None) -> dict[str, str] | None:
+    """Name in the files -> name of the class, in the order of the columns; None for any name."""
+    if classes is None:
+        return None
+    if classes == "voc":
+        return {name.replace(" ", ""): name for name in VOCABULARIES["voc"]}
+    if isinstance(classes, str):
+        raise ValueError(f'classes must be "voc", a list of names or None, got {classes!r}.')
+    names = list(classes)
+    check_names(names, "classes")
+    return {name: name for name in names}
+
+
+def _find_year(root: Path, year: str, split: str | None) -> tuple[Path, Path]:
+    """Folder of the year in or at `root`, and the one with the annotations."""
     candidates = [root / "VOCdevkit" / f"VOC{year}", root / f"VOC{year}"]
     # `root` itself may have any name but that of another year.
     name = root.resolve().name
     if name == f"VOC{year}" or not re.fullmatch(r"VOC\d{4}", name):
         candidates.append(root)
     for folder in candidates:
-        if (folder / "ImageSets" / "Main").is_dir():
-            return folder
+        has_lists = (folder / "ImageSets" / "Main").is_dir()
+        annotations = folder / "Annotations"
+        if not annotations.is_dir() and next(folder.glob("*.xml"), None):
+            annotations = folder
+        if has_lists or (split is None and annotations.is_dir()):
+            return folder, annotations
+        if annotations.is_dir():
+            raise FileNotFoundError(
+                f"There is no ImageSets{os.sep}Main in {folder}. To read every annotation, without "
+                "a list, give split=None."
+            )
     raise FileNotFoundError(
         f"There is no Pascal VOC {year} at {root}. Expected ImageSets{os.sep}Main in one of "
         f"{', '.join(str(folder) for folder in candidates)}."
     )
+
+
+def _find_photo(folder: Path, identifier: str) -> Path:
+    """The photo of an annotation; where it should be if there is none."""
+    expected = folder / "JPEGImages" / f"{identifier}.jpg"
+    if expected.is_file():
+        return expected
+    for place in (folder / "JPEGImages", folder / "images", folder):
+        for suffix in SUFFIXES:
+            for path in (place / f"{identifier}{suffix}", place / f"{identifier}{suffix.upper()}"):
+                if path.is_file():
+                    return path
+    return expected
 
 
 def _read_list(folder: Path, split: str) -> list[str]:
@@ -174,8 +237,8 @@ def _read_list(folder: Path, split: str) -> list[str]:
     return identifiers
 
 
-def _read_objects(path: Path) -> list[tuple[int, bool]]:
-    """Column and difficulty of each object in an annotation."""
+def _read_objects(path: Path, names: dict[str, str] | None) -> list[tuple[str, bool]]:
+    """Name and difficulty of each object in an annotation; names may hold those to expect."""
     content = read_bytes(
         path,
         "Expected the annotation of a photo of this split. Of the test sets, only that of 2007 has "
@@ -194,11 +257,13 @@ def _read_objects(path: Path) -> list[tuple[int, bool]]:
         name = entry.findtext("name", "").strip()
         # Photos of the action task have objects without this entry.
         flag = entry.findtext("difficult", "0").strip()
-        if name not in COLUMNS:
+        if not name or (names is not None and name not in names):
+            expected = "a name" if names is None else f"one of {some(list(names), 20)}"
             raise ValueError(
-                f"{path} has an object with the name {name!r}. Expected one of {list(COLUMNS)}."
+                f"{path} has an object with the name {name!r}. Expected {expected}. For classes of "
+                "your own give their names as classes=, or None for those in the files."
             )
         if flag not in ("0", "1"):
             raise ValueError(f"{path} has <difficult>{flag}</difficult>. Expected 0 or 1.")
-        objects.append((COLUMNS[name], flag == "1"))
+        objects.append((name, flag == "1"))
     return objects

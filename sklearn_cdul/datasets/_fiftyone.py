@@ -1,0 +1,68 @@
+"""Writer of labels for FiftyOne."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from sklearn_cdul.datasets._writing import check_labels, write_json
+
+
+def dump_fiftyone(
+    data: Sequence[str | os.PathLike[str]],
+    target: Any,
+    target_names: Sequence[str],
+    path: str | os.PathLike[str],
+    *,
+    scores: Any = None,
+) -> None:
+    """Write labels as FiftyOne imports them, several classes a photo.
+
+    The file has the form of a `FiftyOneImageClassificationDataset` [1]_. To look at it::
+
+        import fiftyone as fo
+
+        dataset = fo.Dataset.from_dir(
+            dataset_type=fo.types.FiftyOneImageClassificationDataset, labels_path="labels.json"
+        )
+        fo.launch_app(dataset)
+
+    Parameters
+    ----------
+    data : sequence of str or os.PathLike, length n
+        Paths of the photos, no photo twice. They are written as absolute paths: FiftyOne shows the
+        photos where they are, and the file is for this machine.
+    target : array of shape (n, k), data frame or list of n lists of names
+        1 where the photo shows the class, else 0; or the names, see :func:`dump_csv`.
+    target_names : sequence of str, length k
+        The classes.
+    path : str or os.PathLike
+        The JSON file to write; one of that name is replaced.
+    scores : array of shape (n, k) or None, default=None
+        Scores, as ``predict_proba`` gives. Those of the classes that a photo shows are written as
+        their `confidence`.
+
+    Raises
+    ------
+    TypeError
+        If an item of `data` is no path.
+    ValueError
+        If lengths, names or values do not fit together.
+
+    References
+    ----------
+    .. [1] https://docs.voxel51.com/user_guide/import_datasets.html
+
+    Examples
+    --------
+    >>> from sklearn_cdul.datasets import dump_fiftyone
+    >>> dump_fiftyone(paths, labels, names, "labels.json")  # doctest: +SKIP
+    """
+    labels = check_labels(data, target, target_names, path, scores)
+    table = {}
+    for row, (photo, shown) in enumerate(zip(data, labels.shown, strict=True)):
+        targets: list[dict[str, float]] = [{"label": column} for column in shown]
+        if labels.scores is not None:
+            for entry, column in zip(targets, shown, strict=True):
+                entry["confidence"] = round(float(labels.scores[row, column]), 6)
+        table[os.path.abspath(photo)] = targets
+    write_json(path, {"classes": labels.names, "labels": table})

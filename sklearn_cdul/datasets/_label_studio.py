@@ -1,0 +1,234 @@
+"""Writer of tasks for Label Studio, and reader of what people made of them."""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote, unquote
+from xml.sax.saxutils import quoteattr
+
+from sklearn.utils import Bunch
+
+from sklearn_cdul.datasets._folders import (
+    check_choice,
+    check_folder,
+    make_bunch,
+    mark,
+    read_bytes,
+    resolve_classes,
+)
+from sklearn_cdul.datasets._writing import check_labels, write_json, write_text
+
+# How Label Studio writes the address of a file that it serves from a folder of its machine.
+URL = "/data/local-files/?d="
+
+DESCR = """Labels of Label Studio in {path}
+
+Of each task the last annotation that was not skipped was read. {unlabelled} of {n} tasks have none
+and are left out.
+"""
+
+
+def dump_label_studio(
+    data: Sequence[str | os.PathLike[str]],
+    target: Any,
+    target_names: Sequence[str],
+    path: str | os.PathLike[str],
+) -> None:
+    """Write tasks for Label Studio in which the labels are to be corrected.
+
+    Two files are written: the tasks, and beside them, with the ending `.xml`, the labelling config
+    of the project. In the tasks the labels stand as predictions, which a person turns into an
+    annotation.
+
+    Parameters
+    ----------
+    data : sequence of str or os.PathLike, length n
+        Paths of the photos, in the folder of the file to write or below, no photo twice.
+    target : array of shape (n, k), data frame or list of n lists of names
+        1 where the photo shows the class, else 0; or the names, see :func:`dump_csv`.
+    target_names : sequence of str, length k
+        The classes.
+    path : str or os.PathLike
+        The JSON file to write; one of that name is replaced, and so is the `.xml` file.
+
+    Raises
+    ------
+    TypeError
+        If an item of `data` is no path.
+    ValueError
+        If lengths, names or values do not fit together, or if a photo lies elsewhere.
+
+    See Also
+    --------
+    load_label_studio : Reads what Label Studio exports.
+
+    Notes
+    -----
+    Label Studio shows photos of a folder if it is started with these two variables, the second one
+    with the folder of the written file [1]_::
+
+        LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true
+        LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/absolute/path/of/the/folder
+
+    and if the folder of the photos is added to the project under Settings, Cloud Storage, Local
+    files (no need to sync it). Paste the `.xml` file under Settings, Labeling Interface, Code, and
+    import the JSON file.
+
+    References
+    ----------
+    .. [1] https://labelstud.io/guide/storage#Local-storage
+
+    Examples
+    --------
+    >>> from sklearn_cdul.datasets import dump_label_studio
+    >>> dump_label_studio(paths, labels, names, "tasks.json")  # doctest: +SKIP
+    """
+    path = Path(path)
+    if path.suffix == ".xml":
+        raise ValueError(f"path must end in .json, got {path}: the config takes the ending .xml.")
+    labels = check_labels(data, target, target_names, path, None)
+    for photo in labels.paths:
+        if os.path.isabs(photo):
+            raise ValueError(
+                f"The photo {photo} lies outside of {path.absolute().parent}. Label Studio shows "
+                "photos of one folder: write the file into one that has all of them below it."
+            )
+    tasks = []
+    for photo, shown in zip(labels.paths, labels.shown, strict=True):
+        choices = {
+            "from_name": "labels",
+            "to_name": "image",
+            "type": "choices",
+            "value": {"choices": [labels.names[column] for column in shown]},
+        }
+        prediction = {"model_version": "sklearn_cdul", "result": [choices] if shown else []}
+        tasks.append({"data": {"image": URL + quote(photo)}, "predictions": [prediction]})
+    write_text(path.with_suffix(".xml"), _config(labels.names))
+    write_json(path, tasks)
+
+
+def _config(names: Sequence[str]) -> str:
+    choices = "\n".join(f"    <Choice value={quoteattr(name)}/>" for name in names)
+    return (
+        '<View>\n  <Image name="image" value="$image"/>\n'
+        f'  <Choices name="labels" toName="image" choice="multiple">\n{choices}\n'
+        "  </Choices>\n</View>\n"
+    )
+
+
+def load_label_studio(
+    path: str | os.PathLike[str],
+    *,
+    root: str | os.PathLike[str] | None = None,
+    classes: Iterable[str] | None = None,
+    missing: Literal["raise", "skip"] = "raise",
+) -> Bunch:
+    """Read what Label Studio exports as "JSON": photos with the choices of a person.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The JSON file, of a project with the labelling config that :func:`dump_label_studio` writes,
+        or another with choices a photo. "JSON-MIN" is another form and is not read.
+    root : str, os.PathLike or None, default=None
+        The document root of Label Studio, which the addresses of the photos are relative to. None
+        is the folder of the file.
+    classes : list of str or None, default=None
+        The classes, in the order of the columns of `target`. Any other choice in the file is an
+        error. None takes those that the file has, in alphabetical order.
+    missing : {"raise", "skip"}, default="raise"
+        What to do about a photo that the file names and that is not there: an error, or leave it
+        out with one warning that says how many.
+
+    Returns
+    -------
+    photos : :class:`~sklearn.utils.Bunch`
+        data : list of str, length n
+            Paths of the photos that somebody labelled, in the order of the file.
+        target : ndarray of shape (n, k), dtype int64
+            1 where the class was chosen, else 0.
+        target_names : list of str, length k
+            The classes, in the order of the columns of `target`.
+        split : ndarray of shape (n,), dtype str
+            "all", once for each photo.
+        attributions : list, length 0
+            Empty.
+        DESCR : str
+            Which file was read, and how many tasks have no annotation.
+
+    Raises
+    ------
+    ValueError
+        If the file can't be read, no task has an annotation, or a photo is no file of a folder. The
+        message names the file and the task.
+    FileNotFoundError
+        If the file, `root` or (with ``missing="raise"``) a photo is not there, or if no photo at
+        all is there.
+
+    Warns
+    -----
+    UserWarning
+        If photos are left out because they are missing.
+
+    Examples
+    --------
+    >>> from sklearn_cdul.datasets import load_label_studio
+    >>> photos = load_label_studio("export.json", classes=names)  # doctest: +SKIP
+    """
+    check_choice("missing", missing, ("raise", "skip"))
+    path = Path(path).expanduser()
+    folder = path.parent if root is None else check_folder(root)
+    expected = 'Expected what Label Studio exports as "JSON", a list of tasks.'
+    try:
+        tasks = json.loads(read_bytes(path, expected))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not JSON, or is cut off: {error}.") from None
+    if not isinstance(tasks, list) or not tasks:
+        raise ValueError(f"{path} holds no tasks. {expected}")
+
+    paths: list[Path] = []
+    rows: list[list[str]] = []
+    seen: dict[str, str] = {}
+    for index, task in enumerate(tasks):
+        where = f"Task {index} of {path}"
+        if not isinstance(task, dict) or "data" not in task or "annotations" not in task:
+            raise ValueError(f'{where} has no "data" or no "annotations". {expected}')
+        done = [a for a in task["annotations"] if not a.get("was_cancelled")]
+        if done:
+            names = _choices(done[-1], where)
+            paths.append(folder / _local_path(task["data"], where))
+            rows.append(names)
+            for name in names:
+                seen.setdefault(name, where)
+    if not paths:
+        raise ValueError(f"None of the {len(tasks)} tasks of {path} has an annotation.")
+    columns = resolve_classes(classes, seen)
+    return make_bunch(
+        paths,
+        mark(rows, columns),
+        list(columns),
+        "all",
+        missing=missing,
+        descr=DESCR.format(path=path, n=len(tasks), unlabelled=len(tasks) - len(paths)),
+    )
+
+
+def _choices(annotation: dict[str, Any], where: str) -> list[str]:
+    try:
+        results = [part for part in annotation["result"] if part["type"] == "choices"]
+        return [name for part in results for name in part["value"]["choices"]]
+    except (KeyError, TypeError):
+        raise ValueError(
+            f'{where} has an annotation without a "result" of choices: {str(annotation)[:100]}.'
+        ) from None
+
+
+def _local_path(data: dict[str, str], where: str) -> str:
+    address = data.get("image") if isinstance(data, dict) else None
+    if not isinstance(address, str) or URL not in address:
+        raise ValueError(
+            f'{where} has the image {address!r}. Expected a file of a folder, "{URL}" and its path.'
+        )
+    return unquote(address.split(URL, 1)[1])

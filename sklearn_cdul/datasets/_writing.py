@@ -1,0 +1,124 @@
+"""What the writers of labels share: which photo has which classes, and files written whole."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+import numpy as np
+
+from sklearn_cdul.datasets._folders import check_names
+from sklearn_cdul.targets import check_targets
+
+
+class Labels(NamedTuple):
+    """Labels that were checked."""
+
+    paths: list[str]  # as they are written
+    shown: list[list[int]]  # the columns of the classes of each photo
+    names: list[str]
+    scores: np.ndarray | None
+
+
+def check_labels(
+    data: Sequence[Any],
+    target: Any,
+    target_names: Sequence[str],
+    file: str | os.PathLike[str] | TextIO,
+    scores: Any,
+) -> Labels:
+    """Check that photos, labels, names and scores fit together.
+
+    Parameters
+    ----------
+    data, target, target_names, scores
+        See `dump_csv`.
+    file : str, os.PathLike or text file
+        What will be written. It decides how paths are written.
+
+    Returns
+    -------
+    labels : Labels
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `dump_csv`.
+    """
+    folder = os.getcwd() if hasattr(file, "write") else os.path.dirname(os.path.abspath(file))
+    names = list(target_names)
+    check_names(names, "target_names")
+    paths = [_written(item, index, folder) for index, item in enumerate(data)]
+    if len(set(paths)) < len(paths):
+        ((first, _),) = Counter(paths).most_common(1)
+        raise ValueError(f"data has the photo {first} more than once.")
+    if isinstance(target, list) and all(isinstance(row, list) and not row for row in target):
+        target = np.zeros((len(target), len(names)))  # names of photos that all show no class
+    table = _as_table(check_targets(target, names, name="target"), paths, names, "target")
+    if wrong := np.argwhere((table != 0) & (table != 1)).tolist():
+        row, column = wrong[0]
+        raise ValueError(
+            f"target may hold 1 and 0; got {table[row, column]} for {paths[row]}, column {column} "
+            f"({names[column]}). Leave out photos whose labels are not known."
+        )
+    if scores is not None:
+        scores = _as_table(scores, paths, names, "scores")
+        if not np.isfinite(scores).all():
+            row = int(np.argwhere(~np.isfinite(scores))[0, 0])
+            raise ValueError(
+                f"scores has NaN or infinity for {paths[row]}. Leave out photos without scores."
+            )
+    return Labels(paths, [np.flatnonzero(row).tolist() for row in table], names, scores)
+
+
+def _as_table(values: Any, paths: list[str], names: list[str], what: str) -> np.ndarray:
+    table = np.asarray(values)
+    if table.shape != (len(paths), len(names)):
+        raise ValueError(
+            f"{what} must have one row a photo and one column a class, shape "
+            f"{(len(paths), len(names))}; got {table.shape}."
+        )
+    if table.dtype.kind not in "biuf":
+        raise ValueError(f"{what} must hold numbers, got dtype {table.dtype}.")
+    return table
+
+
+def _written(item: Any, index: int, folder: str) -> str:
+    if not isinstance(item, (str, os.PathLike)):
+        raise TypeError(
+            f"data must hold paths of photos, but data[{index}] is of type {type(item).__name__}."
+        )
+    path = Path(os.path.abspath(item))
+    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
+
+
+def write_text(file: str | os.PathLike[str] | TextIO, text: str) -> None:
+    """Write a text file whole: whoever interrupts this leaves the old one, or none.
+
+    Parameters
+    ----------
+    file : str, os.PathLike or text file
+        Where to write. A file of that name is replaced.
+    text : str
+        Its new content.
+    """
+    if hasattr(file, "write"):
+        file.write(text)
+        return
+    path = Path(file)
+    if path.exists() and not path.is_file():  # a device, or a folder, which is an error
+        path.write_text(text, encoding="utf-8", newline="\n")
+        return
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_json(file: str | os.PathLike[str], content: Any) -> None:
+    """Write a JSON file whole, see `write_text`."""
+    write_text(file, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
