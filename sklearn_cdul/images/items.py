@@ -50,9 +50,7 @@ def folder_line(path: str) -> str:
     -------
     line : str
     """
-    suffixes = '{".jpg", ".jpeg", ".png", ".webp"}'
-    folder = f"Path({shorten(path)!r})"
-    return f'sorted(p for p in {folder}.rglob("*") if p.suffix.lower() in {suffixes})'
+    return f"sklearn_cdul.datasets.list_photos({shorten(path)!r})"
 
 
 def check_item(item: Any, where: str, whole: str = "X") -> None:

@@ -1,6 +1,5 @@
 """What the readers promise for photos of people's own, in layouts that tools export."""
 
-import csv
 import json
 import shutil
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
+from sklearn_cdul import CLIPPseudoLabeler
 from sklearn_cdul.datasets import (
     list_photos,
     load_coco,
@@ -435,20 +434,17 @@ def test_label_studio_names_what_is_wrong(tmp_path, content, message):
         load_label_studio(tmp_path / "export.json", classes=["cup"])
 
 
-# What is read serves score and observed ------------------------------------------------------
+# What is read serves score -------------------------------------------------------------------
 
 
-def test_what_is_read_serves_score_and_observed(tmp_path, food_photos):
+def test_what_is_read_serves_score(tmp_path, food_photos):
     names = ["fruit", "bread"]
     columns = [food_photos.target_names.index(name) for name in names]
-    with open(tmp_path / "labels.csv", "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", *names])
-        for path, row in zip(food_photos.data[:8], food_photos.target[:8, columns], strict=True):
-            writer.writerow([path, *row])
+    lines = [
+        ",".join([path, *map(str, row)])
+        for path, row in zip(food_photos.data[:8], food_photos.target[:8, columns], strict=True)
+    ]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,fruit,bread", *lines]))
     photos = load_csv(tmp_path / "labels.csv")
-    labeler = CLIPPseudoLabeler(photos.target_names, grid_size=1)
-    model = CDULClassifier(pseudo_labeler=labeler, image_size=64, epochs=1, random_state=0)
-    model.fit(photos.data, observed=photos.target)
-    np.testing.assert_array_equal(model.initial_pseudo_labels_, photos.target)
-    assert 0 <= model.score(photos.data, photos.target) <= 1
+    labeler = CLIPPseudoLabeler(photos.target_names, grid_size=1).fit()
+    assert 0.3 < labeler.score(photos.data, photos.target) <= 1

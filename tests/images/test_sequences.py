@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+import sklearn_cdul.datasets
 from sklearn_cdul import CLIPPseudoLabeler
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.reading import check_images, map_images
@@ -342,8 +343,9 @@ def test_a_folder_is_answered_with_the_line_that_lists_its_photos(make, tmp_path
     with pytest.raises(ValueError, match=r"folder. Give a list of its photos") as caught:
         check_images(make(tmp_path))
     line = str(caught.value).partition("photos: ")[2].rstrip(".")
-    found = eval(line, {"Path": Path})  # what the message says is what a user can write
-    assert found == [tmp_path / "a.PNG"]
+    # What the message says is what a user can write.
+    found = eval(line, {"sklearn_cdul": sklearn_cdul})
+    assert [Path(path) for path in found] == [tmp_path / "a.PNG"]
 
 
 @pytest.mark.parametrize(
