@@ -1,0 +1,168 @@
+"""What an estimator says of photos, as arrays whose columns are its classes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import logit
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_cdul.labels.thresholds import check_thresholds, find_thresholds
+from sklearn_cdul.metrics import label_columns
+from sklearn_cdul.targets import check_targets
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Scores of photos, the cuts of their classes and, where they are known, true labels.
+
+    Attributes
+    ----------
+    scores : ndarray of shape (n, k)
+        In [0, 1]. NaN rows stand for photos that could not be read.
+    thresholds : ndarray of shape (k,)
+        Scores from which a class counts as present.
+    class_names : list of str, length k
+        The classes.
+    targets : ndarray of shape (n, k) or None
+        1 where the photo shows the class, else 0.
+    """
+
+    scores: np.ndarray
+    thresholds: np.ndarray
+    class_names: list[str]
+    targets: np.ndarray | None
+
+    @classmethod
+    def of(
+        cls, scores: ArrayLike, y: Any, thresholds: ArrayLike | None, class_names: Sequence[str]
+    ) -> "Answers":
+        """Check what a user gives; cuts that are not given are found without labels.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If shapes do not fit each other, or scores, cuts or labels have wrong values.
+        """
+        names = list(class_names)
+        table = np.asarray(scores, dtype=np.float64)
+        if table.ndim != 2 or table.shape[1] != len(names) or not len(table):
+            raise ValueError(
+                "scores must have one row a photo and one column for each of the "
+                f"{len(names)} class_names; got shape {table.shape}."
+            )
+        automatic = find_thresholds(table)  # refuses scores outside [0, 1], too
+        cuts = automatic if thresholds is None else check_thresholds(thresholds, len(names))
+        targets = None if y is None else label_columns(check_targets(y, names), *table.shape)
+        return cls(table, cuts, names, targets)
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, X: Any, y: Any) -> "Answers":
+        """Ask a fitted classifier, or a labeler, whose cuts are found on these photos.
+
+        Parameters
+        ----------
+        estimator : CDULClassifier, CLIPPseudoLabeler, or a pipeline or search that ends with one
+            Fitted.
+        X : sequence of images, or what the pipeline takes
+            The photos.
+        y : labels as ``score`` takes them, or None
+            True labels.
+        """
+        model = last_step(estimator)
+        if y is not None:
+            y = check_targets(y, model.class_names_)  # fails before the photos are read
+        if hasattr(model, "predict_proba"):
+            return cls.of(estimator.predict_proba(X), y, model.thresholds_, model.class_names_)
+        return cls.of(estimator.transform(X), y, None, model.class_names_)
+
+    @property
+    def margins(self) -> np.ndarray:
+        """How far each score is above its cut, in log-odds; of shape (n, k)."""
+        return log_odds(self.scores) - log_odds(self.thresholds)
+
+    def column(self, class_name: str) -> int:
+        """Position of a class.
+
+        Raises
+        ------
+        ValueError
+            If there is no class of that name; lists them.
+        """
+        return find_class(class_name, self.class_names)
+
+
+def last_step(estimator: Any) -> Any:
+    """Return the estimator that knows the classes: the one found by a search, or a last step.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted.
+
+    Returns
+    -------
+    estimator : estimator
+        With the attribute ``class_names_``.
+
+    Raises
+    ------
+    TypeError
+        If it has none.
+    sklearn.exceptions.NotFittedError
+        If it is not fitted.
+    """
+    check_is_fitted(estimator)
+    model = getattr(estimator, "best_estimator_", estimator)
+    model = model[-1] if hasattr(model, "steps") else model
+    if not hasattr(model, "class_names_"):
+        check_is_fitted(model)
+        raise TypeError(
+            f"from_estimator takes a CDULClassifier, a CLIPPseudoLabeler, or a pipeline or search "
+            f"that ends with one; got {type(model).__name__}. Give its scores and class_names to "
+            "from_predictions."
+        )
+    return model
+
+
+def find_class(class_name: str, class_names: Sequence[str]) -> int:
+    """Return the position of a class.
+
+    Parameters
+    ----------
+    class_name : str
+        Its name.
+    class_names : sequence of str
+        All classes.
+
+    Returns
+    -------
+    column : int
+
+    Raises
+    ------
+    ValueError
+        If there is no class of that name; lists them.
+    """
+    names = list(class_names)
+    if class_name not in names:
+        known = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+        raise ValueError(f"There is no class {class_name!r}. The classes are {known}.")
+    return names.index(class_name)
+
+
+def log_odds(scores: ArrayLike) -> np.ndarray:
+    """Log-odds of scores in [0, 1], finite for 0 and 1 too; NaN stays.
+
+    Parameters
+    ----------
+    scores : array-like
+
+    Returns
+    -------
+    log_odds : ndarray of the same shape
+        In nats, between -13.8 and 13.8.
+    """
+    return logit(np.clip(np.asarray(scores, dtype=np.float64), 1e-6, 1 - 1e-6))

@@ -1,0 +1,346 @@
+"""How training moved the pseudo labels, and what it thereby corrected."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sklearn_cdul.displays.answers import Answers, find_class, last_step, log_odds
+from sklearn_cdul.displays.drawing import (
+    BLUE,
+    GREEN,
+    GREY,
+    RED,
+    draw_photos,
+    explain,
+    import_pyplot,
+    make_axes,
+    short,
+    small_photos,
+)
+from sklearn_cdul.displays.ranking import take_in_turn
+from sklearn_cdul.images.reading import check_images
+from sklearn_cdul.labels.thresholds import find_thresholds
+
+_MOST_LINES = 4  # of a caption
+_MOST_POINTS = 20_000
+
+
+class LabelMovementDisplay:
+    """Labels of the training photos, first as CLIP made them, then as training left them.
+
+    Labels have no scale of their own, so each is compared with the cut of its class that
+    :func:`~sklearn_cdul.labels.find_thresholds` finds in the labels of all photos, then and now.
+    A label that crosses it is a name that a photo gains or loses.
+
+    Make one with :meth:`from_estimator` or :meth:`from_predictions`, which draw it too. The
+    parameters become attributes of the same names.
+
+    Parameters
+    ----------
+    initial_labels, labels : ndarrays of shape (n, k)
+        Before and after, in [0, 1]. Rows with NaN are left out.
+    class_names : list of str, length k
+        The classes.
+    photos : sequence of images or None, default=None
+        The n photos; without them only ``kind="scatter"`` can be drawn.
+    targets : ndarray of shape (n, k) or None, default=None
+        True labels, 1 or 0.
+
+    Attributes
+    ----------
+    axes_ : ndarray of shape (n_panels,), dtype object
+        The matplotlib Axes, row by row.
+    figure_ : matplotlib Figure
+        Of the axes.
+    rows_ : ndarray of shape (n_panels,), dtype int
+        Which photo each panel shows. Only with ``kind="photos"``.
+    margins_ : ndarray of shape (2, n, k)
+        Log-odds of the labels minus those of their cuts, before and after.
+
+    See Also
+    --------
+    PhotosDisplay : What the trained network says of photos.
+
+    Examples
+    --------
+    >>> from sklearn_cdul.displays import LabelMovementDisplay
+    >>> before, after = [[0.9], [0.2], [0.1]], [[0.9], [0.7], [0.1]]
+    >>> display = LabelMovementDisplay.from_predictions(before, after, class_names=["cake"])
+    >>> (display.margins_ >= 0).sum(axis=1).ravel()  # photos with the name, before and after
+    array([1, 2])
+    """
+
+    def __init__(
+        self,
+        *,
+        initial_labels: np.ndarray,
+        labels: np.ndarray,
+        class_names: Sequence[str],
+        photos: Any = None,
+        targets: np.ndarray | None = None,
+    ):
+        self.initial_labels = initial_labels
+        self.labels = labels
+        self.class_names = class_names
+        self.photos = None if photos is None else check_images(photos)
+        self.targets = targets
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any = None,
+        y: Any = None,
+        *,
+        kind: str | None = None,
+        class_name: str | None = None,
+        n_photos: int = 4,
+        n_columns: int = 4,
+        ax: Any = None,
+    ) -> "LabelMovementDisplay":
+        """Draw how the labels of a classifier moved in ``fit``.
+
+        Parameters
+        ----------
+        estimator : CDULClassifier, or a pipeline or search that ends with one
+            Fitted. Its ``initial_pseudo_labels_`` and ``pseudo_labels_`` are compared.
+        X : sequence of images or None, default=None
+            The photos it was fitted on, in the same order.
+        y : array of shape (n, k) or (n,), data frame, list of n lists of names or None
+            Their true labels as ``score`` takes them. They tell what was corrected.
+        kind, class_name, n_photos, n_columns, ax
+            See :meth:`plot`.
+
+        Returns
+        -------
+        display : LabelMovementDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError, ValueError
+            If the estimator is no classifier, or arguments do not fit each other.
+        """
+        import_pyplot()
+        model = last_step(estimator)
+        if not hasattr(model, "initial_pseudo_labels_"):
+            raise TypeError(
+                "LabelMovementDisplay needs a fitted CDULClassifier, whose labels move; got "
+                f"{type(model).__name__}."
+            )
+        return cls.from_predictions(
+            model.initial_pseudo_labels_,
+            model.pseudo_labels_,
+            y,
+            class_names=model.class_names_,
+            photos=X,
+            kind=kind,
+            class_name=class_name,
+            n_photos=n_photos,
+            n_columns=n_columns,
+            ax=ax,
+        )
+
+    @classmethod
+    def from_predictions(
+        cls,
+        initial_labels: ArrayLike,
+        labels: ArrayLike,
+        y: Any = None,
+        *,
+        class_names: Sequence[str],
+        photos: Any = None,
+        kind: str | None = None,
+        class_name: str | None = None,
+        n_photos: int = 4,
+        n_columns: int = 4,
+        ax: Any = None,
+    ) -> "LabelMovementDisplay":
+        """Draw how any labels moved.
+
+        Parameters
+        ----------
+        initial_labels, labels : array-likes of shape (n, k)
+            Before and after, in [0, 1].
+        y : array of shape (n, k) or (n,), data frame, list of n lists of names or None
+            True labels, see :meth:`from_estimator`.
+        class_names : sequence of str, length k
+            The classes.
+        photos : sequence of images or None, default=None
+            The n photos.
+        kind, class_name, n_photos, n_columns, ax
+            See :meth:`plot`.
+
+        Returns
+        -------
+        display : LabelMovementDisplay
+
+        Raises
+        ------
+        ImportError, TypeError, ValueError
+            See :meth:`from_estimator`.
+        """
+        import_pyplot()
+        before = Answers.of(initial_labels, y, None, class_names)
+        after = Answers.of(labels, None, None, class_names)
+        display = cls(
+            initial_labels=before.scores,
+            labels=after.scores,
+            class_names=before.class_names,
+            photos=photos,
+            targets=before.targets,
+        )
+        counts = {"initial_labels": len(before.scores), "labels": len(after.scores)}
+        if display.photos is not None:
+            counts["photos"] = len(display.photos)
+        if len(set(counts.values())) > 1:
+            raise ValueError(f"There must be as many rows of each; got {counts}.")
+        return display.plot(
+            kind=kind, class_name=class_name, n_photos=n_photos, n_columns=n_columns, ax=ax
+        )
+
+    def plot(
+        self,
+        *,
+        kind: str | None = None,
+        class_name: str | None = None,
+        n_photos: int = 4,
+        n_columns: int = 4,
+        ax: Any = None,
+    ) -> "LabelMovementDisplay":
+        """Draw photos whose names changed, or all labels as points.
+
+        Parameters
+        ----------
+        kind : {"photos", "scatter"} or None, default=None
+            "photos" shows those whose labels crossed their cuts by the most: with true labels first
+            the corrected, then the spoilt; without, those that gained names, then those that lost
+            some. "scatter" has a point a label, before to the right and after upward, both as
+            log-odds above the cut. None takes "photos" if there are photos.
+        class_name : str or None, default=None
+            Look at this class alone.
+        n_photos : int, default=4
+            Photos of each kind, at most.
+        n_columns : int, default=4
+            Photos in a row.
+        ax : matplotlib Axes, sequence of them or None, default=None
+            Where to draw. None makes a figure. One Axes is divided into panels.
+
+        Returns
+        -------
+        display : LabelMovementDisplay
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If `kind` is unknown or needs photos, or there is no such class.
+        """
+        if kind is None:
+            kind = "scatter" if self.photos is None else "photos"
+        if kind not in ("photos", "scatter"):
+            raise ValueError(f'kind must be "photos" or "scatter"; got {kind!r}.')
+        if kind == "photos" and self.photos is None:
+            raise ValueError('kind="photos" needs the photos.')
+        self.margins_ = np.stack(
+            [
+                log_odds(labels) - log_odds(find_thresholds(labels))
+                for labels in (self.initial_labels, self.labels)
+            ]
+        )
+        columns = np.arange(len(self.class_names))
+        if class_name is not None:
+            columns = columns[[find_class(class_name, self.class_names)]]
+        if kind == "scatter":
+            return self._scatter(columns, ax)
+        return self._photos(columns, n_photos, n_columns, ax)
+
+    def _scatter(self, columns: np.ndarray, ax: Any) -> "LabelMovementDisplay":
+        self.figure_, self.axes_ = make_axes(ax, 1, 1, (5.6, 5.2))
+        axis = self.axes_[0]
+        before, after = self.margins_[:, :, columns].reshape(2, -1)
+        there = ~(np.isnan(before) | np.isnan(after))
+        shown = None if self.targets is None else self.targets[:, columns].ravel()[there] == 1
+        before, after = before[there], after[there]
+        # Every m-th of very many; the counts are of all.
+        step = -(-len(before) // _MOST_POINTS)
+        groups = (
+            [(slice(None), BLUE, None)]
+            if shown is None
+            else [
+                (~shown, "0.7", "not in the labels"),
+                (shown, BLUE, "in the labels"),
+            ]
+        )
+        for group, color, label in groups:
+            points = before[group][::step], after[group][::step]
+            axis.scatter(*points, s=9, color=color, label=label, alpha=0.7, linewidth=0)
+        axis.axhline(0, color="black", linewidth=0.8)
+        axis.axvline(0, color="black", linewidth=0.8)
+        axis.axline((0, 0), slope=1, color=GREY, linewidth=0.8, linestyle=":")
+        corners = {
+            "gained": ((before < 0) & (after >= 0), 0.02, 0.98, "left", "top"),
+            "kept": ((before >= 0) & (after >= 0), 0.98, 0.98, "right", "top"),
+            "lost": ((before >= 0) & (after < 0), 0.98, 0.02, "right", "bottom"),
+            "never": ((before < 0) & (after < 0), 0.02, 0.02, "left", "bottom"),
+        }
+        for word, (there, x, y, across, up) in corners.items():
+            text = f"{word} {there.sum()}"
+            if shown is not None and there.any():
+                text += f"\n{shown[there].mean():.0%} in the labels"
+            behind = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 2}
+            style = {"ha": across, "va": up, "fontsize": 9, "bbox": behind}
+            axis.text(x, y, text, transform=axis.transAxes, **style)
+        axis.margins(0.12)
+        axis.set_xlabel("first label: log-odds above the cut")
+        axis.set_ylabel("after training: log-odds above the cut")
+        if shown is not None:
+            axis.legend(
+                loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, markerscale=2
+            )
+        return self
+
+    def _photos(
+        self, columns: np.ndarray, n_photos: int, n_columns: int, ax: Any
+    ) -> "LabelMovementDisplay":
+        assert self.photos is not None
+        before, after = self.margins_
+        moved = np.where((before >= 0) != (after >= 0), after - before, 0)
+        moved[np.isnan(moved)] = 0
+        moved[:, np.setdiff1d(np.arange(moved.shape[1]), columns)] = 0
+        if self.targets is None:
+            heads, signed = ["Gained a name", "Lost a name"], moved
+        else:
+            heads, signed = ["Corrected", "Spoilt"], np.where(self.targets == 1, moved, -moved)
+        rankings = []
+        for sign in (1, -1):
+            most = (sign * signed).max(axis=1)
+            rankings.append(np.argsort(-most, kind="stable")[: (most > 0).sum()])
+        blocks = take_in_turn(rankings, n_photos)
+        captions = [[self._caption(row, moved) for row in block] for block in blocks]
+        images = [small_photos(self.photos, block) for block in blocks]
+        self.figure_, self.axes_ = draw_photos(heads, images, captions, n_columns=n_columns, ax=ax)
+        self.rows_ = np.concatenate(blocks)
+        if ax is None and self.targets is not None:
+            entries = [("toward the labels", GREEN), ("away from them", RED)]
+            explain(self.figure_, [*entries, ("+ name gained, - lost; label before → after", GREY)])
+        return self
+
+    def _caption(self, row: int, moved: np.ndarray) -> list[tuple[str, str]]:
+        lines = []
+        for column in np.argsort(-np.abs(moved[row]), kind="stable")[:_MOST_LINES]:
+            if not moved[row, column]:
+                break
+            gained = moved[row, column] > 0
+            color = "black"
+            if self.targets is not None:
+                color = GREEN if (self.targets[row, column] == 1) == gained else RED
+            before, after = (
+                short(labels[row, column]) for labels in (self.initial_labels, self.labels)
+            )
+            name = f"{'+' if gained else '-'} {self.class_names[column]}"
+            lines.append((f"{name} {before} → {after}", color))
+        return lines

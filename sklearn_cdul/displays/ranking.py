@@ -1,0 +1,89 @@
+"""The order in which photos are worth a look: the surest, the most doubtful, the wrong ones."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import entr, expit, log_expit
+
+ORDERS = ("given", "surest", "doubtful", "wrong")
+
+
+def rank_photos(
+    margins: np.ndarray, targets: np.ndarray | None, order: str, column: int | None = None
+) -> np.ndarray:
+    """Sort photos by how sure or how wrong a model is.
+
+    Parameters
+    ----------
+    margins : ndarray of shape (n, k)
+        How far scores are above the cuts of their classes, in log-odds. Photos with NaN are left
+        out.
+    targets : ndarray of shape (n, k) or None
+        1 where the photo shows the class; needed by "wrong".
+    order : {"given", "surest", "doubtful", "wrong"}
+        For one class: "surest" begins with the largest margin, "doubtful" with the one closest to
+        0, "wrong" with the largest on the wrong side, and keeps only photos of that kind. For all
+        classes: the sigmoid of the margin is taken as the probability; "surest" and "doubtful" go
+        by its mean entropy, "wrong" by its mean log loss and keeps photos with a wrong class.
+    column : int or None, default=None
+        The class; None for all.
+
+    Returns
+    -------
+    rows : ndarray of int
+        Positions of photos, the first in the order first; equal ones as they were given.
+
+    Raises
+    ------
+    ValueError
+        If `order` is unknown, or needs labels that are not there.
+    """
+    if order not in ORDERS:
+        raise ValueError(f"order must be among {', '.join(map(repr, ORDERS))}; got {order!r}.")
+    if order == "wrong" and targets is None:
+        raise ValueError('order="wrong" needs labels: give y.')
+    columns = slice(None) if column is None else slice(column, column + 1)
+    rows = np.flatnonzero(~np.isnan(margins).any(axis=1))
+    margins = margins[rows, columns]
+    if order == "given":
+        return rows
+    if order == "wrong":
+        assert targets is not None
+        right = np.where(targets[rows, columns] == 1, margins, -margins)
+        is_wrong = ((margins >= 0) != (targets[rows, columns] == 1)).any(axis=1)
+        key = np.where(is_wrong, log_expit(right).mean(axis=1), np.inf)
+        return rows[np.argsort(key, kind="stable")[: is_wrong.sum()]]
+    if column is not None:
+        key = -margins[:, 0] if order == "surest" else np.abs(margins[:, 0])
+    else:
+        entropy = (entr(expit(margins)) + entr(expit(-margins))).mean(axis=1)
+        key = entropy if order == "surest" else -entropy
+    return rows[np.argsort(key, kind="stable")]
+
+
+def take_in_turn(rankings: Sequence[np.ndarray], n_photos: int) -> list[np.ndarray]:
+    """Take the first photos of each ranking that none before it has taken.
+
+    Parameters
+    ----------
+    rankings : sequence of ndarray of int
+        Positions of photos.
+    n_photos : int
+        How many of each at most.
+
+    Returns
+    -------
+    taken : list of ndarray of int
+
+    Raises
+    ------
+    ValueError
+        If `n_photos` is below 1.
+    """
+    if n_photos < 1:
+        raise ValueError(f"n_photos must be at least 1; got {n_photos!r}.")
+    taken: list[np.ndarray] = []
+    for ranking in rankings:
+        before = np.concatenate([*taken, np.array([], dtype=np.intp)])
+        taken.append(ranking[~np.isin(ranking, before)][:n_photos])
+    return taken

@@ -1,0 +1,209 @@
+"""The displays of snippets, label movement, score histograms and average precision."""
+
+import ast
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+import sklearn_cdul.displays
+from sklearn_cdul import CLIPPseudoLabeler
+from sklearn_cdul.displays import (
+    AveragePrecisionDisplay,
+    LabelMovementDisplay,
+    PhotosDisplay,
+    ScoreHistogramDisplay,
+    SimilarityDisplay,
+)
+from sklearn_cdul.labels import aggregate_snippets, combine_labels
+from sklearn_cdul.metrics import average_precision_per_class
+from tests.displays.conftest import NAMES, texts
+
+
+def test_snippets_drawn_are_those_that_make_the_label(labeler, few):
+    photo = few[0][0]
+    display = SimilarityDisplay.from_estimator(labeler, photo)
+    whole, snippets = display.view_labels[:1], display.view_labels[1:]
+    joined = combine_labels(whole, aggregate_snippets(snippets[np.newaxis]))
+    np.testing.assert_allclose(joined, labeler.transform([photo]), atol=1e-6)
+
+
+def test_the_brightest_snippet_is_the_best_one():
+    labels = [[0.2, 0.1], [0.0, 0.1], [0.6, 0.3], [0.1, 0.2], [0.3, 0.0]]
+    photo = np.zeros((10, 20, 3), np.uint8)
+    display = SimilarityDisplay.from_predictions(photo, labels, class_names=["cup", "fork"])
+    assert display.drawn_names_ == ["cup", "fork"]
+    _, cup, fork = display.axes_
+    darkness = cup.images[1].get_array()[..., 3]
+    assert np.unravel_index(darkness.argmin(), darkness.shape) == (0, 1)
+    assert darkness.min() == 0
+    assert (fork.images[1].get_array()[..., 3] > 0).all()  # one scale for both
+    assert texts(cup) == ["0.00", "0.60", "0.10", "0.30"]
+    assert "whole 0.20, best snippet 0.60" in cup.get_title()
+
+
+def test_a_classifier_shows_what_its_labeler_saw(model, few):
+    display = SimilarityDisplay.from_estimator(model, few[0][0], classes=["cake"])
+    assert display.drawn_names_ == ["cake"]
+    assert display.view_labels.shape == (5, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"grid_size": 1}, "grid_size=1 looks at no snippets"),
+        ({"input": "embeddings"}, "input='embeddings'"),
+        ({"views": "proposals"}, "views='proposals'"),
+    ],
+)
+def test_where_there_is_no_grid_of_snippets_none_is_drawn(options, match, few):
+    labeler = CLIPPseudoLabeler(NAMES, **options).fit()
+    with pytest.raises(ValueError, match=match):
+        SimilarityDisplay.from_estimator(labeler, few[0][0])
+
+
+BEFORE = np.array([[0.9, 0.1], [0.1, 0.8], [0.1, 0.1], [0.8, 0.1]])
+AFTER = np.array([[0.9, 0.1], [0.1, 0.1], [0.7, 0.1], [0.1, 0.9]])
+
+
+def movement(y=None, **options):
+    photos = [np.full((6, 9, 3), 50 * row, np.uint8) for row in range(4)]
+    return LabelMovementDisplay.from_predictions(
+        BEFORE, AFTER, y, class_names=["cup", "fork"], photos=photos, **options
+    )
+
+
+def test_labels_that_cross_their_cut_are_names_gained_or_lost():
+    display = movement()
+    assert display.rows_.tolist() == [3, 2, 1]  # 3 gains fork, and is not drawn again as a loss
+    assert set(texts(display.axes_[0])) == {"+ fork 0.10 → 0.90", "- cup 0.80 → 0.10"}
+    assert texts(display.axes_[2]) == ["- fork 0.80 → 0.10"]
+
+
+def test_with_labels_the_corrected_come_before_the_spoilt():
+    y = [[1, 0], [0, 1], [1, 0], [0, 0]]
+    display = movement(y, class_name="fork")
+    heads = [axis.get_title(loc="left") for axis in display.figure_.axes]
+    assert "Corrected: no photo" in heads  # fork was rightly there in 1, and wrongly comes in 3
+    assert sorted(display.rows_.tolist()) == [1, 3]
+
+
+def test_the_scatter_counts_what_was_gained_and_lost():
+    display = movement([[1, 0], [0, 1], [1, 0], [0, 0]], kind="scatter")
+    counts = {text.split()[0]: text for text in texts(display.axes_[0])}
+    assert counts["gained"] == "gained 2\n50% in the labels"
+    assert counts["lost"] == "lost 2\n50% in the labels"
+    assert counts["kept"].startswith("kept 1")
+
+
+def test_movement_of_a_classifier_needs_no_photos_for_the_scatter(model, few):
+    display = LabelMovementDisplay.from_estimator(model)
+    np.testing.assert_allclose(display.initial_labels, model.initial_pseudo_labels_)
+    np.testing.assert_allclose(display.labels, model.pseudo_labels_)
+    with pytest.raises(ValueError, match="needs the photos"):
+        display.plot(kind="photos")
+    with pytest.raises(ValueError, match="got 'bars'"):
+        display.plot(kind="bars")
+    with pytest.raises(ValueError, match="as many rows"):
+        LabelMovementDisplay.from_estimator(model, few[0][:3])
+
+
+def test_labels_of_a_labeler_do_not_move(labeler):
+    with pytest.raises(TypeError, match="CLIPPseudoLabeler"):
+        LabelMovementDisplay.from_estimator(labeler)
+
+
+def test_histograms_hold_each_photo_once_and_show_the_cut():
+    scores = np.array([[0.1, 0.9], [0.2, 0.8], [np.nan, np.nan], [0.7, 0.1]])
+    y = [[0, 1], [0, 1], [0, 0], [1, 0]]
+    display = ScoreHistogramDisplay.from_predictions(
+        scores, y, class_names=["cup", "fork"], thresholds=[0.5, 0.6]
+    )
+    for axis, cut in zip(display.axes_, (0.5, 0.6), strict=True):
+        assert sum(bar.get_height() for bar in axis.patches) == 3
+        assert axis.lines[0].get_xdata()[0] == cut
+    assert display.axes_[1].get_title(loc="right") == "2 of 3"
+
+
+def test_of_many_classes_those_that_most_photos_get_are_drawn():
+    scores = np.tile(np.linspace(0, 1, 25), (3, 1))
+    names = [f"class {i}" for i in range(25)]
+    display = ScoreHistogramDisplay.from_predictions(scores, class_names=names, thresholds=0.5)
+    assert len(display.drawn_names_) == 20
+    assert set(names[13:]) <= set(display.drawn_names_)
+    assert display.plot(classes=["class 0"]).drawn_names_ == ["class 0"]
+    with pytest.raises(ValueError, match="no class 'cup'"):
+        display.plot(classes=["cup"])
+    with pytest.raises(ValueError, match="empty"):
+        display.plot(classes=[])
+
+
+def test_a_histogram_asks_a_classifier(model, few):
+    display = ScoreHistogramDisplay.from_estimator(model, few[0], few[1])
+    assert display.drawn_names_ == NAMES
+    np.testing.assert_array_equal(display.thresholds, model.thresholds_)
+
+
+def test_precisions_are_those_of_the_metric(model, few):
+    paths, y = few
+    display = AveragePrecisionDisplay.from_estimator(model, paths, y)
+    expected = average_precision_per_class(y, model.decision_function(paths))
+    np.testing.assert_allclose(display.average_precision, expected)
+    label = display.ax_.get_legend_handles_labels()[1][1]
+    assert label == f"CDULClassifier, mean {expected.mean():.3f}"
+
+
+def test_a_second_model_keeps_the_rows_of_the_first():
+    y = np.array([[1, 0], [0, 1], [1, 1], [0, 0]])
+    names = ["$cup$", "fork"]
+    good, bad = y + 0.0, 1.0 - y
+    first = AveragePrecisionDisplay.from_predictions(
+        y, np.c_[good[:, 0], bad[:, 1]], class_names=names, name="first"
+    )
+    rows = [label.get_text() for label in first.ax_.get_yticklabels()]
+    second = AveragePrecisionDisplay.from_predictions(
+        y, np.c_[bad[:, 0], good[:, 1]], class_names=names, name="second", ax=first.ax_
+    )
+    assert second.ax_ is first.ax_
+    assert [label.get_text() for label in first.ax_.get_yticklabels()] == rows
+    assert rows == ["fork (2)", "$cup$ (2)"]  # the best on top
+    _, of_first, of_second = (dots.get_offsets() for dots in first.ax_.collections)
+    assert of_first[1].tolist() == [1, 1]  # cup, by the first: precision 1 in row 1
+    assert of_second[of_second[:, 1] == 0, 0] == [1]  # fork, by the second, in the row of fork
+    legend = [text.get_text() for text in first.ax_.get_legend().get_texts()]
+    assert legend[0] == "random order" and len(legend) == 3
+    first.figure_.canvas.draw()
+
+
+def test_photos_without_scores_and_rare_classes_are_left_out():
+    y = [[1, 0, 0], [1, 1, 0], [0, 0, 0], [1, 0, 0]]
+    scores = [[0.9, 0.1, 0.2], [0.8, 0.7, 0.1], [0.1, 0.2, 0.3], [np.nan] * 3]
+    display = AveragePrecisionDisplay.from_predictions(
+        y, scores, class_names=["a", "b", "c"], min_positives=2
+    )
+    assert display.positives.tolist() == [2, 1, 0]
+    assert np.isnan(display.average_precision[2])
+    assert [label.get_text() for label in display.ax_.get_yticklabels()] == ["a (2)"]
+    with pytest.raises(ValueError, match="3 or more photos"):
+        display.plot(min_positives=3)
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError, match=r"sklearn-cdul\[plot\]"):
+        PhotosDisplay.from_predictions(["a.jpg"], [[0.5]], class_names=["cup"])
+
+
+def test_matplotlib_is_imported_only_to_draw():
+    for path in Path(sklearn_cdul.displays.__file__).parent.glob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                assert "matplotlib" not in ast.unparse(node)
+
+
+def test_nothing_is_left_behind_by_a_picture_that_is_refused():
+    with pytest.raises(ValueError, match="kind"):
+        movement(kind="bars")
+    assert not plt.get_fignums()
