@@ -12,6 +12,7 @@ PACKAGE = Path(sklearn_cdul.__file__).parent
 ARROWS = {
     "classifier": {"labeler", "training", "labels", "inputs", "targets", "metrics", "devices"},
     "labeler": {"memory", "encoders", "images", "labels", "inputs", "targets", "metrics"},
+    "displays": {"images", "labels", "metrics", "targets"},
     "memory": {"encoders", "images", "exceptions"},
     "encoders": {"images", "labels", "devices", "transfers", "cpu_engine", "exceptions"},
     "training": {"images", "metrics", "devices", "transfers", "cpu_engine", "exceptions"},
@@ -64,7 +65,7 @@ def test_the_arrows_have_no_circle():
             del left[name]
 
 
-@pytest.mark.parametrize("folder", ["images", "labels", "datasets"])
+@pytest.mark.parametrize("folder", ["images", "labels", "datasets", "displays"])
 def test_where_no_network_runs_torch_is_not_imported(folder):
     names = {name for path in (PACKAGE / folder).rglob("*.py") for name in imported(path)}
     assert not {name for name in names if name.split(".")[0] in ("torch", "open_clip", "timm")}
