@@ -10,6 +10,7 @@ import sklearn_cdul
 PACKAGE = Path(sklearn_cdul.__file__).parent
 # What a room (a folder, or a module beside them) may import of the others.
 ARROWS = {
+    "cli": {"classifier", "labeler", "labels", "datasets"},
     "classifier": {"labeler", "training", "labels", "inputs", "targets", "metrics", "devices"},
     "labeler": {"memory", "encoders", "images", "labels", "inputs", "targets", "metrics"},
     "displays": {"images", "labels", "metrics", "targets"},

@@ -1,0 +1,251 @@
+"""What the command line promises to somebody at a shell."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+
+import sklearn_cdul
+from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
+from sklearn_cdul.cli import main
+from sklearn_cdul.datasets import list_photos, load_coco, load_csv
+from sklearn_cdul.labels import apply_thresholds, find_thresholds
+
+NAMES = ["bread", "cake", "salad"]
+FAST = ["--set", "grid_size=1"]
+FAST_TRAINING = ["--set", "pseudo_labeler__grid_size=1", "--set", "image_size=64"]
+
+
+@pytest.fixture(scope="module")
+def made(food_photos, tmp_path_factory):
+    """A folder with photos, names and a classifier that the command line trained."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "photos" / "deep").mkdir(parents=True)
+    for path in food_photos.data[:5]:
+        shutil.copy(path, folder / "photos")
+    shutil.copy(food_photos.data[5], folder / "photos" / "deep" / "a photo.jpg")
+    (folder / "names.txt").write_text("bread\n\n# sweet\ncake\n  salad \n")
+    here = Path.cwd()
+    os.chdir(folder)
+    try:
+        command = ["train", "photos", "--classes", "names.txt", "--out", "model.joblib"]
+        assert main(command + FAST_TRAINING) == 0
+    finally:
+        os.chdir(here)
+    return folder
+
+
+@pytest.fixture
+def folder(made, tmp_path, monkeypatch):
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def read(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def last_line(capsys):
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+    return captured.err.rstrip().splitlines()[-1]
+
+
+def test_label_writes_what_the_labeler_gives_cut_at_its_thresholds(folder, capsys):
+    code = main(["label", "photos", "--classes", "names.txt", "--out", "labels.csv", *FAST])
+    assert code == 0
+    assert re.fullmatch(
+        r"sklearn-cdul: labels\.csv: labels of 6 photos, .* a photo", last_line(capsys)
+    )
+    photos = load_csv("labels.csv", classes=NAMES)
+    assert photos.data == list_photos("photos")
+    scores = CLIPPseudoLabeler(NAMES, grid_size=1).fit_transform(photos.data)
+    expected = apply_thresholds(scores, find_thresholds(scores))
+    np.testing.assert_array_equal(photos.target, expected)
+
+
+def test_train_saves_a_classifier_and_predict_uses_it(folder, capsys):
+    assert main(["predict", "model.joblib", "photos", "--out", "labels.csv", "--scores"]) == 0
+    model = joblib.load("model.joblib")
+    assert isinstance(model, CDULClassifier)
+    assert model.class_names_ == NAMES
+    photos = load_csv("labels.csv", classes=NAMES)
+    np.testing.assert_array_equal(photos.target, model.predict(photos.data))
+    scores = [[float(row[f"score:{name}"]) for name in NAMES] for row in read("labels.csv")]
+    np.testing.assert_allclose(scores, model.predict_proba(photos.data), rtol=2e-3)
+
+
+def test_labels_go_to_stdout_and_all_else_to_stderr(folder, capsys):
+    assert main(["predict", "model.joblib", "photos", "photos/deep/a photo.jpg"]) == 0
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    assert lines[0] == "path,labels"
+    assert len(lines) == 7  # a photo that is named twice is labelled once
+    assert lines[-1].startswith("photos/deep/a photo.jpg,")
+    assert "labels of 6 photos" in captured.err
+
+
+def test_progress_is_shown_unless_quiet(folder, capsys):
+    command = ["label", "photos", "--classes", "names.txt", "--out", "labels.csv", *FAST]
+    main(command)
+    assert "Encoding" in capsys.readouterr().err
+    main([*command, "--quiet"])
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("form", ["coco", "fiftyone", "label-studio"])
+def test_format_chooses_what_is_written(folder, form, capsys):
+    code = main(["predict", "model.joblib", "photos", "--out", "labels.json", "--format", form])
+    assert code == 0
+    text = Path("labels.json").read_text(encoding="utf-8")
+    if form == "coco":
+        assert load_coco("labels.json").target_names == NAMES
+    else:
+        assert len(json.loads(text)["labels"] if form == "fiftyone" else json.loads(text)) == 6
+    assert Path("labels.xml").exists() == (form == "label-studio")
+
+
+def test_names_may_be_a_mapping_of_wordings(folder, capsys):
+    Path("names.json").write_text(json.dumps({"sweet": ["cake", "pastry"], "green": ["salad"]}))
+    code = main(["label", "photos", "--classes", "names.json", "--out", "labels.csv", *FAST])
+    assert code == 0
+    load_csv("labels.csv", classes=["sweet", "green"])
+
+
+def test_bad_photos_are_listed_left_out_and_change_the_exit_code(folder, capsys):
+    Path("photos/cut.jpg").write_bytes(Path(list_photos("photos")[0]).read_bytes()[:3000])
+    Path("photos/page.png").write_text("<html>")
+    for command in (
+        ["label", "photos", "--classes", "names.txt", "--out", "labels.csv", *FAST],
+        ["predict", "model.joblib", "photos", "--out", "labels.csv"],
+    ):
+        assert main([*command, "--quiet"]) == 3
+        error = capsys.readouterr().err
+        assert "2 of 8 photos can't be used" in error
+        assert f"\n  {Path('photos/cut.jpg')}\n  {Path('photos/page.png')}\n" in error
+        assert len(read("labels.csv")) == 6
+    assert main(["predict", "model.joblib", "photos/page.png"]) == 1
+    assert last_line(capsys).endswith("error: none of the 1 photos can be used")
+
+
+def test_memory_keeps_what_was_encoded(folder, capsys):
+    command = ["label", "photos", "--classes", "names.txt", "--out", "labels.csv", *FAST]
+    assert main([*command, "--memory", "cache"]) == 0
+    assert sklearn_cdul.memory.memory_size("cache") > 0
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("label fotos --classes names.txt", "there is no folder or photo fotos"),
+        ("label empty --classes names.txt", "There is no photo in empty.*it has no files"),
+        (
+            "label photos --classes nams.txt",
+            "there is no file nams.txt with class names.*coco, voc",
+        ),
+        ("label photos --classes empty.txt", "classes"),
+        ("label photos --classes cut.json", "cut.json is not JSON"),
+        ("label photos --classes twice.txt", "bread"),
+        ("label photos --classes names.txt --out labels.json", "from its name: add --format"),
+        ("label photos --classes names.txt --format coco", "needs a file: add --out"),
+        ("label photos --classes names.txt --out no/labels.csv", "a folder that exists"),
+        ("label photos --classes names.txt --set grid=2", "Invalid parameter 'grid'"),
+        ("label photos --classes names.txt --set grid_size=0", "'grid_size' parameter"),
+        ("label photos --classes names.txt --model-name ViT-B-99", "Close: ViT-B-32"),
+        ("label photos --classes names.txt --device tpu", "device"),
+        ("train photos --classes names.txt --out photos", "must name a file"),
+        ("predict no.joblib photos", "there is no file no.joblib"),
+        ("predict names.txt photos", "names.txt can't be loaded as a classifier"),
+        ("predict other.joblib photos", "other.joblib holds a dict and no CDULClassifier"),
+        (
+            "predict model.joblib photos --format label-studio --scores --out tasks.json",
+            "no place for the scores",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_and_no_traceback(folder, capsys, command, message):
+    Path("empty").mkdir()
+    Path("empty.txt").write_text("# nothing\n")
+    Path("cut.json").write_text('["a",')
+    Path("twice.txt").write_text("bread\nbread\n")
+    joblib.dump({}, "other.joblib")
+    assert main(command.split()) == 1
+    line = last_line(capsys)
+    assert line.startswith("sklearn-cdul: error: ")
+    assert re.search(message, line)
+
+
+def test_debug_shows_where_an_error_comes_from(folder):
+    with pytest.raises(FileNotFoundError):
+        main(["label", "fotos", "--classes", "names.txt", "--debug"])
+
+
+@pytest.mark.parametrize("command", ["", "label photos", "label photos --classes a --set b", "fly"])
+def test_a_wrong_command_line_shows_how_it_is_used(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(command.split())
+    assert stopped.value.code == 2
+    assert "usage: sklearn-cdul" in capsys.readouterr().err
+
+
+def test_interrupting_says_how_to_go_on(folder, capsys, monkeypatch):
+    def interrupted(folder):
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("sklearn_cdul.datasets.list_photos", interrupted)
+    assert main(["label", "photos", "--classes", "names.txt"]) == 130
+    assert last_line(capsys).endswith("With --memory FOLDER the photos are not encoded again")
+    assert main(["train", "photos", "--classes", "voc", "--out", "m", "--memory", "cache"]) == 130
+    assert last_line(capsys).endswith("the same command goes on with what is in cache")
+    assert main(["predict", "model.joblib", "photos"]) == 130
+    assert last_line(capsys) == "sklearn-cdul: interrupted"
+    assert not Path("m").exists()
+
+
+@pytest.mark.slow
+def test_a_process_that_is_interrupted_ends_at_once_and_goes_on_later(folder):
+    command = [sys.executable, "-m", "sklearn_cdul", "label", "photos", "--classes", "names.txt"]
+    command += ["--memory", "cache", "--set", "batch_size=1", "--set", "grid_size=6"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    )
+    seen = b""
+    while b"1/6" not in seen:
+        part = os.read(process.stderr.fileno(), 4096)
+        assert part, seen.decode()
+        seen += part
+    process.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    out, error = process.communicate(timeout=60)
+    assert time.monotonic() - started < 30
+    assert process.returncode == 130
+    assert out == b""
+    assert b"Traceback" not in error
+    again = subprocess.run(command, capture_output=True, env=environment, timeout=300)
+    assert again.returncode == 0
+    assert again.stdout.count(b"\n") == 7
+
+
+@pytest.mark.slow
+def test_a_reader_that_stops_early_leaves_no_traceback(folder):
+    command = (
+        f"{sys.executable} -m sklearn_cdul predict model.joblib photos --scores --quiet | true"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, shell=True, capture_output=True, env=environment, timeout=300)
+    assert b"Traceback" not in done.stderr
+    assert b"Exception ignored" not in done.stderr
