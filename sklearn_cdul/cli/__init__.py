@@ -1,0 +1,40 @@
+"""The command line: photos in, labels, a trained classifier or a report out."""
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+from sklearn_cdul.cli.arguments import make_parser
+from sklearn_cdul.cli.messages import FAILED, INTERRUPTED, say, show_warning
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    arguments : sequence of str or None, default=None
+        What follows the name of the program; None takes it from ``sys.argv``.
+
+    Returns
+    -------
+    code : int
+        The exit code, see `messages.EPILOG`.
+    """
+    options = make_parser().parse_args(arguments)
+    with warnings.catch_warnings():
+        warnings.showwarning = show_warning
+        try:
+            return options.run(options)
+        except KeyboardInterrupt:
+            say("interrupted" + options.after_interrupt(options))
+            return INTERRUPTED
+        except BrokenPipeError:  # whoever read the labels has stopped, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return FAILED
+        except (ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError) as error:
+            if options.debug:
+                raise
+            say(f"error: {' '.join(str(error).split()) or type(error).__name__}")
+            return FAILED

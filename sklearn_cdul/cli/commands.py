@@ -1,0 +1,190 @@
+"""The commands: each is a few calls of the public API.
+
+Packages that take seconds to import are imported when a command runs.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sklearn_cdul.cli.messages import INCOMPLETE, say
+
+# Photos that are listed by name if they were left out.
+MOST_LISTED = 20
+
+
+def label(options: argparse.Namespace) -> int:
+    """CLIP's labels of photos, cut at thresholds found without labels."""
+    write = _writer(options)
+    photos, labeler = _photos(options), _labeler(options)
+    from sklearn_cdul.labels import apply_thresholds, find_thresholds
+
+    scores = labeler.set_params(**options.set).fit_transform(photos)
+    usable = _usable(scores, photos)
+    labels = apply_thresholds(scores, find_thresholds(scores[usable]))
+    return write(photos, labels, scores, labeler.class_names_, usable)
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train a classifier and save it."""
+    _check_out(options.out)
+    photos, labeler = _photos(options), _labeler(options)
+    import joblib
+
+    from sklearn_cdul import CDULClassifier
+
+    model = CDULClassifier(
+        pseudo_labeler=labeler,
+        device=options.device,
+        random_state=options.random_state,
+        verbose=not options.quiet,
+    )
+    model.set_params(**options.set).fit(photos)
+    usable = _usable(model.initial_pseudo_labels_, photos)
+    part = options.out.with_name(f"{options.out.name}.{os.getpid()}.part")
+    try:
+        joblib.dump(model, part)
+        os.replace(part, options.out)
+    finally:
+        part.unlink(missing_ok=True)
+    return _finish(options.out, f"a classifier of {len(model.class_names_)} classes", usable)
+
+
+def predict(options: argparse.Namespace) -> int:
+    """Labels that a saved classifier gives photos."""
+    write = _writer(options)
+    photos, model = _photos(options), _load_model(options)
+    from sklearn_cdul.labels import apply_thresholds
+
+    scores = model.predict_proba(photos)
+    usable = _usable(scores, photos)
+    labels = apply_thresholds(scores, model.thresholds_)
+    return write(photos, labels, scores, model.class_names_, usable)
+
+
+def _labeler(options: argparse.Namespace) -> Any:
+    classes, others = _classes(options.classes), options.other_classes
+    from sklearn_cdul import CLIPPseudoLabeler
+
+    return CLIPPseudoLabeler(
+        classes,
+        model_name=options.model_name,
+        pretrained=options.pretrained,
+        other_classes=None if others is None else _classes(others),
+        memory=options.memory,
+        on_error="nan",
+        device=options.device,
+        verbose=not options.quiet,
+    )
+
+
+def _load_model(options: argparse.Namespace) -> Any:
+    import joblib
+
+    from sklearn_cdul import CDULClassifier
+
+    if not options.model.is_file():
+        raise FileNotFoundError(f"there is no file {options.model}")
+    try:
+        model = joblib.load(options.model)
+    except Exception as error:  # damaged pickles raise nearly any type
+        raise ValueError(f"{options.model} can't be loaded as a classifier: {error}") from error
+    if not isinstance(model, CDULClassifier):
+        raise ValueError(f"{options.model} holds a {type(model).__name__} and no CDULClassifier")
+    if model.pseudo_labeler_.input != "images":
+        raise ValueError(f"the classifier in {options.model} takes embeddings and no photos")
+    return model.set_params(on_error="nan", device=options.device, verbose=not options.quiet)
+
+
+def _photos(options: argparse.Namespace) -> list[str]:
+    from sklearn_cdul.datasets import list_photos
+
+    for path in options.photos:
+        if not path.exists():
+            raise FileNotFoundError(f"there is no folder or photo {path}")
+    found = [list_photos(path) if path.is_dir() else [str(path)] for path in options.photos]
+    return list(dict.fromkeys(photo for photos in found for photo in photos))
+
+
+def _classes(name: str) -> Any:
+    """Class names: of a file with one a line, of a JSON file, or a vocabulary."""
+    from sklearn_cdul.labels.vocabularies import VOCABULARIES
+
+    path = Path(name)
+    if not path.is_file():
+        if name in VOCABULARIES:
+            return name
+        known = ", ".join(VOCABULARIES)
+        raise FileNotFoundError(f"there is no file {name} with class names; it is none of {known}")
+    text = path.read_text(encoding="utf-8-sig")
+    if path.suffix == ".json":
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path} is not JSON: {error}") from None
+    lines = [line.strip() for line in text.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _writer(options: argparse.Namespace) -> Any:
+    """The function that writes labels; where they go is checked now, before the work."""
+    form, out = options.format, options.out
+    if form is None and (out is None or out.suffix == ".csv"):
+        form = "csv"
+    if form is None:
+        raise ValueError(f"what {out} is to be can't be told from its name: add --format")
+    if out is None and form != "csv":
+        raise ValueError(f"--format {form} needs a file: add --out")
+    if options.scores and form == "label-studio":
+        raise ValueError("Label Studio's tasks have no place for the scores of all classes")
+    if out is not None:
+        _check_out(out)
+    from sklearn_cdul import datasets
+
+    dump = getattr(datasets, f"dump_{form.replace('-', '_')}")
+
+    def write(
+        photos: list[str], labels: np.ndarray, scores: np.ndarray, names: list[str], usable: Any
+    ) -> int:
+        more = {"scores": scores[usable]} if options.scores else {}
+        kept = [photos[index] for index in np.flatnonzero(usable)]
+        dump(kept, labels[usable], names, sys.stdout if out is None else out, **more)
+        average = labels[usable].sum(axis=1).mean()
+        return _finish(out, f"labels of {len(kept)} photos, {average:.1f} a photo", usable)
+
+    return write
+
+
+def _check_out(path: Path) -> None:
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise ValueError(
+            f"--out {path} can't be written: it must name a file in a folder that exists"
+        )
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise PermissionError(f"--out {path} can't be written: its folder is read-only")
+
+
+def _usable(scores: np.ndarray, photos: list[str]) -> np.ndarray:
+    """Which photos have scores; the others are listed."""
+    usable = ~np.isnan(scores).any(axis=1)
+    lost = np.flatnonzero(~usable)
+    if len(lost) == len(photos):
+        raise ValueError(f"none of the {len(photos)} photos can be used")
+    if len(lost):
+        say(f"{len(lost)} of {len(photos)} photos can't be used and are left out:")
+        for index in lost[:MOST_LISTED]:
+            print(f"  {photos[index]}", file=sys.stderr)
+        if len(lost) > MOST_LISTED:
+            print(f"  and {len(lost) - MOST_LISTED} more", file=sys.stderr)
+    return usable
+
+
+def _finish(out: Path | None, what: str, usable: np.ndarray) -> int:
+    sys.stdout.flush()
+    say(what if out is None else f"{out}: {what}")
+    return 0 if usable.all() else INCOMPLETE
