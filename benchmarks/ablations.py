@@ -25,9 +25,10 @@ from sklearn_cdul.labels import apply_thresholds, find_thresholds, smooth_labels
 from sklearn_cdul.training.alignment import LabelState, align, latents_from_labels
 from sklearn_cdul.training.batches import PhotoSource
 from sklearn_cdul.training.closed_form import ClosedForm
+from sklearn_cdul.training.features import read_features
 from sklearn_cdul.training.network import output_layer
 from sklearn_cdul.training.regions import mix_views
-from sklearn_cdul.training.trainer import TrainingSettings, read_features
+from sklearn_cdul.training.trainer import TrainingSettings
 
 FIXED = {"update_interval": 0}
 PAPER = {"cumulative_updates": True, "update_rate": 1.0}

@@ -25,6 +25,7 @@ from sklearn_cdul.labels.thresholds import apply_thresholds, check_thresholds, f
 from sklearn_cdul.metrics import label_columns, mean_average_precision, score_readable
 from sklearn_cdul.targets import check_targets, warn_about_scores
 from sklearn_cdul.training.batches import PhotoSource, make_source
+from sklearn_cdul.training.checkpoint import Checkpoint
 from sklearn_cdul.training.network import predict_logits, resolve_image_size
 from sklearn_cdul.training.onnx_export import export_onnx
 from sklearn_cdul.training.regions import MOST_REGIONS
@@ -120,6 +121,14 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         Folder in which CLIP's embeddings are kept, see :class:`CLIPPseudoLabeler`: a fit that was
         interrupted, another fit or a search encodes no photo again. None leaves this to
         ``pseudo_labeler``.
+    checkpoint : str, os.PathLike or None, default=None
+        Folder for a fit that may be killed. The same fit, called again, goes on from the last batch
+        of CLIP, the last batch of the network's pass over the photos, or the last epoch of gradient
+        steps, and ends with the same result. Only a fit of the same photos, labels and parameters
+        goes on, so several may share the folder. Embeddings are kept there too, and stay, unless
+        ``memory`` names a folder; the rest is deleted when the fit ends. Until then it takes 26 kB
+        of disk a photo for "embedded" and, with gradient steps, three times the size of the
+        network. A ``random_state`` of None is 0 then.
     on_error : {"raise", "nan"} or None, default=None
         What to do about an image that can't be read: stop with an error that names it, or leave it
         out of training, predict NaN (no class) for it and warn once. None leaves this to
@@ -201,6 +210,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         "threshold": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both"), "array-like"],
         "random_state": ["random_state"],
         "memory": [str, os.PathLike, None],
+        "checkpoint": [str, os.PathLike, None],
         "on_error": [StrOptions({"raise", "nan"}), None],
         "precision": [str],
         "n_jobs": [Integral, None],
@@ -231,6 +241,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         threshold="auto",
         random_state=None,
         memory=None,
+        checkpoint=None,
         on_error=None,
         device="auto",
         precision="auto",
@@ -258,6 +269,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         self.threshold = threshold
         self.random_state = random_state
         self.memory = memory
+        self.checkpoint = checkpoint
         self.on_error = on_error
         self.device = device
         self.precision = precision
@@ -300,10 +312,13 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
             If weights of the encoder or the network can't be had.
         FloatingPointError
             If encoder or network give NaN or infinity.
+        OSError
+            If the folder ``checkpoint`` can't be used.
         MemoryError
             If the labels of so many photos and classes fit into no memory of this machine.
         """
         # Check: what can be known beforehand fails now, not after hours of encoding.
+        checkpoint = Checkpoint(self.checkpoint)
         random = self._random_state()
         labeler, X = self._fit_labeler(X)
         # Frozen layers see photos whole.
@@ -330,12 +345,16 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         labeler.leave_device()
         source = source.select(readable)
         observed = None if observed is None else observed[readable]
-        with random:
-            history, refined, scores = trainer.train(source, start, observed, validation)
+        with checkpoint:
+            with random:
+                history, refined, scores = trainer.train(
+                    source, start, observed, validation, checkpoint
+                )
 
-        # Cut.
-        if automatic:
-            thresholds = find_thresholds(expit(scores))
+            # Cut.
+            if automatic:
+                thresholds = find_thresholds(expit(scores))
+            checkpoint.finish()
 
         # Keep: all at once, so that a fit that was interrupted leaves the last one as it was.
         self.pseudo_labeler_ = labeler
@@ -516,7 +535,10 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         }
 
     def _random_state(self):
-        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        # A fit that goes on must draw the same numbers again.
+        unseeded = self.random_state is None and self.checkpoint is not None
+        random_state = check_random_state(0 if unseeded else self.random_state)
+        seed = random_state.randint(np.iinfo(np.int32).max)
         device = resolve_device(self.device)
         resolve_precision(self.precision, device)
         return OwnRandomState(seed, device)
@@ -530,6 +552,8 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         for name in ("classes", "memory", "on_error"):
             if getattr(self, name) is not None:
                 labeler.set_params(**{name: getattr(self, name)})
+        if labeler.memory is None:  # so that labelling can go on, too
+            labeler.set_params(memory=self.checkpoint)
         labeler.set_params(verbose=self.verbose or labeler.verbose)
         if labeler.input == "images":  # listed once, not by each that looks at them
             X = check_X(labeler, X, kind="images", on_error=labeler.on_error)

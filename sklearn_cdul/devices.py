@@ -258,6 +258,27 @@ class OwnRandomState:
             self._lock.release()
 
 
+class RandomStates:
+    """torch's random state, that of the CPU and that of a device, with the manners of its modules.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where random numbers are drawn.
+    """
+
+    def __init__(self, device: torch.device):
+        self._generators = _generators(device)
+
+    def state_dict(self) -> list[torch.Tensor]:
+        """Return where the generators stand."""
+        return [generator.get_state() for generator in self._generators]
+
+    def load_state_dict(self, state: list[torch.Tensor]) -> None:
+        """Let them draw on from there."""
+        _set_states(self._generators, state)
+
+
 def _generators(device: torch.device) -> list[torch.Generator]:
     generators = [torch.default_generator]
     if device.type in ("cuda", "xpu"):

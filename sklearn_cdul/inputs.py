@@ -271,7 +271,7 @@ def plain_state(state: dict[str, Any]) -> dict[str, Any]:
     """
     paths = {
         name: os.fspath(state[name])
-        for name in ("memory", "pretrained")
+        for name in ("memory", "checkpoint", "pretrained")
         if isinstance(state.get(name), os.PathLike)
     }
     device = {"device": str(state["device"])} if "device" in state else {}

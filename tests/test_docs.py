@@ -15,7 +15,7 @@ from tests.pages import python_blocks
 
 ROOT = Path(__file__).parents[1]
 # They train on all bundled photos, or two dozen networks for a search.
-SLOW = {"README.md", "index.rst", "scikit_learn.rst"}
+SLOW = {"README.md", "index.rst", "scikit_learn.rst", "large_jobs.rst"}
 
 if not (ROOT / "docs").exists():
     pytest.skip("these tests read a checkout of the source", allow_module_level=True)

@@ -116,7 +116,7 @@ def open_file(folder: Path) -> tuple[Path, sqlite3.Connection]:
             if not is_damage(error):
                 raise
             path, connection = _begin_next(damaged, error)
-    _copy(damaged, connection)
+    _copy_damaged(damaged, connection)
     return path, connection
 
 
@@ -144,7 +144,7 @@ def open_successor(damaged: Path, error: sqlite3.DatabaseError) -> tuple[Path, s
             path, connection = _begin_next(damaged, error)
     if path is None:
         return open_file(damaged.parent)
-    _copy(damaged, connection)
+    _copy_damaged(damaged, connection)
     return path, connection
 
 
@@ -239,6 +239,47 @@ def is_whole(key: object, embedding: object, check: object) -> bool:
     return sound and check == checksum(key, embedding)  # type: ignore[arg-type]
 
 
+def copy_rows(old: sqlite3.Connection, connection: sqlite3.Connection) -> int:
+    """Copy whole rows that the other file lacks; of a damaged file those before and after damage.
+
+    Parameters
+    ----------
+    old, connection : sqlite3.Connection
+        To read from and to write to.
+
+    Returns
+    -------
+    n_copied : int
+
+    Raises
+    ------
+    sqlite3.Error
+        If the rows can't be written.
+    """
+    n_copied, damage = 0, []
+    for order in ("ASC", "DESC"):
+        rows = _whole_rows(old, order, damage)
+        while some := list(islice(rows, _COPIED_AT_ONCE)):
+            with transaction(connection):
+                cursor = connection.executemany(
+                    "INSERT OR IGNORE INTO embeddings VALUES (?, ?, ?)", some
+                )
+            n_copied += max(cursor.rowcount, 0)
+        if not damage:
+            break
+    return n_copied
+
+
+def _whole_rows(
+    old: sqlite3.Connection, order: str, damage: list[Exception]
+) -> Iterator[tuple[bytes, bytes, bytes]]:
+    query = f"SELECT key, embedding, checksum FROM embeddings ORDER BY rowid {order}"
+    try:
+        yield from (row for row in old.execute(query) if is_whole(*row))
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        damage.append(error)
+
+
 def _newest(folder: Path) -> Path:
     names = [path.name for path in folder.iterdir() if _PATTERN.fullmatch(path.name)]
     return folder / max(names, default=_NAME.format(0))
@@ -256,22 +297,9 @@ def _begin_next(damaged: Path, error: sqlite3.DatabaseError) -> tuple[Path, sqli
     return path, connection
 
 
-def _copy(damaged: Path, connection: sqlite3.Connection) -> None:
-    """Copy whole rows of a damaged file, from both ends up to the damage."""
+def _copy_damaged(damaged: Path, connection: sqlite3.Connection) -> None:
     with suppress(sqlite3.Error, UnicodeDecodeError), closing(_connect_read_only(damaged)) as old:
-        for order in ("ASC", "DESC"):
-            rows = _whole_rows(old, order)
-            while some := list(islice(rows, _COPIED_AT_ONCE)):
-                with transaction(connection):
-                    connection.executemany(
-                        "INSERT OR IGNORE INTO embeddings VALUES (?, ?, ?)", some
-                    )
-
-
-def _whole_rows(old: sqlite3.Connection, order: str) -> Iterator[tuple[bytes, bytes, bytes]]:
-    query = f"SELECT key, embedding, checksum FROM embeddings ORDER BY rowid {order}"
-    with suppress(sqlite3.Error):
-        yield from (row for row in old.execute(query) if is_whole(*row))
+        copy_rows(old, connection)
 
 
 def _connect_read_only(path: Path, option: str = "mode=ro") -> sqlite3.Connection:

@@ -7,7 +7,8 @@ gradient steps (step A); with the network fixed, the labels move toward its pred
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -99,7 +100,7 @@ def update_latents(latents: Tensor, logits: Tensor, sigma: float, rate: float = 
 
 @dataclass
 class LabelState:
-    """Pseudo labels of all training images during training.
+    """Pseudo labels of all training images, and where their training stands between two epochs.
 
     Attributes
     ----------
@@ -107,10 +108,25 @@ class LabelState:
         ``u`` of every training image, on the device of training.
     observed : Tensor of shape (n, k), float32, or None
         1 or 0 where a person gave the label, NaN elsewhere. Observed labels never move.
+    first : Tensor of shape (n, k), float32
+        The latents before the first epoch.
+    summed : Tensor of shape (n, k), float32, or None
+        Sum of the predictions that the next step B will take the mean of; None if there are none.
+    n_summed : int
+        From how many epochs these are.
+    history : list of dict
+        The records of the epochs so far, see :func:`align`.
     """
 
     latents: Tensor
     observed: Tensor | None = None
+    first: Tensor = field(init=False)
+    summed: Tensor | None = field(default=None, init=False)
+    n_summed: int = field(default=0, init=False)
+    history: list[dict[str, float]] = field(default_factory=list, init=False)
+
+    def __post_init__(self):
+        self.first = self.latents
 
     def labels(self, indices: Tensor | slice = slice(None)) -> Tensor:
         """``y_u`` of some images, with the observed labels in place."""
@@ -124,6 +140,17 @@ class LabelState:
         """The state of some images alone."""
         observed = None if self.observed is None else self.observed[indices]
         return LabelState(self.latents[indices], observed)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What training has changed, or will need to go on, as torch's modules give theirs."""
+        names = ("latents", "summed", "n_summed", "history")
+        return {name: getattr(self, name) for name in names}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` was called; `first` and `observed` are those of this state."""
+        for name, value in state.items():
+            here = value.to(self.first.device) if isinstance(value, Tensor) else value
+            setattr(self, name, here)
 
 
 class GradientSteps:
@@ -142,6 +169,8 @@ class GradientSteps:
         ``forward(network, inputs)`` gives float32 logits.
     scheduler : LRScheduler or None
         Stepped after each batch.
+    n_batches : int
+        Batches an epoch, for progress bars.
     on_batch : callable
         Called after each batch.
     """
@@ -154,6 +183,7 @@ class GradientSteps:
         *,
         forward: Callable[[nn.Module, Tensor], Tensor],
         scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
+        n_batches: int = 0,
         on_batch: Callable[[], None] = lambda: None,
     ):
         self.network = network
@@ -161,6 +191,7 @@ class GradientSteps:
         self.batches = batches
         self.forward = forward
         self.scheduler = scheduler
+        self.n_batches = n_batches
         self.on_batch = on_batch
 
     def __call__(self, state: LabelState) -> tuple[Tensor, float]:
@@ -216,7 +247,7 @@ def align(
         :class:`~sklearn_cdul.training.closed_form.ClosedForm`. It gets the state and returns
         predictions, a Tensor (n, k) of logits, and their mean divergence from the labels.
     state : LabelState
-        Changed in place.
+        Changed in place. If it has a history, the epochs of this are over.
     epochs, warmup_epochs, update_interval : int
         The schedule. An ``update_interval`` of 0 leaves the labels as they are.
     update_rate, sigma : float
@@ -225,7 +256,7 @@ def align(
         Step B starts from the labels as they are, as in the paper. With False it starts each time
         from the labels that `state` has at the beginning, which bounds how far they move.
     on_epoch : callable
-        Called with the epoch's record after each epoch.
+        Called with the epoch's record after each epoch, when `state` is ready for the next.
 
     Returns
     -------
@@ -239,31 +270,25 @@ def align(
         At the end of an epoch whose loss is NaN or infinite.
     """
     update_epochs = range(warmup_epochs, epochs, update_interval) if update_interval else ()
-    history = []
-    first_latents = state.latents
-    predictions = torch.zeros_like(state.latents)
-    epochs_summed = 0
-    for epoch in range(1, epochs + 1):
-        if epoch <= warmup_epochs:
-            # Early predictions are poor: the first step B hears its own epoch alone.
-            predictions.zero_()
-            epochs_summed = 0
+    for epoch in range(len(state.history) + 1, epochs + 1):
         logits, loss = step_a(state)
-        predictions += logits
-        epochs_summed += 1
+        # Early predictions are poor: the first step B hears its own epoch alone.
+        if state.summed is None or epoch <= warmup_epochs:
+            state.summed, state.n_summed = torch.zeros_like(state.latents), 0
+        state.summed += logits
+        state.n_summed += 1
 
         movement = 0.0
         if epoch in update_epochs:
             before = state.labels()
             state.latents = update_latents(
-                state.latents if cumulative_updates else first_latents,
-                predictions / epochs_summed,
+                state.latents if cumulative_updates else state.first,
+                state.summed / state.n_summed,
                 sigma,
                 update_rate,
             )
             movement = float((state.labels() - before).abs().mean())
-            predictions.zero_()
-            epochs_summed = 0
+            state.summed = None
         if not math.isfinite(loss):
             raise FloatingPointError(
                 f"The loss became {loss} in epoch {epoch} of the training. Set "
@@ -274,6 +299,6 @@ def align(
             "loss": loss,
             "label_movement": movement,
         }
+        state.history.append(record)
         on_epoch(record)
-        history.append(record)
-    return history
+    return state.history

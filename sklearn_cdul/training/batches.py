@@ -1,8 +1,11 @@
 """The two kinds of training data, photos and embeddings, behind the same three methods."""
 
 import copy
+import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +15,7 @@ from torch import Tensor, nn
 from sklearn_cdul.devices import memory_format, resolve_precision
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.checking import check_files
+from sklearn_cdul.images.encoded import is_local_path
 from sklearn_cdul.images.photos import Photos
 from sklearn_cdul.images.reading import count_threads, read_pictures
 from sklearn_cdul.training.network import (
@@ -67,6 +71,9 @@ class Source(Protocol):
 
     def prediction(self, failures: dict[int, ImageError]) -> Iterator[Tensor]:
         """Yield all inputs once, in order, as they are, and note those that can't be used."""
+
+    def description(self) -> Any:
+        """Tell what the results depend on besides the labels; its ``repr`` is compared."""
 
 
 def make_source(
@@ -235,6 +242,18 @@ class PhotoSource:
             count = min(size, len(self) - start)
             yield self._to_device([next(pictures) for _ in range(count)])
 
+    def description(self) -> tuple[Any, ...]:
+        """What the pictures depend on: of files the size and the time of the last change."""
+        files = hashlib.blake2b()
+        for row in self.rows:
+            stamp: tuple[int, ...] = ()
+            if is_local_path(self.photos[row]):
+                with suppress(OSError, ValueError):
+                    status = os.stat(self.photos[row])
+                    stamp = status.st_size, status.st_mtime_ns
+            files.update(repr((row, stamp)).encode())
+        return self.image_size, self.device.type, self.training_precision, files.hexdigest()
+
     def _pictures(self, order, size, failures=None) -> Iterator[Tensor]:
         rows = [self.rows[position] for position in order]
         errors: list[ImageError] = []
@@ -306,6 +325,11 @@ class EmbeddingSource:
             # In double precision a row's result does not depend on its place in the batch, once
             # it is rounded; mps has none.
             yield batch if batch.device.type == "mps" else batch.double()
+
+    def description(self) -> tuple[Any, ...]:
+        """What the vectors are."""
+        vectors = hashlib.blake2b(self.embeddings.cpu().numpy().tobytes()).hexdigest()
+        return self.device.type, self.training_precision, vectors
 
 
 def split_batches(order: Tensor, batch_size: int) -> list[Tensor]:

@@ -345,7 +345,9 @@ def forward(network: Callable[[Tensor], Tensor], inputs: Tensor, precision: torc
     return logits.float()
 
 
-def predict_logits(network: nn.Module, source: Any, precision: torch.dtype) -> np.ndarray:
+def predict_logits(
+    network: nn.Module, source: Any, precision: torch.dtype, kept: Any = None
+) -> np.ndarray:
     """Logits of all photos.
 
     Parameters
@@ -353,6 +355,8 @@ def predict_logits(network: nn.Module, source: Any, precision: torch.dtype) -> n
     network : Module
     source : PhotoSource or EmbeddingSource
     precision : torch.dtype
+    kept : KeptRows or None, default=None
+        Where batches are kept, and those that the same call made before it was killed are found.
 
     Returns
     -------
@@ -366,33 +370,46 @@ def predict_logits(network: nn.Module, source: Any, precision: torch.dtype) -> n
     """
     network.eval()
     predict = fastest(network, source.device, precision)
-    failures: dict[int, ImageError] = {}
-    results: list[np.ndarray] = []
-    sound: list[np.ndarray] = []  # whether the inputs of a row are numbers
+    failures: dict[int, ImageError] = {}  # by their positions in `rest`
+    logits: np.ndarray | None = None
+    done, wrong = 0, []
 
     def start(inputs: Tensor) -> Callable[[], np.ndarray]:
         return fetch(forward(predict, inputs, precision))
 
     def batches() -> Iterator[tuple[list[Callable[[], np.ndarray]], Callable[[], np.ndarray]]]:
         size: int | None = None  # halved when the GPU runs out of memory
-        for inputs in source.prediction(failures):
+        for inputs in rest.prediction(failures) if len(rest) else ():
             parts, size = run_in_batches(start, inputs, size or len(inputs), inputs.device)
             yield parts, fetch(inputs.isfinite().flatten(1).all(dim=1))
 
+    def add(rows: np.ndarray) -> None:
+        nonlocal logits, done
+        if logits is None:
+            logits = np.empty((len(source), *rows.shape[1:]), rows.dtype)
+        logits[done : done + len(rows)] = rows
+        done += len(rows)
+
+    for rows in kept.read() if kept is not None else ():
+        add(rows)
+    first, rest = done, source.select(range(done, len(source))) if done else source
     with torch.inference_mode():
         for parts, is_sound in ahead(batches(), source.device):
-            results += [finish() for finish in parts]
-            sound.append(is_sound())
-    logits = np.concatenate(results)
-    expected = np.concatenate(sound)
-    expected[list(failures)] = False
-    finite = np.isfinite(logits).reshape(len(logits), -1).all(axis=1)
-    if len(wrong := np.flatnonzero(expected & ~finite)):
-        first = source.rows[wrong[0]]
+            rows = np.concatenate([finish() for finish in parts])
+            failed = [row for row in range(len(rows)) if done + row - first in failures]
+            rows[failed] = np.nan
+            expected = is_sound()
+            expected[failed] = False
+            finite = np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
+            wrong += [source.rows[done + row] for row in np.flatnonzero(expected & ~finite)]
+            if kept is not None and not wrong:
+                kept.add(rows)
+            add(rows)
+    if wrong:
         raise FloatingPointError(
-            f"The network gave NaN or infinity for {len(wrong)} of {len(logits)} photos, the first "
-            f'X[{first}]. Its arithmetic may be too coarse: set precision to "float32".'
+            f"The network gave NaN or infinity for {len(wrong)} of {len(source)} photos, the first "
+            f'X[{wrong[0]}]. Its arithmetic may be too coarse: set precision to "float32".'
         )
-    logits[list(failures)] = np.nan
-    warn_about_failures(list(failures.values()), len(logits))
+    warn_about_failures(list(failures.values()), len(source))
+    assert logits is not None
     return logits

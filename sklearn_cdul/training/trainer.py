@@ -2,8 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from sklearn_cdul.devices import is_out_of_memory
+from sklearn_cdul.devices import RandomStates, is_out_of_memory
 from sklearn_cdul.metrics import score_readable
 from sklearn_cdul.training.alignment import (
     GradientSteps,
@@ -20,14 +19,10 @@ from sklearn_cdul.training.alignment import (
     latents_from_labels,
 )
 from sklearn_cdul.training.batches import EmbeddingSource, Source, epoch, split_batches
+from sklearn_cdul.training.checkpoint import Checkpoint, KeptRows
 from sklearn_cdul.training.closed_form import PROBE_PHOTOS, ClosedForm
-from sklearn_cdul.training.network import (
-    PhotoNetwork,
-    fastest,
-    forward,
-    output_layer,
-    predict_logits,
-)
+from sklearn_cdul.training.features import read_features
+from sklearn_cdul.training.network import PhotoNetwork, forward, output_layer, predict_logits
 from sklearn_cdul.training.regions import mix_views
 
 # A frozen network's features of all photos are kept up to this many bytes. Beyond, training reads
@@ -117,6 +112,7 @@ class Trainer:
         labels: np.ndarray,
         observed: np.ndarray | None,
         validation: tuple[Source, np.ndarray] | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> tuple[list[dict[str, float]], np.ndarray, np.ndarray]:
         """Train the network and the labels in turn, once.
 
@@ -133,6 +129,9 @@ class Trainer:
             1 or 0 where a person gave the label, NaN elsewhere; these never move.
         validation : tuple (source, ndarray of shape (m, k)) or None, default=None
             Photos and true labels, to be scored after each epoch.
+        checkpoint : Checkpoint or None, default=None
+            Where the features of photos, and after an epoch of gradient steps all that changes, are
+            kept, and found again. What is in closed form takes seconds and is computed anew.
 
         Returns
         -------
@@ -152,19 +151,21 @@ class Trainer:
             With advice on what to set.
         """
         settings = self.settings
+        checkpoint = checkpoint or Checkpoint(None)
+        checkpoint.begin(*self._described(source, labels, observed))
         start = latents_from_labels(torch.tensor(labels, dtype=torch.float32))
         state = LabelState(start.to(source.device))
         if observed is not None:
             state.observed = torch.tensor(observed, device=source.device)
         start_from_priors(self.network, state.labels())
         layer: Any = output_layer(self.network)  # not None where there are features
-        rows, features = self._some_features(source, layer)
+        rows, features = self._some_features(source, layer, checkpoint.rows("features"))
         probe = None
         if features is not None and settings.linear_probe:
             probe = ClosedForm(layer, features)
         if features is not None and settings.learning_rate == 0 and len(rows) == len(source):
             if probe is not None:
-                history = self._align(probe, settings.epochs, state, validation)
+                history = self._align(probe, state, validation)
                 scores = (probe.left_out + probe.seen()) / 2
                 return history, state.labels().cpu().numpy(), scores
             network: nn.Module = _OutputLayer(layer)
@@ -173,18 +174,36 @@ class Trainer:
             network, photos = self.network, source
         if probe is not None:
             probe(state.select(torch.from_numpy(rows).to(source.device)))
-        step_a, n_steps = self._gradient_steps(network, photos)
-        history = self._align(step_a, n_steps, state, validation)
+        step_a = self._gradient_steps(network, photos)
+        history = self._align(step_a, state, validation, checkpoint)
         seen = source if probe is None else source.select(rows.tolist())
         scores = predict_logits(self.network, seen, source.precision)
         if probe is not None:
             scores = (probe.left_out + scores) / 2
         return history, state.labels().cpu().numpy(), scores
 
-    def _align(self, step_a, n_steps, state, validation) -> list[dict[str, float]]:
+    def _described(self, source, labels, observed) -> list[Any]:
+        """All that the result of a training depends on."""
+        settings = asdict(self.settings) | {"verbose": False}
+        weights = self.network.state_dict()
+        return [
+            (torch.__version__, settings, list(weights), source.description()),
+            *(np.atleast_1d(value.cpu().numpy()) for value in weights.values()),
+            labels,
+            "none" if observed is None else observed,
+        ]
+
+    def _align(
+        self, step_a, state, validation, checkpoint: Checkpoint | None = None
+    ) -> list[dict[str, float]]:
         """Call `align`, show progress, score validation photos, and advise if memory runs out."""
         settings = self.settings
         by_batch = isinstance(step_a, GradientSteps)
+        parts: dict[str, Any] = {"labels": state, "network": self.network}
+        if checkpoint is not None:
+            parts |= {"optimizer": self._optimizer, "scheduler": step_a.scheduler}
+            parts |= {"random": RandomStates(state.latents.device)}
+            checkpoint.restore(parts)
 
         def on_epoch(record):
             if validation is not None:
@@ -194,9 +213,17 @@ class Trainer:
             bar.set_postfix({k: f"{v:.4g}" for k, v in record.items()})
             if not by_batch:
                 bar.update()
+            if checkpoint is not None:
+                checkpoint.save(parts)
 
-        unit = "batch" if by_batch else "epoch"
-        with tqdm(total=n_steps, desc="Training", unit=unit, disable=not settings.verbose) as bar:
+        steps = step_a.n_batches if by_batch else 1
+        with tqdm(
+            total=settings.epochs * steps,
+            initial=len(state.history) * steps,
+            desc="Training",
+            unit="batch" if by_batch else "epoch",
+            disable=not settings.verbose,
+        ) as bar:
             if by_batch:
                 step_a.on_batch = bar.update
             try:
@@ -220,12 +247,12 @@ class Trainer:
                     f'device="cpu". ({error})'
                 ) from error
 
-    def _gradient_steps(self, network: nn.Module, source: Source) -> tuple[GradientSteps, int]:
-        """Step A on batches of a source, and how many batches there will be in all."""
+    def _gradient_steps(self, network: nn.Module, source: Source) -> GradientSteps:
+        """Step A on batches of a source."""
         batch_size = int(self.settings.batch_size)
         n_batches = len(split_batches(torch.arange(len(source)), batch_size))
         n_steps = self.settings.epochs * n_batches
-        step_a = GradientSteps(
+        return GradientSteps(
             network,
             self._optimizer,
             lambda: epoch(source, batch_size),
@@ -233,11 +260,11 @@ class Trainer:
             scheduler=torch.optim.lr_scheduler.LambdaLR(
                 self._optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * step / n_steps))
             ),
+            n_batches=n_batches,
         )
-        return step_a, n_steps
 
     def _some_features(
-        self, source: Source, layer: nn.Linear | None
+        self, source: Source, layer: nn.Linear | None, kept: KeptRows | None
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """What the output layer receives of all photos, or of some, and which these are."""
         settings = self.settings
@@ -248,7 +275,7 @@ class Trainer:
         if not frozen or count < len(source):
             count = min(count, PROBE_PHOTOS)
         rows = torch.randperm(len(source))[:count].sort().values.numpy()
-        return rows, read_features(self.network, layer, source.select(rows.tolist()))
+        return rows, read_features(self.network, layer, source.select(rows.tolist()), kept)
 
 
 def start_from_priors(network: nn.Module, labels: Tensor) -> None:
@@ -268,28 +295,6 @@ def start_from_priors(network: nn.Module, labels: Tensor) -> None:
             layer.bias.copy_(torch.logit(labels.mean(dim=0), eps=1e-4))
 
 
-class _FeatureReader(nn.Module):
-    """Gives what a network's output layer receives, in place of what the network gives."""
-
-    def __init__(self, predict: Callable[[Tensor], Tensor], layer: nn.Linear):
-        super().__init__()
-        self.predict = predict
-        self.layer = layer
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        received: list[Tensor] = []
-        hook = self.layer.register_forward_pre_hook(lambda _, given: received.append(given[0]))
-        try:
-            self.predict(inputs)
-        finally:
-            hook.remove()
-        # A layer that sees several vectors a photo for other reasons can't be fitted to labels of
-        # photos; nor can one that is not used.
-        if not received or any(vectors.ndim != 2 for vectors in received):
-            return inputs.new_empty(len(inputs), 0)
-        return torch.cat([vectors.unflatten(0, (len(inputs), -1)) for vectors in received], dim=1)
-
-
 class _OutputLayer(nn.Module):
     """A network's output layer, for what a :class:`_FeatureReader` gave."""
 
@@ -299,35 +304,6 @@ class _OutputLayer(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return mix_views(self.layer(features))
-
-
-def read_features(network: Any, layer: nn.Linear, source: Source) -> np.ndarray | None:
-    """Read what the output layer receives of each photo.
-
-    Parameters
-    ----------
-    network : PhotoNetwork or EmbeddingNetwork
-    layer : Linear
-        Its output layer, see `output_layer`.
-    source : PhotoSource or EmbeddingSource of length n
-        Photos, seen whole.
-
-    Returns
-    -------
-    features : ndarray of shape (n, v, d), float32, or None
-        Of the whole feature map, then of its regions if the network looks at them. A photo that
-        could not be read has the mean of the others. None if the layer takes something else than
-        one vector a photo and region.
-    """
-    predict = fastest(network, source.device, source.training_precision)
-    reader = _FeatureReader(predict, layer)
-    features = predict_logits(reader, source, source.training_precision)
-    if features.shape[1:] != (network.n_views, layer.in_features):
-        return None
-    readable = np.isfinite(features).all(axis=(1, 2))
-    if not readable.all():
-        features[~readable] = features[readable].mean(axis=0) if readable.any() else 0
-    return features
 
 
 def parameter_groups(network: nn.Module, learning_rate: float, head_learning_rate: float):

@@ -13,6 +13,7 @@ from sklearn_cdul import CDULClassifier
 from sklearn_cdul.training.alignment import LabelState, latents_from_labels
 from sklearn_cdul.training.batches import EmbeddingSource
 from sklearn_cdul.training.closed_form import ClosedForm
+from sklearn_cdul.training.features import read_features
 from sklearn_cdul.training.network import (
     EmbeddingNetwork,
     build_photo_network,
@@ -24,7 +25,6 @@ from sklearn_cdul.training.trainer import (
     TrainingSettings,
     check_memory,
     parameter_groups,
-    read_features,
     start_from_priors,
 )
 from tests.training.conftest import photo_source
