@@ -256,7 +256,8 @@ def copy_rows(old: sqlite3.Connection, connection: sqlite3.Connection) -> int:
     sqlite3.Error
         If the rows can't be written.
     """
-    n_copied, damage = 0, []
+    n_copied = 0
+    damage: list[Exception] = []
     for order in ("ASC", "DESC"):
         rows = _whole_rows(old, order, damage)
         while some := list(islice(rows, _COPIED_AT_ONCE)):
