@@ -1,5 +1,7 @@
 """Unlabelled photos and class names in, a fast multi-label classifier out."""
 
+import importlib
+
 from sklearn_cdul._show_versions import show_versions
 from sklearn_cdul.classifier import CDULClassifier
 from sklearn_cdul.encoders.base import BaseEncoder
@@ -7,3 +9,26 @@ from sklearn_cdul.labeler import CLIPPseudoLabeler
 
 __all__ = ["BaseEncoder", "CDULClassifier", "CLIPPseudoLabeler", "show_versions"]
 __version__ = "0.1.0"
+
+# Modules with public names; docs/api/index.rst lists these names.
+_MODULES = (
+    "datasets",
+    "encoders",
+    "exceptions",
+    "images",
+    "labels",
+    "memory",
+    "metrics",
+    "targets",
+    "training",
+)
+
+
+def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return importlib.import_module(f"sklearn_cdul.{name}")
+    raise AttributeError(f"module 'sklearn_cdul' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_MODULES, "__version__"])

@@ -17,12 +17,15 @@ from sklearn_cdul.devices import (
     resolve_device,
     resolve_precision,
 )
+from sklearn_cdul.documentation import DocumentedMixin
+from sklearn_cdul.exceptions import warn
 from sklearn_cdul.inputs import check_X, copy_features, input_tags, plain_state
 from sklearn_cdul.labeler import CLIPPseudoLabeler
 from sklearn_cdul.labels.neighbors import smooth_labels
 from sklearn_cdul.labels.observed import check_labels, check_observed
 from sklearn_cdul.labels.thresholds import apply_thresholds, check_thresholds, find_thresholds
 from sklearn_cdul.metrics import label_columns, mean_average_precision, score_readable
+from sklearn_cdul.progress import progress
 from sklearn_cdul.targets import check_targets, warn_about_scores
 from sklearn_cdul.training.batches import PhotoSource, make_source
 from sklearn_cdul.training.checkpoint import Checkpoint
@@ -32,8 +35,11 @@ from sklearn_cdul.training.regions import MOST_REGIONS
 from sklearn_cdul.training.state import pack_network, unpack_network
 from sklearn_cdul.training.trainer import Trainer, TrainingSettings, check_memory
 
+# Fewer than this many training photos give rise to a warning.
+_FEW_PHOTOS = 10
 
-class CDULClassifier(ClassifierMixin, BaseEstimator):
+
+class CDULClassifier(DocumentedMixin, ClassifierMixin, BaseEstimator):
     """Learn a multi-label photo classifier from class names, without labels.
 
     CLIP labels the training photos softly (:class:`CLIPPseudoLabeler`). A small network learns
@@ -44,7 +50,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
     ----------
     classes : list of str, dict, {"coco", "voc", "nus-wide"} or None, default=None
         Class names, see :class:`CLIPPseudoLabeler`. None takes those of ``pseudo_labeler``, which
-        are the 80 of COCO unless it names others.
+        are the 80 of MS-COCO, with a warning, unless it names others.
     pseudo_labeler : CLIPPseudoLabeler or None, default=None
         Makes the initial labels; a clone is fitted. It has its own ``device``, ``precision`` and
         ``n_jobs``. None makes one with the embedded CLIP and those of this classifier.
@@ -142,7 +148,8 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
     n_jobs : int or None, default=None
         Threads that decode images. None chooses by the number of cores.
     verbose : bool, default=False
-        Show progress bars, also those of ``pseudo_labeler``.
+        Show the progress of each phase, also in ``pseudo_labeler``. Bars of phases that took two
+        seconds stay.
 
     Attributes
     ----------
@@ -184,7 +191,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
     >>> from sklearn_cdul.datasets import load_food_photos
     >>> photos = load_food_photos()
     >>> classifier = CDULClassifier(["pizza", "cake"], image_size=64, epochs=1, random_state=0)
-    >>> classifier.fit(photos.data[:8]).predict(photos.data[8:12]).shape
+    >>> classifier.fit(photos.data[:12]).predict(photos.data[12:16]).shape
     (4, 2)
     """
 
@@ -334,7 +341,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         validation = self._check_validation(labeler, X_val, y_val)
 
         # Build.
-        with random:
+        with random, progress("Loading the network", verbose=self.verbose):
             network = source.build_network(self.network, len(names), regions=int(self.regions))
         trainer = Trainer(network, TrainingSettings.of(self))
 
@@ -351,10 +358,17 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
                     source, start, observed, validation, checkpoint
                 )
 
+<<<<<<< HEAD
             # Cut.
             if automatic:
                 thresholds = find_thresholds(expit(scores))
             checkpoint.finish()
+=======
+        # Cut.
+        if automatic:
+            with progress("Finding thresholds", verbose=self.verbose):
+                thresholds = find_thresholds(expit(scores))
+>>>>>>> 00db21f (Show the progress of every phase; say which vocabulary is taken, and that few photos are too few; lists of public names)
 
         # Keep: all at once, so that a fit that was interrupted leaves the last one as it was.
         self.pseudo_labeler_ = labeler
@@ -586,6 +600,7 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
             n_jobs=self.n_jobs,
             on_error=on_error,
             keep=keep,
+            verbose=self.verbose,
         )
 
     def _label(self, labeler, X, shape, observed):
@@ -601,11 +616,18 @@ class CDULClassifier(ClassifierMixin, BaseEstimator):
         readable = np.flatnonzero(~np.isnan(labels).any(axis=1))
         if len(readable) == 0:
             raise ValueError("None of the images in X can be used; the warning above says why.")
+        if len(readable) < _FEW_PHOTOS:
+            warn(
+                f"{len(readable)} photos are too few to learn from: the network learns what photos "
+                "of a class have in common, and thresholds are found from how scores are spread "
+                "over the photos. Give more, or take CLIPPseudoLabeler alone, which does not train."
+            )
         start = labels[readable]
         if self.n_neighbors:
             whole = embeddings[readable, 0]
             n_neighbors, weight = self.n_neighbors, self.neighbor_weight
-            start = smooth_labels(start, whole, n_neighbors=n_neighbors, weight=weight)
+            with progress("Comparing photos", verbose=self.verbose):
+                start = smooth_labels(start, whole, n_neighbors=n_neighbors, weight=weight)
         return labels, readable, start
 
     def __getstate__(self):

@@ -10,9 +10,11 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_cdul.documentation import DocumentedMixin
 from sklearn_cdul.encoders.base import BaseEncoder
 from sklearn_cdul.encoders.known_names import warn_about_guesses
 from sklearn_cdul.encoders.loading import free_gpu, load_encoder
+from sklearn_cdul.exceptions import warn
 from sklearn_cdul.images.checking import check_files
 from sklearn_cdul.images.views import views_version
 from sklearn_cdul.inputs import check_dimensions, check_features, check_X, input_tags, plain_state
@@ -22,13 +24,14 @@ from sklearn_cdul.labels.wordings import warn_about_classes
 from sklearn_cdul.memory.cache import encode_images_once
 from sklearn_cdul.memory.texts import encode_classes_once
 from sklearn_cdul.metrics import score_readable
+from sklearn_cdul.progress import progress
 from sklearn_cdul.targets import check_targets
 
 # Parameters on which the embeddings do not depend.
 _ENCODING_OPTIONS = ("batch_size", "n_jobs", "on_error", "verbose")
 
 
-class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
+class CLIPPseudoLabeler(DocumentedMixin, TransformerMixin, BaseEstimator):
     """Label photos softly with CLIP, whole and in snippets, without training.
 
     Each photo is looked at as a whole and as ``grid_size`` x ``grid_size`` snippets, or in as many
@@ -38,9 +41,10 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    classes : list of str, dict or {"coco", "voc", "nus-wide"}, default="coco"
+    classes : list of str, dict, {"coco", "voc", "nus-wide"} or None, default=None
         Names of the classes. A mapping gives each name a wording or a list of synonyms, which are
         embedded in place of the name and averaged. A string names a vocabulary of the package.
+        None takes "coco", the 80 of MS-COCO, with a warning.
     model_name : str or BaseEncoder, default="embedded"
         Which CLIP. "embedded" is the small one in this package, which needs no download. Any name
         that ``open_clip.create_model_and_transforms`` takes serves too, among them
@@ -92,7 +96,7 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
     n_jobs : int or None, default=None
         Threads that decode images. None chooses by the number of cores.
     verbose : bool, default=False
-        Show a progress bar.
+        Show the progress of each phase. Bars of phases that took two seconds stay.
 
     Attributes
     ----------
@@ -127,7 +131,7 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
     """
 
     _parameter_constraints = {
-        "classes": ["array-like", dict, str],
+        "classes": ["array-like", dict, str, None],
         "model_name": [str, BaseEncoder],
         "pretrained": [str, os.PathLike, None],
         "prompt_template": [str, list, tuple],
@@ -148,7 +152,7 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        classes="coco",
+        classes=None,
         *,
         model_name="embedded",
         pretrained=None,
@@ -209,7 +213,7 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         """
         if self.input == "images":
             views_version(self.views)  # proposals that can't be made are an error now
-        names, prompts = resolve_classes(self.classes, self.prompt_template)
+        names, prompts = resolve_classes(self._classes_in_use(), self.prompt_template)
         encoder = self._encoder()
         checked = None if X is None else check_X(self, X, kind=self.input, on_error=self.on_error)
         if isinstance(checked, np.ndarray):
@@ -226,7 +230,7 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
             names + others,
             prompts,
             text_embeddings,
-            identifiers=[] if isinstance(self.classes, (str, Mapping)) else names,
+            identifiers=[] if isinstance(self.classes, (str, Mapping, type(None))) else names,
             are_cut=encoder.are_cut([text for texts in prompts for text in texts]),
             english_only=encoder.english_only,
         )
@@ -290,7 +294,7 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
             return X
         views_version(self.views)  # proposals that can't be made are an error now
         if self.on_error == "raise":  # and photos that can't be read, not after hours of encoding
-            check_files(X, n_jobs=self.n_jobs)
+            check_files(X, n_jobs=self.n_jobs, verbose=self.verbose)
         encoder = self._encoder()
         encode = encoder.encode_images
         if self.memory is not None:
@@ -314,14 +318,15 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         check_dimensions(embeddings, self.text_embeddings_)
-        return soft_labels(
-            embeddings,
-            self.text_embeddings_,
-            self.other_embeddings_,
-            temperature=self.temperature_,
-            local_threshold=self.local_threshold,
-            global_weight=self.global_weight,
-        ).astype(np.float32, copy=False)
+        with progress("Comparing with the classes", verbose=self.verbose):
+            return soft_labels(
+                embeddings,
+                self.text_embeddings_,
+                self.other_embeddings_,
+                temperature=self.temperature_,
+                local_threshold=self.local_threshold,
+                global_weight=self.global_weight,
+            ).astype(np.float32, copy=False)
 
     def score(self, X, y=None, sample_weight=None):
         """Mean average precision of the soft labels of images that can be read.
@@ -377,9 +382,23 @@ class CLIPPseudoLabeler(TransformerMixin, BaseEstimator):
         if isinstance(self.model_name, BaseEncoder):
             self.model_name.leave_device()
 
+    def _classes_in_use(self):
+        if self.classes is not None:
+            return self.classes
+        warn(
+            'No class names were given, so those of MS-COCO are used: "person", "bicycle", "car" '
+            "and 77 more. Name what your photos may show as classes, for instance "
+            'CDULClassifier(["bread", "cup"]). classes="coco" takes the 80 without this warning.'
+        )
+        return "coco"
+
     def _encoder(self):
         return load_encoder(
-            self.model_name, self.pretrained, device=self.device, precision=self.precision
+            self.model_name,
+            self.pretrained,
+            device=self.device,
+            precision=self.precision,
+            verbose=self.verbose,
         )
 
     def __getstate__(self):

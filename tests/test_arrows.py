@@ -10,9 +10,16 @@ import sklearn_cdul
 PACKAGE = Path(sklearn_cdul.__file__).parent
 # What a room (a folder, or a module beside them) may import of the others.
 ARROWS = {
+<<<<<<< HEAD
     "cli": {"classifier", "labeler", "labels", "datasets"},
     "classifier": {"labeler", "training", "labels", "inputs", "targets", "metrics", "devices"},
     "labeler": {"memory", "encoders", "images", "labels", "inputs", "targets", "metrics"},
+=======
+    "classifier": {"labeler", "training", "labels", "inputs", "targets", "metrics", "devices"}
+    | {"exceptions"},
+    "labeler": {"memory", "encoders", "images", "labels", "inputs", "targets", "metrics"}
+    | {"exceptions"},
+>>>>>>> 00db21f (Show the progress of every phase; say which vocabulary is taken, and that few photos are too few; lists of public names)
     "displays": {"images", "labels", "metrics", "targets"},
     "memory": {"encoders", "images", "exceptions"},
     "encoders": {"images", "labels", "devices", "transfers", "cpu_engine", "exceptions"},
@@ -28,6 +35,8 @@ ARROWS = {
     "cpu_engine": set(),
     "exceptions": set(),
 }
+# Rooms that import no other and are open to all.
+OPEN = {"documentation", "progress"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 
@@ -54,7 +63,8 @@ def test_a_room_imports_only_what_lies_behind_it(path):
     if own.startswith("_"):
         return  # a helper of the package itself
     others = {room(name) for name in imported(path) if name.startswith("sklearn_cdul.")}
-    assert others - {own} <= ARROWS[own]
+    allowed = set() if own in OPEN else ARROWS[own] | OPEN
+    assert others - {own} <= allowed
 
 
 def test_the_arrows_have_no_circle():

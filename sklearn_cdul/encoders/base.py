@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from sklearn_cdul.encoders.batches import Batch, iter_batches
 from sklearn_cdul.encoders.soundness import warn_about_unsound
@@ -15,6 +14,7 @@ from sklearn_cdul.encoders.texts import average_prompts, embed_prompts, key_of, 
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.reading import check_images, warn_about_failures
 from sklearn_cdul.images.views import Preprocessing, n_views
+from sklearn_cdul.progress import progress
 
 
 class BaseEncoder:
@@ -203,7 +203,7 @@ class BaseEncoder:
         prompts_per_class : sequence of sequences of str, length k
             At least one prompt for each class.
         verbose : bool, default=False
-            Show the progress of long lists.
+            Show the progress.
         embed : callable or None, default=None
             Has embeddings of prompts from elsewhere, for instance from a folder; see
             `embed_prompts`, which None takes.
@@ -294,8 +294,7 @@ class BaseEncoder:
             failures=failures,
             unsound=unsound,
         )
-        bar = tqdm(total=len(images), desc="Encoding", disable=not verbose)
-        with bar, closing(batches):
+        with progress("Encoding", len(images), verbose=verbose) as bar, closing(batches):
             for batch in batches:
                 for index, embedding in batch:
                     result[index] = np.nan if embedding is None else embedding

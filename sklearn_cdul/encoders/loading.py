@@ -31,6 +31,7 @@ from sklearn_cdul.encoders.names import (
     why_unavailable,
 )
 from sklearn_cdul.images.views import Preprocessing
+from sklearn_cdul.progress import progress
 
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 # Encoders kept loaded in this process, the most recently used ones.
@@ -58,6 +59,7 @@ def load_encoder(
     *,
     device: str | torch.device = "auto",
     precision: str = "auto",
+    verbose: bool = False,
 ) -> BaseEncoder:
     """Load an encoder, or return the one that this process has loaded already.
 
@@ -74,6 +76,8 @@ def load_encoder(
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
         Arithmetic of the image tower; see `resolve_precision`. Text is encoded in float32, once
         for each class.
+    verbose : bool, default=False
+        Show that it is being loaded.
 
     Returns
     -------
@@ -113,7 +117,11 @@ def load_encoder(
     # open_clip first draws random weights; neither the user's random state nor that of a training
     # in another thread is for that. Locked in this order, as a training that loads an encoder does.
     # Both are held while loading: a second thread shall not load the same weights again.
-    with OwnRandomState(0), _loading:
+    with (
+        progress(f"Loading {model_name}", verbose=verbose),
+        OwnRandomState(0),
+        _loading,
+    ):
         if key not in _loaded:
             model, tokenizer, preprocessing = _load_open_clip(model_name, weights)
             _loaded[key] = CLIPEncoder(model, tokenizer, preprocessing, device=place, dtype=dtype)

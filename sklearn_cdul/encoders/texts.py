@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from sklearn_cdul.encoders.soundness import is_sound, what_is_wrong
 from sklearn_cdul.labels.aggregation import unit_vectors
+from sklearn_cdul.progress import progress
 
 PROMPTS_PER_BATCH = 256
 # Of what encoders remember of the last lists of classes.
@@ -26,7 +26,7 @@ def embed_prompts(encoder: Any, prompts: Sequence[str], *, verbose: bool = False
     prompts : sequence of str, length n
         At least one.
     verbose : bool, default=False
-        Show the progress, if there is more than one batch.
+        Show the progress.
 
     Returns
     -------
@@ -41,8 +41,7 @@ def embed_prompts(encoder: Any, prompts: Sequence[str], *, verbose: bool = False
         If it returns NaN, infinity or a vector of length 0; names the first such prompt.
     """
     parts = []
-    few = len(prompts) <= PROMPTS_PER_BATCH
-    with tqdm(total=len(prompts), desc="Encoding prompts", disable=few or not verbose) as bar:
+    with progress("Encoding prompts", len(prompts), unit="prompt", verbose=verbose) as bar:
         for start in range(0, len(prompts), PROMPTS_PER_BATCH):
             batch = list(prompts[start : start + PROMPTS_PER_BATCH])
             parts.append(_embed_batch(encoder, batch))

@@ -15,6 +15,7 @@ from sklearn_cdul.images.errors import named_errors
 from sklearn_cdul.images.formats import open_picture
 from sklearn_cdul.images.photos import Photos
 from sklearn_cdul.images.reading import count_threads, with_advice
+from sklearn_cdul.progress import progress
 
 # What stands at the very end of a complete file.
 _LAST = {"GIF": b";", "JPEG2000": b"\xff\xd9"}
@@ -27,7 +28,7 @@ _AT_ONCE = 64  # photos a task
 _MOST_NAMED = 3
 
 
-def check_files(photos: Sequence[Any], *, n_jobs: int | None = None) -> None:
+def check_files(photos: Sequence[Any], *, n_jobs: int | None = None, verbose: bool = False) -> None:
     """Refuse photos that can't be used, before others are encoded for hours.
 
     Each file must exist, be a regular one and begin as an image of at least one pixel. Files that
@@ -45,6 +46,8 @@ def check_files(photos: Sequence[Any], *, n_jobs: int | None = None) -> None:
         What `check_images` returned.
     n_jobs : int or None, default=None
         Threads; see `map_images`.
+    verbose : bool, default=False
+        Show the progress.
 
     Raises
     ------
@@ -61,8 +64,14 @@ def check_files(photos: Sequence[Any], *, n_jobs: int | None = None) -> None:
         found = (_problem_of(photos[index], index) for index in range(start, stop))
         return [problem for problem in found if problem is not None]
 
-    with ThreadPoolExecutor(count_threads(n_jobs)) as pool:
-        problems = [problem for part in pool.map(check, starts) for problem in part]
+    problems: list[ImageError] = []
+    with (
+        ThreadPoolExecutor(count_threads(n_jobs)) as pool,
+        progress("Checking photos", len(photos), verbose=verbose) as bar,
+    ):
+        for start, part in zip(starts, pool.map(check, starts), strict=True):
+            problems += part
+            bar.update(min(_AT_ONCE, len(photos) - start))
     if not problems:
         if isinstance(photos, Photos):
             photos.files_checked = True

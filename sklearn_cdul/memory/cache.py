@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from sklearn_cdul.encoders.base import BaseEncoder
 from sklearn_cdul.encoders.soundness import is_sound, warn_about_unsound
@@ -20,6 +19,7 @@ from sklearn_cdul.images.encoded import is_local_path
 from sklearn_cdul.images.reading import check_images, count_threads, warn_about_failures
 from sklearn_cdul.images.views import n_views, views_version
 from sklearn_cdul.memory.folder import check_folder
+from sklearn_cdul.progress import progress
 
 if TYPE_CHECKING:
     from sklearn_cdul.memory.store import EmbeddingStore
@@ -123,25 +123,25 @@ def encode_images_once(
         failures=failures,
         unsound=unsound,
     )
-    with (
-        EmbeddingStore(folder, is_sound=partial(_is_embedding, shape=shape[1:])) as store,
-        tqdm(total=len(images), desc="Encoding", disable=not verbose) as bar,
-    ):
-        job = _Job(images, _read_contents(images, n_jobs), setting, shape, bar)
-        # First what could not even be read: to fail now, not after hours.
-        for batch in encode(indices=job.unreadable):
-            for index, embedding in batch:
-                job.set_row(index, embedding)
-        job.look_up(store)
-        if job.waiting:
-            store.search_damage()
+    is_entry = partial(_is_embedding, shape=shape[1:])
+    with EmbeddingStore(folder, is_sound=is_entry) as store:
+        contents = _read_contents(images, n_jobs, verbose)
+        with progress("Encoding", len(images), verbose=verbose) as bar:
+            job = _Job(images, contents, setting, shape, bar)
+            # First what could not even be read: to fail now, not after hours.
+            for batch in encode(indices=job.unreadable):
+                for index, embedding in batch:
+                    job.set_row(index, embedding)
             job.look_up(store)
-        while job.waiting:
-            job.encode(store, encode)
-            if job.waiting:  # for other processes
-                store.free_dead_claims()
-                time.sleep(_POLL_SECONDS)
+            if job.waiting:
+                store.search_damage()
                 job.look_up(store)
+            while job.waiting:
+                job.encode(store, encode)
+                if job.waiting:  # for other processes
+                    store.free_dead_claims()
+                    time.sleep(_POLL_SECONDS)
+                    job.look_up(store)
         store.notice_deletion()
         if store.replaced:
             job.save_all(store)
@@ -261,15 +261,23 @@ def _is_embedding(stored: bytes, *, shape: tuple[int, int]) -> bool:
     return bool(is_sound(np.frombuffer(stored, "<f4").reshape(shape)).all())
 
 
-def _read_contents(images: Sequence[Any], n_jobs: int | None) -> list[_Content | None]:
+def _read_contents(
+    images: Sequence[Any], n_jobs: int | None, verbose: bool
+) -> list[_Content | None]:
     """Read all images, in threads; None stands for what can't be read."""
 
     def read(start: int) -> list[_Content | None]:
         return [_read_content(image) for image in images[start : start + _READ_AT_ONCE]]
 
-    with ThreadPoolExecutor(count_threads(n_jobs)) as pool:
-        parts = pool.map(read, range(0, len(images), _READ_AT_ONCE))
-        return [content for part in parts for content in part]
+    contents: list[_Content | None] = []
+    with (
+        ThreadPoolExecutor(count_threads(n_jobs)) as pool,
+        progress("Looking up", len(images), verbose=verbose) as bar,
+    ):
+        for part in pool.map(read, range(0, len(images), _READ_AT_ONCE)):
+            contents += part
+            bar.update(len(part))
+    return contents
 
 
 def _read_content(image: Any) -> _Content | None:

@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from sklearn_cdul.encoders.base import BaseEncoder
 from sklearn_cdul.encoders.soundness import is_sound
 from sklearn_cdul.encoders.texts import PROMPTS_PER_BATCH, embed_prompts
 from sklearn_cdul.memory.folder import check_folder
+from sklearn_cdul.progress import progress
 
 _POLL_SECONDS = 0.05
 
@@ -39,7 +39,7 @@ def encode_classes_once(
     memory : str or os.PathLike
         See `encode_images_once`.
     verbose : bool, default=False
-        Show the progress of long lists.
+        Show the progress.
 
     Returns
     -------
@@ -77,10 +77,9 @@ def _embed_once(
 
     by_key = {_key(fingerprint, prompt): prompt for prompt in prompts}
     found: dict[bytes, np.ndarray] = {}
-    few = len(by_key) <= PROMPTS_PER_BATCH
     with (
         EmbeddingStore(folder, is_sound=_is_embedding, quiet=True) as store,
-        tqdm(total=len(by_key), desc="Encoding prompts", disable=few or not verbose) as bar,
+        progress("Encoding prompts", len(by_key), unit="prompt", verbose=verbose) as bar,
     ):
         missing = list(by_key)
         while missing:

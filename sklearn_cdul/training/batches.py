@@ -48,12 +48,15 @@ class Source(Protocol):
         Arithmetic of prediction and of training.
     rows : sequence of int
         Positions of the photos in X.
+    verbose : bool
+        Whether to show the progress of prediction.
     """
 
     device: torch.device
     rows: Sequence[int]
     precision: torch.dtype
     training_precision: torch.dtype
+    verbose: bool
 
     def __len__(self) -> int:
         """Return how many photos there are."""
@@ -85,6 +88,7 @@ def make_source(
     n_jobs: int | None = None,
     on_error: str = "raise",
     keep: str | None = None,
+    verbose: bool = False,
 ) -> "PhotoSource | EmbeddingSource":
     """Return the source for what `check_X` returned.
 
@@ -98,6 +102,8 @@ def make_source(
         See `resolve_precision`.
     image_size, n_jobs, on_error, keep
         Of `PhotoSource`; embeddings don't need them.
+    verbose : bool, default=False
+        Whether to show progress.
 
     Returns
     -------
@@ -112,8 +118,9 @@ def make_source(
             n_jobs=n_jobs,
             on_error=on_error,
             keep=keep,
+            verbose=verbose,
         )
-    return EmbeddingSource(X[:, 0], device=device, precision=precision)
+    return EmbeddingSource(X[:, 0], device=device, precision=precision, verbose=verbose)
 
 
 class PhotoSource:
@@ -139,6 +146,8 @@ class PhotoSource:
     keep : {"training", "prediction"} or None, default=None
         What the decoded pictures will be needed for more than once. As far as there is room they
         then stay in memory, made by whoever first decodes a photo. All files are looked at now.
+    verbose : bool, default=False
+        Whether to show the progress of checks and of prediction.
     """
 
     def __init__(
@@ -151,8 +160,10 @@ class PhotoSource:
         n_jobs=None,
         on_error="raise",
         keep=None,
+        verbose=False,
     ):
         self.photos = photos
+        self.verbose = verbose
         self.image_size = image_size
         self.device = device
         self.precision = resolve_precision(precision, device)
@@ -162,7 +173,7 @@ class PhotoSource:
         self.training_precision = torch.float32 if full else self.precision
         count_threads(n_jobs)  # says now what is wrong with it
         if keep is not None and on_error == "raise":  # likewise, not after hours of encoding
-            check_files(photos, n_jobs=n_jobs)
+            check_files(photos, n_jobs=n_jobs, verbose=verbose)
         self.rows: Sequence[int] = range(len(photos))
         self._training_size = round(image_size * _CROP_MARGIN)
         self._reading = {"n_jobs": n_jobs, "on_error": on_error}
@@ -285,9 +296,12 @@ class EmbeddingSource:
         Where batches are put.
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
         "auto" is float32: one linear layer costs nothing.
+    verbose : bool, default=False
+        Whether to show the progress of prediction.
     """
 
-    def __init__(self, embeddings, *, device, precision="auto"):
+    def __init__(self, embeddings, *, device, precision="auto", verbose=False):
+        self.verbose = verbose
         # A copy: torch takes neither read-only arrays nor negative strides.
         copy = np.array(embeddings, dtype=np.float32)
         self.embeddings = torch.from_numpy(copy).to(device)

@@ -14,6 +14,7 @@ from sklearn_cdul.cpu_engine import CPUEngine, can_run
 from sklearn_cdul.devices import autocast, run_in_batches
 from sklearn_cdul.exceptions import ImageError, WeightsUnavailableError
 from sklearn_cdul.images.reading import warn_about_failures
+from sklearn_cdul.progress import progress
 from sklearn_cdul.training.regions import has_regions, mix_views, region_features
 from sklearn_cdul.transfers import ahead, fetch
 
@@ -346,7 +347,11 @@ def forward(network: Callable[[Tensor], Tensor], inputs: Tensor, precision: torc
 
 
 def predict_logits(
+<<<<<<< HEAD
     network: nn.Module, source: Any, precision: torch.dtype, kept: Any = None
+=======
+    network: nn.Module, source: Any, precision: torch.dtype, *, phase: str = "Predicting"
+>>>>>>> 00db21f (Show the progress of every phase; say which vocabulary is taken, and that few photos are too few; lists of public names)
 ) -> np.ndarray:
     """Logits of all photos.
 
@@ -355,8 +360,13 @@ def predict_logits(
     network : Module
     source : PhotoSource or EmbeddingSource
     precision : torch.dtype
+<<<<<<< HEAD
     kept : KeptRows or None, default=None
         Where batches are kept, and those that the same call made before it was killed are found.
+=======
+    phase : str, default="Predicting"
+        What the progress is called.
+>>>>>>> 00db21f (Show the progress of every phase; say which vocabulary is taken, and that few photos are too few; lists of public names)
 
     Returns
     -------
@@ -383,6 +393,7 @@ def predict_logits(
             parts, size = run_in_batches(start, inputs, size or len(inputs), inputs.device)
             yield parts, fetch(inputs.isfinite().flatten(1).all(dim=1))
 
+<<<<<<< HEAD
     def add(rows: np.ndarray) -> None:
         nonlocal logits, done
         if logits is None:
@@ -406,6 +417,19 @@ def predict_logits(
                 kept.add(rows)
             add(rows)
     if wrong:
+=======
+    with torch.inference_mode(), progress(phase, len(source), verbose=source.verbose) as bar:
+        for parts, is_sound in ahead(batches(), source.device):
+            results += [finish() for finish in parts]
+            sound.append(is_sound())
+            bar.update(len(sound[-1]))
+    logits = np.concatenate(results)
+    expected = np.concatenate(sound)
+    expected[list(failures)] = False
+    finite = np.isfinite(logits).reshape(len(logits), -1).all(axis=1)
+    if len(wrong := np.flatnonzero(expected & ~finite)):
+        first = source.rows[wrong[0]]
+>>>>>>> 00db21f (Show the progress of every phase; say which vocabulary is taken, and that few photos are too few; lists of public names)
         raise FloatingPointError(
             f"The network gave NaN or infinity for {len(wrong)} of {len(source)} photos, the first "
             f'X[{wrong[0]}]. Its arithmetic may be too coarse: set precision to "float32".'

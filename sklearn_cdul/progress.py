@@ -1,0 +1,51 @@
+"""Show how far each phase of the work has got, in a terminal or a notebook."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tqdm.auto import tqdm
+
+# Bars of shorter phases go away once they are done.
+_WORTH_KEEPING = 2.0
+
+
+@contextmanager
+def progress(
+    phase: str, total: int | None = None, *, unit: str = "photo", verbose: Any = True
+) -> Iterator[Any]:
+    """Show a bar while a phase of the work runs; it stays if the phase took two seconds.
+
+    Parameters
+    ----------
+    phase : str
+        What is being done.
+    total : int or None, default=None
+        Number of parts. None is for work that can't tell how far it has got: the line then shows
+        the phase, and at the end the time that it took.
+    unit : str, default="photo"
+        What a part is.
+    verbose : bool or int, default=True
+        Whether anything is shown.
+
+    Yields
+    ------
+    bar : tqdm
+        Call its ``update(n)`` after n parts.
+
+    Examples
+    --------
+    >>> from sklearn_cdul.progress import progress
+    >>> with progress("Encoding", 3, verbose=False) as bar:
+    ...     for _ in range(3):
+    ...         bar.update(1)
+    """
+    form = "{desc}: {elapsed}" if total is None else None
+    started = time.monotonic()
+    bar = tqdm(total=total, desc=phase, unit=unit, bar_format=form, disable=not verbose)
+    try:
+        yield bar
+    finally:
+        bar.leave = time.monotonic() - started >= _WORTH_KEEPING
+        bar.close()
