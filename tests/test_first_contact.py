@@ -1,0 +1,95 @@
+"""What somebody meets who has just installed the package."""
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+import sklearn_cdul
+from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler, documentation
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_without_names_a_warning_says_whose_names_are_taken(food_photos):
+    with pytest.warns(UserWarning, match=r"those of MS-COCO are used.*CDULClassifier\(\["):
+        labeler = CLIPPseudoLabeler().fit()
+    assert len(labeler.class_names_) == 80
+    # A labeler without names, and none at all.
+    for classifier in (
+        CDULClassifier(image_size=64, epochs=1),
+        CDULClassifier(pseudo_labeler=CLIPPseudoLabeler(grid_size=1), image_size=64, epochs=1),
+    ):
+        with pytest.warns(UserWarning, match="No class names were given"):
+            classifier.fit(food_photos.data[:2])
+
+
+def test_a_vocabulary_by_name_is_taken_without_a_word():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        CLIPPseudoLabeler("coco").fit()
+
+
+def test_few_photos_give_rise_to_a_warning(food_photos):
+    classifier = CDULClassifier(["pizza", "cake"], image_size=64, epochs=1)
+    with pytest.warns(UserWarning, match="2 photos are too few to learn from"):
+        classifier.fit(food_photos.data[:2])
+
+
+def test_dir_shows_public_names_alone_and_all_can_be_had():
+    shown = dir(sklearn_cdul)
+    assert set(sklearn_cdul.__all__) < set(shown)
+    for name in shown:
+        assert getattr(sklearn_cdul, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        sklearn_cdul.nothing  # noqa: B018
+
+
+def test_modules_come_with_the_package():
+    code = "import sklearn_cdul; print(sklearn_cdul.datasets.load_food_photos().target.shape[1])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "20"
+
+
+@pytest.fixture
+def published(monkeypatch):
+    """The package's metadata with the address of a documentation, as after a release."""
+    real = importlib.metadata.metadata("sklearn-cdul")
+
+    class Metadata:
+        def get_all(self, name):
+            return [*(real.get_all(name) or []), "Documentation, https://docs.example.org/stable/"]
+
+    documentation.documentation_url.cache_clear()
+    monkeypatch.setattr(documentation, "metadata", lambda name: Metadata())
+    yield
+    documentation.documentation_url.cache_clear()
+
+
+@pytest.mark.parametrize("estimator", [CDULClassifier(["cup"]), CLIPPseudoLabeler(["cup"])])
+def test_the_html_repr_links_to_the_page_of_the_estimator(estimator, published):
+    name = type(estimator).__name__
+    page = f"https://docs.example.org/stable/api/generated/sklearn_cdul.{name}.html"
+    assert page in estimator._repr_html_()
+
+
+def test_the_html_repr_links_nowhere_while_no_documentation_is_online(monkeypatch):
+    monkeypatch.setattr(documentation, "documentation_url", lambda: "")
+    assert 'rel="noreferrer"' not in CDULClassifier()._repr_html_()
+
+
+@pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="reads a checkout")
+def test_on_a_package_index_the_readme_has_no_link_that_leads_nowhere():
+    tomllib = pytest.importorskip("tomllib")  # from Python 3.11
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    hook = settings["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for change in hook["substitutions"]:
+        text = re.sub(change["pattern"], change["replacement"], text)
+    assert not re.findall(r"\]\((?!https?:|#)[^)]*\)", text)
+    assert "docs/_static" not in text
+    assert "[CLIP_benchmark](https://" in text.replace("\n", " ")

@@ -1,0 +1,76 @@
+"""What `verbose` shows: every phase while it runs, and those that took long afterwards."""
+
+import re
+
+import pytest
+
+from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
+from sklearn_cdul import progress as module
+from sklearn_cdul.progress import progress
+
+NAMES = ["pizza", "coffee", "cake"]
+FIT = [
+    "Encoding prompts",
+    "Checking photos",
+    "Loading the network",
+    "Encoding",
+    "Comparing with the classes",
+    "Comparing photos",
+    "Reading features",
+    "Preparing the fit",
+    "Training",
+    "Finding thresholds",
+]
+
+
+def phases(text):
+    """Names of the bars in what was written, in the order in which they began."""
+    return list(dict.fromkeys(re.findall(r"(?:^|[\r\n])([A-Z][\w ]+): ", text)))
+
+
+@pytest.mark.parametrize("labeler", [None, CLIPPseudoLabeler(grid_size=1)])
+def test_one_setting_shows_every_phase_of_fit_and_of_prediction(
+    food_photos, capsys, labeler, tmp_path
+):
+    classifier = CDULClassifier(
+        NAMES, pseudo_labeler=labeler, image_size=64, epochs=1, verbose=True, memory=tmp_path
+    )
+    classifier.fit(food_photos.data[:4])
+    shown = [name for name in phases(capsys.readouterr().err) if name != "Loading embedded"]
+    assert [name for name in shown if name != "Looking up"] == FIT
+    assert "Looking up" in shown  # in the folder
+    classifier.predict(food_photos.data[:4])
+    assert phases(capsys.readouterr().err) == ["Predicting"]
+
+
+def test_the_labeler_shows_its_phases(food_photos, capsys):
+    labeler = CLIPPseudoLabeler(NAMES, grid_size=1, verbose=True).fit()
+    labeler.transform(food_photos.data[:2])
+    shown = [name for name in phases(capsys.readouterr().err) if name != "Loading embedded"]
+    assert shown[-3:] == ["Checking photos", "Encoding", "Comparing with the classes"]
+
+
+def test_without_verbose_nothing_is_shown(food_photos, capsys):
+    CDULClassifier(NAMES, image_size=64, epochs=1).fit(food_photos.data[:4]).predict(
+        food_photos.data[:4]
+    )
+    assert capsys.readouterr().err == ""
+
+
+def test_bars_of_short_phases_go_and_those_of_long_ones_stay(capsys, monkeypatch):
+    with progress("Short", 1) as bar:
+        bar.update(1)
+    assert capsys.readouterr().err.split("\r")[-2].strip() == ""
+    monkeypatch.setattr(module, "_WORTH_KEEPING", 0.0)
+    with progress("Long", 2) as bar:
+        bar.update(2)
+    assert "Long: 100%" in capsys.readouterr().err.split("\r")[-1]
+    with progress("Without parts"):
+        pass
+    assert re.search(r"Without parts: 00:00\s*$", capsys.readouterr().err)
+
+
+def test_a_bar_ends_when_its_phase_fails(capsys):
+    with pytest.raises(ValueError, match="no"), progress("Failing", 3):
+        raise ValueError("no")
+    assert not [bar for bar in module.tqdm._instances if bar.desc == "Failing"]
