@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 # Modules with public names; docs/api/index.rst lists these names.
 _MODULES = (
     "datasets",
+    "displays",
     "encoders",
     "exceptions",
     "images",

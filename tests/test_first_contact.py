@@ -49,6 +49,13 @@ def test_dir_shows_public_names_alone_and_all_can_be_had():
         sklearn_cdul.nothing  # noqa: B018
 
 
+@pytest.mark.skipif(not (ROOT / "docs").exists(), reason="reads a checkout")
+def test_modules_that_dir_shows_are_those_of_the_api_reference():
+    reference = (ROOT / "docs/api/index.rst").read_text(encoding="utf-8")
+    modules = set(re.findall(r"^   sklearn_cdul\.(\w+)\.\w+$", reference, flags=re.M))
+    assert modules == set(sklearn_cdul._MODULES), "_MODULES in sklearn_cdul/__init__.py"
+
+
 def test_modules_come_with_the_package():
     code = "import sklearn_cdul; print(sklearn_cdul.datasets.load_food_photos().target.shape[1])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
