@@ -358,17 +358,11 @@ class CDULClassifier(DocumentedMixin, ClassifierMixin, BaseEstimator):
                     source, start, observed, validation, checkpoint
                 )
 
-<<<<<<< HEAD
             # Cut.
             if automatic:
-                thresholds = find_thresholds(expit(scores))
+                with progress("Finding thresholds", verbose=self.verbose):
+                    thresholds = find_thresholds(expit(scores))
             checkpoint.finish()
-=======
-        # Cut.
-        if automatic:
-            with progress("Finding thresholds", verbose=self.verbose):
-                thresholds = find_thresholds(expit(scores))
->>>>>>> 00db21f (Show the progress of every phase; say which vocabulary is taken, and that few photos are too few; lists of public names)
 
         # Keep: all at once, so that a fit that was interrupted leaves the last one as it was.
         self.pseudo_labeler_ = labeler

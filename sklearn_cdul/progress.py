@@ -13,7 +13,12 @@ _WORTH_KEEPING = 2.0
 
 @contextmanager
 def progress(
-    phase: str, total: int | None = None, *, unit: str = "photo", verbose: Any = True
+    phase: str,
+    total: int | None = None,
+    *,
+    done: int = 0,
+    unit: str = "photo",
+    verbose: Any = True,
 ) -> Iterator[Any]:
     """Show a bar while a phase of the work runs; it stays if the phase took two seconds.
 
@@ -24,6 +29,8 @@ def progress(
     total : int or None, default=None
         Number of parts. None is for work that can't tell how far it has got: the line then shows
         the phase, and at the end the time that it took.
+    done : int, default=0
+        Parts that an earlier call did.
     unit : str, default="photo"
         What a part is.
     verbose : bool or int, default=True
@@ -43,7 +50,9 @@ def progress(
     """
     form = "{desc}: {elapsed}" if total is None else None
     started = time.monotonic()
-    bar = tqdm(total=total, desc=phase, unit=unit, bar_format=form, disable=not verbose)
+    bar = tqdm(
+        total=total, initial=done, desc=phase, unit=unit, bar_format=form, disable=not verbose
+    )
     try:
         yield bar
     finally:

@@ -10,16 +10,11 @@ import sklearn_cdul
 PACKAGE = Path(sklearn_cdul.__file__).parent
 # What a room (a folder, or a module beside them) may import of the others.
 ARROWS = {
-<<<<<<< HEAD
     "cli": {"classifier", "labeler", "labels", "datasets"},
-    "classifier": {"labeler", "training", "labels", "inputs", "targets", "metrics", "devices"},
-    "labeler": {"memory", "encoders", "images", "labels", "inputs", "targets", "metrics"},
-=======
     "classifier": {"labeler", "training", "labels", "inputs", "targets", "metrics", "devices"}
     | {"exceptions"},
     "labeler": {"memory", "encoders", "images", "labels", "inputs", "targets", "metrics"}
     | {"exceptions"},
->>>>>>> 00db21f (Show the progress of every phase; say which vocabulary is taken, and that few photos are too few; lists of public names)
     "displays": {"images", "labels", "metrics", "targets"},
     "memory": {"encoders", "images", "exceptions"},
     "encoders": {"images", "labels", "devices", "transfers", "cpu_engine", "exceptions"},

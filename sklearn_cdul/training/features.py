@@ -58,7 +58,8 @@ def read_features(
     """
     predict = fastest(network, source.device, source.training_precision)
     reader = _FeatureReader(predict, layer)
-    features = predict_logits(reader, source, source.training_precision, kept)
+    precision = source.training_precision
+    features = predict_logits(reader, source, precision, kept, phase="Reading features")
     if features.shape[1:] != (network.n_views, layer.in_features):
         return None
     readable = np.isfinite(features).all(axis=(1, 2))

@@ -347,11 +347,12 @@ def forward(network: Callable[[Tensor], Tensor], inputs: Tensor, precision: torc
 
 
 def predict_logits(
-<<<<<<< HEAD
-    network: nn.Module, source: Any, precision: torch.dtype, kept: Any = None
-=======
-    network: nn.Module, source: Any, precision: torch.dtype, *, phase: str = "Predicting"
->>>>>>> 00db21f (Show the progress of every phase; say which vocabulary is taken, and that few photos are too few; lists of public names)
+    network: nn.Module,
+    source: Any,
+    precision: torch.dtype,
+    kept: Any = None,
+    *,
+    phase: str = "Predicting",
 ) -> np.ndarray:
     """Logits of all photos.
 
@@ -360,13 +361,10 @@ def predict_logits(
     network : Module
     source : PhotoSource or EmbeddingSource
     precision : torch.dtype
-<<<<<<< HEAD
     kept : KeptRows or None, default=None
         Where batches are kept, and those that the same call made before it was killed are found.
-=======
     phase : str, default="Predicting"
         What the progress is called.
->>>>>>> 00db21f (Show the progress of every phase; say which vocabulary is taken, and that few photos are too few; lists of public names)
 
     Returns
     -------
@@ -393,7 +391,6 @@ def predict_logits(
             parts, size = run_in_batches(start, inputs, size or len(inputs), inputs.device)
             yield parts, fetch(inputs.isfinite().flatten(1).all(dim=1))
 
-<<<<<<< HEAD
     def add(rows: np.ndarray) -> None:
         nonlocal logits, done
         if logits is None:
@@ -404,7 +401,8 @@ def predict_logits(
     for rows in kept.read() if kept is not None else ():
         add(rows)
     first, rest = done, source.select(range(done, len(source))) if done else source
-    with torch.inference_mode():
+    bar = progress(phase, len(source), done=first, verbose=source.verbose)
+    with torch.inference_mode(), bar as shown:
         for parts, is_sound in ahead(batches(), source.device):
             rows = np.concatenate([finish() for finish in parts])
             failed = [row for row in range(len(rows)) if done + row - first in failures]
@@ -416,20 +414,8 @@ def predict_logits(
             if kept is not None and not wrong:
                 kept.add(rows)
             add(rows)
+            shown.update(len(rows))
     if wrong:
-=======
-    with torch.inference_mode(), progress(phase, len(source), verbose=source.verbose) as bar:
-        for parts, is_sound in ahead(batches(), source.device):
-            results += [finish() for finish in parts]
-            sound.append(is_sound())
-            bar.update(len(sound[-1]))
-    logits = np.concatenate(results)
-    expected = np.concatenate(sound)
-    expected[list(failures)] = False
-    finite = np.isfinite(logits).reshape(len(logits), -1).all(axis=1)
-    if len(wrong := np.flatnonzero(expected & ~finite)):
-        first = source.rows[wrong[0]]
->>>>>>> 00db21f (Show the progress of every phase; say which vocabulary is taken, and that few photos are too few; lists of public names)
         raise FloatingPointError(
             f"The network gave NaN or infinity for {len(wrong)} of {len(source)} photos, the first "
             f'X[{wrong[0]}]. Its arithmetic may be too coarse: set precision to "float32".'

@@ -174,16 +174,10 @@ class Trainer:
         else:
             network, photos = self.network, source
         if probe is not None:
-<<<<<<< HEAD
-            probe(state.select(torch.from_numpy(rows).to(source.device)))
-        step_a = self._gradient_steps(network, photos)
-        history = self._align(step_a, state, validation, checkpoint)
-=======
             with progress("Fitting the output layer", verbose=settings.verbose):
                 probe(state.select(torch.from_numpy(rows).to(source.device)))
-        step_a, n_steps = self._gradient_steps(network, photos)
-        history = self._align(step_a, n_steps, state, validation)
->>>>>>> 00db21f (Show the progress of every phase; say which vocabulary is taken, and that few photos are too few; lists of public names)
+        step_a = self._gradient_steps(network, photos)
+        history = self._align(step_a, state, validation, checkpoint)
         seen = source if probe is None else source.select(rows.tolist())
         scores = predict_logits(self.network, seen, source.precision, phase="Looking again")
         if probe is not None:
@@ -224,19 +218,14 @@ class Trainer:
             if checkpoint is not None:
                 checkpoint.save(parts)
 
-<<<<<<< HEAD
         steps = step_a.n_batches if by_batch else 1
-        with tqdm(
-            total=settings.epochs * steps,
-            initial=len(state.history) * steps,
-            desc="Training",
+        with progress(
+            "Training",
+            settings.epochs * steps,
+            done=len(state.history) * steps,
             unit="batch" if by_batch else "epoch",
-            disable=not settings.verbose,
+            verbose=settings.verbose,
         ) as bar:
-=======
-        unit = "batch" if by_batch else "epoch"
-        with progress("Training", n_steps, unit=unit, verbose=settings.verbose) as bar:
->>>>>>> 00db21f (Show the progress of every phase; say which vocabulary is taken, and that few photos are too few; lists of public names)
             if by_batch:
                 step_a.on_batch = bar.update
             try:
@@ -319,38 +308,6 @@ class _OutputLayer(nn.Module):
         return mix_views(self.layer(features))
 
 
-<<<<<<< HEAD
-=======
-def read_features(network: Any, layer: nn.Linear, source: Source) -> np.ndarray | None:
-    """Read what the output layer receives of each photo.
-
-    Parameters
-    ----------
-    network : PhotoNetwork or EmbeddingNetwork
-    layer : Linear
-        Its output layer, see `output_layer`.
-    source : PhotoSource or EmbeddingSource of length n
-        Photos, seen whole.
-
-    Returns
-    -------
-    features : ndarray of shape (n, v, d), float32, or None
-        Of the whole feature map, then of its regions if the network looks at them. A photo that
-        could not be read has the mean of the others. None if the layer takes something else than
-        one vector a photo and region.
-    """
-    predict = fastest(network, source.device, source.training_precision)
-    reader = _FeatureReader(predict, layer)
-    features = predict_logits(reader, source, source.training_precision, phase="Reading features")
-    if features.shape[1:] != (network.n_views, layer.in_features):
-        return None
-    readable = np.isfinite(features).all(axis=(1, 2))
-    if not readable.all():
-        features[~readable] = features[readable].mean(axis=0) if readable.any() else 0
-    return features
-
-
->>>>>>> 00db21f (Show the progress of every phase; say which vocabulary is taken, and that few photos are too few; lists of public names)
 def parameter_groups(network: nn.Module, learning_rate: float, head_learning_rate: float):
     """Optimizer groups: the output layer learns at its own rate.
 
