@@ -45,7 +45,8 @@ def dump_label_studio(
     Parameters
     ----------
     data : sequence of str or os.PathLike, length n
-        Paths of the photos, in the folder of the file to write or below, no photo twice.
+        Paths of the photos, no photo twice. They must lie in a folder (at any depth) in that of
+        the file to write.
     target : array of shape (n, k), data frame or list of n lists of names
         1 where the photo shows the class, else 0; or the names, see :func:`dump_csv`.
     target_names : sequence of str, length k
@@ -72,9 +73,9 @@ def dump_label_studio(
         LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true
         LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/absolute/path/of/the/folder
 
-    and if the folder of the photos is added to the project under Settings, Cloud Storage, Local
-    files (no need to sync it). Paste the `.xml` file under Settings, Labeling Interface, Code, and
-    import the JSON file.
+    and if the folder of the photos is added to the project under Settings, Cloud Storage, Add
+    Source Storage, Local files (no need to sync it). It may not be the document root itself. Paste
+    the `.xml` file under Settings, Labeling Interface, Code, and import the JSON file.
 
     References
     ----------
@@ -90,10 +91,10 @@ def dump_label_studio(
         raise ValueError(f"path must end in .json, got {path}: the config takes the ending .xml.")
     labels = check_labels(data, target, target_names, path, None)
     for photo in labels.paths:
-        if os.path.isabs(photo):
+        if os.path.isabs(photo) or "/" not in photo:
             raise ValueError(
-                f"The photo {photo} lies outside of {path.absolute().parent}. Label Studio shows "
-                "photos of one folder: write the file into one that has all of them below it."
+                f"The photo {photo} lies in no folder in {path.absolute().parent}. Label Studio "
+                "shows photos of folders in its document root: write the file where these are."
             )
     tasks = []
     for photo, shown in zip(labels.paths, labels.shown, strict=True):

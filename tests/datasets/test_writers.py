@@ -155,7 +155,12 @@ def test_photos_that_all_show_no_class_are_written(writer, data, tmp_path):
 )
 def test_wrong_input_is_named(writer, tmp_path, monkeypatch, change, error, message):
     monkeypatch.chdir(tmp_path)
-    given = {"data": ["b.jpg", "a.jpg", "c.jpg"], "target": TARGET, "target_names": NAMES, **change}
+    given = {
+        "data": ["x/b.jpg", "x/a.jpg", "x/c.jpg"],
+        "target": TARGET,
+        "target_names": NAMES,
+        **change,
+    }
     with pytest.raises(error, match=message):
         writer(*given.values(), tmp_path / WRITERS[writer])
     assert not list(tmp_path.iterdir())
@@ -198,10 +203,11 @@ def test_csv_goes_into_an_open_file_too(data, tmp_path, monkeypatch):
     assert file.getvalue() == Path("labels.csv").read_text(encoding="utf-8")
 
 
-def test_label_studio_needs_the_photos_below_the_file(data, tmp_path):
+def test_label_studio_needs_the_photos_in_a_folder_beside_the_file(data, tmp_path):
     (tmp_path / "elsewhere").mkdir()
-    with pytest.raises(ValueError, match=r"b\.jpg lies outside of .*elsewhere"):
-        dump_label_studio(data, TARGET, NAMES, tmp_path / "elsewhere" / "tasks.json")
+    for folder in (tmp_path / "elsewhere", data[0].parent):
+        with pytest.raises(ValueError, match=rf"b\.jpg lies in no folder in .*{folder.name}"):
+            dump_label_studio(data, TARGET, NAMES, folder / "tasks.json")
     with pytest.raises(ValueError, match=r"must end in \.json"):
         dump_label_studio(data, TARGET, NAMES, tmp_path / "tasks.xml")
 
