@@ -1,11 +1,13 @@
 """Unlabelled photos and class names in, a fast multi-label classifier out."""
 
 import importlib
+from typing import TYPE_CHECKING
 
-from sklearn_cdul._show_versions import show_versions
-from sklearn_cdul.classifier import CDULClassifier
-from sklearn_cdul.encoders.base import BaseEncoder
-from sklearn_cdul.labeler import CLIPPseudoLabeler
+if TYPE_CHECKING:
+    from sklearn_cdul._show_versions import show_versions
+    from sklearn_cdul.classifier import CDULClassifier
+    from sklearn_cdul.encoders.base import BaseEncoder
+    from sklearn_cdul.labeler import CLIPPseudoLabeler
 
 __all__ = ["BaseEncoder", "CDULClassifier", "CLIPPseudoLabeler", "show_versions"]
 __version__ = "0.1.0"
@@ -23,11 +25,21 @@ _MODULES = (
     "targets",
     "training",
 )
+# Where the other names are. They are imported when they are first used: torch takes seconds, and
+# the command line should answer `--help` and a wrong path at once.
+_HOMES = {
+    "BaseEncoder": "encoders.base",
+    "CDULClassifier": "classifier",
+    "CLIPPseudoLabeler": "labeler",
+    "show_versions": "_show_versions",
+}
 
 
 def __getattr__(name: str) -> object:
     if name in _MODULES:
         return importlib.import_module(f"sklearn_cdul.{name}")
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"sklearn_cdul.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'sklearn_cdul' has no attribute {name!r}")
 
 

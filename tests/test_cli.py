@@ -193,6 +193,17 @@ def test_debug_shows_where_an_error_comes_from(folder):
         main(["label", "fotos", "--classes", "names.txt", "--debug"])
 
 
+def test_help_and_mistakes_wait_for_no_large_import():
+    code = (
+        "import sys; from sklearn_cdul.cli import main; "
+        "main(['label', 'fotos', '--classes', 'n']); "
+        "sys.exit({'torch', 'sklearn', 'open_clip'} & sys.modules.keys() or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "there is no folder or photo fotos" in done.stderr
+
+
 @pytest.mark.parametrize("command", ["", "label photos", "label photos --classes a --set b", "fly"])
 def test_a_wrong_command_line_shows_how_it_is_used(command, capsys):
     with pytest.raises(SystemExit) as stopped:

@@ -102,21 +102,21 @@ def _load_model(options: argparse.Namespace) -> Any:
 
 
 def _photos(options: argparse.Namespace) -> list[str]:
-    from sklearn_cdul.datasets import list_photos
-
     for path in options.photos:
         if not path.exists():
             raise FileNotFoundError(f"there is no folder or photo {path}")
+    from sklearn_cdul.datasets import list_photos
+
     found = [list_photos(path) if path.is_dir() else [str(path)] for path in options.photos]
     return list(dict.fromkeys(photo for photos in found for photo in photos))
 
 
 def _classes(name: str) -> Any:
     """Class names: of a file with one a line, of a JSON file, or a vocabulary."""
-    from sklearn_cdul.labels.vocabularies import VOCABULARIES
-
     path = Path(name)
     if not path.is_file():
+        from sklearn_cdul.labels.vocabularies import VOCABULARIES
+
         if name in VOCABULARIES:
             return name
         known = ", ".join(VOCABULARIES)
@@ -144,13 +144,13 @@ def _writer(options: argparse.Namespace) -> Any:
         raise ValueError("Label Studio's tasks have no place for the scores of all classes")
     if out is not None:
         _check_out(out)
-    from sklearn_cdul import datasets
-
-    dump = getattr(datasets, f"dump_{form.replace('-', '_')}")
 
     def write(
         photos: list[str], labels: np.ndarray, scores: np.ndarray, names: list[str], usable: Any
     ) -> int:
+        from sklearn_cdul import datasets
+
+        dump = getattr(datasets, f"dump_{form.replace('-', '_')}")
         more = {"scores": scores[usable]} if options.scores else {}
         kept = [photos[index] for index in np.flatnonzero(usable)]
         dump(kept, labels[usable], names, sys.stdout if out is None else out, **more)
