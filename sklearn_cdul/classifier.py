@@ -1,6 +1,7 @@
 """The classifier: unlabelled photos and class names in, a small multi-label network out."""
 
 import os
+from collections.abc import Mapping
 from numbers import Integral, Real
 
 import numpy as np
@@ -21,12 +22,18 @@ from sklearn_cdul.documentation import DocumentedMixin
 from sklearn_cdul.exceptions import warn
 from sklearn_cdul.inputs import check_X, copy_features, input_tags, plain_state
 from sklearn_cdul.labeler import CLIPPseudoLabeler
+from sklearn_cdul.labels.checking import check_labels
 from sklearn_cdul.labels.neighbors import smooth_labels
-from sklearn_cdul.labels.observed import check_labels, check_observed
-from sklearn_cdul.labels.thresholds import apply_thresholds, check_thresholds, find_thresholds
+from sklearn_cdul.labels.observed import observed_on_scale
+from sklearn_cdul.labels.thresholds import (
+    apply_thresholds,
+    check_thresholds,
+    find_thresholds,
+    fit_thresholds,
+)
 from sklearn_cdul.metrics import label_columns, mean_average_precision, score_readable
 from sklearn_cdul.progress import progress
-from sklearn_cdul.targets import check_targets, warn_about_scores
+from sklearn_cdul.targets.checking import check_observed, check_targets, warn_about_scores
 from sklearn_cdul.training.batches import PhotoSource, make_source
 from sklearn_cdul.training.checkpoint import Checkpoint
 from sklearn_cdul.training.network import predict_logits, resolve_image_size
@@ -118,6 +125,8 @@ class CDULClassifier(DocumentedMixin, ClassifierMixin, BaseEstimator):
         Probability from which ``predict`` gives 1. "auto" finds one a class, without labels, on the
         training photos: with the linear probe on the middle between the network's logits and those
         that the probe would give of each photo if it had not seen it; else on the network's.
+        ``set_params(threshold=...)`` serves a fitted classifier at once; with labels of some photos
+        use :meth:`fit_thresholds`.
     random_state : int, RandomState instance or None, default=None
         Seed of batches, crops, new weights, and of which photos the probe sees of more than 20,000;
         with the defaults and fewer photos nothing is random. On one machine's CPU the same seed
@@ -170,6 +179,8 @@ class CDULClassifier(DocumentedMixin, ClassifierMixin, BaseEstimator):
         The labels after the last update, those of neighbours mixed in.
     thresholds_ : ndarray of shape (k,)
         Probabilities from which ``predict`` gives 1.
+    auto_thresholds_ : ndarray of shape (k,)
+        Those that were found without labels, whatever ``threshold`` says.
     history_ : list of dict
         For each epoch ``epoch``, ``loss`` (mean KL divergence, nats), ``label_movement`` (mean
         absolute change) and, with a validation set, ``validation_map``.
@@ -295,9 +306,11 @@ class CDULClassifier(DocumentedMixin, ClassifierMixin, BaseEstimator):
         y : array of length n, or None
             There for cross-validation, which scores with it. Its length is checked; training
             never sees its values.
-        observed : array of shape (n, k) or data frame or None, default=None
-            Labels that a person gave: 1, 0, or NaN where unobserved. They are never changed. The
-            columns of a data frame are matched to the classes by name.
+        observed : array of shape (n, k), names, data frame, CSV file or None, default=None
+            Labels that a person gave: 1, 0, or NaN where unobserved. They are never changed. Names,
+            frames and files, also those of some photos and classes only, are matched to the classes
+            by name and to the photos by path or index, see
+            :func:`~sklearn_cdul.targets.check_targets`.
         X_val, y_val : sequence of images and array of shape (m, k), or None
             Validation photos with labels; only for the mAP in ``history_``. ``y_val`` may be what
             ``score`` takes as y.
@@ -327,6 +340,7 @@ class CDULClassifier(DocumentedMixin, ClassifierMixin, BaseEstimator):
         # Check: what can be known beforehand fails now, not after hours of encoding.
         checkpoint = Checkpoint(self.checkpoint)
         random = self._random_state()
+        given = X
         labeler, X = self._fit_labeler(X)
         # Frozen layers see photos whole.
         keep = "training" if self.learning_rate else "prediction"
@@ -335,9 +349,9 @@ class CDULClassifier(DocumentedMixin, ClassifierMixin, BaseEstimator):
         names = list(labeler.class_names_)
         check_memory(len(source), len(names))
         warn_about_scores(y, names)
-        observed = check_observed(observed, len(source), names)
-        automatic = isinstance(self.threshold, str)
-        thresholds = None if automatic else check_thresholds(self.threshold, len(names))
+        observed = check_observed(observed, given, names)
+        if not isinstance(self.threshold, str):
+            check_thresholds(self.threshold, len(names))
         validation = self._check_validation(labeler, X_val, y_val)
 
         # Build.
@@ -346,22 +360,21 @@ class CDULClassifier(DocumentedMixin, ClassifierMixin, BaseEstimator):
         trainer = Trainer(network, TrainingSettings.of(self))
 
         # Label, and smooth the labels.
-        labels, readable, start = self._label(labeler, X, (len(source), len(names)), observed)
+        shape = len(source), len(names)
+        labels, readable, start, targets = self._label(labeler, X, shape, observed)
 
         # Train.
         labeler.leave_device()
         source = source.select(readable)
-        observed = None if observed is None else observed[readable]
         with checkpoint:
             with random:
                 history, refined, scores = trainer.train(
-                    source, start, observed, validation, checkpoint
+                    source, start, targets, validation, checkpoint
                 )
 
             # Cut.
-            if automatic:
-                with progress("Finding thresholds", verbose=self.verbose):
-                    thresholds = find_thresholds(expit(scores))
+            with progress("Finding thresholds", verbose=self.verbose):
+                thresholds = find_thresholds(expit(scores))
             checkpoint.finish()
 
         # Keep: all at once, so that a fit that was interrupted leaves the last one as it was.
@@ -377,7 +390,103 @@ class CDULClassifier(DocumentedMixin, ClassifierMixin, BaseEstimator):
         self.initial_pseudo_labels_ = labels
         self.pseudo_labels_ = np.full_like(labels, np.nan)
         self.pseudo_labels_[readable] = refined
-        self.thresholds_ = thresholds
+        if observed is not None:
+            known = ~np.isnan(observed) & ~np.isnan(labels)
+            self.pseudo_labels_[known] = observed[known]
+        self.auto_thresholds_ = thresholds
+        return self.set_thresholds(self.threshold)
+
+    def set_thresholds(self, threshold):
+        """Cut the probabilities of a fitted classifier elsewhere; nothing is trained.
+
+        Parameters
+        ----------
+        threshold : "auto", float, array of shape (k,) or dict
+            As the parameter ``threshold``, which stays as it is. A dict from names of classes to
+            numbers leaves the thresholds of other classes as they are.
+
+        Returns
+        -------
+        self : CDULClassifier
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a name is no class, or a threshold is no number in [0, 1].
+
+        See Also
+        --------
+        fit_thresholds : Finds thresholds with labels of some photos.
+        """
+        check_is_fitted(self, "auto_thresholds_")
+        n_classes = len(self.class_names_)
+        if isinstance(threshold, str) and threshold == "auto":
+            self.thresholds_ = self.auto_thresholds_.copy()
+        elif isinstance(threshold, Mapping):
+            thresholds = self.thresholds_.copy()
+            for name, value in threshold.items():
+                if name not in self.class_names_:
+                    raise ValueError(f"{name!r} is not one of the classes {self.class_names_}.")
+                thresholds[self.class_names_.index(name)] = check_thresholds(value, 1)[0]
+            self.thresholds_ = thresholds
+        else:
+            self.thresholds_ = check_thresholds(threshold, n_classes)
+        return self
+
+    def fit_thresholds(self, X, y):
+        """Move the thresholds toward what labels of some photos say; nothing is trained.
+
+        Of each class the threshold with the highest F1 on these photos is drawn to the one that was
+        found without labels, the more the fewer positives there are, see
+        :func:`sklearn_cdul.labels.fit_thresholds`. Some 10 to 100 labelled photos serve.
+
+        Parameters
+        ----------
+        X : sequence of images, or array of embeddings
+            Of the same kind as in ``fit``; they may be photos of the training.
+        y : array of shape (n, k) or (n,), names of each image, data frame or CSV file
+            Labels as in :meth:`score`. Classes without a positive label keep
+            ``auto_thresholds_``. Photos without a label are not read.
+
+        Returns
+        -------
+        self : CDULClassifier
+            With new ``thresholds_``. Another ``fit`` goes back to the parameter ``threshold``.
+
+        Raises
+        ------
+        ValueError
+            If y has the wrong shape, names or values, or no positives.
+
+        See Also
+        --------
+        set_thresholds : Takes thresholds that you choose.
+        """
+        check_is_fitted(self)
+        y = check_targets(y, self.class_names_, X=X)  # fails before the photos are read
+        source = self._source(X, self.pseudo_labeler_, estimator=self)
+        y = label_columns(y, len(source), len(self.class_names_))
+        mean_average_precision(y, np.zeros(y.shape))  # fails if there are no positives
+        rows = np.flatnonzero(np.isin(y, (0, 1)).any(axis=1))
+        probabilities = expit(self._logits(source.select(rows)))
+        self.thresholds_ = fit_thresholds(probabilities, y[rows], self.auto_thresholds_)
+        return self
+
+    def set_params(self, **params):
+        """Set parameters; ``threshold`` serves a fitted classifier at once.
+
+        Parameters
+        ----------
+        **params : dict
+            Names and values, as in the constructor; ``pseudo_labeler__NAME`` for the labeler's.
+
+        Returns
+        -------
+        self : CDULClassifier
+        """
+        super().set_params(**params)
+        if "threshold" in params and hasattr(self, "auto_thresholds_"):
+            self.set_thresholds(self.threshold)
         return self
 
     def decision_function(self, X):
@@ -397,8 +506,9 @@ class CDULClassifier(DocumentedMixin, ClassifierMixin, BaseEstimator):
             NaN rows stand for images that could not be read (``on_error="nan"``).
         """
         check_is_fitted(self)
-        labeler = self.pseudo_labeler_
-        source = self._source(X, labeler, estimator=self)
+        return self._logits(self._source(X, self.pseudo_labeler_, estimator=self))
+
+    def _logits(self, source):
         layout = memory_format(source.device)
         network = self.network_.to(source.device, memory_format=layout)
         return predict_logits(network, source, source.precision)
@@ -457,10 +567,11 @@ class CDULClassifier(DocumentedMixin, ClassifierMixin, BaseEstimator):
         ----------
         X : sequence of images, or array of embeddings
             Of the same kind as in ``fit``.
-        y : array of shape (n, k) or (n,), data frame or list of n lists of names
-            1 where the class is in the image, else 0. The columns of a data frame are matched to
-            the classes by name. A vector holds the one class of each image, as its name or column;
-            with a single class 1 or 0.
+        y : array of shape (n, k) or (n,), names of each image, data frame or CSV file
+            1 where the class is in the image, 0 where it is not, NaN where nobody knows. Names,
+            frames and files are matched to the classes by name and to the images by path or index,
+            see :func:`~sklearn_cdul.targets.check_targets`. A vector holds the one class of each
+            image, as its name or column; with a single class 1 or 0.
         sample_weight : array of shape (n,) or None, default=None
             Weight of each image, at least 0.
 
@@ -476,7 +587,7 @@ class CDULClassifier(DocumentedMixin, ClassifierMixin, BaseEstimator):
             weight is negative.
         """
         check_is_fitted(self)
-        y = check_targets(y, self.class_names_)  # fails before the photos are read
+        y = check_targets(y, self.class_names_, X=X)  # fails before the photos are read
         return score_readable(y, self.decision_function(X), sample_weight)
 
     def export_onnx(self, path):
@@ -574,7 +685,7 @@ class CDULClassifier(DocumentedMixin, ClassifierMixin, BaseEstimator):
             return None
         names = labeler.class_names_
         source = self._source(X_val, labeler, keep="prediction")
-        y_val = check_targets(y_val, names, name="y_val")
+        y_val = check_targets(y_val, names, X=X_val, name="y_val")
         y_val = label_columns(y_val, len(source), len(names), name="y_val")
         # Fails now, not after the first epoch, if these labels can't be scored with.
         mean_average_precision(y_val, np.zeros(y_val.shape))
@@ -598,15 +709,16 @@ class CDULClassifier(DocumentedMixin, ClassifierMixin, BaseEstimator):
         )
 
     def _label(self, labeler, X, shape, observed):
-        """Labels of all photos, which rows have some, and what these start training with."""
+        """Labels of all photos, which rows have some, and what these start training with.
+
+        Last what training holds fast: what is observed there, on the scale of CLIP's labels.
+        """
         # Held here, embeddings are not made again by transform.
         embeddings = labeler.embed(X) if self.n_neighbors else None
         labels = np.asarray(labeler.transform(X), dtype=np.float32)  # from a data frame, too
         check_labels(labels, shape, may_be_nan=labeler.on_error == "nan")
         if embeddings is not None:
             labels = np.where(np.isnan(embeddings[:, :1, 0]), np.float32(np.nan), labels)
-        if observed is not None:
-            labels = np.where(np.isnan(observed) | np.isnan(labels), labels, observed)
         readable = np.flatnonzero(~np.isnan(labels).any(axis=1))
         if len(readable) == 0:
             raise ValueError("None of the images in X can be used; the warning above says why.")
@@ -616,13 +728,17 @@ class CDULClassifier(DocumentedMixin, ClassifierMixin, BaseEstimator):
                 "of a class have in common, and thresholds are found from how scores are spread "
                 "over the photos. Give more, or take CLIPPseudoLabeler alone, which does not train."
             )
-        start = labels[readable]
+        start, targets = labels[readable], None
+        if observed is not None:
+            targets = observed_on_scale(start, observed[readable])
+            start = np.where(np.isnan(targets), start, targets)
+            labels = np.where(np.isnan(observed) | np.isnan(labels), labels, observed)
         if self.n_neighbors:
             whole = embeddings[readable, 0]
             n_neighbors, weight = self.n_neighbors, self.neighbor_weight
             with progress("Comparing photos", verbose=self.verbose):
                 start = smooth_labels(start, whole, n_neighbors=n_neighbors, weight=weight)
-        return labels, readable, start
+        return labels, readable, start, targets
 
     def __getstate__(self):
         """State for files: the network as arrays, so that any machine can load it."""

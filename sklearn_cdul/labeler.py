@@ -335,10 +335,11 @@ class CLIPPseudoLabeler(DocumentedMixin, TransformerMixin, BaseEstimator):
         ----------
         X : sequence of images or array of embeddings
             See :meth:`transform`.
-        y : array of shape (n, k) or (n,), data frame or list of n lists of names
-            1 where the class is in the image, else 0. The columns of a data frame are matched to
-            the classes by name. A vector holds the one class of each image, as its name or column;
-            with a single class 1 or 0.
+        y : array of shape (n, k) or (n,), names of each image, data frame or CSV file
+            1 where the class is in the image, 0 where it is not, NaN where nobody knows. Names,
+            frames and files are matched to the classes by name and to the images by path or index,
+            see :func:`~sklearn_cdul.targets.check_targets`. A vector holds the one class of each
+            image, as its name or column; with a single class 1 or 0.
         sample_weight : array of shape (n,) or None, default=None
             Weight of each image, at least 0.
 
@@ -354,7 +355,7 @@ class CLIPPseudoLabeler(DocumentedMixin, TransformerMixin, BaseEstimator):
             weight is negative.
         """
         check_is_fitted(self)
-        y = check_targets(y, self.class_names_)  # fails before the photos are read
+        y = check_targets(y, self.class_names_, X=X)  # fails before the photos are read
         labels = np.asarray(self.transform(X))  # it may be a data frame, see set_output
         return score_readable(y, labels, sample_weight)
 

@@ -26,7 +26,8 @@ def mean_average_precision(
     Parameters
     ----------
     y_true : array-like or sparse matrix of shape (n, k), or array-like of shape (n,)
-        True labels, 1 or 0 (or bool). A vector is read as one class.
+        True labels, 1 or 0 (or bool), NaN where nobody knows: a class is scored on the images
+        whose label of it is known. A vector is read as one class.
     y_score : array-like of shape (n, k) or (n,)
         Scores of any range, higher for a more likely label: probabilities or logits.
     min_positives : int, default=1
@@ -43,8 +44,8 @@ def mean_average_precision(
     Raises
     ------
     ValueError
-        If the shapes differ, `y_true` has other values than 0 and 1, `y_score` is not finite, a
-        weight is negative, `min_positives` is below 1, or no class has enough positives.
+        If the shapes differ, `y_true` has other values than 0, 1 and NaN, `y_score` is not finite,
+        a weight is negative, `min_positives` is below 1, or no class has enough positives.
 
     See Also
     --------
@@ -62,7 +63,7 @@ def mean_average_precision(
         raise ValueError(f"min_positives must be at least 1, got {min_positives}.")
     per_class = average_precision_per_class(y_true, y_score, sample_weight=sample_weight)
     labels = _as_columns(y_true)
-    positives = labels[_weights(sample_weight, len(labels)) > 0].sum(axis=0)
+    positives = (labels[_weights(sample_weight, len(labels)) > 0] == 1).sum(axis=0)
     counted = positives >= min_positives
     if not counted.any():
         raise ValueError(
@@ -80,7 +81,8 @@ def average_precision_per_class(
     Parameters
     ----------
     y_true : array-like or sparse matrix of shape (n, k), or array-like of shape (n,)
-        True labels, 1 or 0 (or bool). A vector is read as one class.
+        True labels, 1 or 0 (or bool), NaN where nobody knows: a class is scored on the images
+        whose label of it is known. A vector is read as one class.
     y_score : array-like of shape (n, k) or (n,)
         Scores of any range, higher for a more likely label.
     sample_weight : array-like of shape (n,) or None, default=None
@@ -94,8 +96,8 @@ def average_precision_per_class(
     Raises
     ------
     ValueError
-        If the shapes differ, `y_true` has other values than 0 and 1, `y_score` is not finite, or
-        a weight is negative.
+        If the shapes differ, `y_true` has other values than 0, 1 and NaN, `y_score` is not finite,
+        or a weight is negative.
 
     Examples
     --------
@@ -108,8 +110,8 @@ def average_precision_per_class(
             f"y_true and y_score must have the same shape, got {np.shape(y_true)} and "
             f"{np.shape(y_score)}."
         )
-    if not np.isin(labels, (0, 1)).all():
-        raise ValueError("y_true must hold only 0 and 1.")
+    if not (np.isin(labels, (0, 1)) | _is_unknown(labels)).all():
+        raise ValueError("y_true must hold only 0 and 1, and NaN for labels that are not known.")
     bad_rows = np.flatnonzero(~np.isfinite(scores).all(axis=1))
     if len(bad_rows):
         raise ValueError(
@@ -120,9 +122,11 @@ def average_precision_per_class(
     weights = _weights(sample_weight, len(labels))
     labels, scores, weights = labels[weights > 0], scores[weights > 0], weights[weights > 0]
     result = np.full(labels.shape[1], np.nan)
-    for column in np.flatnonzero(labels.any(axis=0)):
+    known = ~_is_unknown(labels)
+    for column in np.flatnonzero((labels == 1).any(axis=0)):
+        rows = known[:, column]
         result[column] = average_precision_score(
-            labels[:, column], scores[:, column], sample_weight=weights
+            labels[rows, column].astype(int), scores[rows, column], sample_weight=weights[rows]
         )
     return result
 
@@ -139,8 +143,8 @@ def score_readable(
     Parameters
     ----------
     y_true : array-like or sparse matrix of shape (n, k), or array-like of shape (n,)
-        True labels, 1 or 0. With more than one class a vector holds one class an image, as its
-        column from 0 to k - 1.
+        True labels, 1 or 0, or NaN where nobody knows. With more than one class a vector holds one
+        class an image, as its column from 0 to k - 1.
     y_score : array-like of shape (n, k) or (n,)
         Scores; NaN rows stand for images that could not be read.
     sample_weight : array-like of shape (n,) or None, default=None
@@ -156,7 +160,8 @@ def score_readable(
     scores = _as_columns(y_score)
     readable = ~np.isnan(scores).any(axis=1)
     labels = label_columns(y_true, *scores.shape)
-    if labels.any() and not labels[readable].any():
+    positive = labels == 1
+    if positive.any() and not positive[readable].any():
         if if_none is not None:
             return if_none
         raise ValueError(
@@ -176,7 +181,7 @@ class _NamedColumnsScorer(type(make_scorer(score_readable))):  # type: ignore[mi
         inner = getattr(estimator, "best_estimator_", estimator)  # of a search
         inner = inner[-1] if hasattr(inner, "steps") else inner  # of a pipeline
         if hasattr(inner, "class_names_"):
-            y_true = check_targets(y_true, inner.class_names_)
+            y_true = check_targets(y_true, inner.class_names_, X=X)
         return super()._score(method_caller, estimator, X, y_true, **kwargs)
 
 
@@ -188,8 +193,8 @@ def label_columns(
     Parameters
     ----------
     y_true : array-like or sparse matrix of shape (n, k), or array-like of shape (n,)
-        True labels, 1 or 0. With more than one class a vector holds one class an image, as its
-        column from 0 to k - 1.
+        True labels, 1 or 0, or NaN where nobody knows. With more than one class a vector holds one
+        class an image, as its column from 0 to k - 1.
     n_images, n_classes : int
         What the shape must be.
     name : str, default="y"
@@ -202,7 +207,7 @@ def label_columns(
     Raises
     ------
     ValueError
-        If they are missing, or have another shape or a value that is missing.
+        If they are missing or have another shape.
     """
     if y_true is None:
         raise ValueError(
@@ -224,12 +229,6 @@ def label_columns(
             f"{name} must have shape {(n_images, n_classes)}, one row an image and one column a "
             f"class; got {labels.shape}."
         )
-    if labels.dtype.kind == "f" and len(missing := np.argwhere(np.isnan(labels))):
-        row, column = missing[0]
-        raise ValueError(
-            f"{name} has no label (NaN) in row {row}, column {column}. Leave out images whose "
-            "labels are not all known."
-        )
     return labels
 
 
@@ -241,7 +240,8 @@ mean_average_precision_scorer = _NamedColumnsScorer(
 It is what ``CDULClassifier.score`` computes, and serves any multi-label classifier and pipeline:
 for several figures at once and for comparisons. Of scikit-learn's "average_precision" it differs in
 three points: a class that no image of a fold shows is left out, not counted as 0; so are images
-that could not be read; and the columns of a data frame are matched to the classes by name.
+that could not be read, and labels that are not known; and labels are matched to the classes and
+images by name.
 
 Examples
 --------
@@ -260,6 +260,10 @@ Examples
 def _dense(values: ArrayLike) -> np.ndarray:
     sparse: Any = values
     return sparse.toarray() if issparse(values) else np.asarray(values)
+
+
+def _is_unknown(labels: np.ndarray) -> np.ndarray:
+    return np.isnan(labels) if labels.dtype.kind == "f" else np.zeros(labels.shape, dtype=bool)
 
 
 def _weights(sample_weight: ArrayLike | None, n_images: int) -> np.ndarray:

@@ -213,7 +213,7 @@ def test_observed_labels_in_a_data_frame_are_matched_by_name(photos):
     classifier = CDULClassifier(NAMES, **QUICK | {"epochs": 1}).fit(photos, observed=frame)
     assert classifier.pseudo_labels_[3, NAMES.index("coffee")] == 1
     assert (classifier.pseudo_labels_ == 1).sum() == 1
-    with pytest.raises(ValueError, match="class names"):
+    with pytest.raises(ValueError, match="Unknown: 'pie'"):
         classifier.fit(photos, observed=frame.rename(columns={"cake": "pie"}))
 
 
@@ -636,8 +636,8 @@ def test_validation_labels_may_be_what_score_takes(photos):
         classifier.fit(photos[:6], X_val=photos[:3], y_val=y_val)
         figure = classifier.history_[-1]["validation_map"]
         assert figure == pytest.approx(classifier.score(photos[:3], y))
-    with pytest.raises(ValueError, match=r"y_val has no label \(NaN\) in row 1, column 2"):
-        classifier.fit(photos[:6], X_val=photos[:2], y_val=[[0, 1, 0], [1, 0, np.nan]])
+    with pytest.raises(ValueError, match="y_val must have shape"):
+        classifier.fit(photos[:6], X_val=photos[:2], y_val=[[0, 1, 0]])
 
 
 def test_validation_photos_that_cannot_be_read_cost_the_figure_and_not_the_training(

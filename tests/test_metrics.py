@@ -106,12 +106,24 @@ def test_scores_that_are_not_finite_are_located(labels_and_scores, value):
         mean_average_precision(y_true, y_score)
 
 
-@pytest.mark.parametrize("value", [np.nan, 2, -1, 0.5])
+@pytest.mark.parametrize("value", [2, -1, 0.5])
 def test_labels_must_be_zero_or_one(labels_and_scores, value):
     y_true = labels_and_scores[0].astype(float)
     y_true[0, 0] = value
     with pytest.raises(ValueError, match="only 0 and 1"):
         mean_average_precision(y_true, labels_and_scores[1])
+
+
+def test_labels_that_are_not_known_are_left_out(labels_and_scores):
+    y_true, y_score = labels_and_scores
+    some = y_true.astype(float)
+    some[:20, 0] = some[:, 1] = np.nan
+    found = average_precision_per_class(some, y_score)
+    assert np.isnan(found[1])
+    assert found[0] == average_precision_per_class(y_true[20:], y_score[20:])[0]
+    assert mean_average_precision(some, y_score) == pytest.approx(np.nanmean(found))
+    with pytest.raises(ValueError, match="No class has 1 or more positives"):
+        mean_average_precision(np.full(some.shape, np.nan), y_score)
 
 
 def test_shapes_must_agree(labels_and_scores):

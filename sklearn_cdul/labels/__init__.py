@@ -12,7 +12,12 @@ from sklearn_cdul.labels.aggregation import (
     softmax_similarities,
 )
 from sklearn_cdul.labels.neighbors import smooth_labels
-from sklearn_cdul.labels.thresholds import apply_thresholds, check_thresholds, find_thresholds
+from sklearn_cdul.labels.thresholds import (
+    apply_thresholds,
+    check_thresholds,
+    find_thresholds,
+    fit_thresholds,
+)
 
 __all__ = [
     "aggregate_snippets",
@@ -21,6 +26,7 @@ __all__ = [
     "combine_labels",
     "cosine_similarities",
     "find_thresholds",
+    "fit_thresholds",
     "select_extreme",
     "smooth_labels",
     "soft_labels",

@@ -1,91 +1,43 @@
-"""Check the labels that training begins with: those of a labeler, and those that a person gave."""
-
-from collections.abc import Sequence
-from typing import Any
+"""Put labels that a person gave among soft labels, on the scale of these."""
 
 import numpy as np
 
-from sklearn_cdul.labels.thresholds import ROUNDING
-from sklearn_cdul.targets import has_names, match_columns
+from sklearn_cdul.labels.thresholds import find_thresholds
 
 
-def check_observed(observed: Any, n_images: int, class_names: Sequence[str]) -> np.ndarray | None:
-    """Return observed labels as an array, NaN where a label is unobserved.
+def observed_on_scale(labels: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Say what observed labels would be as soft labels.
+
+    Soft labels from a softmax are faint: the positives of a class may lie at 0.2. A 1 among them
+    would weigh as much in a regression as twenty of them, and few such labels make it worse. So a
+    positive becomes the mean of the soft labels that lie above the class's own cut, as
+    :func:`find_thresholds` finds it, and a negative the mean of those below. Not in the paper.
 
     Parameters
     ----------
-    observed : array-like of shape (n_images, k), data frame or None
-        1, 0, or NaN. The columns of a data frame must bear the names of the classes, in any order.
-    n_images : int
-        The number of images n.
-    class_names : sequence of str, length k
-        The classes.
+    labels : ndarray of shape (n, k)
+        Soft labels in [0, 1], before anything was observed.
+    observed : ndarray of shape (n, k)
+        1, 0, or NaN where nothing was observed.
 
     Returns
     -------
-    observed : ndarray of shape (n_images, k), dtype float32, or None
-        None for None.
+    targets : ndarray of shape (n, k), dtype float32
+        NaN where nothing was observed. Classes of which all labels are observed, or whose soft
+        labels are all equal, keep 1 and 0.
 
-    Raises
-    ------
-    ValueError
-        If the shape, the names or a value is wrong; says which.
+    Examples
+    --------
+    >>> labels = np.array([[0.02], [0.04], [0.2], [0.3]])
+    >>> observed = np.array([[1.0], [np.nan], [np.nan], [0.0]])
+    >>> observed_on_scale(labels, observed).round(2).ravel()
+    array([0.25,  nan,  nan, 0.03], dtype=float32)
     """
-    shape = (n_images, len(class_names))
-    if observed is None:
-        return None
-    if hasattr(observed, "columns"):
-        observed = match_columns(observed, class_names, name="observed")
-    elif has_names(observed):
-        raise ValueError(
-            "observed holds names, which do not say whether the other classes are absent or "
-            "nobody looked. If they are absent, write check_targets(observed, class_names) with "
-            "check_targets from sklearn_cdul.targets; else make a data frame with NaN for them."
-        )
-    values = np.asarray(observed, dtype=np.float32)
-    if values.shape != shape:
-        raise ValueError(
-            f"observed must have one row an image and one column a class, shape {shape}; "
-            f"got {values.shape}."
-        )
-    wrong = ~(np.isnan(values) | (values == 0) | (values == 1))
-    if wrong.any():
-        row, column = np.argwhere(wrong)[0]
-        raise ValueError(
-            f"observed may hold 1, 0 and NaN, which stands for a label that nobody gave; got "
-            f"{values[row, column]} in row {row}, column {column} ({class_names[column]})."
-        )
-    return values
-
-
-def check_labels(labels: np.ndarray, shape: tuple[int, int], *, may_be_nan: bool) -> None:
-    """Refuse what a labeler gave if it can't be labels; those of the package are always fine.
-
-    Parameters
-    ----------
-    labels : ndarray
-        Soft labels.
-    shape : tuple (n, k)
-        What their shape must be.
-    may_be_nan : bool
-        Whether NaN rows stand for images that could not be read.
-
-    Raises
-    ------
-    ValueError
-        If the shape is another, or a value is NaN or outside [0, 1]; names the first.
-    """
-    if labels.shape != shape:
-        raise ValueError(
-            f"The labeler's transform must give one row an image and one column a class, shape "
-            f"{shape}; it gave {labels.shape}."
-        )
-    sound = (labels >= -ROUNDING) & (labels <= 1 + ROUNDING)
-    if may_be_nan:
-        sound |= np.isnan(labels).all(axis=1, keepdims=True)
-    if not sound.all():
-        row, column = np.argwhere(~sound)[0]
-        raise ValueError(
-            f"The labeler's transform must give labels in [0, 1]; it gave {labels[row, column]} "
-            f"for X[{row}], column {column}."
-        )
+    targets = observed.astype(np.float32)
+    upper = labels >= find_thresholds(labels, shrinkage=0)
+    for j in np.flatnonzero(np.isnan(observed).any(axis=0)):
+        above, below = labels[upper[:, j], j], labels[~upper[:, j], j]
+        if len(above) and len(below):
+            low, high = below.mean(), above.mean()
+            targets[:, j] = low + (high - low) * targets[:, j]
+    return targets

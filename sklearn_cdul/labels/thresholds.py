@@ -12,6 +12,8 @@ from scipy.special import entr, expit, logit
 
 # Softmax and sigmoid in single precision leave [0, 1] by a few units of the last place.
 ROUNDING = 1e-5
+# Probabilities are kept this far from 0 and 1, whose logits are infinite.
+_EPS = 1e-12
 # The common threshold is found on at most so many scores.
 _MOST_VALUES = 2**22
 
@@ -149,6 +151,73 @@ def _split(scores: np.ndarray) -> float:
         threshold = (below + above) / 2
     # The middle of two neighbouring numbers can be rounded to the lower one.
     return float(threshold if threshold > below else above)
+
+
+def fit_thresholds(
+    scores: ArrayLike, labels: ArrayLike, start: ArrayLike, *, shrinkage: float = 5
+) -> np.ndarray:
+    r"""Move thresholds toward those that give the best F1 on some labelled photos.
+
+    Of each class the threshold with the highest F1 is taken; of all that have it the one nearest to
+    the start. Few labels fit chances, so it is then drawn to the start: in logits it gets the
+    weight :math:`p / (p + s)` with the class's number of positives :math:`p` and the shrinkage
+    :math:`s`, and the start the rest.
+
+    Parameters
+    ----------
+    scores : array-like of shape (n, k)
+        Probabilities in [0, 1], one row a photo. NaN entries are left out.
+    labels : array-like of shape (n, k)
+        1, 0, or NaN where the label is not known.
+    start : array-like of shape (k,)
+        Thresholds found without labels, in [0, 1].
+    shrinkage : float, default=5
+        Number of positives at which what the labels say and the start count the same; at least 0.
+
+    Returns
+    -------
+    thresholds : ndarray of shape (k,), dtype float64
+        Those of `start` for classes without a positive label.
+
+    See Also
+    --------
+    find_thresholds : Finds the start.
+
+    Examples
+    --------
+    >>> from sklearn_cdul.labels import fit_thresholds
+    >>> scores, labels = [[0.1], [0.2], [0.6], [0.7]], [[0], [0], [1], [1]]
+    >>> fit_thresholds(scores, labels, [0.8], shrinkage=0).round(2)
+    array([0.6])
+    >>> fit_thresholds(scores, labels, [0.8]).round(2)  # two positives weigh 2 / 7
+    array([0.75])
+    """
+    table = logit(np.asarray(scores, dtype=np.float64).clip(_EPS, 1 - _EPS))
+    known = ~np.isnan(table) & ~np.isnan(np.asarray(labels, dtype=np.float64))
+    begin = np.asarray(start, dtype=np.float64)
+    thresholds = begin.copy()
+    for j, truth in enumerate(np.asarray(labels).T):
+        rows = known[:, j]
+        positives = np.count_nonzero(truth[rows])
+        if positives:
+            weight = positives / (positives + shrinkage)
+            first = logit(begin[j].clip(_EPS, 1 - _EPS))
+            own = _best_f1(table[rows, j], truth[rows] == 1, first)
+            thresholds[j] = expit(weight * own + (1 - weight) * first)
+    return thresholds
+
+
+def _best_f1(scores: np.ndarray, truth: np.ndarray, start: float) -> float:
+    """The threshold with the highest F1, the one nearest to the start if there are several."""
+    order = np.argsort(-scores)
+    ordered, hits = scores[order], np.cumsum(truth[order])
+    f1 = 2 * hits / (np.arange(1, len(ordered) + 1) + hits[-1])
+    # A cut lies between two different scores, the upper one included, or below all.
+    lower = np.append(ordered[1:], -np.inf)
+    f1[lower == ordered] = 0
+    cuts = np.clip(start, np.nextafter(lower, np.inf), ordered)
+    best = cuts[np.isclose(f1, f1.max())]
+    return float(best[np.argmin(np.abs(best - start))])
 
 
 def check_thresholds(threshold: ArrayLike, n_classes: int) -> np.ndarray:

@@ -4,12 +4,18 @@ from functools import partial
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 from scipy.special import expit, logit, rel_entr
 from sklearn.metrics import f1_score
 
 from sklearn_cdul import CLIPPseudoLabeler
 from sklearn_cdul.datasets import load_food_photos
-from sklearn_cdul.labels.thresholds import apply_thresholds, check_thresholds, find_thresholds
+from sklearn_cdul.labels.thresholds import (
+    apply_thresholds,
+    check_thresholds,
+    find_thresholds,
+    fit_thresholds,
+)
 
 
 def mixture(n, share, negative, positive, seed=0, scale=1.0):
@@ -261,3 +267,39 @@ def test_the_common_threshold_of_very_many_scores_is_that_of_a_part_of_them(k, m
     monkeypatch.setattr("sklearn_cdul.labels.thresholds._MOST_VALUES", 3000)
     np.testing.assert_allclose(find_thresholds(scores, shrinkage=1e9), common, rtol=0.1)
     np.testing.assert_array_equal(find_thresholds(scores, shrinkage=0), own)
+
+
+# with labels
+
+
+def test_with_labels_the_best_f1_is_taken_by_the_smallest_move():
+    scores = np.array([[0.1], [0.2], [0.6], [0.7]])
+    labels = [[0], [0], [1], [1]]
+    for start, expected in [(0.8, 0.6), (0.4, 0.4), (0.05, 0.2), (1.0, 0.6), (0.0, 0.2)]:
+        found = fit_thresholds(scores, labels, [start], shrinkage=0)
+        assert found == pytest.approx([expected])
+        assert_array_equal(apply_thresholds(scores[2:], found - 1e-9), labels[2:])
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+def test_with_many_labels_the_f1_is_the_best(name):
+    scores, labels = mixture(500, seed=2, **MIXTURES[name])
+    thresholds = fit_thresholds(scores[:, None], labels[:, None], [0.5], shrinkage=0)
+    found = f1_score(labels, apply_thresholds(scores[:, None], thresholds)[:, 0])
+    assert found == pytest.approx(best_f1(scores, labels), abs=0.01)
+
+
+def test_few_labels_are_drawn_to_the_start():
+    scores = np.array([[0.1, 0.1], [0.2, 0.2], [0.6, 0.6], [0.7, 0.7]])
+    labels = [[0, 0], [0, 0], [1, 0], [1, np.nan]]
+    found = fit_thresholds(scores, labels, [0.8, 0.3], shrinkage=5)
+    assert logit(found[0]) == pytest.approx(2 / 7 * logit(0.6) + 5 / 7 * logit(0.8))
+    assert found[1] == 0.3  # no positive label
+
+
+def test_what_is_not_known_is_left_out_of_the_fit():
+    scores, labels = mixture(60, seed=3, **MIXTURES["balanced"])
+    table, truth = scores[:, None].copy(), labels[:, None].astype(float)
+    table[::3], truth[1::3] = np.nan, np.nan
+    expected = fit_thresholds(scores[2::3, None], labels[2::3, None], [0.5])
+    assert fit_thresholds(table, truth, [0.5]) == expected

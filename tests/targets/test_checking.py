@@ -6,16 +6,17 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import coo_array
+from sklearn.base import clone
+from sklearn.metrics import average_precision_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
-from sklearn_cdul.labels.observed import check_observed
 from sklearn_cdul.metrics import mean_average_precision_scorer
-from sklearn_cdul.targets import check_targets
+from sklearn_cdul.targets.checking import check_observed, check_targets
 
 NAMES = ["dog", "cat", "bird"]
 TARGETS = np.array([[0, 1, 0], [1, 1, 0], [0, 0, 0], [0, 0, 1]])
@@ -65,16 +66,39 @@ def test_what_has_no_names_is_left_as_it_is(y):
 
 
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
-def test_a_photo_without_names_is_pointed_out(missing):
-    with pytest.raises(ValueError, match=r"no names for photo 1 .*empty list"):
-        check_targets([["cat"], missing], NAMES)
+def test_a_photo_that_nobody_looked_at_has_no_labels(missing):
+    assert_array_equal(check_targets([["cat"], missing], NAMES), [[0, 1, 0], [np.nan] * 3])
 
 
-def test_a_frame_of_one_column_or_of_text_is_refused_with_the_way_out():
-    with pytest.raises(ValueError, match=r"one column 'labels'.*give y\['labels'\]"):
-        check_targets(pd.DataFrame({"labels": LISTS}), NAMES)
-    with pytest.raises(ValueError, match=r"must hold 1 and 0, and has something else.*(yes|no)"):
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"labels": LISTS}),
+        pd.DataFrame({"label": ["cat", "dog;cat", "", " bird "], "split": "train"}),
+        pl.DataFrame({"labels": LISTS}),
+    ],
+)
+def test_names_may_be_in_a_column(frame):
+    assert_array_equal(check_targets(frame, NAMES), TARGETS)
+
+
+def test_a_class_without_a_column_is_not_known():
+    frame = FRAME[["bird", "dog"]].astype(object)
+    frame.iloc[0, 0] = None
+    expected = TARGETS.astype(float)
+    expected[:, 1] = expected[0, 2] = np.nan
+    for one in (frame, pl.DataFrame(frame.to_dict("list"))):
+        assert_array_equal(check_targets(one, NAMES), expected)
+
+
+def test_what_is_neither_one_nor_zero_is_refused_with_its_place():
+    with pytest.raises(ValueError, match=r"got 'no' in row 0, column 'dog'"):
         check_targets(FRAME.replace({0: "no", 1: "yes"}), NAMES)
+    with pytest.raises(ValueError, match=r"may hold 1, 0 and NaN.*got 0.5 in row 0.*\(cat\)"):
+        check_targets(FRAME / 2, NAMES)
+    both = FRAME.assign(labels=LISTS)
+    with pytest.raises(ValueError, match=r"column 'labels', with names, and columns of its own"):
+        check_targets(both, NAMES)
 
 
 @pytest.mark.parametrize("y", [["cat", "dog"], np.array(["cat", "dog"]), pd.Series(["cat", "dog"])])
@@ -85,19 +109,19 @@ def test_one_name_a_photo_is_one_class_a_photo(y):
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        (["dog", "cat", "fish"], "missing: 'bird'; unknown: 'fish'"),
-        (["dog", "cat"], "missing: 'bird'"),
-        (["dog", "cat", "bird", "fish"], "unknown: 'fish'"),
-        (["dog", "cat", "bird", "cat"], "repeated: 'cat'"),
-        ([1, 2, 3], "unknown: 1, 2, 3"),
+        (["dog", "cat", "fish"], r"Unknown: 'fish'\."),
+        (["dog", "Cat ", "birds", "fish"], r"did you mean 'cat' for 'Cat ', 'bird' for 'birds'\?"),
+        (["dog", "cat", "bird", "cat"], "more than once: 'cat'"),
+        ([1, 2, 3], "Unknown: 1, 2, 3"),
+        (["path"], "must be names of classes"),
     ],
 )
 @pytest.mark.parametrize("check", ["y", "observed"])
 def test_wrong_columns_are_listed(check, columns, message):
     frame = pd.DataFrame(np.zeros((4, len(columns))), columns=columns)
-    with pytest.raises(ValueError, match=f"columns of {check} must be the 3 class.*{message}"):
+    with pytest.raises(ValueError, match=f"{check} .*{message}"):
         if check == "observed":
-            check_observed(frame, 4, NAMES)
+            check_observed(frame, range(4), NAMES)
         else:
             check_targets(frame, NAMES)
 
@@ -110,14 +134,15 @@ def test_a_message_stays_short_whatever_was_passed():
 
 
 def test_unknown_names_are_listed():
-    with pytest.raises(ValueError, match=r"no classes: 'cats', 'fish'\. The classes are 'dog'"):
+    with pytest.raises(ValueError, match=r"'cats', 'fish' \(did you mean 'cat'.*The classes"):
         check_targets([["cats"], [], ["dog", "fish"]], NAMES)
 
 
-def test_observed_names_are_refused_with_the_line_that_converts_them():
-    with pytest.raises(ValueError, match=r"write check_targets\(observed, class_names\)"):
-        check_observed(LISTS, 4, NAMES)
-    assert_array_equal(check_observed(check_targets(LISTS, NAMES), 4, NAMES), TARGETS)
+def test_observed_labels_may_be_names():
+    assert_array_equal(check_observed(LISTS, range(4), NAMES), TARGETS)
+    expected = TARGETS.astype(float)
+    expected[1] = np.nan
+    assert_array_equal(check_observed([["cat"], None, [], "bird"], range(4), NAMES), expected)
 
 
 # the same, through the estimators
@@ -192,3 +217,33 @@ def test_fit_takes_a_y_that_it_does_not_use_whatever_is_in_it(vectors):
         warnings.simplefilter("error")
         classifier.fit(X, y.replace({0: "no", 1: "yes"}))
         classifier.fit(X, [["cake"]] * len(X))
+
+
+def test_scores_leave_out_what_nobody_knows(vectors):
+    classifier, X, y = vectors
+    classifier.fit(X)
+    table = y.astype(float)
+    table.iloc[::2, 0] = table.iloc[5:, 1] = np.nan
+    logits = classifier.decision_function(X)
+    expected = [
+        average_precision_score(table[name][known], logits[known, column])
+        for column, name in enumerate(y)
+        for known in [table[name].notna().to_numpy()]
+    ]
+    assert classifier.score(X, table) == pytest.approx(np.mean(expected))
+    assert classifier.score(X, table[["coffee"]]) == pytest.approx(expected[2])
+    assert classifier.score(X, table.to_numpy()) == pytest.approx(np.mean(expected))
+    assert mean_average_precision_scorer(classifier, X, table) == classifier.score(X, table)
+
+
+def test_the_rows_of_photos_with_an_index_are_matched_by_it(vectors):
+    classifier, X, y = vectors
+    table = pd.DataFrame(X, index=[f"photos/{row}.jpg" for row in range(len(X))])
+    few = y.set_axis(table.index).iloc[[7, 3, 5]]
+    model = clone(classifier).fit(table, observed=few)
+    assert_array_equal(model.initial_pseudo_labels_[[7, 3, 5]], few)
+    by_array = np.full(y.shape, np.nan)
+    by_array[[7, 3, 5]] = few
+    by_position = classifier.fit(X, observed=by_array)
+    assert_allclose(model.pseudo_labels_, by_position.pseudo_labels_, rtol=1e-5)
+    assert model.score(table, few) == model.score(X[[7, 3, 5]], few.to_numpy())

@@ -1,0 +1,278 @@
+"""Read labels out of what people keep them in: CSV files, data frames, names for each photo."""
+
+import csv
+import difflib
+import io
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# Columns that say of which photo a row is, that hold names, and that mean nothing here.
+PATHS = ("path", "filename", "file_name", "image")
+ROW = "row"
+NAMES = ("labels", "label")
+SPLIT = "split"
+SEPARATOR = ";"
+# What else than a number a cell may hold; the last of the unknown are pandas' own.
+_WORDS = {
+    **dict.fromkeys(["", "none", "nan", "<na>", "nat"], np.nan),
+    **{"true": 1.0, "false": 0.0},
+}
+
+
+@dataclass
+class Table:
+    """Labels that were read, with what says of which photo a row is.
+
+    Parameters
+    ----------
+    values : ndarray of shape (m, k), float32
+        1, 0, or NaN where there is no label. Other numbers are left for others to refuse.
+    kind : {"path", "row", "index"} or None, default=None
+        What `keys` are, see `place_rows`.
+    keys : sequence of length m or None, default=None
+        One a row.
+    """
+
+    values: np.ndarray
+    kind: str | None = None
+    keys: Any = None
+
+
+def read_table(y: Any, class_names: Sequence[str], name: str) -> Table | None:
+    """Read labels that have names.
+
+    Parameters
+    ----------
+    y : object
+        See `check_targets`.
+    class_names : sequence of str, length k
+        The classes.
+    name : str
+        What the labels are called in messages.
+
+    Returns
+    -------
+    table : Table or None
+        None if nothing in `y` has a name.
+
+    Raises
+    ------
+    ValueError, OSError
+        See `check_targets`.
+    """
+    if isinstance(y, (str, os.PathLike)):
+        columns = _read_csv(Path(y).expanduser(), name)
+        return _from_columns(columns, None, class_names, name)
+    if isinstance(y, Mapping):
+        keys = [os.fspath(key) if isinstance(key, os.PathLike) else key for key in y]
+        if wrong := [key for key in keys if not isinstance(key, str)]:
+            raise ValueError(f"{name} must have paths as keys, got {wrong[0]!r}.")
+        return Table(_from_names(list(y.values()), class_names, name), "path", keys)
+    if hasattr(y, "collect"):  # a lazy frame of polars
+        y = y.collect()
+    index = getattr(y, "index", None)
+    index = index if hasattr(index, "equals") else None  # lists have a method of that name
+    kind = None if index is None else "index"
+    if hasattr(y, "columns"):
+        names = list(y.columns)
+        if names == list(range(len(class_names))):  # of pandas, from an array
+            y, names = y.set_axis(list(class_names), axis=1), list(class_names)
+        if repeated := [column for column, count in Counter(names).items() if count > 1]:
+            raise ValueError(f"{name} has these columns more than once: {_some(repeated)}.")
+        columns = {column: y[column] for column in names}
+        return _from_columns(columns, index, class_names, name)
+    if not has_names(y):
+        return None
+    return Table(_from_names(list(y), class_names, name), kind, index)
+
+
+def has_names(y: Any) -> bool:
+    """Whether labels are names: one a photo, or a list, tuple or set of them.
+
+    Parameters
+    ----------
+    y : object
+        Labels of any kind.
+
+    Returns
+    -------
+    has_names : bool
+    """
+    if isinstance(y, str) or not (isinstance(y, Sequence) or hasattr(y, "__array__")):
+        return False  # sparse matrices and generators among them
+    if isinstance(y, np.ndarray) and (y.ndim != 1 or y.dtype.kind not in "OUT"):
+        return False
+    for row in y:
+        if isinstance(row, str):
+            return True
+        if isinstance(row, Iterable):
+            first = next(iter(row), None)
+            if first is not None:
+                return isinstance(first, str)
+    return False
+
+
+def _from_columns(
+    columns: Mapping[Any, Any], index: Any, class_names: Sequence[str], name: str
+) -> Table:
+    """Labels from columns of a file or a frame, which are matched by their names."""
+    own = set(class_names)
+    rest = [column for column in columns if column not in own]
+    path = next((column for column in PATHS if column in rest), None)
+    names = next((column for column in NAMES if column in rest), None)
+    shown = [column for column in columns if column in own]
+    unknown = [c for c in rest if c not in (path, names, SPLIT, ROW)]
+    if names is not None and shown:
+        raise ValueError(
+            f"{name} has the column {names!r}, with names, and columns of its own for classes: "
+            f"{_some(shown)}. Leave out one of both."
+        )
+    if names is None and (unknown or not shown):
+        found = f"Unknown: {_with_guesses(unknown, class_names)}. " if unknown else ""
+        raise ValueError(
+            f"The columns of {name} must be names of classes, in any order, besides 'path'; or one "
+            f"column 'labels' holds the names. {found}The classes are {_some(list(class_names))}."
+        )
+    kind: str | None
+    keys: Any
+    if path is not None:
+        kind, keys = "path", [_path(cell, row, name) for row, cell in enumerate(columns[path])]
+    elif ROW in rest:
+        kind, keys = ROW, [_position(cell, row, name) for row, cell in enumerate(columns[ROW])]
+    else:
+        kind, keys = (None, None) if index is None else ("index", index)
+    if names is not None:
+        cells = [_split(cell) for cell in columns[names]]
+        return Table(_from_names(cells, class_names, name), kind, keys)
+    n_rows = len(columns[shown[0]])
+    values = np.full((n_rows, len(class_names)), np.nan, dtype=np.float32)
+    for place, column in enumerate(class_names):
+        if column in columns:
+            values[:, place] = _column(columns[column], column, name)
+    return Table(values, kind, keys)
+
+
+def _from_names(rows: Sequence[Any], class_names: Sequence[str], name: str) -> np.ndarray:
+    """1 for the classes that a row names and 0 for the others; NaN for a row that is missing."""
+    place = {class_name: index for index, class_name in enumerate(class_names)}
+    values = np.zeros((len(rows), len(place)), dtype=np.float32)
+    unknown: dict[str, int] = {}
+    for index, row in enumerate(rows):
+        if isinstance(row, str):
+            row = [row]
+        if not isinstance(row, Iterable):
+            values[index] = np.nan
+            continue
+        for label in row:
+            if label in place:
+                values[index, place[label]] = 1
+            else:
+                unknown.setdefault(str(label), index)
+    if unknown:
+        first, index = next(iter(unknown.items()))
+        raise ValueError(
+            f"{name} has names that are no classes: {_with_guesses(sorted(unknown), class_names)}, "
+            f"{first!r} in row {index}. The classes are {_some(list(class_names))}."
+        )
+    return values
+
+
+def _numbers(cells: Any) -> np.ndarray:
+    """Values of a frame or a column as numbers, NaN for what is missing."""
+    if hasattr(cells, "astype"):  # pandas, whose missing values come in several kinds
+        return cells.astype("Float32").to_numpy(dtype=np.float32, na_value=np.nan)
+    return np.asarray(cells, dtype=np.float32)
+
+
+def _column(cells: Any, column: Any, name: str) -> np.ndarray:
+    """Numbers of one column, NaN for what is missing."""
+    try:
+        return _numbers(cells)
+    except (TypeError, ValueError):
+        pass  # text, as files have it, or a value that is wrong
+    values = np.empty(len(cells), dtype=np.float32)
+    for row, cell in enumerate(cells):
+        word = str(cell).strip().lower()
+        try:
+            values[row] = _WORDS[word] if word in _WORDS else float(word)
+        except ValueError:
+            raise ValueError(
+                f"{name} must hold 1 and 0, and nothing where a label is not known; got {cell!r} "
+                f"in row {row}, column {column!r}."
+            ) from None
+    return values
+
+
+def _path(cell: Any, row: int, name: str) -> str:
+    if isinstance(cell, (str, os.PathLike)) and str(cell).strip():
+        return os.fspath(cell)
+    raise ValueError(f"{name} has no path in row {row} ({cell!r}).")
+
+
+def _position(cell: Any, row: int, name: str) -> int:
+    try:
+        if int(cell) == float(cell):
+            return int(cell)
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(
+        f"The column 'row' of {name} must hold positions in X, from 0; got {cell!r} in row {row}."
+    )
+
+
+def _split(cell: Any) -> Any:
+    """Names in a cell: a list, or text with semicolons."""
+    if not isinstance(cell, str):
+        return cell
+    return [label.strip() for label in cell.split(SEPARATOR) if label.strip()]
+
+
+def _read_csv(path: Path, name: str) -> dict[str, list[str]]:
+    """Columns of a file with commas, semicolons or tabs, by their names."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}, given as {name}, is not UTF-8. Save it as CSV UTF-8.") from None
+    first = text.partition("\n")[0]
+    delimiter = max(",;\t", key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        lines = [(reader.line_num, line) for line in reader if line]
+    except csv.Error as error:
+        raise ValueError(f"Line {reader.line_num} of {path} can't be read: {error}.") from None
+    if len(lines) < 2:
+        raise ValueError(f"{path}, given as {name}, has no rows. Its first line names the columns.")
+    header = [cell.strip() for cell in lines[0][1]]
+    if repeated := [column for column, count in Counter(header).items() if count > 1]:
+        raise ValueError(f"{path} has these columns more than once: {_some(repeated)}.")
+    for number, line in lines[1:]:
+        if len(line) != len(header):
+            raise ValueError(
+                f"Line {number} of {path} has {len(line)} cells, but the first line names "
+                f"{len(header)} columns. Text with a comma needs quotation marks."
+            )
+    cells = zip(*(line for _, line in lines[1:]), strict=True)
+    return {column: list(cell) for column, cell in zip(header, cells, strict=True)}
+
+
+def _with_guesses(unknown: Sequence[Any], class_names: Sequence[str]) -> str:
+    """Unknown names, the first of them with the class that was perhaps meant."""
+    known = {class_name.casefold().replace("_", " "): class_name for class_name in class_names}
+    guesses = {}
+    for label in unknown[:10]:
+        text = str(label).strip().casefold().replace("_", " ")
+        if near := difflib.get_close_matches(text, list(known), n=1, cutoff=0.75):
+            guesses[label] = known[near[0]]
+    meant = ", ".join(f"{guess!r} for {label!r}" for label, guess in guesses.items())
+    return _some(unknown) + (f" (did you mean {meant}?)" if meant else "")
+
+
+def _some(names: Sequence[Any], most: int = 10) -> str:
+    shown = ", ".join(repr(name) for name in names[:most])
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")

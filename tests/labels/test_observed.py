@@ -1,0 +1,19 @@
+"""Labels of a person among soft labels: as strong as these say a positive is."""
+
+import numpy as np
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sklearn_cdul.labels.observed import observed_on_scale
+
+
+def test_positives_and_negatives_get_the_mean_of_their_side_of_the_cut():
+    labels = np.array([[0.01, 0.5], [0.03, 0.1], [0.2, 0.1], [0.3, 0.7]])
+    observed = np.array([[1, np.nan], [np.nan, 1], [0, np.nan], [np.nan, np.nan]])
+    expected = [[0.25, np.nan], [np.nan, 0.6], [0.02, np.nan], [np.nan, np.nan]]
+    assert_allclose(observed_on_scale(labels, observed), expected, rtol=1e-6)
+
+
+def test_where_the_soft_labels_tell_nothing_one_and_zero_stay():
+    labels = np.array([[0.1, 0.5], [0.2, 0.5], [0.9, 0.5]])
+    observed = np.array([[1.0, 1], [0, np.nan], [0, 0]])
+    assert_array_equal(observed_on_scale(labels, observed), observed)

@@ -1,0 +1,126 @@
+"""Rows of labels find their photos, or an error says why not."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from PIL import Image
+
+from sklearn_cdul.targets import check_targets
+
+NAMES = ["dog", "cat"]
+PATHS = ["x/a.jpg", "x/b.jpg", "y/a.jpg", "y/c.jpg"]
+
+
+def frame(keys, values, column="path"):
+    return pd.DataFrame({column: keys, "dog": values})
+
+
+def dogs(y, X=PATHS):
+    """The column of dogs after matching, as text: a digit or a dot a photo."""
+    column = check_targets(y, NAMES, X=X)[:, 0]
+    return "".join("." if np.isnan(value) else str(int(value)) for value in column)
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        PATHS,
+        [Path(path) for path in PATHS],
+        np.array(PATHS),
+        pd.Series(PATHS),
+        pd.DataFrame({"file": PATHS}),
+        pl.Series(PATHS),
+        [{"path": path} for path in PATHS],
+        [f"C:\\{path}".replace("/", "\\") for path in PATHS],
+        [f"/photos/./{path}" for path in PATHS],
+    ],
+    ids=lambda X: type(X).__name__,
+)
+@pytest.mark.parametrize("make", [frame, lambda k, v: pl.DataFrame({"path": k, "dog": v})])
+def test_rows_are_matched_by_path(make, X):
+    assert dogs(make(["y/c.jpg", "x/a.jpg"], [1, 0]), X) == "0..1"
+
+
+@pytest.mark.parametrize("root", ["", "/", "./", "/mnt/old/", "D:/photos/"])
+def test_more_or_less_of_the_path_will_do(root):
+    assert dogs(frame([root + "y/a.jpg"], [1])) == "..1."
+    assert dogs(frame(["b.jpg"], [1])) == ".1.."
+
+
+def test_a_path_that_may_be_that_of_two_photos_is_refused():
+    with pytest.raises(ValueError, match=r"'a.jpg' of y may be that of 2 .*'x/a.jpg', 'y/a.jpg'"):
+        dogs(frame(["a.jpg"], [1]))
+    assert dogs(frame(["a.jpg"], [1]), ["a.jpg", "x/a.jpg"]) == "1."
+
+
+def test_a_file_of_the_same_name_in_another_folder_is_another_photo():
+    with pytest.raises(ValueError, match=r"No row of y .* first is 'z/c.jpg', the first of X is"):
+        dogs(frame(["z/c.jpg"], [1]))
+
+
+def test_the_same_photo_twice_gets_the_same_labels():
+    assert dogs(frame(["x/b.jpg"], [1]), ["x/b.jpg", "x/a.jpg", "x/b.jpg"]) == "1.1"
+
+
+def test_two_rows_of_a_photo_may_agree_but_not_contradict_each_other():
+    assert dogs(frame(["b.jpg", "b.jpg"], [1, np.nan])) == ".1.."
+    with pytest.raises(ValueError, match=r"two rows for 'x/b.jpg' .*'dog' is 1 and 0"):
+        dogs(frame(["b.jpg", "x/b.jpg"], [1, 0]))
+
+
+def test_rows_of_no_photo_warn_unless_all_photos_have_one():
+    with pytest.warns(UserWarning, match=r"1 of 2 rows .* first is 'q.jpg'; 3 of 4 photos have no"):
+        assert dogs(frame(["b.jpg", "q.jpg"], [1, 1])) == ".1.."
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert dogs(frame(PATHS, [1, 0, 1, 0]), PATHS[1:3]) == "01"
+
+
+def test_photos_without_paths_are_matched_by_row():
+    X = [Image.new("RGB", (8, 8))] * 3
+    assert dogs(frame([2], [1], column="row"), X) == "..1"
+    with pytest.raises(ValueError, match="but X has no paths"):
+        dogs(frame(["a.jpg"] * 3, [1, 1, 1]), X)
+
+
+def test_an_index_of_paths_is_matched():
+    assert dogs(pd.DataFrame({"dog": [1]}, index=["y/c.jpg"])) == "...1"
+    assert dogs(pd.Series([["dog"], "cat"], index=["c.jpg", "b.jpg"])) == ".0.1"
+    vectors = pd.DataFrame(np.ones((4, 2)), index=PATHS)
+    assert dogs(frame(["c.jpg"], [1]), vectors) == "...1"
+
+
+def test_rows_are_matched_by_an_index_that_both_have():
+    X = pd.Series(PATHS, index=[10, 11, 12, 13])
+    labels = pd.DataFrame({"dog": [1, 0, 1, 0]}, index=[13, 12, 11, 10])
+    assert dogs(labels, X) == "0101"
+    assert dogs(labels.iloc[:1], X) == "...1"
+    assert dogs(labels.iloc[:2], pd.Series(PATHS, index=list("abcd")).set_axis(X.index)) == "..01"
+    assert dogs(pd.DataFrame({"dog": [1, 0]}), pd.Series(PATHS)) == "10.."  # the head of both
+    with pytest.raises(ValueError, match=r"No row of y .* first is 5, the first of X is 10"):
+        dogs(pd.DataFrame({"dog": [1]}, index=[5]), X)
+
+
+def test_an_index_that_only_one_has_means_nothing():
+    labels = pd.DataFrame({"dog": [1, 0, 1, 0]}, index=[3, 1, 2, 0])
+    assert dogs(labels) == "1010"
+    assert dogs(labels.reset_index(drop=True), pd.Series(PATHS, index=[7, 8, 9, 5])) == "1010"
+    assert dogs(labels.to_numpy().tolist() and pl.DataFrame({"dog": [1, 0, 1, 0]})) == "1010"
+
+
+def test_the_same_index_in_another_order_is_refused_where_it_may_mean_nothing():
+    shuffled = pd.Series(PATHS).sample(frac=1, random_state=0)
+    labels = pd.DataFrame({"dog": [1, 0, 1, 0]})
+    with pytest.raises(ValueError, match=r"give y.set_axis\(X.index\), else y.loc\[X.index\]"):
+        dogs(labels, shuffled)
+    assert dogs(labels.loc[shuffled.index], shuffled) != dogs(labels.set_axis(shuffled.index))
+    assert dogs(labels.sample(frac=1, random_state=1), pd.Series(PATHS)) == "1010"
+
+
+def test_rows_that_can_only_be_counted_must_be_as_many_as_the_photos():
+    with pytest.raises(ValueError, match=r"y has 2 rows and X 4 photos\. .* a column 'path'"):
+        dogs([["dog"], []])

@@ -1,0 +1,99 @@
+"""Labels in CSV files, in the forms that programs write."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from sklearn_cdul.datasets import load_food_photos
+from sklearn_cdul.targets import check_targets
+
+NAMES = ["dog", "cat", "bird"]
+X = ["pets/a.jpg", "pets/b.jpg", "pets/c d.jpg"]
+UNKNOWN = np.nan
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(text, encoding="utf-8"):
+        path = tmp_path / "labels.csv"
+        path.write_bytes(text.encode(encoding))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path,cat,dog\npets/b.jpg,1,0\n",
+        "path,cat,dog,bird\npets/b.jpg,1,0,\npets/a.jpg,,,\n",
+        "\ufeffpath;cat;dog\r\npets/b.jpg;1;0\r\n",  # of a spreadsheet in Europe
+        "filename\tcat\tdog\nb.jpg\tTrue\tFalse\n",
+        'row,cat,dog\n1,1.0,"0.0"\n',
+        "split,image, cat,dog\ntrain,C:\\photos\\pets\\b.jpg,1,0\n",
+        "path,cat,dog\nb.jpg,1,\nb.jpg,,0\n",
+    ],
+)
+def test_columns_are_classes_and_empty_cells_unknown(text, written):
+    expected = [[UNKNOWN] * 3, [0, 1, UNKNOWN], [UNKNOWN] * 3]
+    for path in (written(text), str(written(text))):
+        assert_array_equal(check_targets(path, NAMES, X=X), expected)
+
+
+def test_a_column_of_names_says_all_about_a_photo(written):
+    path = written('path,labels,note\n"c d.jpg",dog; bird,x\na.jpg,,\n')
+    assert_array_equal(check_targets(path, NAMES, X=X), [[0, 0, 0], [UNKNOWN] * 3, [1, 0, 1]])
+
+
+def test_without_photos_the_rows_stay_as_they_are_in_the_file(written):
+    assert_array_equal(check_targets(written("path,labels\nz,cat\n"), NAMES), [[0, 1, 0]])
+
+
+def test_a_class_may_be_called_like_a_column_of_paths(written):
+    path = written("path,image,labels\na.jpg,1,0\n")
+    assert_array_equal(check_targets(path, ["labels", "image"], X=["a.jpg"]), [[0, 1]])
+
+
+def test_the_table_of_the_bundled_photos_gives_their_labels():
+    photos = load_food_photos()
+    file = photos.data[0].rsplit("images", 1)[0] + "labels.csv"
+    found = check_targets(file, photos.target_names, X=photos.data)
+    assert_array_equal(found, photos.target)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,cat\na.jpg,maybe\n", "got 'maybe' in row 0, column 'cat'"),
+        ("path,cat\na.jpg,2\n", r"got 2.0 in row 0, column 1 \(cat\)"),
+        ("path,cat\na.jpg\n", "Line 2 of .* has 1 cells, but the first line names 2"),
+        ("path,cat,cat\na.jpg,1,1\n", "more than once: 'cat'"),
+        ("path,cats\na.jpg,1\n", "Unknown: 'cats' .did you mean 'cat' for 'cats'"),
+        (
+            "path,labels\na.jpg,birds\n",
+            "'birds' .did you mean 'bird'.*'birds' in row 0",
+        ),
+        ("path,cat\n", "has no rows"),
+        ("", "has no rows"),
+        ("path,cat\n,1\n", "no path in row 0"),
+        ("row,cat\n1.5,1\n", "positions in X, from 0; got '1.5' in row 0"),
+        ("row,cat\n7,1\n", "No row of y is of a photo in X: its first is 7"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_pointed_at(text, message, written):
+    with pytest.raises(ValueError, match=message):
+        check_targets(written(text), NAMES, X=X)
+
+
+def test_a_file_in_another_encoding_or_that_is_not_there_is_an_error(written, tmp_path):
+    with pytest.raises(ValueError, match="not UTF-8"):
+        check_targets(written("path,cät\n", "latin-1"), NAMES)
+    with pytest.raises(FileNotFoundError):
+        check_targets(tmp_path / "none.csv", NAMES)
+
+
+def test_names_may_be_given_by_path():
+    found = check_targets({"b.jpg": ["cat"], "pets/a.jpg": "dog"}, NAMES, X=X)
+    assert_array_equal(found, [[1, 0, 0], [0, 1, 0], [UNKNOWN] * 3])
+    with pytest.raises(ValueError, match="paths as keys, got 0"):
+        check_targets({0: "dog"}, NAMES, X=X)

@@ -1,0 +1,122 @@
+"""Thresholds of a fitted classifier are changed by hand or with few labels, without training."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+from sklearn.metrics import f1_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
+from sklearn_cdul.labels import fit_thresholds
+
+NAMES = ["pizza", "cake", "coffee"]
+
+
+@pytest.fixture(scope="module")
+def X():
+    return np.random.default_rng(0).normal(size=(60, 256)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def once(X):
+    labeler = CLIPPseudoLabeler(NAMES, input="embeddings")
+    return CDULClassifier(pseudo_labeler=labeler, epochs=1, random_state=0).fit(X)
+
+
+@pytest.fixture
+def model(once):
+    return pickle.loads(pickle.dumps(once))
+
+
+@pytest.fixture(scope="module")
+def y(once, X):
+    """Labels that the network ranks well, but of which the automatic cut finds too many."""
+    noise = np.random.default_rng(1).normal(scale=0.02, size=(60, 3))
+    noisy = once.predict_proba(X) + noise * once.predict_proba(X).std(axis=0)
+    return (noisy > np.quantile(noisy, 0.8, axis=0)).astype(int)
+
+
+def test_thresholds_are_set_by_number_by_class_and_back(model, X):
+    automatic = model.thresholds_.copy()
+    assert_array_equal(automatic, model.auto_thresholds_)
+    probabilities = model.predict_proba(X)
+    assert_array_equal(model.set_thresholds(0.9).predict(X), probabilities >= 0.9)
+    model.set_thresholds([0.1, 0.2, 0.3]).set_thresholds({"cake": 0.5})
+    assert_array_equal(model.thresholds_, [0.1, 0.5, 0.3])
+    assert_array_equal(model.predict(X), probabilities >= [0.1, 0.5, 0.3])
+    model.set_thresholds("auto").thresholds_[0] = 1  # a copy
+    assert_array_equal(model.set_thresholds("auto").thresholds_, automatic)
+    assert model.threshold == "auto"
+
+
+def test_set_params_serves_a_fitted_classifier_at_once(model, X):
+    automatic = model.thresholds_
+    assert model.set_params(threshold=0.9, batch_size=8).threshold == 0.9
+    assert_array_equal(model.thresholds_, [0.9] * 3)
+    pipeline = make_pipeline(FunctionTransformer(), model)
+    pipeline.set_params(cdulclassifier__threshold="auto")
+    assert_array_equal(model.thresholds_, automatic)
+    assert not hasattr(clone(model).set_params(threshold=0.9), "thresholds_")
+    again = clone(model).set_params(threshold=0.9).fit(X)
+    assert_array_equal(again.thresholds_, [0.9] * 3)
+    assert_array_equal(again.auto_thresholds_, automatic)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "error", "message"),
+    [
+        (1.5, ValueError, r"in \[0, 1\], got 1.5"),
+        ([0.1, 0.2], ValueError, "each of the 3 classes"),
+        ({"cakes": 0.5}, ValueError, r"'cakes' is not one of the classes \['pizza'"),
+        ({"cake": "half"}, TypeError, "must be a number"),
+        ("automatic", TypeError, "must be a number"),
+    ],
+)
+def test_thresholds_that_cannot_be_are_refused_and_change_nothing(threshold, error, message, model):
+    before = model.thresholds_.copy()
+    with pytest.raises(error, match=message):
+        model.set_thresholds(threshold)
+    assert_array_equal(model.thresholds_, before)
+
+
+def test_few_labels_move_thresholds_to_a_better_f1(model, X, y):
+    before = f1_score(y, model.predict(X), average="macro")
+    network = model.decision_function(X)
+    model.fit_thresholds(X[:30], y[:30])
+    assert f1_score(y[30:], model.predict(X[30:]), average="macro") > before + 0.1
+    assert_array_equal(model.decision_function(X), network)
+    expected = fit_thresholds(model.predict_proba(X[:30]), y[:30], model.auto_thresholds_)
+    np.testing.assert_allclose(model.thresholds_, expected, rtol=1e-5)
+    assert_array_equal(model.fit_thresholds(X[:30], y[:30]).thresholds_, model.thresholds_)
+
+
+def test_labels_may_be_of_some_photos_and_classes(model, X, y, monkeypatch):
+    table = np.full(y.shape, np.nan)
+    table[:30, 1] = y[:30, 1]
+    by_array = model.fit_thresholds(X, table).thresholds_
+    assert_array_equal(by_array[[0, 2]], model.auto_thresholds_[[0, 2]])
+    assert by_array[1] != model.auto_thresholds_[1]
+
+    read = []
+    logits = CDULClassifier._logits
+    monkeypatch.setattr(
+        CDULClassifier,
+        "_logits",
+        lambda self, source: read.append(len(source)) or logits(self, source),
+    )
+    named = pd.DataFrame(X, index=[f"{row}.jpg" for row in range(60)])
+    frame = pd.DataFrame({"path": named.index[:30], "cake": y[:30, 1]})
+    np.testing.assert_allclose(model.fit_thresholds(named, frame).thresholds_, by_array, rtol=1e-5)
+    assert read == [30]
+
+
+def test_labels_without_a_positive_are_refused(model, X, y):
+    with pytest.raises(ValueError, match="No class has 1 or more positives"):
+        model.fit_thresholds(X, np.zeros(y.shape))
+    with pytest.raises(ValueError, match="must have shape"):
+        model.fit_thresholds(X, y[:10])
