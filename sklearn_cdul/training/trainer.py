@@ -126,7 +126,7 @@ class Trainer:
         labels : ndarray of shape (n, k)
             Soft labels in [0, 1] to start from.
         observed : ndarray of shape (n, k) or None
-            1 or 0 where a person gave the label, NaN elsewhere; these never move.
+            The labels that a person gave, as soft labels, NaN elsewhere; these never move.
         validation : tuple (source, ndarray of shape (m, k)) or None, default=None
             Photos and true labels, to be scored after each epoch.
         checkpoint : Checkpoint or None, default=None
