@@ -2,9 +2,12 @@
 
 Weights are random: speed does not depend on them. Each part runs in a process of its own with a
 time limit, so that one that fails loses no other, and within a part all ways are timed in turn and
-medians are compared. ``ready`` are photos of the encoder's input size in memory, of which nothing
-has to be decoded or resized; ``memory`` are decoded photos, to be cut into ten views; ``files`` are
-JPEG files. Where the CPU makes fewer views than the GPU takes, the ratio to the slower counts.
+medians are compared. ``views`` are views that were made before, so that no thread works beside
+the one that feeds the GPU; ``ready`` are photos of the encoder's input size in memory, of which
+nothing has to be decoded or resized; ``memory`` are decoded photos, to be cut into ten views;
+``files`` are JPEG files. They are timed over eight batches at least, because the GPU is idle while
+the first is made; "two batches" tells what that costs. Where the CPU makes fewer views than the GPU
+takes, the ratio to the slower counts.
 
     python benchmarks/bench_gpu.py --out results/
 
@@ -57,7 +60,7 @@ class Part:
         self.options = options
         self.device = torch.device(options.device)
         self.seconds = 0.05 if options.tiny else options.seconds
-        self.rounds = 1 if options.tiny else 3
+        self.rounds = 1 if options.tiny else options.rounds
         self.figures = {}
 
     def sync(self):
@@ -68,20 +71,21 @@ class Part:
         self.figures[name] = value
         text = f"{value:.3f}" if isinstance(value, float) else str(value)
         print(f"  {name}: {text} {unit}", flush=True)
+        part_file(self.options, self.options.part).write_text(json.dumps(self.figures))
 
     def rates(self, ways, unit):
-        """Units a second of each way, a pair (function of a count, smallest count)."""
+        """Units a second of each way, a tuple (function of a count, step of counts[, least])."""
         counts, rates = {}, {}
-        for name, (way, least) in ways.items():
-            way(least)  # warms up
+        for name, (way, step, *least) in ways.items():
+            way(step)  # warms up
             start = time.perf_counter()
-            way(least)
+            way(step)
             self.sync()
             share = self.seconds / (time.perf_counter() - start)
-            counts[name] = least * min(max(round(share), 1), 1000)
+            counts[name] = max(step * min(max(round(share), 1), 1000), *least, 1)
             rates[name] = []
         for _ in range(self.rounds):
-            for name, (way, _) in ways.items():
+            for name, (way, *_) in ways.items():
                 start = time.perf_counter()
                 way(counts[name])
                 self.sync()
@@ -114,6 +118,11 @@ class Part:
             paths.append(Path(folder) / f"{size}_{number}.jpg")
             Image.fromarray(photo).save(paths[-1], quality=90)
         return paths
+
+
+def part_file(options, name):
+    """Where a part leaves its figures, as it goes."""
+    return options.out / f"{name.replace(' ', '_')}.part.json"
 
 
 def cycled(items, count):
@@ -161,8 +170,10 @@ def encode_alone(encoder, part, batch_size):
 
 
 def encode(part, name):
+    from sklearn_cdul.encoders.batches import _start_batches
     from sklearn_cdul.images.reading import map_images
     from sklearn_cdul.images.views import make_views, required_size
+    from sklearn_cdul.transfers import ahead
 
     tiny = part.options.tiny
     encoder = make_encoder(name, part)
@@ -173,13 +184,17 @@ def encode(part, name):
     decoded = part.photos(2 if tiny else 64, 500)
     views = functools.partial(make_views, grid_size=3, preprocessing=encoder.preprocessing)
     needed = required_size(3, encoder.preprocessing)
-    batches = (80, 160, 320) if name == "RN50x64" else (80, 320, 640)
-    batches, unit = ((4,), 20) if tiny else (batches, 320 if name == "RN50x64" else 640)
+    batch = 20 if tiny else 320
+    batches = (20,) if tiny else (160, 320) if name == "RN50x64" else (80, 320)
+    many = batch if tiny else 8 * batch
 
-    def make(images, n_jobs):
+    def make(images, n_jobs, grid_size=3):
         def way(count):
-            photos = cycled(images, count // 10)
-            for _ in map_images(views, photos, n_jobs=n_jobs, min_size=needed, look_ahead=64):
+            photos = cycled(images, count // (1 if grid_size == 1 else 10))
+            function = functools.partial(views, grid_size=grid_size)
+            for _ in map_images(
+                function, photos, n_jobs=n_jobs, min_size=needed, look_ahead=2 * batch
+            ):
                 pass
 
         return way
@@ -190,35 +205,96 @@ def encode(part, name):
             cycled(images, count // per_photo), grid_size=grid_size, **settings
         )
 
+    made = [views(Image.fromarray(photo)) for photo in decoded]
+
+    def given(count):
+        rows = enumerate(cycled(made, count // 10))
+        started = _start_batches(encoder, rows, max(batch // 10, 1), batch)
+        for _, finish in ahead(started, part.device):
+            finish()
+
+    def switching_often(way):
+        def other(count):
+            before = sys.getswitchinterval()
+            sys.setswitchinterval(1e-4)
+            try:
+                way(count)
+            finally:
+                sys.setswitchinterval(before)
+
+        return other
+
     with tempfile.TemporaryDirectory() as folder:
         files = part.files(folder, len(decoded), 500)
         ways = {f"limit, batches of {b}": (encode_alone(encoder, part, b), b) for b in batches}
         ways |= {
-            "ready": (ours(ready, 1), 2 * unit),
-            f"ready, batches of {unit}": (ours(ready, 1, batch_size=unit), 2 * unit),
-            "memory": (ours(decoded, 10), unit),
-            "memory, n_jobs=-1": (ours(decoded, 10, n_jobs=-1), unit),
-            "files": (ours(files, 10), unit),
-            "files, n_jobs=-1": (ours(files, 10, n_jobs=-1), unit),
-            "views alone, memory": (make(decoded, None), unit),
-            "views alone, memory, n_jobs=-1": (make(decoded, -1), unit),
-            "views alone, files, n_jobs=-1": (make(files, -1), unit),
+            "views": (given, batch, many),
+            "memory": (ours(decoded, 10), batch, many),
+            "views alone, memory": (make(decoded, None), batch),
         }
+        if name != "RN50x64":  # where a batch takes longer than all that
+            ways |= {
+                "memory, two batches": (ours(decoded, 10), 2 * batch),
+                "memory, switch interval 0.1 ms": (
+                    switching_often(ours(decoded, 10)),
+                    batch,
+                    many,
+                ),
+                "files": (ours(files, 10), batch, many),
+                "ready": (ours(ready, 1), batch, many),
+                "ready, n_jobs=1": (ours(ready, 1, n_jobs=1), batch, many),
+                "views alone, files": (make(files, None), batch),
+                "views alone, ready": (make(ready, None, 1), batch, many),
+            }
         rates = part.rates(ways, "views")
-        part.profile(f"encode {name}, ready", lambda: ways["ready"][0](4 * unit))
-        part.profile(f"encode {name}, memory", lambda: ways["memory"][0](unit))
+        for way in ("views", "memory", "ready"):
+            if way in ways:
+                where_time_goes(encoder, part, way, lambda way=way: ways[way][0](many))
     limit = max(rate for way, rate in rates.items() if way.startswith("limit"))
-    same = rates["limit, batches of 4" if tiny else "limit, batches of 320"]
-    part.note("ready / limit", rates["ready"] / limit)
-    part.note("ready / limit of the same batch", rates["ready"] / same)
-    for way, bound in [
-        ("memory", "views alone, memory"),
-        ("memory, n_jobs=-1", "views alone, memory, n_jobs=-1"),
-        ("files, n_jobs=-1", "views alone, files, n_jobs=-1"),
-    ]:
-        part.note(f"{way} / limit", rates[way] / limit)
-        part.note(f"{way} / slower of limit and views", rates[way] / min(limit, rates[bound]))
+    for way in ways:
+        if not way.startswith(("limit", "views alone")):
+            bound = rates.get(f"views alone, {way.split(',')[0]}", rates["views alone, memory"])
+            bound = limit if way == "views" else min(limit, bound)
+            part.note(f"{way} / limit", rates[way] / limit)
+            part.note(f"{way} / slower of limit and views alone", rates[way] / bound)
     check_ahead(encoder, part, ready)
+
+
+def where_time_goes(encoder, part, way, run):
+    """Note how long the thread that feeds the GPU does what, a batch."""
+    from sklearn_cdul.encoders import batches as batches_module
+
+    spent = dict.fromkeys(("collecting", "launching", "waiting for the device"), 0.0)
+    n_batches = 0
+
+    def timed(function, what):
+        def other(*arguments):
+            start = time.perf_counter()
+            try:
+                return function(*arguments)
+            finally:
+                spent[what] += time.perf_counter() - start
+
+        return other
+
+    start_views, concatenate = encoder.start_views, batches_module._concatenate
+
+    def start_timed(views):
+        nonlocal n_batches
+        n_batches += 1
+        return timed(timed(start_views, "launching")(views), "waiting for the device")
+
+    encoder.start_views, batches_module._concatenate = start_timed, timed(concatenate, "collecting")
+    try:
+        start = time.perf_counter()
+        run()
+        total = time.perf_counter() - start
+    finally:
+        del encoder.start_views
+        batches_module._concatenate = concatenate
+    for what, seconds in spent.items():
+        part.note(f"{way}, ms a batch {what}", 1000 * seconds / n_batches)
+    part.note(f"{way}, ms a batch", 1000 * total / n_batches)
 
 
 def check_ahead(encoder, part, photos):
@@ -264,6 +340,7 @@ def train(part):
 
     from sklearn_cdul.devices import memory_format
     from sklearn_cdul.training.alignment import LabelState, kl_divergence, latents_from_labels
+    from sklearn_cdul.training.crops import cut_together, draw_crop
     from sklearn_cdul.training.network import forward
 
     tiny = part.options.tiny
@@ -282,7 +359,7 @@ def train(part):
         step_a(state)  # decodes and keeps the pictures
         keep = source._training_size
         pictures = [torch.from_numpy(source.photos.picture(i, keep)) for i in range(n_photos)]
-        there = [picture.to(part.device) for picture in pictures[:batch_size]]
+        there = torch.stack(pictures[:batch_size]).to(part.device)
         crop = v2.Compose(
             [
                 v2.RandomResizedCrop(size, scale=(0.5, 1.0), antialias=True),
@@ -319,14 +396,9 @@ def train(part):
             for _ in range(count):
                 torch.stack([crop(picture) for picture in pictures[:batch_size]])
 
-        def augment_there(count, crop=crop, there=there):
+        def augment_there(count, there=there, size=size):
             for _ in range(count):
-                torch.stack([crop(picture) for picture in there])
-
-        def there_and_step(count, step=step, crop=crop, there=there):
-            for _ in range(count):
-                batch = torch.stack([crop(picture) for picture in there])
-                step(batch.contiguous(memory_format=torch.channels_last))
+                cut_together(there, [draw_crop(picture) for picture in there], size)
 
         def ours(count, step_a=step_a, state=state, n_steps=n_steps):
             for _ in range(max(count // n_steps, 1)):
@@ -341,7 +413,6 @@ def train(part):
                 f"{title}, ours": (ours, n_steps),
                 f"{title}, augmentation alone, CPU": (augment, 4),
                 f"{title}, augmentation alone, on the device": (augment_there, 4),
-                f"{title}, augmentation on the device and step": (there_and_step, 4),
             },
             "steps",
         )
@@ -405,6 +476,9 @@ def predict(part):
             "files, n_jobs=-1": lambda: predict_logits(network, source_of(files), precision),
             "files, n_jobs=None": lambda: predict_logits(
                 network, source_of(files, None), precision
+            ),
+            "files brought to the device, n_jobs=-1": lambda: list(
+                map(len, source_of(files).prediction({}))
             ),
             "decoding alone, n_jobs=-1": lambda: read(count),
         }
@@ -553,12 +627,10 @@ def run_part(options):
             encode(part, name)
         else:
             {"train": train, "predict": predict, "decode": decode, "compile": compile_}[kind](part)
-    finally:  # what was measured before an error is kept
+    finally:
         if part.device.type == "cuda":
             part.note("peak GPU memory, GB", torch.cuda.max_memory_allocated() / 1e9)
         part.note("part took, s", time.perf_counter() - started)
-        path = options.out / f"{options.part.replace(' ', '_')}.part.json"
-        path.write_text(json.dumps(part.figures))
 
 
 def machine(options):
@@ -587,7 +659,8 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("."), metavar="DIR", help="for gpu.json")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--seconds", type=float, default=0.4, help="a way and round")
+    parser.add_argument("--seconds", type=float, default=0.4, help="a way and round, at least")
+    parser.add_argument("--rounds", type=int, default=2, help="of which the median is taken")
     parser.add_argument("--total", type=float, default=500, help="seconds after which none begins")
     parser.add_argument("--tiny", action="store_true", help="to test this script")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
@@ -607,6 +680,7 @@ def main():
         print(f"\n{name}", flush=True)
         command = [sys.executable, __file__, "--part", name, "--out", str(options.out)]
         command += ["--device", options.device, "--seconds", str(options.seconds)]
+        command += ["--rounds", str(options.rounds)]
         command += ["--tiny"] if options.tiny else []
         try:
             code = subprocess.run(command, timeout=min(PARTS[name], left)).returncode
@@ -614,7 +688,7 @@ def main():
                 results["errors"][name] = f"ended with {code}"
         except subprocess.TimeoutExpired:
             results["errors"][name] = "took too long"
-        file = options.out / f"{name.replace(' ', '_')}.part.json"
+        file = part_file(options, name)
         if file.exists():
             results["parts"][name] = json.loads(file.read_text())
             file.unlink()

@@ -74,8 +74,9 @@ def load_encoder(
     device : str or torch.device, default="auto"
         See `resolve_device`.
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
-        Arithmetic of the image tower; see `resolve_precision`. Text is encoded in float32, once
-        for each class.
+        Arithmetic of the image tower; see `resolve_precision`. "auto" is float16 for the embedded
+        encoder on CUDA devices: it is known to fit, and embeddings stray far less than in bfloat16.
+        Text is encoded in float32, once for each class.
     verbose : bool, default=False
         Show that it is being loaded.
 
@@ -107,6 +108,8 @@ def load_encoder(
             )
         return model_name
     place = resolve_device(device)
+    if model_name == "embedded" and precision == "auto" and place.type == "cuda":
+        precision = "float16"
     dtype = resolve_precision(precision, place)
     weights = None if pretrained is None else os.fspath(pretrained)
     key = (model_name, weights, place, dtype)

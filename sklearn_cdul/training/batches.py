@@ -18,6 +18,7 @@ from sklearn_cdul.images.checking import check_files
 from sklearn_cdul.images.encoded import is_local_path
 from sklearn_cdul.images.photos import Photos
 from sklearn_cdul.images.reading import count_threads, read_pictures
+from sklearn_cdul.training.crops import cut, cut_together, draw_crop
 from sklearn_cdul.training.network import (
     EmbeddingNetwork,
     build_photo_network,
@@ -28,8 +29,6 @@ from sklearn_cdul.transfers import to_device
 
 # Training crops are cut from pictures a little larger than the network's input, as is usual.
 _CROP_MARGIN = 8 / 7
-# Smallest share of the picture's area in a training crop: its labels must stay true.
-_SMALLEST_CROP = 0.5
 # Decoded pictures of one list of photos up to this many bytes stay in memory; those beyond are
 # decoded anew each time.
 _KEEP_DECODED_BYTES = 2**30
@@ -226,14 +225,16 @@ class PhotoSource:
         indices : Tensor of shape (b,)
         pictures : Tensor of shape (b, 3, image_size, image_size), dtype uint8
         """
-        from torchvision.transforms import v2  # takes a second or two; prediction does without
-
-        size = v2.RandomResizedCrop(self.image_size, scale=(_SMALLEST_CROP, 1.0), antialias=True)
-        crop = v2.Compose([size, v2.RandomHorizontalFlip()])
         pictures = self._pictures(torch.cat(list(batches)).tolist(), self._training_size)
         for indices in batches:
-            crops = [crop(next(pictures)) for _ in indices]
-            yield to_device(indices, self.device), self._to_device(crops)
+            some = [next(pictures) for _ in indices]
+            crops = [draw_crop(picture) for picture in some]
+            if self.device.type == "cuda":
+                batch = cut_together(self._to_device(some), crops, self.image_size)
+            else:
+                cuts = [cut(p, crop, self.image_size) for p, crop in zip(some, crops, strict=True)]
+                batch = self._to_device(cuts)
+            yield to_device(indices, self.device), self._in_layout(batch)
 
     def prediction(self, failures: dict[int, ImageError]) -> Iterator[Tensor]:
         """All pictures once, in order, whole.
@@ -251,7 +252,8 @@ class PhotoSource:
         size = _PREDICTION_BATCH[self.device.type]
         for start in range(0, len(self), size):
             count = min(size, len(self) - start)
-            yield self._to_device([next(pictures) for _ in range(count)])
+            batch = self._to_device([next(pictures) for _ in range(count)])
+            yield self._in_layout(batch)
 
     def description(self) -> tuple[Any, ...]:
         """What the pictures depend on: of files the size and the time of the last change."""
@@ -277,12 +279,14 @@ class PhotoSource:
             yield torch.from_numpy(picture)
 
     def _to_device(self, pictures: list[Tensor]) -> Tensor:
-        # uint8 travels: a quarter of the bytes of float32. A GPU puts it in order itself.
+        # uint8 travels: a quarter of the bytes of float32.
         shape, is_cuda = (len(pictures), *pictures[0].shape), self.device.type == "cuda"
         batch = torch.empty(shape, dtype=torch.uint8, pin_memory=is_cuda)
         torch.stack(pictures, out=batch)
-        layout = memory_format(self.device)
-        return to_device(batch, self.device).contiguous(memory_format=layout)
+        return to_device(batch, self.device)
+
+    def _in_layout(self, batch: Tensor) -> Tensor:
+        return batch.contiguous(memory_format=memory_format(self.device))
 
 
 class EmbeddingSource:
