@@ -37,8 +37,10 @@ def draw_crop(picture: Tensor) -> Crop:
     """
     from torchvision.transforms import RandomResizedCrop  # takes seconds; prediction does without
 
-    box = RandomResizedCrop.get_params(picture, (_SMALLEST_CROP, 1.0), (3 / 4, 4 / 3))
-    return Crop(*box, is_flipped=bool(torch.rand(()) < 0.5))
+    top, left, height, width = RandomResizedCrop.get_params(
+        picture, (_SMALLEST_CROP, 1.0), (3 / 4, 4 / 3)
+    )
+    return Crop(top, left, height, width, is_flipped=bool(torch.rand(()) < 0.5))
 
 
 def cut(picture: Tensor, crop: Crop, size: int) -> Tensor:
