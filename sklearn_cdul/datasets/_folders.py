@@ -68,6 +68,8 @@ def resolve_classes(classes: Iterable[str] | None, found: Mapping[str, str]) -> 
     """
     if isinstance(classes, str):
         raise ValueError(f"classes must be a list of names, got {classes!r}.")
+    if classes is None and not found:
+        raise ValueError("No photo in the files shows a class. Give the classes as classes=.")
     names = sorted(set(found)) if classes is None else list(classes)
     check_names(names, "classes")
     columns = {name: column for column, name in enumerate(names)}

@@ -164,7 +164,7 @@ def load_voc(
         for identifier in identifiers
     ]
     split = "all" if split is None else split
-    descr = DESCR if classes == "voc" else OWN_DESCR
+    descr = DESCR if isinstance(classes, str) else OWN_DESCR
     return make_bunch(
         [_find_photo(folder, identifier) for identifier in identifiers],
         mark(rows, columns),
@@ -179,7 +179,7 @@ def _class_names(classes: str | Iterable[str] | None) -> dict[str, str] | None:
     """Name in the files -> name of the class, in the order of the columns; None for any name."""
     if classes is None:
         return None
-    if classes == "voc":
+    if isinstance(classes, str) and classes == "voc":
         return {name.replace(" ", ""): name for name in VOCABULARIES["voc"]}
     if isinstance(classes, str):
         raise ValueError(f'classes must be "voc", a list of names or None, got {classes!r}.')

@@ -163,7 +163,8 @@ def test_voc_layout_without_lists_is_read_whole(tmp_path, photos):
     write_xml(tmp_path / "Annotations")
     write_photos(tmp_path / photos)
     check_own(load_voc(tmp_path, split=None, classes=None), "all")
-    check_own(load_voc(tmp_path, split=None, classes=["cup", "tea pot"]), "all")
+    for classes in (["cup", "tea pot"], np.array(["cup", "tea pot"])):
+        check_own(load_voc(tmp_path, split=None, classes=classes), "all")
 
 
 def test_voc_files_beside_the_photos_are_read(tmp_path):
@@ -341,7 +342,7 @@ def test_csv_takes_classes_in_the_order_they_are_given(tmp_path):
         (AS_NAMES, {"classes": ["cup", "cup"]}, "classes has the name 'cup' twice"),
         (AS_NAMES, {"split": "train"}, "has no column 'split'"),
         ("path,labels,split\na.jpg,cup,test\n", {"split": "train"}, "only of 'test'"),
-        ("path,labels\na.jpg,\n", {}, "There is no class in classes"),
+        ("path,labels\na.jpg,\n", {}, "No photo in the files shows a class"),
     ],
 )
 def test_csv_names_what_is_wrong(tmp_path, text, parameters, message):
