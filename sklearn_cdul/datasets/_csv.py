@@ -14,17 +14,11 @@ from sklearn_cdul.datasets._folders import (
     check_folder,
     make_bunch,
     mark,
-    read_bytes,
     resolve_classes,
     some,
 )
 from sklearn_cdul.datasets._writing import check_labels, write_text
-
-SEPARATOR = ";"
-# Names of the columns, the first is the one that is written.
-PATHS = ("path", "filename", "file_name", "image")
-LABELS = ("labels", "label")
-SPLIT = "split"
+from sklearn_cdul.targets.csv_files import NAMES, PATHS, SEPARATOR, SPLIT, read_csv, split_names
 
 DESCR = """Photos and labels of {path}
 
@@ -58,9 +52,9 @@ def load_csv(
     Parameters
     ----------
     path : str or os.PathLike
-        The file, UTF-8 with commas. Its first line names the columns: `path` (or `filename`,
-        `file_name`, `image`), then `labels` (or `label`) or the classes, and perhaps `split`.
-        Beside `labels` other columns are not read.
+        The file, UTF-8 with commas, semicolons or tabs. Its first line names the columns: `path`
+        (or `filename`, `file_name`, `image`), then `labels` (or `label`) or the classes, and
+        perhaps `split`. Beside `labels` other columns are not read.
     root : str, os.PathLike or None, default=None
         Folder that the paths in the file are relative to; None is the file's own.
     classes : list of str or None, default=None
@@ -118,11 +112,11 @@ def load_csv(
     check_choice("missing", missing, ("raise", "skip"))
     path = Path(path).expanduser()
     folder = path.parent if root is None else check_folder(root)
-    header, rows = _read_table(path)
+    header, rows = read_csv(path)
     photo_column = _find(header, PATHS)
     if photo_column is None:
         raise ValueError(f"{path} has the columns {some(header)}. Expected one named {PATHS[0]!r}.")
-    names_column = _find(header, LABELS)
+    names_column = _find(header, NAMES)
     if split is not None:
         if SPLIT not in header:
             raise ValueError(f"{path} has no column {SPLIT!r}; leave out split={split!r}.")
@@ -134,7 +128,7 @@ def load_csv(
         if not row[photo_column].strip():
             raise ValueError(f"Line {line} of {path} has no {header[photo_column]}.")
     if names_column is not None:
-        shown = [(line, _names(row[names_column])) for line, row in rows]
+        shown = [(line, split_names(row[names_column])) for line, row in rows]
         order = []
         how = f"The labels are the names in its column {header[names_column]!r}."
     else:
@@ -159,42 +153,8 @@ def load_csv(
     )
 
 
-def _read_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Names of the columns, and (number of the line, cells) of each row."""
-    expected = "Expected a table with commas, whose first line names the columns."
-    try:
-        text = read_bytes(path, expected).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8: {error}. Save it as CSV UTF-8.") from None
-    reader = csv.reader(io.StringIO(text, newline=""))
-    table = []
-    try:
-        # A cell may hold line ends, so the number is that of the row's last line.
-        table = [(reader.line_num, row) for row in reader if row]
-    except csv.Error as error:
-        raise ValueError(f"Line {reader.line_num} of {path} can't be read: {error}.") from None
-    if not table:
-        raise ValueError(f"{path} is empty. {expected}")
-    header = [name.strip() for name in table[0][1]]
-    if repeated := sorted({name for name in header if header.count(name) > 1}):
-        raise ValueError(f"{path} has these columns more than once: {some(repeated)}.")
-    for line, row in table[1:]:
-        if len(row) != len(header):
-            raise ValueError(
-                f"Line {line} of {path} has {len(row)} cells, but the first line names "
-                f"{len(header)} columns. Text with a comma needs quotation marks."
-            )
-    if len(table) == 1:
-        raise ValueError(f"{path} has no line but that with the names of the columns.")
-    return header, table[1:]
-
-
 def _find(header: Sequence[str], names: Sequence[str]) -> int | None:
     return next((header.index(name) for name in names if name in header), None)
-
-
-def _names(cell: str) -> list[str]:
-    return [name.strip() for name in cell.split(SEPARATOR) if name.strip()]
 
 
 def _marked(
@@ -207,7 +167,8 @@ def _marked(
             if cell.strip() not in ("0", "1", "0.0", "1.0"):
                 raise ValueError(
                     f"Line {line} of {path} has {cell!r} in the column {name!r}. Expected 1 or 0. "
-                    "If the labels are names, call their column 'labels'."
+                    "If the labels are names, call their column 'labels'; if some are not known, "
+                    "give the path of the file as observed= or y."
                 )
             if float(cell):
                 names.append(name)
@@ -276,7 +237,7 @@ def dump_csv(
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     scored = [] if labels.scores is None else [f"score:{name}" for name in labels.names]
-    writer.writerow([PATHS[0], LABELS[0], *scored])
+    writer.writerow([PATHS[0], NAMES[0], *scored])
     for row, (photo, shown) in enumerate(zip(labels.paths, labels.shown, strict=True)):
         cells = [] if labels.scores is None else [f"{score:.4g}" for score in labels.scores[row]]
         writer.writerow([photo, SEPARATOR.join(labels.names[i] for i in shown), *cells])

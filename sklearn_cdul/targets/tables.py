@@ -1,8 +1,6 @@
 """Read labels out of what people keep them in: CSV files, data frames, names for each photo."""
 
-import csv
 import difflib
-import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,12 +10,10 @@ from typing import Any
 
 import numpy as np
 
-# Columns that say of which photo a row is, that hold names, and that mean nothing here.
-PATHS = ("path", "filename", "file_name", "image")
+from sklearn_cdul.targets.csv_files import NAMES, PATHS, SPLIT, read_csv, split_names
+
+# A column that says of which photo a row is, by its position.
 ROW = "row"
-NAMES = ("labels", "label")
-SPLIT = "split"
-SEPARATOR = ";"
 # What else than a number a cell may hold; the last of the unknown are pandas' own.
 _WORDS = {
     **dict.fromkeys(["", "none", "nan", "<na>", "nat"], np.nan),
@@ -67,7 +63,9 @@ def read_table(y: Any, class_names: Sequence[str], name: str) -> Table | None:
         See `check_targets`.
     """
     if isinstance(y, (str, os.PathLike)):
-        columns = _read_csv(Path(y).expanduser(), name)
+        header, rows = read_csv(Path(y).expanduser())
+        cells = zip(*(row for _, row in rows), strict=True)
+        columns = {column: list(part) for column, part in zip(header, cells, strict=True)}
         return _from_columns(columns, None, class_names, name)
     if isinstance(y, Mapping):
         keys = [os.fspath(key) if isinstance(key, os.PathLike) else key for key in y]
@@ -148,7 +146,7 @@ def _from_columns(
     else:
         kind, keys = (None, None) if index is None else ("index", index)
     if names is not None:
-        cells = [_split(cell) for cell in columns[names]]
+        cells = [split_names(cell) if isinstance(cell, str) else cell for cell in columns[names]]
         return Table(_from_names(cells, class_names, name), kind, keys)
     n_rows = len(columns[shown[0]])
     values = np.full((n_rows, len(class_names)), np.nan, dtype=np.float32)
@@ -224,41 +222,6 @@ def _position(cell: Any, row: int, name: str) -> int:
     raise ValueError(
         f"The column 'row' of {name} must hold positions in X, from 0; got {cell!r} in row {row}."
     )
-
-
-def _split(cell: Any) -> Any:
-    """Names in a cell: a list, or text with semicolons."""
-    if not isinstance(cell, str):
-        return cell
-    return [label.strip() for label in cell.split(SEPARATOR) if label.strip()]
-
-
-def _read_csv(path: Path, name: str) -> dict[str, list[str]]:
-    """Columns of a file with commas, semicolons or tabs, by their names."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}, given as {name}, is not UTF-8. Save it as CSV UTF-8.") from None
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        lines = [(reader.line_num, line) for line in reader if line]
-    except csv.Error as error:
-        raise ValueError(f"Line {reader.line_num} of {path} can't be read: {error}.") from None
-    if len(lines) < 2:
-        raise ValueError(f"{path}, given as {name}, has no rows. Its first line names the columns.")
-    header = [cell.strip() for cell in lines[0][1]]
-    if repeated := [column for column, count in Counter(header).items() if count > 1]:
-        raise ValueError(f"{path} has these columns more than once: {_some(repeated)}.")
-    for number, line in lines[1:]:
-        if len(line) != len(header):
-            raise ValueError(
-                f"Line {number} of {path} has {len(line)} cells, but the first line names "
-                f"{len(header)} columns. Text with a comma needs quotation marks."
-            )
-    cells = zip(*(line for _, line in lines[1:]), strict=True)
-    return {column: list(cell) for column, cell in zip(header, cells, strict=True)}
 
 
 def _with_guesses(unknown: Sequence[Any], class_names: Sequence[str]) -> str:

@@ -299,6 +299,8 @@ def test_csv_is_read_in_both_forms(tmp_path, text):
         check_own(load_csv(path, root=root), "all")
         path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())  # as Excel does
         check_own(load_csv(path, root=root), "all")
+        path.write_text(text.replace(";", "|").replace(",", "\t").replace("|", ";"))
+        check_own(load_csv(path, root=root), "all")
 
 
 def test_csv_of_the_bundled_photos_gives_what_their_reader_gives(food_photos):
@@ -328,8 +330,8 @@ def test_csv_takes_classes_in_the_order_they_are_given(tmp_path):
 @pytest.mark.parametrize(
     ("text", "parameters", "message"),
     [
-        ("", {}, r"labels\.csv is empty"),
-        ("path,labels\n", {}, "has no line but"),
+        ("", {}, r"labels\.csv has no rows"),
+        ("path,labels\n", {}, r"labels\.csv has no rows"),
         ("photo,labels\na.jpg,cup\n", {}, r"has the columns 'photo', 'labels'\. .*'path'"),
         ("path,path,labels\na,b,c\n", {}, "these columns more than once: 'path'"),
         ("path,labels\na.jpg,cup\nb.png,cup,pot\n", {}, r"Line 3 of .* has 3 cells"),

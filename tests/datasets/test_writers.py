@@ -20,6 +20,7 @@ from sklearn_cdul.datasets import (
     load_csv,
     load_label_studio,
 )
+from sklearn_cdul.targets import check_targets
 from tests.datasets.trees import write_photo
 
 NAMES = ["cup", "tea pot", 'bread "white", <1> & ä']
@@ -55,6 +56,9 @@ def test_csv_is_read_back(data, tmp_path):
         dump_csv(data, TARGET, NAMES, tmp_path / "labels.csv", scores=scores)
         photos = load_csv(tmp_path / "labels.csv", classes=NAMES)
         assert table_of(photos) == (data, TARGET.tolist(), NAMES)
+        # As `score` and `observed=` read it.
+        read = check_targets(tmp_path / "labels.csv", NAMES, X=data[::-1])
+        np.testing.assert_array_equal(read, TARGET[::-1])
 
 
 def test_coco_is_read_back(data, tmp_path):

@@ -1,0 +1,78 @@
+"""Read CSV files of photos and labels as rows of text."""
+
+import csv
+import io
+from collections import Counter
+from pathlib import Path
+
+# Columns that say of which photo a row is, that hold names, and the part of the data set. In the
+# column with names these stand between them.
+PATHS = ("path", "filename", "file_name", "image")
+NAMES = ("labels", "label")
+SPLIT = "split"
+SEPARATOR = ";"
+
+
+def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Read a file with commas, semicolons or tabs.
+
+    Parameters
+    ----------
+    path : Path
+        UTF-8, with or without a mark at its start. The first line names the columns.
+
+    Returns
+    -------
+    header : list of str
+        Names of the columns, each of them once.
+    rows : list of (int, list of str)
+        Number of the line and the cells, as many as columns, of each row. One or more.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no such table. The message names file and line.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no file {path}.") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not UTF-8. Save it as CSV UTF-8.") from None
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        # A cell may hold line ends, so the number is that of the row's last line.
+        lines = [(reader.line_num, line) for line in reader if line]
+    except csv.Error as error:
+        raise ValueError(f"Line {reader.line_num} of {path} can't be read: {error}.") from None
+    if len(lines) < 2:
+        raise ValueError(f"{path} has no rows. Its first line names the columns.")
+    header = [cell.strip() for cell in lines[0][1]]
+    if repeated := [column for column, count in Counter(header).items() if count > 1]:
+        listed = ", ".join(map(repr, repeated[:10]))
+        raise ValueError(f"{path} has these columns more than once: {listed}.")
+    for number, line in lines[1:]:
+        if len(line) != len(header):
+            raise ValueError(
+                f"Line {number} of {path} has {len(line)} cells, but the first line names "
+                f"{len(header)} columns. Text with a comma needs quotation marks."
+            )
+    return header, lines[1:]
+
+
+def split_names(cell: str) -> list[str]:
+    """Return the names in a cell.
+
+    Parameters
+    ----------
+    cell : str
+        Names with semicolons between them.
+
+    Returns
+    -------
+    names : list of str
+    """
+    return [name.strip() for name in cell.split(SEPARATOR) if name.strip()]
