@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from sklearn_cdul import __version__
 from sklearn_cdul.cli.messages import INCOMPLETE, say
 
 # Photos that are listed by name if they were left out.
@@ -92,13 +93,19 @@ def _load_model(options: argparse.Namespace) -> Any:
         raise FileNotFoundError(f"there is no file {options.model}")
     try:
         model = joblib.load(options.model)
+        if isinstance(model, CDULClassifier):  # saved by another version it may lack parameters
+            model.set_params(on_error="nan", device=options.device, verbose=not options.quiet)
     except Exception as error:  # damaged pickles raise nearly any type
-        raise ValueError(f"{options.model} can't be loaded as a classifier: {error}") from error
+        raise ValueError(
+            f"{options.model} can't be loaded with sklearn_cdul {__version__}: {error}"
+        ) from error
     if not isinstance(model, CDULClassifier):
         raise ValueError(f"{options.model} holds a {type(model).__name__} and no CDULClassifier")
+    if not hasattr(model, "network_"):
+        raise ValueError(f"the classifier in {options.model} is not fitted")
     if model.pseudo_labeler_.input != "images":
         raise ValueError(f"the classifier in {options.model} takes embeddings and no photos")
-    return model.set_params(on_error="nan", device=options.device, verbose=not options.quiet)
+    return model
 
 
 def _photos(options: argparse.Namespace) -> list[str]:
