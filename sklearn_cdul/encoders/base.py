@@ -21,7 +21,8 @@ class BaseEncoder:
     """Base class of encoders; derive from it to use a model that open_clip does not have.
 
     An encoder puts prompts and images into one space. A derived class has :meth:`encode_text` and
-    sets `temperature`. For images it also has :meth:`encode_views` and sets `preprocessing`; for
+    sets `temperature`. For images it also has :meth:`encode_views` and sets `preprocessing`, for
+    ``views="dense"`` :meth:`encode_dense` and `dense_preprocessing`; for
     ``CLIPPseudoLabeler(memory=...)`` it has `fingerprint` too. Give an instance to
     :class:`CLIPPseudoLabeler` as ``model_name``. Clones of the labeler share the instance; a
     pickled labeler, and a pickled classifier that was fitted with it, hold it.
@@ -186,6 +187,36 @@ class BaseEncoder:
         embeddings = self.encode_views(views)
         return lambda: embeddings
 
+    @property
+    def dense_preprocessing(self) -> Preprocessing:
+        """Size and kind of the photos that ``encode_dense`` takes."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has no method encode_dense and no dense_preprocessing, which "
+            'views="dense" needs. Use views="grid".'
+        )
+
+    def encode_dense(self, views: np.ndarray, grid_size: int) -> np.ndarray:
+        """Embed a batch of photos, whole and in windows, in one forward pass.
+
+        Parameters
+        ----------
+        views : ndarray of shape (b, H, W, 3), dtype uint8
+            RGB; (H, W) as in ``dense_preprocessing.image_size``.
+        grid_size : int
+            As for a grid; see `window_means`. With 1 a photo is embedded as a whole only.
+
+        Returns
+        -------
+        embeddings : ndarray of shape (b, n_views, d)
+            Of any length above 0 each: the whole photo, then its windows row by row.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no method encode_dense.")
+
+    def start_dense(self, views: np.ndarray, grid_size: int) -> Callable[[], np.ndarray]:
+        """Begin to embed a batch of photos, whole and in windows; see `start_views`."""
+        embeddings = self.encode_dense(views, grid_size)
+        return lambda: embeddings
+
     def encode_classes(
         self,
         prompts_per_class: Sequence[Sequence[str]],
@@ -280,7 +311,7 @@ class BaseEncoder:
             encoder gave NaN, if ``on_error="nan"``.
         """
         images = check_images(images)
-        shape = (len(images), n_views(grid_size), self.embedding_dim)
+        shape = (len(images), n_views(grid_size, views), self.embedding_dim)
         result = np.empty(shape, dtype=np.float32)
         failures: list[ImageError] = []
         unsound: dict[int, str] = {}
@@ -326,10 +357,11 @@ class BaseEncoder:
             Which images to embed and in what order; None means all. Drawn as decoding gets on.
         grid_size : int, default=3
             Snippets per side.
-        views : {"grid", "proposals"}, default="grid"
-            Whether images are cut into snippets or as many object proposals; see `make_views`.
+        views : {"grid", "dense", "proposals", "grid+dense", "proposals+dense"}, default="grid"
+            Whether images are cut into snippets or as many object proposals, see `make_views`, or
+            windows are read off one pass by `encode_dense`, or both.
         batch_size : int or "auto", default="auto"
-            Views in one forward pass. "auto" is 10 on a CPU and 320 on a GPU; on a GPU it is
+            Views in one forward pass, for "dense" photos. "auto" is 10 on a CPU and 320 on a GPU; on a GPU it is
             halved when memory runs out.
         n_jobs : int or None, default=None
             Threads that decode; see `map_images`.

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from sklearn_cdul.devices import run_in_batches
+from sklearn_cdul.encoders.looks import Look, looks_of
 from sklearn_cdul.encoders.soundness import describe_unsound, is_sound, what_is_wrong
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.reading import map_images
-from sklearn_cdul.images.views import make_views, n_views, required_size, views_version
+from sklearn_cdul.images.views import views_version
 from sklearn_cdul.labels.aggregation import unit_vectors
 from sklearn_cdul.transfers import ahead
 
@@ -53,23 +54,23 @@ def iter_batches(
     """
     views_version(views)  # says what is wrong before an image is read
     per_batch = views_per_batch(encoder, batch_size)
-    images_per_batch = max(per_batch // n_views(grid_size), 1)
+    looks = looks_of(encoder, grid_size, views)
+    images_per_batch = max(per_batch // max(look.n_pieces for look in looks), 1)
     order, drawn = tee(range(len(images)) if indices is None else indices)
-    preprocessing = encoder.preprocessing
-    views_of_images = map_images(
-        partial(make_views, grid_size=grid_size, preprocessing=preprocessing, views=views),
+    pieces_of_images = map_images(
+        lambda image: [look.cut(image) for look in looks],
         images,
         indices=drawn,
         n_jobs=n_jobs,
-        min_size=required_size(grid_size, preprocessing),
+        min_size=(max(look.min_size[0] for look in looks), max(look.min_size[1] for look in looks)),
         on_error=on_error,
         failures=failures,
         look_ahead=2 * images_per_batch,
     )
     n_encoded = 0
-    with closing(views_of_images):  # type: ignore[type-var]
-        rows = zip(order, views_of_images, strict=True)
-        batches = _start_batches(encoder, rows, images_per_batch, per_batch)
+    with closing(pieces_of_images):  # type: ignore[type-var]
+        rows = zip(order, pieces_of_images, strict=True)
+        batches = _start_batches(encoder, looks, rows, images_per_batch, per_batch)
         for group, finish in ahead(batches, encoder.device):
             readable = [index for index, is_readable in group if is_readable]
             found = dict(zip(readable, finish(), strict=True))
@@ -87,31 +88,42 @@ def iter_batches(
 
 def _start_batches(
     encoder: Any,
-    rows: Iterator[tuple[int, np.ndarray | None]],
+    looks: list[Look],
+    rows: Iterator[tuple[int, list[np.ndarray] | None]],
     images_per_batch: int,
     views_per_batch: int,
 ) -> Iterator[tuple[list[tuple[int, bool]], Callable[[], np.ndarray]]]:
     """Begin with the images batch by batch; yield which can be read, and what ends the work."""
     while group := list(islice(rows, images_per_batch)):
-        readable = [views for _, views in group if views is not None]
-        finish = _start(encoder, readable, views_per_batch)
-        yield [(index, views is not None) for index, views in group], finish
+        readable = [pieces for _, pieces in group if pieces is not None]
+        finish = _start(encoder, looks, readable, views_per_batch)
+        yield [(index, pieces is not None) for index, pieces in group], finish
 
 
-def _start(encoder: Any, images: list[np.ndarray], batch_size: int) -> Callable[[], np.ndarray]:
-    """Begin to embed the views of images, ``(n_views, H, W, 3)`` each, into (n, n_views, d)."""
+def _start(
+    encoder: Any, looks: list[Look], images: list[list[np.ndarray]], batch_size: int
+) -> Callable[[], np.ndarray]:
+    """Begin to embed the pieces of images, (v, H, W, 3) a look, into (n, n_views, d)."""
     if not images:
         return lambda: np.empty((0, 0, encoder.embedding_dim), np.float32)
-    views = _concatenate(images, encoder.device)
-    function = partial(_start_batch, encoder)
-    started, fitted = run_in_batches(function, views, batch_size, encoder.device)
-    if fitted < batch_size:
-        encoder._largest_batch = fitted
-    shape = len(images), len(images[0]), -1
-    return lambda: np.concatenate([finish() for finish in started]).reshape(shape)
+    started = []
+    for look, pieces in zip(looks, zip(*images, strict=True), strict=True):
+        function = partial(_start_batch, encoder, look)
+        joined = _concatenate(pieces, encoder.device)
+        parts, fitted = run_in_batches(function, joined, batch_size, encoder.device)
+        if fitted < batch_size:
+            encoder._largest_batch = fitted
+        started.append(parts)
+
+    def finish() -> np.ndarray:
+        vectors = [np.concatenate([finish() for finish in parts]) for parts in started]
+        shape = len(images), -1, encoder.embedding_dim
+        return np.concatenate([part.reshape(shape) for part in vectors], axis=1)
+
+    return finish
 
 
-def _concatenate(images: list[np.ndarray], device: torch.device) -> np.ndarray:
+def _concatenate(images: Sequence[np.ndarray], device: torch.device) -> np.ndarray:
     if device.type != "cuda":
         return np.concatenate(images)
     # Put together where the GPU can fetch them from, not copied there afterwards.
@@ -120,22 +132,22 @@ def _concatenate(images: list[np.ndarray], device: torch.device) -> np.ndarray:
     return np.concatenate(images, out=pinned.numpy())
 
 
-def _start_batch(encoder: Any, views: np.ndarray) -> Callable[[], np.ndarray]:
+def _start_batch(encoder: Any, look: Look, views: np.ndarray) -> Callable[[], np.ndarray]:
     with np.errstate(over="ignore", invalid="ignore"):
-        finish = encoder.start_views(views)
+        finish = look.start(views)
+    expected = (len(views), *look.shape, encoder.embedding_dim)
 
     def scaled() -> np.ndarray:
         with np.errstate(over="ignore", invalid="ignore"):
             embeddings = np.asarray(finish(), dtype=np.float32)
-            if embeddings.shape != (len(views), encoder.embedding_dim):
+            if embeddings.shape != expected:
                 raise ValueError(
-                    f"{type(encoder).__name__}.encode_views must return an array of shape "
-                    f"{(len(views), encoder.embedding_dim)} for {len(views)} views; it returned "
-                    f"{embeddings.shape}."
+                    f"{type(encoder).__name__}.{look.method} must return an array of shape "
+                    f"{expected} for {len(views)} views; it returned {embeddings.shape}."
                 )
             scaled = unit_vectors(embeddings)
         # What can't be scaled is left as it is, to tell what is wrong with it.
-        return np.where(is_sound(scaled)[:, np.newaxis], scaled, embeddings)
+        return np.where(is_sound(scaled)[..., np.newaxis], scaled, embeddings)
 
     return scaled
 

@@ -4,6 +4,7 @@ import copy
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from sklearn_cdul.cpu_engine import CPUEngine, can_run
 from sklearn_cdul.devices import autocast, free_cache, memory_format, run_in_batches
 from sklearn_cdul.encoders.base import BaseEncoder
+from sklearn_cdul.encoders.dense import AverageTower, dense_tower, window_means
 from sklearn_cdul.encoders.texts import PROMPTS_PER_BATCH
 from sklearn_cdul.images.views import Preprocessing
 from sklearn_cdul.transfers import fetch, to_device
@@ -128,7 +130,7 @@ class CLIPEncoder(BaseEncoder):
         def encode(batch: list[str]) -> np.ndarray:
             with torch.inference_mode():
                 features = model.encode_text(self._tokenizer(batch).to(self.device))
-                return _unit_length(features)
+                return _unit(features).cpu().numpy()
 
         model = self._model_on_device()
         results, _ = run_in_batches(encode, list(prompts), PROMPTS_PER_BATCH, self.device)
@@ -164,8 +166,6 @@ class CLIPEncoder(BaseEncoder):
         embeddings : ndarray of shape (b, d), dtype float32
             Of length 1 each.
         """
-        if self._engine is not None:
-            return self._encode_by(self._engine, views)
         return self._start(views)()
 
     def start_views(self, views: np.ndarray) -> Callable[[], np.ndarray]:
@@ -175,26 +175,77 @@ class CLIPEncoder(BaseEncoder):
     def _start(self, views: np.ndarray) -> Callable[[], np.ndarray]:
         model = self._model_on_device()
         with torch.inference_mode():
-            # Bytes travel, not floats; NHWC seen as NCHW is channels_last already.
-            pixels = to_device(torch.from_numpy(views), self.device).permute(0, 3, 1, 2)
-            pixels = pixels.float().mul_(self._scale).add_(self._shift)
+            if self._engine is not None:
+                return fetch(_unit(AverageTower(model.visual).pool(self._maps(self._engine, views))))
+            pixels = self._pixels(views)
             with autocast(self.device, self.dtype):
                 features = model.encode_image(pixels)
-            return fetch(nn.functional.normalize(features.float(), dim=-1))
+            return fetch(_unit(features))
 
-    def _encode_by(self, engine: CPUEngine, views: np.ndarray) -> np.ndarray:
+    @property
+    def dense_preprocessing(self) -> Preprocessing:
+        """Size and kind of the photos that ``encode_dense`` takes."""
+        size = dense_tower(self._model.visual).input_size(self.preprocessing.image_size)
+        return replace(self.preprocessing, image_size=size)
+
+    def encode_dense(self, views: np.ndarray, grid_size: int) -> np.ndarray:
+        """Embed a batch of photos, whole and in windows, in one forward pass.
+
+        Parameters
+        ----------
+        views : ndarray of shape (b, H, W, 3), dtype uint8
+            (H, W) as in ``dense_preprocessing.image_size``.
+        grid_size : int
+            As for a grid; see `window_means`.
+
+        Returns
+        -------
+        embeddings : ndarray of shape (b, n_views, d), dtype float32
+            Of length 1 each, the whole photo first.
+        """
+        return self._start_dense(views, grid_size)()
+
+    def start_dense(self, views: np.ndarray, grid_size: int) -> Callable[[], np.ndarray]:
+        """Begin to embed a batch of photos, whole and in windows; see `start_views`."""
+        if self.device.type == "cuda":
+            return self._start_dense(views, grid_size)
+        return super().start_dense(views, grid_size)
+
+    def _start_dense(self, views: np.ndarray, grid_size: int) -> Callable[[], np.ndarray]:
+        tower = dense_tower(self._model_on_device().visual)
+        with torch.inference_mode():
+            if self._engine is not None and isinstance(tower, AverageTower):
+                maps = self._maps(self._engine, views)
+                whole = tower.pool(maps)
+            else:
+                pixels = self._pixels(views)
+                with autocast(self.device, self.dtype):
+                    whole, maps = tower.read(pixels)
+            vectors = _unit(whole).unsqueeze(1)
+            if grid_size > 1:
+                means = window_means(maps, grid_size)
+                with autocast(self.device, self.dtype):
+                    parts = _unit(tower.embed(means.flatten(0, 1))).unflatten(0, means.shape[:2])
+                # A window of nothing but black has no direction; it tells no more than the whole.
+                parts = torch.where(parts.any(dim=-1, keepdim=True), parts, vectors)
+                vectors = torch.cat([vectors, parts], dim=1)
+            return fetch(vectors)
+
+    def _pixels(self, views: np.ndarray) -> Tensor:
+        # Bytes travel, not floats; NHWC seen as NCHW is channels_last already.
+        pixels = to_device(torch.from_numpy(views), self.device).permute(0, 3, 1, 2)
+        return pixels.float().mul_(self._scale).add_(self._shift)
+
+    def _maps(self, engine: CPUEngine, views: np.ndarray) -> Tensor:
         # Channels are taken apart before bytes become floats: six times faster.
         pixels = np.ascontiguousarray(views.transpose(0, 3, 1, 2)).astype(np.float32)
         pixels *= self._scale.numpy()
         pixels += self._shift.numpy()
-        maps = torch.from_numpy(engine.run(pixels))
-        tower = self._model.visual
-        with torch.inference_mode():
-            return _unit_length(tower.head(tower.trunk.forward_head(maps)))
+        return torch.from_numpy(engine.run(pixels))
 
 
-def _unit_length(features: Tensor) -> np.ndarray:
-    return nn.functional.normalize(features.float(), dim=-1).cpu().numpy()
+def _unit(features: Tensor) -> Tensor:
+    return nn.functional.normalize(features.float(), dim=-1)
 
 
 def _moved(model: nn.Module, device: torch.device) -> nn.Module:

@@ -13,6 +13,10 @@ from sklearn_cdul.images.proposals import PROPOSALS_VERSION, import_opencv, prop
 # Stored embeddings carry this number. Raise it with any change here or in decoding.py that gives
 # the views of some image other pixels.
 VIEWS_VERSION = 2
+# And of views="dense" this one, for any change in how windows are read off a map.
+DENSE_VERSION = 1
+# What an image may be looked at in, see `split_views`.
+VIEWS = ("grid", "dense", "grid+dense", "proposals", "proposals+dense")
 
 
 @dataclass(frozen=True)
@@ -104,27 +108,70 @@ def grid_shape(grid_size: int) -> tuple[int, int]:
     return int(grid_size), int(grid_size)
 
 
-def n_views(grid_size: int) -> int:
-    """Return how many views an image has: the whole and its snippets.
+def n_views(grid_size: int, views: str = "grid") -> int:
+    """Return how many vectors the embedding of an image has.
 
     Parameters
     ----------
     grid_size : int
         Snippets per side, at least 1. With 1 the only snippet would be the whole image, which is
         not encoded twice.
+    views : str, default="grid"
+        See `split_views`.
 
     Returns
     -------
     n_views : int
-        1 for ``grid_size=1``, else ``1 + grid_size**2``.
+        For each kind the whole image and its snippets, boxes or windows.
 
     Examples
     --------
-    >>> n_views(1), n_views(3)
-    (1, 10)
+    >>> n_views(1), n_views(3), n_views(3, "dense"), n_views(3, "grid+dense")
+    (1, 10, 17, 27)
     """
-    rows, columns = grid_shape(grid_size)
-    return 1 if rows * columns == 1 else 1 + rows * columns
+    sides = [windows_per_side(grid_size) if k == "dense" else grid_size for k in split_views(views)]
+    shapes = [grid_shape(side) for side in sides]
+    return sum(1 if rows * columns == 1 else 1 + rows * columns for rows, columns in shapes)
+
+
+def windows_per_side(grid_size: int) -> int:
+    """Return how many windows a side are read off a map.
+
+    Parameters
+    ----------
+    grid_size : int
+        Snippets per side, at least 1.
+
+    Returns
+    -------
+    n_windows : int
+        One more, since a window also shows something of what lies around it; 1 for 1.
+    """
+    return grid_size if grid_size == 1 else grid_size + 1
+
+
+def split_views(views: str) -> list[str]:
+    """Return the kinds of views that an image is looked at in.
+
+    Parameters
+    ----------
+    views : str
+        "grid", "proposals" (see `make_views`), "dense" (see `BaseEncoder.encode_dense`), or
+        "grid+dense" or "proposals+dense" for both.
+
+    Returns
+    -------
+    kinds : list of str
+
+    Raises
+    ------
+    ValueError
+        If it is something else.
+    """
+    if views not in VIEWS:
+        known = ", ".join(f'"{known}"' for known in VIEWS)
+        raise ValueError(f"views must be one of {known}; got {views!r}.")
+    return str(views).split("+")
 
 
 def views_version(views: str) -> tuple[int | str, ...]:
@@ -132,8 +179,8 @@ def views_version(views: str) -> tuple[int | str, ...]:
 
     Parameters
     ----------
-    views : {"grid", "proposals"}
-        See `make_views`.
+    views : str
+        See `split_views`.
 
     Returns
     -------
@@ -147,12 +194,14 @@ def views_version(views: str) -> tuple[int | str, ...]:
     ImportError
         If proposals are wanted and there is no OpenCV that finds them.
     """
-    if views == "grid":
-        return (VIEWS_VERSION,)
-    if views == "proposals":
+    version: tuple[int | str, ...] = (VIEWS_VERSION,)
+    kinds = split_views(views)
+    if "proposals" in kinds:
         # Versions 4 and 5 of OpenCV find slightly different boxes.
-        return VIEWS_VERSION, "proposals", PROPOSALS_VERSION, import_opencv().__version__
-    raise ValueError(f'views must be "grid" or "proposals", got {views!r}.')
+        version += "proposals", PROPOSALS_VERSION, import_opencv().__version__
+    if "dense" in kinds:
+        version += str(views), DENSE_VERSION
+    return version
 
 
 def snippet_boxes(width: int, height: int, grid_size: int) -> list[tuple[int, int, int, int]]:

@@ -109,7 +109,7 @@ def encode_images_once(
 
     images = check_images(images)
     setting = repr((encoder.fingerprint, grid_size, *views_version(views))).encode()
-    shape = (len(images), n_views(grid_size), encoder.embedding_dim)
+    shape = (len(images), n_views(grid_size, views), encoder.embedding_dim)
     failures: list[ImageError] = []
     unsound: dict[int, str] = {}
     encode = partial(

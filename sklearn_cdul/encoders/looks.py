@@ -1,0 +1,70 @@
+"""What ``views=`` means for an encoder: how an image is cut, and what embeds the pieces."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sklearn_cdul.images.views import make_views, n_views, required_size, split_views
+
+
+class Look(NamedTuple):
+    """One way to look at an image.
+
+    Attributes
+    ----------
+    cut : callable
+        Makes pieces of a PIL image: uint8 array of shape (v, H, W, 3).
+    n_pieces : int
+        v.
+    min_size : tuple (width, height) of int
+        More pixels than these hardly change the pieces.
+    start : callable
+        Begins to embed pieces of several images and returns what waits for the embeddings.
+    shape : tuple of int
+        Vectors of each piece, () for one.
+    method : str
+        The encoder's method behind it, for messages.
+    """
+
+    cut: Callable[[Any], np.ndarray]
+    n_pieces: int
+    min_size: tuple[int, int]
+    start: Callable[[np.ndarray], Callable[[], np.ndarray]]
+    shape: tuple[int, ...]
+    method: str
+
+
+def looks_of(encoder: Any, grid_size: int, views: str) -> list[Look]:
+    """Return the ways to look at an image; their vectors one after the other are its embedding.
+
+    Parameters
+    ----------
+    encoder : BaseEncoder
+        Its methods are called.
+    grid_size, views
+        See `BaseEncoder.iter_embeddings`.
+
+    Returns
+    -------
+    looks : list of Look
+    """
+    return [_look(encoder, grid_size, kind) for kind in split_views(views)]
+
+
+def _look(encoder: Any, grid_size: int, kind: str) -> Look:
+    if kind == "dense":
+        # One pass, which gives all vectors.
+        start = partial(encoder.start_dense, grid_size=grid_size)
+        preprocessing, pieces, shape = encoder.dense_preprocessing, 1, (n_views(grid_size, kind),)
+    else:
+        start, preprocessing, pieces, shape = encoder.start_views, encoder.preprocessing, grid_size, ()
+    return Look(
+        partial(make_views, grid_size=pieces, preprocessing=preprocessing, views=kind),
+        n_views(pieces),
+        required_size(pieces, preprocessing),
+        start,
+        shape,
+        "encode_dense" if kind == "dense" else "encode_views",
+    )
