@@ -357,12 +357,12 @@ class BaseEncoder:
             Which images to embed and in what order; None means all. Drawn as decoding gets on.
         grid_size : int, default=3
             Snippets per side.
-        views : {"grid", "dense", "proposals", "grid+dense", "proposals+dense"}, default="grid"
+        views : {"grid", "dense", "grid+dense", "proposals"}, default="grid"
             Whether images are cut into snippets or as many object proposals, see `make_views`, or
             windows are read off one pass by `encode_dense`, or both.
         batch_size : int or "auto", default="auto"
-            Views in one forward pass, for "dense" photos. "auto" is 10 on a CPU and 320 on a GPU; on a GPU it is
-            halved when memory runs out.
+            Views in one forward pass, for "dense" photos. "auto" is 10 on a CPU and 320 on a GPU;
+            on a GPU it is halved when memory runs out.
         n_jobs : int or None, default=None
             Threads that decode; see `map_images`.
         on_error : {"raise", "nan"}, default="raise"

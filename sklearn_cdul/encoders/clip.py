@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from sklearn_cdul.cpu_engine import CPUEngine, can_run
 from sklearn_cdul.devices import autocast, free_cache, memory_format, run_in_batches
 from sklearn_cdul.encoders.base import BaseEncoder
-from sklearn_cdul.encoders.dense import AverageTower, dense_tower, window_means
+from sklearn_cdul.encoders.dense import dense_tower, window_means
 from sklearn_cdul.encoders.texts import PROMPTS_PER_BATCH
 from sklearn_cdul.images.views import Preprocessing
 from sklearn_cdul.transfers import fetch, to_device
@@ -175,9 +175,9 @@ class CLIPEncoder(BaseEncoder):
     def _start(self, views: np.ndarray) -> Callable[[], np.ndarray]:
         model = self._model_on_device()
         with torch.inference_mode():
-            if self._engine is not None:
-                return fetch(_unit(AverageTower(model.visual).pool(self._maps(self._engine, views))))
             pixels = self._pixels(views)
+            if self._engine is not None:
+                return fetch(_unit(self._dense_tower.whole(pixels)))
             with autocast(self.device, self.dtype):
                 features = model.encode_image(pixels)
             return fetch(_unit(features))
@@ -185,11 +185,10 @@ class CLIPEncoder(BaseEncoder):
     @property
     def dense_preprocessing(self) -> Preprocessing:
         """Size and kind of the photos that ``encode_dense`` takes."""
-        size = dense_tower(self._model.visual).input_size(self.preprocessing.image_size)
-        return replace(self.preprocessing, image_size=size)
+        return replace(self.preprocessing, image_size=self._dense_tower.input_size)
 
     def encode_dense(self, views: np.ndarray, grid_size: int) -> np.ndarray:
-        """Embed a batch of photos, whole and in windows, in one forward pass.
+        """Embed a batch of photos, whole and in windows; see `BaseEncoder`.
 
         Parameters
         ----------
@@ -212,36 +211,36 @@ class CLIPEncoder(BaseEncoder):
         return super().start_dense(views, grid_size)
 
     def _start_dense(self, views: np.ndarray, grid_size: int) -> Callable[[], np.ndarray]:
-        tower = dense_tower(self._model_on_device().visual)
+        tower = self._dense_tower
         with torch.inference_mode():
-            if self._engine is not None and isinstance(tower, AverageTower):
-                maps = self._maps(self._engine, views)
-                whole = tower.pool(maps)
-            else:
-                pixels = self._pixels(views)
-                with autocast(self.device, self.dtype):
-                    whole, maps = tower.read(pixels)
+            pixels = self._pixels(views)
+            with autocast(self.device, self.dtype):
+                whole, maps = tower.read(pixels)
             vectors = _unit(whole).unsqueeze(1)
             if grid_size > 1:
                 means = window_means(maps, grid_size)
                 with autocast(self.device, self.dtype):
                     parts = _unit(tower.embed(means.flatten(0, 1))).unflatten(0, means.shape[:2])
-                # A window of nothing but black has no direction; it tells no more than the whole.
+                # Cells of plain black may have no direction; they tell no more than the whole.
                 parts = torch.where(parts.any(dim=-1, keepdim=True), parts, vectors)
                 vectors = torch.cat([vectors, parts], dim=1)
             return fetch(vectors)
 
-    def _pixels(self, views: np.ndarray) -> Tensor:
-        # Bytes travel, not floats; NHWC seen as NCHW is channels_last already.
-        pixels = to_device(torch.from_numpy(views), self.device).permute(0, 3, 1, 2)
-        return pixels.float().mul_(self._scale).add_(self._shift)
+    @property
+    def _dense_tower(self) -> Any:
+        engine = self._engine
+        features = None if engine is None else lambda x: torch.from_numpy(engine.run(x.numpy()))
+        tower = self._model_on_device().visual
+        return dense_tower(tower, self.preprocessing.image_size, features)
 
-    def _maps(self, engine: CPUEngine, views: np.ndarray) -> Tensor:
-        # Channels are taken apart before bytes become floats: six times faster.
-        pixels = np.ascontiguousarray(views.transpose(0, 3, 1, 2)).astype(np.float32)
-        pixels *= self._scale.numpy()
-        pixels += self._shift.numpy()
-        return torch.from_numpy(engine.run(pixels))
+    def _pixels(self, views: np.ndarray) -> Tensor:
+        if self._engine is not None:
+            # Channels are taken apart before bytes become floats: six times faster.
+            pixels = torch.from_numpy(np.ascontiguousarray(views.transpose(0, 3, 1, 2)))
+        else:
+            # Bytes travel, not floats; NHWC seen as NCHW is channels_last already.
+            pixels = to_device(torch.from_numpy(views), self.device).permute(0, 3, 1, 2)
+        return pixels.float().mul_(self._scale).add_(self._shift)
 
 
 def _unit(features: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Read a photo's whole and its parts off one pass of an image tower (``views="dense"``).
+"""Read parts of a photo off the map of an image tower (``views="dense"``).
 
 A snippet is what the tower makes of a piece of the photo. A window is what it has made, in the pass
 over the whole photo, of the cells of its last map that lie there: less sharp, at a fraction of the
@@ -7,6 +7,7 @@ average of all. In other towers the map is joined by attention; there each cell 
 alone, as in MaskCLIP (arXiv 2112.01071) and TagCLIP (arXiv 2312.12828).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,18 +15,26 @@ from torch import Tensor, nn
 
 from sklearn_cdul.images.views import windows_per_side
 
-# More pixels make finer maps. Chosen by benchmarks/dense.py for the embedded encoder.
+# More pixels make finer maps. Chosen for the embedded encoder by benchmarks/dense.py.
 _ENLARGED = 1.7
 _MULTIPLE = 32  # pixels in a cell of most towers
 
 
-def dense_tower(visual: nn.Module) -> "DenseTower":
+def dense_tower(
+    visual: Any,
+    image_size: tuple[int, int],
+    features: Callable[[Tensor], Tensor] | None = None,
+) -> "DenseTower":
     """Return what reads windows of an image tower of open_clip.
 
     Parameters
     ----------
     visual : Module
         The tower, ``model.visual``.
+    image_size : tuple (height, width) of int
+        What it was trained on.
+    features : callable or None, default=None
+        What makes maps of pixels in place of its own layers, if it is an `AverageTower`.
 
     Returns
     -------
@@ -36,9 +45,11 @@ def dense_tower(visual: nn.Module) -> "DenseTower":
     ValueError
         If the tower is of a kind that has no map of cells with an embedding each.
     """
-    for kind in (AverageTower, AttentionTower, TokenTower):
+    if AverageTower.can_read(visual):
+        return AverageTower(visual, image_size, features)
+    for kind in (AttentionTower, TokenTower):
         if kind.can_read(visual):
-            return kind(visual)
+            return kind(visual, image_size)
     raise ValueError(
         f'views="dense" can\'t read windows of a {type(visual).__name__} like this one. It reads '
         "convolutional towers that average their map, ModifiedResNet and VisionTransformer of "
@@ -47,7 +58,7 @@ def dense_tower(visual: nn.Module) -> "DenseTower":
 
 
 def window_means(maps: Tensor, grid_size: int) -> Tensor:
-    """Average windows of maps, `windows_per_side` a side, each as large as the map divided so.
+    """Average windows of maps, `windows_per_side` a side, which partition the map.
 
     Parameters
     ----------
@@ -69,69 +80,111 @@ def window_means(maps: Tensor, grid_size: int) -> Tensor:
 
 
 def _intervals(length: int, parts: int) -> list[slice]:
-    size = max(-(-length // parts), 1)
-    last = length - size
-    starts = [round(last * part / max(parts - 1, 1)) for part in range(parts)]
+    size = -(-length // parts)
+    starts = [round((length - size) * part / max(parts - 1, 1)) for part in range(parts)]
     return [slice(start, start + size) for start in starts]
 
 
 class DenseTower:
-    """An image tower of open_clip that also tells what it saw where."""
+    """An image tower of open_clip that also tells what it saw where.
 
-    def __init__(self, visual: Any):
-        self.visual = visual
+    Parameters
+    ----------
+    visual : Module
+        The tower.
+    image_size : tuple (height, width) of int
+        What it was trained on.
+    """
+
+    def __init__(self, visual: Any, image_size: tuple[int, int]):
+        self.visual, self.image_size = visual, image_size
 
     @staticmethod
     def can_read(visual: Any) -> bool:
-        """Whether the tower is of this kind."""
+        """Whether a tower is of this kind."""
         raise NotImplementedError
 
-    def input_size(self, image_size: tuple[int, int]) -> tuple[int, int]:
-        """Return the (height, width) in pixels of the photo that is read.
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) in pixels of the photos that are read."""
+        return self.image_size
+
+    def read(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Look at photos.
 
         Parameters
         ----------
-        image_size : tuple (height, width) of int
-            What the tower was trained on.
-        """
-        return image_size
+        pixels : Tensor of shape (b, 3, H, W), float
+            Normalised, of `input_size`.
 
-    def read(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return embeddings (b, d) of photos and maps (b, c, h, w), from one pass."""
+        Returns
+        -------
+        whole : Tensor of shape (b, d)
+            Embeddings.
+        maps : Tensor of shape (b, c, h, w)
+            For `window_means` and `embed`.
+        """
         raise NotImplementedError
 
     def embed(self, means: Tensor) -> Tensor:
-        """Turn means of windows (m, c) into embeddings (m, d)."""
+        """Return embeddings (m, d) of the means (m, c) of windows."""
         return means
 
 
 class AverageTower(DenseTower):
-    """A convolutional network of timm whose map is averaged, then projected."""
+    """A convolutional network of timm whose map is averaged, then projected.
+
+    Parameters
+    ----------
+    visual : Module
+        The tower.
+    image_size : tuple (height, width) of int
+        What it was trained on: at this size photos are embedded as a whole.
+    features : callable or None, default=None
+        Makes maps of pixels in place of the network's own layers.
+    """
+
+    def __init__(
+        self,
+        visual: Any,
+        image_size: tuple[int, int],
+        features: Callable[[Tensor], Tensor] | None = None,
+    ):
+        super().__init__(visual, image_size)
+        self._features = features or visual.trunk.forward_features
 
     @staticmethod
     def can_read(visual: Any) -> bool:
+        """Whether a tower is of this kind."""
         trunk = getattr(visual, "trunk", None)
         pools = [getattr(part, "global_pool", None) for part in (trunk, getattr(trunk, "head", 0))]
-        return any(
-            getattr(pool, "pool_type", None) == "avg"
-            and getattr(pool, "input_fmt", "NCHW") in (None, "NCHW")
-            for pool in pools
-        )
+        is_average = any(getattr(pool, "pool_type", None) == "avg" for pool in pools)
+        return is_average and getattr(trunk, "output_fmt", "NCHW") == "NCHW"
 
-    def input_size(self, image_size: tuple[int, int]) -> tuple[int, int]:
-        height, width = (round(_ENLARGED * side / _MULTIPLE) * _MULTIPLE for side in image_size)
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) in pixels of the photos that are read."""
+        sides = (round(_ENLARGED * side / _MULTIPLE) * _MULTIPLE for side in self.image_size)
+        height, width = sides
         return height, width
 
     def read(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        maps = self.visual.trunk.forward_features(pixels)
-        return self.pool(maps), maps
+        """Look at photos, as a whole at the size that the tower was trained on."""
+        small = nn.functional.interpolate(
+            pixels, self.image_size, mode="bicubic", align_corners=False, antialias=True
+        )
+        return self.whole(small), self._features(pixels)
 
-    def pool(self, maps: Tensor) -> Tensor:
-        """Return embeddings (b, d) of photos from their maps (b, c, h, w)."""
-        return self.visual.head(self.visual.trunk.forward_head(maps))
+    def whole(self, pixels: Tensor) -> Tensor:
+        """Return embeddings (b, d) of photos or snippets, from one pass."""
+        return self._join(self._features(pixels))
 
     def embed(self, means: Tensor) -> Tensor:
-        return self.pool(means[:, :, None, None])
+        """Return embeddings (m, d) of the means (m, c) of windows."""
+        return self._join(means[:, :, None, None])
+
+    def _join(self, maps: Tensor) -> Tensor:
+        return self.visual.head(self.visual.trunk.forward_head(maps))
 
 
 class AttentionTower(DenseTower):
@@ -139,9 +192,11 @@ class AttentionTower(DenseTower):
 
     @staticmethod
     def can_read(visual: Any) -> bool:
+        """Whether a tower is of this kind."""
         return hasattr(visual, "attnpool") and hasattr(visual, "forward_intermediates")
 
     def read(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Look at photos; cells are embedded by the values of the attention."""
         output = self.visual.forward_intermediates(pixels, indices=[4])
         maps, pool = output["image_intermediates"][-1], self.visual.attnpool
         places = pool.positional_embedding[1:].to(maps.dtype)
@@ -154,6 +209,7 @@ class TokenTower(DenseTower):
 
     @staticmethod
     def can_read(visual: Any) -> bool:
+        """Whether a tower is of this kind."""
         blocks = getattr(getattr(visual, "transformer", None), "resblocks", [None])
         return (
             hasattr(visual, "forward_intermediates")
@@ -163,23 +219,22 @@ class TokenTower(DenseTower):
         )
 
     def read(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        visual = self.visual
-        *_, block = visual.transformer.resblocks
-        before = [len(visual.transformer.resblocks) - 2]
-        output = visual.forward_intermediates(pixels, indices=before, output_fmt="NLC")
+        """Look at photos; in the last block each patch attends to itself alone."""
+        visual, blocks = self.visual, self.visual.transformer.resblocks
+        before, last = len(blocks) - 2, blocks[-1]
+        output = visual.forward_intermediates(pixels, indices=[before], output_fmt="NLC")
         x = output["image_intermediates"][-1]
-        # The last block, where each token attends to itself alone: to its own value.
-        attention, width = block.attn, x.shape[-1]
+        attention, width = last.attn, x.shape[-1]
         values = nn.functional.linear(
-            block.ln_1(x), attention.in_proj_weight[-width:], attention.in_proj_bias[-width:]
+            last.ln_1(x), attention.in_proj_weight[-width:], attention.in_proj_bias[-width:]
         )
-        x = x + block.ls_1(attention.out_proj(values))
-        x = x + block.ls_2(block.mlp(block.ln_2(x)))
-        cells = visual.ln_post(x) @ visual.proj
-        size = [side // patch for side, patch in zip(pixels.shape[2:], visual.patch_size)]
-        return output["image_features"], _as_maps(cells, size)
+        x = x + last.ls_1(attention.out_proj(values))
+        x = x + last.ls_2(last.mlp(last.ln_2(x)))
+        rows, columns = (s // p for s, p in zip(pixels.shape[2:], visual.patch_size, strict=True))
+        return output["image_features"], _as_maps(visual.ln_post(x) @ visual.proj, (rows, columns))
 
 
-def _as_maps(cells: Tensor, size: Any) -> Tensor:
+def _as_maps(cells: Tensor, size: tuple[int, ...]) -> Tensor:
     """Cells (b, h * w, d) as maps (b, d, h, w) of unit vectors."""
-    return nn.functional.normalize(cells.float(), dim=-1).transpose(1, 2).unflatten(2, tuple(size))
+    cells = nn.functional.normalize(cells.float(), dim=-1)
+    return cells.transpose(1, 2).unflatten(2, tuple(size))

@@ -57,9 +57,15 @@ def _look(encoder: Any, grid_size: int, kind: str) -> Look:
     if kind == "dense":
         # One pass, which gives all vectors.
         start = partial(encoder.start_dense, grid_size=grid_size)
-        preprocessing, pieces, shape = encoder.dense_preprocessing, 1, (n_views(grid_size, kind),)
+        preprocessing = encoder.dense_preprocessing
+        pieces, shape = 1, (n_views(grid_size, kind),)
     else:
-        start, preprocessing, pieces, shape = encoder.start_views, encoder.preprocessing, grid_size, ()
+        start, preprocessing, pieces, shape = (
+            encoder.start_views,
+            encoder.preprocessing,
+            grid_size,
+            (),
+        )
     return Look(
         partial(make_views, grid_size=pieces, preprocessing=preprocessing, views=kind),
         n_views(pieces),

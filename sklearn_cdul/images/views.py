@@ -16,7 +16,7 @@ VIEWS_VERSION = 2
 # And of views="dense" this one, for any change in how windows are read off a map.
 DENSE_VERSION = 1
 # What an image may be looked at in, see `split_views`.
-VIEWS = ("grid", "dense", "grid+dense", "proposals", "proposals+dense")
+VIEWS = ("grid", "dense", "grid+dense", "proposals")
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,8 @@ def split_views(views: str) -> list[str]:
     Parameters
     ----------
     views : str
-        "grid", "proposals" (see `make_views`), "dense" (see `BaseEncoder.encode_dense`), or
-        "grid+dense" or "proposals+dense" for both.
+        "grid" or "proposals" (see `make_views`), "dense" (see `BaseEncoder.encode_dense`), or
+        "grid+dense" for both.
 
     Returns
     -------
