@@ -58,14 +58,11 @@ def _look(encoder: Any, grid_size: int, kind: str) -> Look:
         # One pass, which gives all vectors.
         start = partial(encoder.start_dense, grid_size=grid_size)
         preprocessing = encoder.dense_preprocessing
-        pieces, shape = 1, (n_views(grid_size, kind),)
+        pieces = 1
+        shape: tuple[int, ...] = (n_views(grid_size, kind),)
     else:
-        start, preprocessing, pieces, shape = (
-            encoder.start_views,
-            encoder.preprocessing,
-            grid_size,
-            (),
-        )
+        start, preprocessing = encoder.start_views, encoder.preprocessing
+        pieces, shape = grid_size, ()
     return Look(
         partial(make_views, grid_size=pieces, preprocessing=preprocessing, views=kind),
         n_views(pieces),

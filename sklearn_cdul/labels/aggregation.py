@@ -4,6 +4,8 @@ Notation of section 3.1 of the CDUL paper (Abdelfattah et al., ICCV 2023, arXiv 
 ``n`` images, ``s`` snippets an image, ``k`` classes, ``d`` embedding dimensions.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 # Similarities that are worked on at a time; about five arrays of them, of float32, are needed.
@@ -116,6 +118,7 @@ def soft_labels(
     temperature,
     local_threshold=0.0,
     global_weight=0.5,
+    groups=None,
 ):
     """Pseudo labels from the embeddings of whole images and snippets: all equations in turn.
 
@@ -134,6 +137,9 @@ def soft_labels(
         zeta in [0, 1] of the aggregator.
     global_weight : float, default=0.5
         lambda in [0, 1], the weight of the whole image.
+    groups : sequence of int or None, default=None
+        Sizes of groups of snippets, in order, v - 1 in all. Each is aggregated alone; the mean of
+        their labels is taken. None is one group, as in the paper.
 
     Returns
     -------
@@ -155,6 +161,12 @@ def soft_labels(
     """
     images, texts = np.asarray(image_embeddings), unit_vectors(text_embeddings)
     k = len(texts)
+    ends = np.cumsum([1, *(groups or [images.shape[1] - 1])])
+    if ends[-1] != images.shape[1]:
+        raise ValueError(
+            f"groups must add up to {images.shape[1] - 1}, the views besides the whole image; got "
+            f"{list(groups)}."
+        )
     if other_embeddings is not None:
         texts = np.concatenate([texts, unit_vectors(other_embeddings)])
 
@@ -162,8 +174,11 @@ def soft_labels(
         labels = softmax_similarities(unit_vectors(block) @ texts.T, temperature)[..., :k]
         if labels.shape[1] == 1:
             return labels[:, 0]
-        aggregated = aggregate_snippets(labels[:, 1:], local_threshold)
-        return combine_labels(labels[:, 0], aggregated, global_weight)
+        aggregated = [
+            aggregate_snippets(labels[:, start:end], local_threshold)
+            for start, end in pairwise(ends)
+        ]
+        return combine_labels(labels[:, 0], sum(aggregated) / len(aggregated), global_weight)
 
     size = max(_BLOCK_VALUES // (images.shape[1] * len(texts)), 1)
     return np.concatenate(
