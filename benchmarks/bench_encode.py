@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 
 from sklearn_cdul.datasets import load_food_photos
-from sklearn_cdul.devices import autocast
+from sklearn_cdul.devices import autocast, resolve_precision
 from sklearn_cdul.encoders.loading import EMBEDDED_FOLDER, load_encoder
 from sklearn_cdul.images.views import snippet_boxes
 from sklearn_cdul.labels import soft_labels
@@ -74,8 +74,8 @@ class Limit:
         self.pixels = pixels.to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def __call__(self, batch_size, n_batches):
-        with autocast(self.device, self.dtype):
+    def __call__(self, batch_size, n_batches, dtype=None):
+        with autocast(self.device, dtype or self.dtype):
             for _ in range(n_batches):
                 self.model.encode_image(self.pixels[:batch_size])
         if self.device.type == "cuda":
@@ -110,6 +110,10 @@ def report_speed(options, encoder, loop, paths):
     if limit.engine is not None:
         ways["limit, ONNX Runtime"] = lambda: limit.run_engine(len(paths))
         n_views["limit, ONNX Runtime"] = n_views["ours"]
+        if resolve_precision("auto", encoder.device) == torch.bfloat16:
+            name = "limit, torch, bfloat16"
+            ways[name] = lambda: limit(N_VIEWS, len(paths), torch.bfloat16)
+            n_views[name] = n_views["ours"]
     seconds = common.median_seconds(ways, options.repeats)
     speeds = {name: n_views[name] / N_VIEWS / seconds[name] for name in ways}
     table = common.Table("", {"images/s": ".2f", "views/s": ".1f"}, width=29)

@@ -2,7 +2,8 @@
 
 Needs the weights of CLIP RN50x64 (openai, through open_clip) and of timm's resnet101, which are
 downloaded once, the data set's folder, and for a run in hours a GPU. --model-name, --pretrained and
---network take others, for instance the ones in this package.
+--network take others, for instance the ones in this package. --views dense reads the snippets off
+one pass.
 
 The run goes in steps, and each keeps its result in --out: the embeddings (image by image), then the
 network of each variant and seed. Started again with the same --out, it takes up after the last
@@ -17,6 +18,7 @@ import joblib
 import numpy as np
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
+from sklearn_cdul.images.views import VIEWS
 from sklearn_cdul.metrics import mean_average_precision
 
 DEFAULTS = CDULClassifier().get_params(deep=False)
@@ -49,6 +51,7 @@ def parse_arguments():
     parser.add_argument("--model-name", default="RN50x64")
     parser.add_argument("--pretrained", default="openai", help='"" for none')
     parser.add_argument("--network", default="resnet101")
+    parser.add_argument("--views", choices=VIEWS, default="grid")
     parser.add_argument("--device", default="auto")
     return common.parse(parser)
 
@@ -73,6 +76,7 @@ def main():
         vocabulary,
         model_name=options.model_name,
         pretrained=options.pretrained or None,
+        views=options.views,
         memory=options.out / "embeddings",
         device=options.device,
         verbose=True,

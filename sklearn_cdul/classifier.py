@@ -36,7 +36,11 @@ from sklearn_cdul.progress import progress
 from sklearn_cdul.targets.checking import check_observed, check_targets, warn_about_scores
 from sklearn_cdul.training.batches import PhotoSource, make_source
 from sklearn_cdul.training.checkpoint import Checkpoint
-from sklearn_cdul.training.network import predict_logits, resolve_image_size
+from sklearn_cdul.training.network import (
+    predict_logits,
+    prediction_precision,
+    resolve_image_size,
+)
 from sklearn_cdul.training.onnx_export import export_onnx
 from sklearn_cdul.training.regions import MOST_REGIONS
 from sklearn_cdul.training.state import pack_network, unpack_network
@@ -153,7 +157,8 @@ class CDULClassifier(DocumentedMixin, ClassifierMixin, BaseEstimator):
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
         Arithmetic of the network; "auto" is bfloat16 where the hardware has it, float16 on older
         CUDA devices, else float32. Where it is float16, and with "auto" on a CPU, training runs in
-        float32, and so does all of a network on embeddings with "auto".
+        float32. With "auto" so do prediction by the layers of "embedded" on a CPU, where that is
+        faster, and all of a network on embeddings.
     n_jobs : int or None, default=None
         Threads that decode images. None chooses by the number of cores.
     verbose : bool, default=False
@@ -511,7 +516,7 @@ class CDULClassifier(DocumentedMixin, ClassifierMixin, BaseEstimator):
     def _logits(self, source):
         layout = memory_format(source.device)
         network = self.network_.to(source.device, memory_format=layout)
-        return predict_logits(network, source, source.precision)
+        return predict_logits(network, source, prediction_precision(network, source))
 
     def predict_proba(self, X):
         """Probability of each class, the sigmoid of the logits.

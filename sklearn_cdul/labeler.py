@@ -95,7 +95,8 @@ class CLIPPseudoLabeler(DocumentedMixin, TransformerMixin, BaseEstimator):
         "auto" takes a CUDA device if there is one. A Mac's GPU must be asked for with "mps".
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
         Arithmetic of the encoder. "auto" is bfloat16 where the hardware has it, float16 on older
-        CUDA devices and on all for the embedded encoder, else float32.
+        CUDA devices, else float32. For the embedded encoder it is float16 on all CUDA devices and
+        float32 on CPUs, where ONNX Runtime computes.
     n_jobs : int or None, default=None
         Threads that decode images. None chooses by the number of cores.
     verbose : bool, default=False

@@ -170,3 +170,16 @@ def test_ablations_print_their_tables(tree, tmp_path):
     ).stdout
     for title in ("grid size", "temperature", "what the network looks at", "labels and updates"):
         assert f"\n{title}" in output
+
+
+@pytest.mark.slow
+def test_windows_are_measured_next_to_snippets(tree, tmp_path):
+    output = run(
+        "views.py",
+        *("--data", tree, "--memory", tmp_path, "--max-photos", 2, "--timed", 1),
+        *("--repeats", 1, "--min-positives", 1),
+    ).stdout
+    table = rows(output)
+    for name in ("whole photo", "grid 3 x 3", "dense", "grid 3 x 3 and dense"):
+        assert np.isfinite([float(figure) for figure in table[name]]).all()
+    assert float(table["dense"][3]) < float(table["grid 3 x 3"][3]) == 1

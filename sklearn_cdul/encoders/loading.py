@@ -108,8 +108,10 @@ def load_encoder(
             )
         return model_name
     place = resolve_device(device)
-    if model_name == "embedded" and precision == "auto" and place.type == "cuda":
-        precision = "float16"
+    if model_name == "embedded" and precision == "auto":
+        # As fast as bfloat16 on GPUs and much nearer to float32. On CPUs ONNX Runtime, in float32,
+        # is faster than torch in bfloat16.
+        precision = {"cuda": "float16", "cpu": "float32"}.get(place.type, precision)
     dtype = resolve_precision(precision, place)
     weights = None if pretrained is None else os.fspath(pretrained)
     key = (model_name, weights, place, dtype)

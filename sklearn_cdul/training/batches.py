@@ -166,6 +166,7 @@ class PhotoSource:
         self.image_size = image_size
         self.device = device
         self.precision = resolve_precision(precision, device)
+        self.is_precision_given = precision != "auto"
         # The small gradients of float16 would vanish. On a CPU, bfloat16 makes the backward pass
         # through depthwise convolutions four times slower, and no network faster that we tried.
         full = self.precision == torch.float16 or (precision == "auto" and device.type == "cpu")
@@ -313,6 +314,7 @@ class EmbeddingSource:
         self.device = device
         precision = "float32" if precision == "auto" else precision
         self.precision = resolve_precision(precision, device)
+        self.is_precision_given = True
         half = self.precision == torch.float16
         self.training_precision = torch.float32 if half else self.precision
 

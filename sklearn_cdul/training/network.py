@@ -346,6 +346,25 @@ def forward(network: Callable[[Tensor], Tensor], inputs: Tensor, precision: torc
     return logits.float()
 
 
+def prediction_precision(network: nn.Module, source: Any) -> torch.dtype:
+    """In what a network predicts: the source's precision, or float32 by ONNX Runtime.
+
+    Parameters
+    ----------
+    network : Module
+    source : PhotoSource or EmbeddingSource
+
+    Returns
+    -------
+    precision : torch.dtype
+        Float32 where the choice is ours and ONNX Runtime can run the network: it is faster than
+        torch in bfloat16, on CPUs that have it too.
+    """
+    architecture = getattr(network, "architecture", None)
+    free = not source.is_precision_given and can_run(architecture, source.device, torch.float32)
+    return torch.float32 if free else source.precision
+
+
 def predict_logits(
     network: nn.Module,
     source: Any,

@@ -22,7 +22,13 @@ from sklearn_cdul.training.batches import EmbeddingSource, Source, epoch, split_
 from sklearn_cdul.training.checkpoint import Checkpoint, KeptRows
 from sklearn_cdul.training.closed_form import PROBE_PHOTOS, ClosedForm
 from sklearn_cdul.training.features import read_features
-from sklearn_cdul.training.network import PhotoNetwork, forward, output_layer, predict_logits
+from sklearn_cdul.training.network import (
+    PhotoNetwork,
+    forward,
+    output_layer,
+    predict_logits,
+    prediction_precision,
+)
 from sklearn_cdul.training.regions import mix_views
 
 # A frozen network's features of all photos are kept up to this many bytes. Beyond, training reads
@@ -179,7 +185,8 @@ class Trainer:
         step_a = self._gradient_steps(network, photos)
         history = self._align(step_a, state, validation, checkpoint)
         seen = source if probe is None else source.select(rows.tolist())
-        scores = predict_logits(self.network, seen, source.precision, phase="Looking again")
+        precision = prediction_precision(self.network, seen)
+        scores = predict_logits(self.network, seen, precision, phase="Looking again")
         if probe is not None:
             scores = (probe.left_out + scores) / 2
         return history, state.labels().cpu().numpy(), scores
@@ -210,7 +217,8 @@ class Trainer:
         def on_epoch(record):
             if validation is not None:
                 photos, y = validation
-                logits = predict_logits(self.network, photos, photos.precision, phase="Validating")
+                precision = prediction_precision(self.network, photos)
+                logits = predict_logits(self.network, photos, precision, phase="Validating")
                 record["validation_map"] = score_readable(y, logits, if_none=math.nan)
             bar.set_postfix({k: f"{v:.4g}" for k, v in record.items()})
             if not by_batch:

@@ -76,7 +76,7 @@ def test_equal_photos_do_no_harm():
 
 
 def test_on_the_bundled_photos_the_labels_get_better(food_photos):
-    labeler = CLIPPseudoLabeler(food_photos.target_names, grid_size=1).fit()
+    labeler = CLIPPseudoLabeler(food_photos.target_names, grid_size=1, precision="float32").fit()
     embeddings = labeler.embed(food_photos.data)
     labels = labeler.transform(food_photos.data)
     smoothed = smooth_labels(labels, embeddings[:, 0])
