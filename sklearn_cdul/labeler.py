@@ -65,7 +65,7 @@ class CLIPPseudoLabeler(DocumentedMixin, TransformerMixin, BaseEstimator):
         What is looked at besides the whole photo. "grid" cuts it into snippets and encodes each.
         "dense" looks once, at more pixels where the model can, and reads windows, one more a side
         than snippets, off what it saw where: for less than half the time of a grid of 3 x 3.
-        "grid+dense" does both. :ref:`The guide <views>` says what they gain and cost. "proposals"
+        "grid+dense" does both. :ref:`Benchmarks <views>` say what they gain and cost. "proposals"
         takes ``grid_size**2`` boxes that may hold an object of any kind, the paper's COD, and
         snippets where too few are found. The number of views, and so the cost of CLIP, stays as
         with the grid; finding the boxes comes on top. It needs OpenCV with its contrib modules,
