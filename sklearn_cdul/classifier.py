@@ -42,6 +42,7 @@ from sklearn_cdul.training.network import (
     resolve_image_size,
 )
 from sklearn_cdul.training.onnx_export import export_onnx
+from sklearn_cdul.training.ranks import Ranks
 from sklearn_cdul.training.regions import MOST_REGIONS
 from sklearn_cdul.training.state import pack_network, unpack_network
 from sklearn_cdul.training.trainer import Trainer, TrainingSettings, check_memory
@@ -659,8 +660,9 @@ class CDULClassifier(DocumentedMixin, ClassifierMixin, BaseEstimator):
         }
 
     def _random_state(self):
-        # A fit that goes on must draw the same numbers again.
-        unseeded = self.random_state is None and self.checkpoint is not None
+        # A fit that goes on must draw the same numbers again, as must the processes of one fit.
+        shared = self.checkpoint is not None or Ranks().count > 1
+        unseeded = self.random_state is None and shared
         random_state = check_random_state(0 if unseeded else self.random_state)
         seed = random_state.randint(np.iinfo(np.int32).max)
         device = resolve_device(self.device)

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sklearn_cdul.training.ranks import Ranks
+
 # Soft labels of exactly 0 or 1 have no finite latent; this is the distance kept.
 _LABEL_MARGIN = 1e-4
 
@@ -164,7 +166,8 @@ class GradientSteps:
         Over the network's parameters.
     batches : callable
         Called once an epoch; gives pairs of indices (b,) into the labels and inputs (b, ...). Each
-        image comes once an epoch.
+        image comes once an epoch, to one of the processes if there are several, see `Ranks`; inputs
+        beyond the indices count for nothing.
     forward : callable
         ``forward(network, inputs)`` gives float32 logits.
     scheduler : LRScheduler or None
@@ -186,7 +189,8 @@ class GradientSteps:
         n_batches: int = 0,
         on_batch: Callable[[], None] = lambda: None,
     ):
-        self.network = network
+        self.ranks = Ranks()
+        self.network = self.ranks.wrap(network)
         self.optimizer = optimizer
         self.batches = batches
         self.forward = forward
@@ -208,17 +212,20 @@ class GradientSteps:
         loss_sum = torch.zeros((), device=state.latents.device)
         self.network.train()
         for indices, inputs in self.batches():
-            logits = self.forward(self.network, inputs)
-            divergence = kl_divergence(state.labels(indices), logits).mean()
+            logits = self.forward(self.network, inputs)[: len(indices)]
+            divergence = kl_divergence(state.labels(indices), logits).mean(dim=1).sum()
+            size = self.ranks.total(len(indices), logits.device)
             self.optimizer.zero_grad(set_to_none=True)
-            divergence.backward()
+            # Gradients are averaged over the processes, so each counts by its share of the batch.
+            (divergence * self.ranks.count / size).backward()
             self.optimizer.step()
             if self.scheduler is not None:
                 self.scheduler.step()
             predictions[indices] = logits.detach()
-            loss_sum += divergence.detach() * len(indices)
+            loss_sum += divergence.detach()
             self.on_batch()
-        return predictions, float(loss_sum) / len(predictions)
+        loss = float(self.ranks.sum(loss_sum)) / len(predictions)
+        return self.ranks.sum(predictions), loss
 
 
 def align(

@@ -25,6 +25,7 @@ from sklearn_cdul.training.network import (
     check_input_size,
     look_at_regions,
 )
+from sklearn_cdul.training.ranks import Ranks
 from sklearn_cdul.transfers import to_device
 
 # Training crops are cut from pictures a little larger than the network's input, as is usual.
@@ -224,18 +225,25 @@ class PhotoSource:
         Yields
         ------
         indices : Tensor of shape (b,)
+            Those of the batch that this process has, see `Ranks`; alone it has all.
         pictures : Tensor of shape (b, 3, image_size, image_size), dtype uint8
+            If it has none, a picture that shall count for nothing.
         """
-        pictures = self._pictures(torch.cat(list(batches)).tolist(), self._training_size)
-        for indices in batches:
-            some = [next(pictures) for _ in indices]
-            crops = [draw_crop(picture) for picture in some]
+        ranks, blank = Ranks(), torch.empty(1, self._training_size, self._training_size)
+        own = [ranks.places(len(indices)) for indices in batches]
+        wanted = [indices[places or [0]] for indices, places in zip(batches, own, strict=True)]
+        pictures = self._pictures(torch.cat(wanted).tolist(), self._training_size)
+        for indices, places in zip(batches, own, strict=True):
+            # Crops of others' photos are drawn, too, so that random numbers are the same as alone.
+            drawn = [draw_crop(blank) for _ in indices]
+            crops = [drawn[place] for place in places or [0]]
+            some = [next(pictures) for _ in crops]
             if self.device.type == "cuda":
                 batch = cut_together(self._to_device(some), crops, self.image_size)
             else:
                 cuts = [cut(p, crop, self.image_size) for p, crop in zip(some, crops, strict=True)]
                 batch = self._to_device(cuts)
-            yield to_device(indices, self.device), self._in_layout(batch)
+            yield to_device(indices[places], self.device), self._in_layout(batch)
 
     def prediction(self, failures: dict[int, ImageError]) -> Iterator[Tensor]:
         """All pictures once, in order, whole.
@@ -335,9 +343,10 @@ class EmbeddingSource:
 
     def training(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Vectors of the batches, as they are; see :meth:`PhotoSource.training`."""
+        ranks = Ranks()
         for indices in batches:
-            here = to_device(indices, self.device)
-            yield here, self.embeddings[here]
+            here, places = to_device(indices, self.device), ranks.places(len(indices))
+            yield here[places], self.embeddings[here[places or [0]]]
 
     def prediction(self, failures: dict[int, ImageError]) -> Iterator[Tensor]:
         """All vectors once, in order; vectors don't fail."""
@@ -387,4 +396,5 @@ def epoch(source: Source, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
     indices, inputs
         See :meth:`PhotoSource.training`.
     """
-    return source.training(split_batches(torch.randperm(len(source)), batch_size))
+    order = Ranks().first(torch.randperm(len(source)).to(source.device)).cpu()
+    return source.training(split_batches(order, batch_size))

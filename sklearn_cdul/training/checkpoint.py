@@ -13,6 +13,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from sklearn_cdul.exceptions import warn
+from sklearn_cdul.training.ranks import Ranks
 
 # Counts up when something else is kept, or a training gives another result.
 _FORMAT = b"1"
@@ -53,6 +54,7 @@ class Checkpoint:
         self._own: Path | None = None  # while it is in use
         self._lock: FileLock | None = None
         self._saved_at, self._save_seconds = -np.inf, 0.0
+        self._ranks = Ranks()
         if self._folder is not None:
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +91,13 @@ class Checkpoint:
         """
         if self._folder is None:
             return
-        own = self._folder / f"fit-{_digest(parts)}"
+        own = None
+        if self._ranks.number == 0:  # which answers for all
+            own = self._take(self._folder / f"fit-{_digest(parts)}")
+        self._own = self._ranks.agree(own)
+
+    def _take(self, own: Path) -> Path | None:
+        """Lock the folder of this training, which may be new; None if another process has it."""
         is_new = not own.exists()
         own.mkdir(exist_ok=True)
         self._lock = _try_lock(own)
@@ -98,29 +106,33 @@ class Checkpoint:
                 f"The same fit is running in another process, with the checkpoint {own}. This one "
                 "keeps no checkpoint."
             )
-            return
-        self._own = own
-        if is_new and (others := self._abandoned()):
+            return None
+        if is_new and (others := self._abandoned(own)):
             warn(
                 f"checkpoint={str(self._folder)!r} has {len(others)} unfinished fits of other "
                 "photos, labels or parameters, or with other versions of the packages, such as "
                 f"{others[0].name}. This fit does not go on from them. Delete those that you no "
                 "longer need."
             )
+        return own
 
-    def _abandoned(self) -> list[Path]:
+    def _abandoned(self, own: Path) -> list[Path]:
         """Folders of trainings that no process is at."""
         assert self._folder is not None
         found = []
         for other in sorted(self._folder.glob("fit-*/")):
-            if other != self._own and (lock := _try_lock(other)) is not None:
+            if other != own and (lock := _try_lock(other)) is not None:
                 lock.release()
                 found.append(other)
         return found
 
     def rows(self, name: str) -> "KeptRows | None":
         """Return the rows of this name; None if nothing is kept."""
-        return None if self._own is None else KeptRows(self._own / f"{name}.npy")
+        if self._own is None:
+            return None
+        ranks = self._ranks
+        share = f"-{ranks.number}-of-{ranks.count}" if ranks.count > 1 else ""
+        return KeptRows(self._own / f"{name}{share}.npy")
 
     def restore(self, parts: Mapping[str, HasState]) -> None:
         """Load what :meth:`save` has saved last, if anything.
@@ -145,7 +157,8 @@ class Checkpoint:
             The same as in :meth:`restore`.
         """
         start = time.monotonic()
-        if self._own is None or start - self._saved_at < _SAVE_SHARE * self._save_seconds:
+        wait = _SAVE_SHARE * self._save_seconds
+        if self._own is None or self._ranks.number or start - self._saved_at < wait:
             return
         path = self._own / "epochs.pt"
         torch.save({part: holder.state_dict() for part, holder in parts.items()}, f"{path}.new")

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from sklearn_cdul.training.batches import Source
 from sklearn_cdul.training.checkpoint import KeptRows
 from sklearn_cdul.training.network import fastest, predict_logits
+from sklearn_cdul.training.ranks import Ranks
 
 
 class _FeatureReader(nn.Module):
@@ -59,7 +60,10 @@ def read_features(
     predict = fastest(network, source.device, source.training_precision)
     reader = _FeatureReader(predict, layer)
     precision = source.training_precision
-    features = predict_logits(reader, source, precision, kept, phase="Reading features")
+    features = Ranks().in_shares(
+        lambda share: predict_logits(reader, share, precision, kept, phase="Reading features"),
+        source,
+    )
     if features.shape[1:] != (network.n_views, layer.in_features):
         return None
     readable = np.isfinite(features).all(axis=(1, 2))

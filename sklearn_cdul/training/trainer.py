@@ -29,6 +29,7 @@ from sklearn_cdul.training.network import (
     predict_logits,
     prediction_precision,
 )
+from sklearn_cdul.training.ranks import Ranks
 from sklearn_cdul.training.regions import mix_views
 
 # A frozen network's features of all photos are kept up to this many bytes. Beyond, training reads
@@ -157,10 +158,11 @@ class Trainer:
             With advice on what to set.
         """
         settings = self.settings
+        ranks = Ranks()
+        first = ranks.first(torch.tensor(labels, dtype=torch.float32, device=source.device))
         checkpoint = checkpoint or Checkpoint(None)
-        checkpoint.begin(*self._described(source, labels, observed))
-        start = latents_from_labels(torch.tensor(labels, dtype=torch.float32))
-        state = LabelState(start.to(source.device))
+        checkpoint.begin(*self._described(source, first.cpu().numpy(), observed))
+        state = LabelState(latents_from_labels(first))
         if observed is not None:
             state.observed = torch.tensor(observed, device=source.device)
         start_from_priors(self.network, state.labels())
@@ -186,7 +188,10 @@ class Trainer:
         history = self._align(step_a, state, validation, checkpoint)
         seen = source if probe is None else source.select(rows.tolist())
         precision = prediction_precision(self.network, seen)
-        scores = predict_logits(self.network, seen, precision, phase="Looking again")
+        scores = ranks.in_shares(
+            lambda share: predict_logits(self.network, share, precision, phase="Looking again"),
+            seen,
+        )
         if probe is not None:
             scores = (probe.left_out + scores) / 2
         return history, state.labels().cpu().numpy(), scores

@@ -1,0 +1,82 @@
+"""Two processes that torchrun starts train the network that one trains, and find its labels."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sklearn_cdul.training.batches import EmbeddingSource
+from sklearn_cdul.training.ranks import Ranks
+from tests.training.test_checkpoint import NAMES, QUICK, WAYS
+
+SCRIPT = Path(__file__).with_name("ranks_process.py")
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+
+
+class Third(Ranks):
+    """The last of three processes, as far as its share goes."""
+
+    def __init__(self):
+        self.number, self.count = 2, 3
+
+
+def test_alone_nothing_is_shared():
+    source = EmbeddingSource(np.eye(3), device=torch.device("cpu"))
+    ranks = Ranks()
+    assert (ranks.number, ranks.count, ranks.agree("a")) == (0, 1, "a")
+    assert ranks.places(4) == [0, 1, 2, 3]
+    assert_array_equal(ranks.in_shares(lambda share: share.embeddings.numpy(), source), np.eye(3))
+    network = torch.nn.Linear(1, 1)
+    assert ranks.wrap(network) is network
+
+
+def test_a_process_without_a_photo_in_the_batch_has_an_input_that_counts_for_nothing(monkeypatch):
+    monkeypatch.setattr("sklearn_cdul.training.batches.Ranks", Third)
+    source = EmbeddingSource(np.eye(8), device=torch.device("cpu"))
+    full, small = source.training([torch.arange(6), torch.tensor([6, 7])])
+    assert full[0].tolist() == [2, 5]
+    assert_array_equal(full[1], np.eye(8)[[2, 5]])
+    assert small[0].tolist() == []
+    assert small[1].shape == (1, 8)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not dist.is_available() or os.name == "nt", reason="needs gloo")
+@pytest.mark.parametrize("way, victim", [("features", False), ("epochs", False), ("epochs", True)])
+def test_two_processes_train_the_network_that_one_trains(way, victim, food_photos, tmp_path):
+    job = {
+        "names": NAMES,
+        # Not a multiple of the batch: the last batch has one photo for each process, then one more.
+        "paths": [str(path) for path in food_photos.data[:27]],
+        "memory": str(tmp_path / "memory"),
+        "settings": {**QUICK, **WAYS[way], "random_state": 0},
+        "output": str(tmp_path / "result"),
+        "victim": False,
+    }
+
+    def run(processes, **changes):
+        command = [sys.executable, *(TORCHRUN + [str(processes)] if processes > 1 else [])]
+        command += [str(SCRIPT), json.dumps(job | changes)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=400)
+
+    assert run(1).returncode == 0
+    settings = job["settings"] | {"checkpoint": str(tmp_path / "run")}
+    if victim:
+        assert run(2, settings=settings, victim=True).returncode != 0
+        assert list((tmp_path / "run").glob("fit-*/epochs.pt"))
+    ended = run(2, settings=settings)
+    assert ended.returncode == 0, ended.stderr
+    assert not list((tmp_path / "run").glob("fit-*"))
+    alone = np.load(tmp_path / "result-alone.npz")
+    for number in (0, 1):
+        result = np.load(tmp_path / f"result-{number}.npz")
+        for name in alone.files:
+            assert_allclose(result[name], alone[name], atol=1e-4, err_msg=name)
+        assert_allclose(result["labels"], alone["labels"], atol=1e-5)
