@@ -22,6 +22,7 @@ _MODULES = (
     "labels",
     "memory",
     "metrics",
+    "review",
     "targets",
     "training",
 )

@@ -15,6 +15,7 @@ ARROWS = {
     | {"exceptions"},
     "labeler": {"memory", "encoders", "images", "labels", "inputs", "targets", "metrics"}
     | {"exceptions"},
+    "review": {"images", "labels", "metrics", "targets"},
     "displays": {"images", "labels", "metrics", "targets"},
     "memory": {"encoders", "images", "exceptions"},
     "encoders": {"images", "labels", "devices", "transfers", "cpu_engine", "exceptions"},
@@ -71,7 +72,7 @@ def test_the_arrows_have_no_circle():
             del left[name]
 
 
-@pytest.mark.parametrize("folder", ["images", "labels", "datasets", "displays"])
+@pytest.mark.parametrize("folder", ["images", "labels", "datasets", "displays", "review"])
 def test_where_no_network_runs_torch_is_not_imported(folder):
     names = {name for path in (PACKAGE / folder).rglob("*.py") for name in imported(path)}
     assert not {name for name in names if name.split(".")[0] in ("torch", "open_clip", "timm")}

@@ -2,16 +2,14 @@
 
 import numpy as np
 
-from sklearn_cdul.labels.thresholds import find_thresholds
-
 
 def observed_on_scale(labels: np.ndarray, observed: np.ndarray) -> np.ndarray:
     """Say what observed labels would be as soft labels.
 
-    Soft labels from a softmax are faint: the positives of a class may lie at 0.2. A 1 among them
-    would weigh as much in a regression as twenty of them, and few such labels make it worse. So a
-    positive becomes the mean of the soft labels that lie above the class's own cut, as
-    :func:`find_thresholds` finds it, and a negative the mean of those below. Not in the paper.
+    Soft labels from a softmax are faint: the surest positive of a class may lie at 0.3. Among few
+    photos a 1 would outweigh all others in a regression, and such labels would do harm. So a
+    positive becomes the highest soft label of its class, and a negative the lowest. Not in the
+    paper.
 
     Parameters
     ----------
@@ -31,13 +29,9 @@ def observed_on_scale(labels: np.ndarray, observed: np.ndarray) -> np.ndarray:
     >>> labels = np.array([[0.02], [0.04], [0.2], [0.3]])
     >>> observed = np.array([[1.0], [np.nan], [np.nan], [0.0]])
     >>> observed_on_scale(labels, observed).round(2).ravel()
-    array([0.25,  nan,  nan, 0.03], dtype=float32)
+    array([0.3 ,  nan,  nan, 0.02], dtype=float32)
     """
-    targets = observed.astype(np.float32)
-    upper = labels >= find_thresholds(labels, shrinkage=0)
-    for j in np.flatnonzero(np.isnan(observed).any(axis=0)):
-        above, below = labels[upper[:, j], j], labels[~upper[:, j], j]
-        if len(above) and len(below):
-            low, high = below.mean(), above.mean()
-            targets[:, j] = low + (high - low) * targets[:, j]
-    return targets
+    low, high = labels.min(axis=0), labels.max(axis=0)
+    keep = ~np.isnan(observed).any(axis=0) | (low == high)
+    low, high = np.where(keep, 0, low), np.where(keep, 1, high)
+    return (low + (high - low) * observed).astype(np.float32)

@@ -6,10 +6,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn_cdul.labels.observed import observed_on_scale
 
 
-def test_positives_and_negatives_get_the_mean_of_their_side_of_the_cut():
+def test_a_positive_is_as_sure_as_the_surest_of_its_class():
     labels = np.array([[0.01, 0.5], [0.03, 0.1], [0.2, 0.1], [0.3, 0.7]])
     observed = np.array([[1, np.nan], [np.nan, 1], [0, np.nan], [np.nan, np.nan]])
-    expected = [[0.25, np.nan], [np.nan, 0.6], [0.02, np.nan], [np.nan, np.nan]]
+    expected = [[0.3, np.nan], [np.nan, 0.7], [0.01, np.nan], [np.nan, np.nan]]
     assert_allclose(observed_on_scale(labels, observed), expected, rtol=1e-6)
 
 

@@ -1,0 +1,190 @@
+"""What is worth a look among the scores of many photos, as plain functions on arrays."""
+
+import numpy as np
+from scipy.special import logit
+
+from sklearn_cdul.metrics import average_precision_per_class
+
+# Scores are kept this far from 0 and 1, whose logits are infinite.
+_EPS = 1e-6
+_N_BINS = 40
+# Classes whose logits correlate from here are hard to tell apart.
+_ALIKE = 0.8
+_MOST_PAIRS = 20
+
+
+def logits_of(scores: np.ndarray) -> np.ndarray:
+    """Return logits of probabilities, kept finite; NaN stays NaN.
+
+    Parameters
+    ----------
+    scores : ndarray of any shape
+        In [0, 1].
+
+    Returns
+    -------
+    logits : ndarray of that shape, float64
+    """
+    return logit(np.asarray(scores, dtype=np.float64).clip(_EPS, 1 - _EPS))
+
+
+def score_histogram(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Count the scores of one class in bins of equal width in logits.
+
+    Parameters
+    ----------
+    column : ndarray of shape (n,)
+        Logits, finite.
+
+    Returns
+    -------
+    counts : ndarray of shape (b,), int64
+    edges : ndarray of shape (b + 1,), float64
+        In logits.
+    """
+    if len(column) == 0:
+        return np.zeros(1, dtype=np.int64), np.array([-1.0, 1.0])
+    low, high = column.min(), column.max()
+    pad = 0.5 if high - low < 1e-6 else 0.0
+    return np.histogram(column, bins=_N_BINS, range=(low - pad, high + pad))
+
+
+def pick_photos(
+    column: np.ndarray, cut: float, moved: np.ndarray | None, wrong: np.ndarray, n_shown: int
+) -> dict[str, np.ndarray]:
+    """Choose the photos of one class that a person should see.
+
+    Parameters
+    ----------
+    column : ndarray of shape (n,)
+        Logits; NaN for photos that could not be read.
+    cut : float
+        Logit from which the class is predicted.
+    moved : ndarray of shape (n,) or None
+        How far training moved the label, in [-1, 1]; NaN counts as nothing.
+    wrong : ndarray of shape (n,), bool
+        Whether the prediction contradicts a known label.
+    n_shown : int
+        How many of each kind at most.
+
+    Returns
+    -------
+    rows : dict of str to ndarray of int
+        "wrong": surest first; "surest": highest scores first; "borderline": nearest to the cut
+        first, without the surest; "corrected": moved farthest first. A kind without photos
+        is left out.
+    """
+    distance = np.abs(column - cut)
+    readable = np.flatnonzero(~np.isnan(column))
+    kinds = {}
+    mistakes = np.flatnonzero(wrong)
+    kinds["wrong"] = mistakes[np.argsort(-distance[mistakes], kind="stable")][:n_shown]
+    kinds["surest"] = readable[np.argsort(-column[readable], kind="stable")][:n_shown]
+    rest = np.setdiff1d(readable, kinds["surest"])
+    kinds["borderline"] = rest[np.argsort(distance[rest], kind="stable")][:n_shown]
+    if moved is not None:
+        far = np.flatnonzero(np.abs(np.nan_to_num(moved)) > 0.01)
+        kinds["corrected"] = far[np.argsort(-np.abs(moved[far]), kind="stable")][:n_shown]
+    return {kind: rows for kind, rows in kinds.items() if len(rows)}
+
+
+def alike_classes(
+    logits: np.ndarray, predicted: np.ndarray, text_embeddings: np.ndarray | None
+) -> list[tuple[int, int, float, float | None, int, int]]:
+    """Find pairs of classes whose scores rise and fall together.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n, k)
+        Of readable photos.
+    predicted : ndarray of shape (n, k), bool
+    text_embeddings : ndarray of shape (k, d) or None
+        Unit vectors of the class names.
+
+    Returns
+    -------
+    pairs : list of tuples
+        (class, other class, correlation of their logits, cosine of their names or None, photos with
+        both, photos with one alone), the highest correlation first; at most 20.
+    """
+    if len(logits) < 3 or logits.shape[1] < 2:
+        return []
+    centred = logits - logits.mean(axis=0)
+    length = np.linalg.norm(centred, axis=0)
+    correlation = centred.T @ centred / np.maximum(np.outer(length, length), 1e-12)
+    one, other = np.triu_indices(len(correlation), k=1)
+    values = correlation[one, other]
+    best = [at for at in np.argsort(-values, kind="stable")[:_MOST_PAIRS] if values[at] >= _ALIKE]
+    pairs = []
+    for i, j in zip(one[best].tolist(), other[best].tolist(), strict=True):
+        cosine = None if text_embeddings is None else float(text_embeddings[i] @ text_embeddings[j])
+        both = int(np.count_nonzero(predicted[:, i] & predicted[:, j]))
+        alone = int(np.count_nonzero(predicted[:, i] != predicted[:, j]))
+        pairs.append((i, j, float(correlation[i, j]), cosine, both, alone))
+    return pairs
+
+
+def class_figures(
+    scores: np.ndarray, predicted: np.ndarray, labels: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """Figures of each class, as columns of a table.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n, k)
+        Of readable photos.
+    predicted : ndarray of shape (n, k), bool
+    labels : ndarray of shape (n, k) or None
+        1, 0, or NaN where nobody knows.
+
+    Returns
+    -------
+    figures : dict of str to ndarray of shape (k,)
+        "predicted" (photos), "share" of the photos; with labels "average_precision", "f1",
+        "precision" and "recall", NaN where there is nothing to divide by, and "labelled" and
+        "positives", photos with a known and with a positive label.
+    """
+    figures = {"predicted": predicted.sum(axis=0), "share": predicted.mean(axis=0)}
+    if labels is None:
+        return figures
+    known, positive = np.isin(labels, (0, 1)), labels == 1
+    hits = (predicted & positive).sum(axis=0)
+    found, wanted = (predicted & known).sum(axis=0), positive.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return figures | {
+            "average_precision": average_precision_per_class(labels, scores),
+            "f1": np.where(wanted > 0, 2 * hits / (found + wanted), np.nan),
+            "precision": hits / found,
+            "recall": hits / wanted,
+            "labelled": known.sum(axis=0),
+            "positives": wanted,
+        }
+
+
+def are_training_photos(logits: np.ndarray, pseudo_labels: np.ndarray) -> bool:
+    """Whether the labels that training ended with are those of these photos.
+
+    Nothing else tells: a fitted model keeps no photos. What a network says of the photos that it
+    was trained on correlates with their labels, beyond what differs between classes; what it says
+    of as many others, or of the same in another order, does not.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n, k)
+        Of the photos, NaN for those that could not be read.
+    pseudo_labels : ndarray of shape (m, k)
+        Of the training photos, in [0, 1] or NaN.
+
+    Returns
+    -------
+    are_training_photos : bool
+    """
+    if logits.shape != pseudo_labels.shape:
+        return False
+    tables = [logits, logits_of(pseudo_labels)]
+    known = ~np.isnan(tables[0] + tables[1]).any(axis=1)
+    if known.sum() < 3:
+        return False
+    one, other = (table[known] - table[known].mean(axis=0) for table in tables)
+    size = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return size > 0 and float((one * other).sum()) > 0.5 * size

@@ -1,0 +1,188 @@
+"""The page holds all it needs, stays small, and what is saved from it is read again."""
+
+import json
+import re
+import shutil
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
+from sklearn_cdul.review import LabelReport
+from sklearn_cdul.targets import check_targets
+
+NAMES = ["pizza", "</script><b>cake</b>", 'tea, "hot"']
+
+
+def data_of(page):
+    return json.loads(re.search(r'id="data">(.*?)</script>', page, flags=re.S)[1])
+
+
+@pytest.fixture(scope="module")
+def scores():
+    return np.random.default_rng(0).random((30, 3)) ** 2
+
+
+@pytest.fixture(scope="module")
+def labels(scores):
+    noise = np.random.default_rng(1).normal(scale=0.2, size=scores.shape)
+    return (scores + noise > 0.4).astype(float)
+
+
+@pytest.fixture(scope="module")
+def photos(food_photos):
+    return food_photos.data[:30]
+
+
+@pytest.fixture(scope="module")
+def report(photos, scores, labels):
+    known = labels.copy()
+    known[::3] = np.nan
+    return LabelReport.from_predictions(
+        photos, scores, class_names=NAMES, thresholds=0.4, y=known, title="A & B"
+    )
+
+
+def test_the_page_loads_nothing_and_names_cannot_break_it(report, tmp_path):
+    path = report.save(tmp_path / "report.html")
+    page = path.read_text(encoding="utf-8")
+    markup = page.split("<script>")[0]
+    assert not re.search(r"\b(?:src|href|action)=[\"']?(?!#|data:|blob:)\w", markup)
+    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|@import|url\(", page)
+    assert page.count("</script>") == 2
+    data = data_of(page)
+    assert [one["name"] for one in data["classes"]] == NAMES
+    assert data["title"] == "A & B"
+
+
+def test_the_figures_are_those_of_the_arrays(report, scores):
+    predicted = scores >= 0.4
+    assert report.per_class["predicted"] == predicted.sum(axis=0).tolist()
+    assert_array_equal(report.without_class, np.flatnonzero(~predicted.any(axis=1)))
+    table = pd.DataFrame(report.per_class)
+    assert list(table["class"]) == NAMES and table["f1"].between(0, 1).all()
+    assert report.never == report.always == []
+    assert "30 photos and 3 classes" in repr(report)
+
+
+def test_every_photo_that_is_shown_is_there_once(report, photos, scores):
+    data = data_of(report.to_html())
+    shown = {row for one in data["classes"] for _, rows in one["lists"] for row, *_ in rows}
+    assert {int(row) for row in data["photos"]} == shown | set(data["none"])
+    assert all(data["photos"][str(row)]["path"] == str(photos[row]) for row in shown)
+    assert all(one["image"] for one in data["photos"].values())
+    assert dict(data["classes"][0]["lists"])["Surest"][0][0] == scores[:, 0].argmax()
+
+
+def test_twenty_thousand_photos_of_many_classes_make_a_page_of_bounded_size():
+    rng = np.random.default_rng(0)
+    photos = [rng.integers(0, 255, (200, 200, 3), dtype=np.uint8)] * 20_000  # noise: the worst
+    small = LabelReport.from_predictions(
+        photos[:20], rng.random((20, 3)), class_names=list("abc"), thresholds=0.5
+    )
+    assert len(small.to_html()) < 2e6
+    names = [f"class {j}" for j in range(500)]
+    scores = rng.random((20_000, 500), dtype=np.float32)
+    data = data_of(
+        LabelReport.from_predictions(photos, scores, class_names=names, thresholds=0.99).to_html()
+    )
+    assert len(data["photos"]) <= 1016
+    assert all("counts" in one for one in data["classes"])
+
+
+def test_photos_that_cannot_be_read_are_counted(photos, scores, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"no photo")
+    table = scores.copy()
+    table[3] = np.nan
+    paths = [*photos[:3], tmp_path / "broken.jpg", *photos[4:]]
+    report = LabelReport.from_predictions(paths, table, class_names=NAMES)
+    assert data_of(report.to_html())["summary"][0] == ["29", "photos, 1 more can't be read"]
+
+
+def test_pictures_without_paths_are_called_by_their_row(scores):
+    photos = [np.zeros((8, 8, 3), dtype=np.uint8)] * len(scores)
+    assert not data_of(LabelReport.from_predictions(photos, scores, class_names=NAMES).to_html())[
+        "has_paths"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("photos", "scores", "message"),
+    [
+        (None, np.zeros((4, 2)), r"each of the 3 class_names; got shape \(4, 2\)"),
+        (["a.jpg"], np.zeros((4, 3)), "1 photos, but 4 rows of scores"),
+        (None, np.full((4, 3), 2.0), r"must lie in \[0, 1\]"),
+    ],
+)
+def test_what_does_not_fit_is_refused(photos, scores, message):
+    with pytest.raises(ValueError, match=message):
+        LabelReport.from_predictions(photos, scores, class_names=NAMES)
+
+
+def test_from_a_classifier_with_and_without_its_training_data():
+    X = np.random.default_rng(0).normal(size=(60, 256)).astype(np.float32)
+    labeler = CLIPPseudoLabeler(["pizza", "cake", "coffee"], input="embeddings")
+    model = CDULClassifier(pseudo_labeler=labeler, epochs=2, random_state=0).fit(X)
+    report = LabelReport.from_estimator(model, X)
+    data = data_of(report.to_html())
+    titles = [title for title, _ in data["classes"][0]["lists"]]
+    assert "Labels that training moved farthest" in titles
+    assert_allclose([one["cut"] for one in data["classes"]], model.thresholds_)
+    assert report.per_class["predicted"] == model.predict(X).sum(axis=0).tolist()
+    other = data_of(LabelReport.from_estimator(model, X[::-1]).to_html())
+    assert "Labels that training moved farthest" not in str(other["classes"])
+
+
+def test_from_a_labeler_and_photos(photos):
+    labeler = CLIPPseudoLabeler(["pizza", "cake"], grid_size=1).fit()
+    report = LabelReport.from_estimator(labeler, photos[:6], [["pizza"], ["cake"], *[[]] * 4])
+    assert len(data_of(report.to_html())["photos"]) == 6
+    assert report.per_class["positives"] == [1, 1]
+    assert report._repr_html_().startswith("<iframe srcdoc=")
+
+
+@pytest.mark.slow
+def test_answers_given_in_a_browser_come_back_as_observed_labels(report, photos, tmp_path):
+    playwright = pytest.importorskip("playwright.sync_api")
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("needs Chromium")
+    page_file = report.save(tmp_path / "report.html")
+    with playwright.sync_playwright() as p:
+        chromium = p.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        for width in (1280, 390):
+            page = chromium.new_page(viewport={"width": width, "height": 900})
+            errors, requests = [], []
+            page.on("pageerror", lambda error, seen=errors: seen.append(error))
+            page.on("request", lambda request, seen=requests: seen.append(request.url))
+            page.goto(page_file.as_uri())
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            figures = page.locator("#class-2 figure")
+            rows = [int(figures.nth(i).get_attribute("data-photo")) for i in range(2)]
+            figures.nth(0).locator(".mark.yes").click()
+            figures.nth(1).locator(".mark.no").click()
+            figures.nth(0).locator("> button").click()  # larger, where other classes are marked
+            page.locator('#large-classes [data-class="1"] .mark.no').click()
+            page.locator("dialog form button").click()
+            with page.expect_download() as download:
+                page.locator("#save").click()
+            download.value.save_as(tmp_path / "labels.csv")
+            assert not errors
+            assert all(url.startswith(("file:", "data:", "blob:")) for url in requests)
+            page.reload()  # answers outlive it
+            assert page.locator("#count").inner_text() == "3 answers on 2 photos"
+            page.on("dialog", lambda dialog: dialog.accept())
+            page.locator("#clear").click()
+            assert page.locator("#save").is_disabled()
+
+            expected = np.full((len(photos), 3), np.nan)
+            expected[rows, 2], expected[rows[0], 1] = [1, 0], 0
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                found = check_targets(tmp_path / "labels.csv", NAMES, X=photos)
+            assert_array_equal(found, expected)
+            page.close()
+        chromium.close()
