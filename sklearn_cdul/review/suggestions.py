@@ -1,0 +1,121 @@
+"""Say which photos a person should label first."""
+
+from typing import Any
+
+import numpy as np
+from scipy.special import entr, expit
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_cdul.review.findings import logits_of
+from sklearn_cdul.targets.checking import check_observed
+
+
+def suggest_photos(estimator: Any, X: Any, n: int = 25, *, observed: Any = None) -> np.ndarray:
+    r"""Choose the photos whose labels teach most: uncertain, of rare classes, and no two alike.
+
+    How doubtful class j is in photo i is the entropy of :math:`q_{ij} = \sigma(2 d_{ij})`, where
+    :math:`d_{ij}` is the distance of its logit from the class's cut, in standard deviations of the
+    class. A photo's worth is the sum over the classes, each divided by how many photos are expected
+    to show it, :math:`\sum_i q_{ij}`, so that rare classes get their share. Photos are then taken
+    one by one, each time the one with the highest product of its worth and its squared distance, in
+    the space of logits, from the nearest that was taken or is labelled already.
+
+    Parameters
+    ----------
+    estimator : CDULClassifier or any classifier with ``predict_proba``, ``thresholds_``
+        Fitted.
+    X : sequence of images, or array of embeddings
+        Photos to choose from, best those of the training: their labels go into ``observed=``.
+    n : int, default=25
+        How many.
+    observed : array of shape (n_photos, k), names, data frame, CSV file or None, default=None
+        Labels that are there already, see :func:`~sklearn_cdul.targets.check_targets`. Photos with
+        a label are not suggested.
+
+    Returns
+    -------
+    rows : ndarray of int
+        Positions in X, the first is the most urgent. Fewer than `n` if there are not so many photos
+        that can be read and have no label.
+
+    Raises
+    ------
+    ValueError
+        If `n` is below 1, or `observed` can't be used.
+
+    See Also
+    --------
+    LabelReport : A page to label photos on.
+
+    Notes
+    -----
+    A photo with labels of all its classes helps most, but labels of some will do.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
+    >>> from sklearn_cdul.review import suggest_photos
+    >>> X = np.random.default_rng(0).normal(size=(40, 256))
+    >>> labeler = CLIPPseudoLabeler(["cat", "dog"], input="embeddings")
+    >>> model = CDULClassifier(pseudo_labeler=labeler).fit(X)
+    >>> suggest_photos(model, X, 5).shape
+    (5,)
+    """
+    check_is_fitted(estimator)
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}.")
+    labels = check_observed(observed, X, estimator.class_names_)
+    logits = logits_of(estimator.predict_proba(X))
+    labelled = np.zeros(len(logits), dtype=bool)
+    if labels is not None:
+        labelled = ~np.isnan(labels).all(axis=1)
+    return rank_photos(logits, logits_of(estimator.thresholds_), n, labelled)
+
+
+def rank_photos(
+    logits: np.ndarray, cuts: np.ndarray, n: int, labelled: np.ndarray | None = None
+) -> np.ndarray:
+    """What :func:`suggest_photos` does with the scores.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n_photos, k)
+        NaN rows stand for photos that could not be read.
+    cuts : ndarray of shape (k,)
+        Logits from which a class is predicted.
+    n : int
+        How many photos to choose.
+    labelled : ndarray of shape (n_photos,), bool, or None, default=None
+        Photos that are labelled already.
+
+    Returns
+    -------
+    rows : ndarray of int
+    """
+    readable = np.flatnonzero(~np.isnan(logits).any(axis=1))
+    table = logits[readable]
+    spread = table.std(axis=0) if len(table) else np.ones(len(cuts))
+    tells = spread > 1e-9
+    table = (table - cuts)[:, tells] / spread[tells]
+    expected = expit(2 * table)
+    doubt = entr(expected) + entr(1 - expected)
+    worth = (doubt / np.maximum(expected.sum(axis=0), 1)).sum(axis=1)
+    free = np.ones(len(table), dtype=bool)
+    distance = np.full(len(table), np.inf)  # from the nearest that is taken or labelled
+    if labelled is not None:
+        free = ~labelled[readable]
+        for row in np.flatnonzero(~free):
+            distance = np.minimum(distance, _squared_distance(table, row))
+    taken: list[int] = []
+    while len(taken) < n and free.any():
+        value = worth if np.isinf(distance).all() else worth * distance
+        row = int(np.argmax(np.where(free, value, -1)))
+        distance = np.minimum(distance, _squared_distance(table, row))
+        free[row] = False
+        taken.append(row)
+    return readable[np.array(taken, dtype=np.intp)]
+
+
+def _squared_distance(table: np.ndarray, row: int) -> np.ndarray:
+    return ((table - table[row]) ** 2).sum(axis=1)
