@@ -1,8 +1,8 @@
 """What 10, 25, 50 or 100 labelled photos add, chosen at random or by `suggest_photos`.
 
 All classes of a chosen photo are labelled, as somebody who looks at it would. The labels are passed
-to a new fit as ``observed=``, or to ``fit_thresholds`` of the fit without labels; figures are of the
-test photos. Besides, two simple ways to choose: the photos with the highest mean doubt
+to a new fit as ``observed=``, or to ``fit_thresholds`` of the fit without labels; figures are of
+the test photos. Besides, two simple ways to choose: the photos with the highest mean doubt
 ("uncertain"), and those nearest to the centres of as many clusters of k-means ("diverse").
 
 The network is a linear layer on the embeddings of the whole photos (``input="embeddings"``), which
