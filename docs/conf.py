@@ -38,6 +38,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"/plot_",
+    "within_subsection_order": "FileNameSortKey",
     "doc_module": "sklearn_cdul",
     "backreferences_dir": "api/generated/examples",
     "abort_on_example_error": True,

@@ -5,15 +5,14 @@ A column of photos in a Pipeline
 Soft labels are good features. Here a table has a column with paths of photos and a column with
 numbers; a Pipeline turns both into features and learns to tell meals with meat from those without.
 The word "meat" is not among the class names: the answer is learned from a few labelled photos.
-
-Two processor cores take about half a minute.
 """
 
 # %%
 # The table
 # ---------
 
-from tempfile import mkdtemp
+from pathlib import Path
+from tempfile import gettempdir
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -26,13 +25,14 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_cdul import CLIPPseudoLabeler
 from sklearn_cdul.datasets import load_food_photos
+from sklearn_cdul.displays import PhotosDisplay
 
 photos = load_food_photos()
 table = pd.DataFrame({"photo": photos.data})
 table["width / height"] = [Image.open(path).width / Image.open(path).height for path in table.photo]
 has_meat = photos.target[:, photos.target_names.index("meat")]
 train = photos.split == "train"
-print(table.assign(photo=table.photo.str.split("/").str[-1], meat=has_meat).head())
+table.assign(photo=table.photo.map(lambda path: Path(path).name), meat=has_meat).head()
 
 # %%
 # The Pipeline
@@ -40,28 +40,15 @@ print(table.assign(photo=table.photo.str.split("/").str[-1], meat=has_meat).head
 # The names may be anything that could help. ``ColumnTransformer`` hands the column of paths to the
 # labeler, which returns one column a name.
 
-names = [
-    "steak",
-    "sausage",
-    "ham",
-    "chicken",
-    "hamburger",
-    "fish",
-    "salad",
-    "soup",
-    "fruit",
-    "cake",
-]
-model = make_pipeline(
-    ColumnTransformer(
-        [
-            ("clip", CLIPPseudoLabeler(names, memory=mkdtemp()), ["photo"]),
-            ("numbers", "passthrough", ["width / height"]),
-        ]
-    ),
-    StandardScaler(),
-    LogisticRegression(C=0.1),
+names = ["steak", "sausage", "ham", "chicken", "burger", "fish", "salad", "soup", "fruit", "cake"]
+memory = Path(gettempdir(), "sklearn_cdul_examples")  # all examples share it
+features = ColumnTransformer(
+    [
+        ("clip", CLIPPseudoLabeler(names, memory=memory), ["photo"]),
+        ("numbers", "passthrough", ["width / height"]),
+    ]
 )
+model = make_pipeline(features, StandardScaler(), LogisticRegression(C=0.1))
 model.fit(table[train], has_meat[train])
 model
 
@@ -73,11 +60,25 @@ model
 scores = model.predict_proba(table[~train])[:, 1]
 print(f"ROC AUC on {(~train).sum()} test photos: {roc_auc_score(has_meat[~train], scores):.2f}")
 
-figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-RocCurveDisplay.from_predictions(
-    has_meat[~train], scores, ax=axes[0], name="Pipeline", plot_chance_level=True
+RocCurveDisplay.from_predictions(has_meat[~train], scores, name="Pipeline", plot_chance_level=True)
+plt.show()
+
+# %%
+# The coefficients tell which names speak for meat:
+
+coefficients = pd.Series(model[-1].coef_[0], index=model[:-1].get_feature_names_out())
+coefficients.sort_values(ascending=False).round(2).to_frame("coefficient")
+
+# %%
+# The display of photos takes scores of any model.
+
+PhotosDisplay.from_predictions(
+    table.photo[~train],
+    scores[:, None],
+    has_meat[~train],
+    class_names=["meat"],
+    thresholds=0.5,
+    class_name="meat",
+    order=["surest", "doubtful", "wrong"],
 )
-features = model[:-1].get_feature_names_out()
-axes[1].barh(features, model[-1].coef_[0])
-axes[1].set_xlabel("coefficient: speaks for meat to the right")
 plt.show()
