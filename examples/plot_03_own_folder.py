@@ -47,9 +47,10 @@ classes = {
     "salad": ["salad"],
     "pizza": ["pizza"],
 }
+others = ["vegetables", "bread", "pasta", "soup", "a table", "cutlery", "a person"]
 labeler = CLIPPseudoLabeler(
     classes,
-    other_classes=["vegetables", "bread", "pasta", "soup", "a table", "cutlery", "a person"],
+    other_classes=others,
     memory=Path(gettempdir(), "sklearn_cdul_examples"),  # all examples share it
     on_error="nan",  # leave damaged photos out, and say so
 )
@@ -60,11 +61,21 @@ model = CDULClassifier(pseudo_labeler=labeler, random_state=0).fit(paths)
 # ----------------------------------
 # A class can be trusted if its surest photos show it and its most doubtful ones are worth a doubt.
 
-display = PhotosDisplay.from_estimator(model, paths, class_name="coffee", n_photos=4)
+display = PhotosDisplay.from_estimator(model, paths, class_name="meat")
 plt.show()
 
 # %%
-display.plot(class_name="meat", n_photos=4)
+# Coffee is not: what stands in a glass is taken for coffee, since no name fits it better.
+
+display.plot(class_name="coffee")
+plt.show()
+
+# %%
+# So such things are named, too. The photos need not be encoded again.
+
+others += ["a glass of juice", "a glass of beer", "dessert in a glass", "a jar", "a drink"]
+model.set_params(pseudo_labeler__other_classes=others).fit(paths)
+display = PhotosDisplay.from_estimator(model, paths, class_name="coffee")
 plt.show()
 
 # %%

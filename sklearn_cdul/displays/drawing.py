@@ -148,7 +148,8 @@ def draw_photos(
         width = max(image.width, image.height / panel)
         axis.imshow(image, extent=(0, image.width, 0, image.height))
         axis.set(xlim=(0, width), ylim=(0, width * panel), anchor="SW")
-        draw_caption(axis, caption)
+        points = 72 * (_WIDTH if ax is None else axis.get_window_extent().width / figure.dpi)
+        draw_caption(axis, caption, points)
     return figure, axes[places]
 
 
@@ -179,7 +180,7 @@ def small_photos(photos: Photos, rows: Iterable[int]) -> list[Image.Image]:
     ]
 
 
-def draw_caption(axis: Any, lines: Caption) -> None:
+def draw_caption(axis: Any, lines: Caption, width: float) -> None:
     """Write lines beneath a panel, cut off where they would run into the next one.
 
     Parameters
@@ -188,9 +189,10 @@ def draw_caption(axis: Any, lines: Caption) -> None:
         The panel.
     lines : sequence of tuple (text, colour)
         From top to bottom.
+    width : float
+        Of the panel, in points.
     """
-    points = axis.get_window_extent().width / axis.get_figure().dpi * 72
-    longest = max(int(points / (0.58 * _SMALL)), 12)
+    longest = max(int(width / (0.58 * _SMALL)), 12)
     for index, (text, color) in enumerate(lines):
         axis.annotate(
             text if len(text) <= longest else text[: longest - 1] + "…",

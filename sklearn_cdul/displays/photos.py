@@ -260,8 +260,9 @@ class PhotosDisplay:
         if ax is None:
             if column is not None:
                 found = int((answers.scores[:, column] >= answers.thresholds[column]).sum())
+                readable = int((~np.isnan(answers.scores[:, column])).sum())
                 self.figure_.suptitle(
-                    f"{class_name}: found in {found} of {len(answers.scores)} photos, "
+                    f"{class_name}: found in {found} of {readable} photos, "
                     f"score {short(answers.thresholds[column])} or more",
                     parse_math=False,
                 )
