@@ -23,12 +23,13 @@ import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps
 
-from sklearn_cdul import CDULClassifier
+from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.datasets import load_food_photos
 
 train, test = load_food_photos(subset="train"), load_food_photos(subset="test")
 memory = Path(gettempdir(), "sklearn_cdul_examples")  # all examples share it
-model = CDULClassifier(train.target_names, memory=memory, precision="float32", random_state=0)
+labeler = CLIPPseudoLabeler(train.target_names, memory=memory)
+model = CDULClassifier(pseudo_labeler=labeler, precision="float32", random_state=0)
 model.fit(train.data)
 
 folder = Path(mkdtemp())
