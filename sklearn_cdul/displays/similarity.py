@@ -77,8 +77,8 @@ class SimilarityDisplay:
         estimator : CLIPPseudoLabeler or CDULClassifier
             Fitted, of images, with ``views="grid"``. Of a classifier its ``pseudo_labeler_`` is
             asked, which loads CLIP; its network is not.
-        X : image
-            One photo.
+        X : image or list of one image
+            The photo.
         classes, n_classes, n_columns, ax
             See :meth:`plot`.
 
@@ -104,6 +104,10 @@ class SimilarityDisplay:
                 f'with input="images" and views="grid"; got input={labeler.input!r} and '
                 f"views={labeler.views!r}."
             )
+        if isinstance(X, (list, tuple)):
+            if len(X) != 1:
+                raise ValueError(f"SimilarityDisplay draws one photo; got a list of {len(X)}.")
+            X = X[0]
         embeddings = labeler.embed(check_images([X]))[0]
         texts = np.concatenate([labeler.text_embeddings_, labeler.other_embeddings_])
         labels = softmax_similarities(cosine_similarities(embeddings, texts), labeler.temperature_)

@@ -45,7 +45,9 @@ def test_the_brightest_snippet_is_the_best_one():
 
 
 def test_a_classifier_shows_what_its_labeler_saw(model, few):
-    display = SimilarityDisplay.from_estimator(model, few[0][0], classes=["cake"])
+    display = SimilarityDisplay.from_estimator(model, few[0][:1], classes=["cake"])
+    with pytest.raises(ValueError, match="one photo; got a list of 12"):
+        SimilarityDisplay.from_estimator(model, few[0])
     assert display.drawn_names_ == ["cake"]
     assert display.view_labels.shape == (5, 3)
 
