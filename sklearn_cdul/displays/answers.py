@@ -27,7 +27,7 @@ class Answers:
     class_names : list of str, length k
         The classes.
     targets : ndarray of shape (n, k) or None
-        1 where the photo shows the class, else 0.
+        1 where the photo shows the class, 0 where it does not, NaN where nobody knows.
     """
 
     scores: np.ndarray
@@ -37,9 +37,17 @@ class Answers:
 
     @classmethod
     def of(
-        cls, scores: ArrayLike, y: Any, thresholds: ArrayLike | None, class_names: Sequence[str]
+        cls,
+        scores: ArrayLike,
+        y: Any,
+        thresholds: ArrayLike | None,
+        class_names: Sequence[str],
+        *,
+        photos: Any = None,
     ) -> "Answers":
         """Check what a user gives; cuts that are not given are found without labels.
+
+        Rows of `y` that bear names are matched to the photos, if these are given.
 
         Raises
         ------
@@ -55,7 +63,7 @@ class Answers:
             )
         automatic = find_thresholds(table)  # refuses scores outside [0, 1], too
         cuts = automatic if thresholds is None else check_thresholds(thresholds, len(names))
-        targets = None if y is None else label_columns(check_targets(y, names), *table.shape)
+        targets = None if y is None else known_targets(y, names, photos, table.shape)
         return cls(table, cuts, names, targets)
 
     @classmethod
@@ -73,7 +81,7 @@ class Answers:
         """
         model = last_step(estimator)
         if y is not None:
-            y = check_targets(y, model.class_names_)  # fails before the photos are read
+            y = check_targets(y, model.class_names_, X=X)  # fails before the photos are read
         if hasattr(model, "predict_proba"):
             return cls.of(estimator.predict_proba(X), y, model.thresholds_, model.class_names_)
         return cls.of(estimator.transform(X), y, None, model.class_names_)
@@ -92,6 +100,40 @@ class Answers:
             If there is no class of that name; lists them.
         """
         return find_class(class_name, self.class_names)
+
+
+def known_targets(
+    y: Any, class_names: Sequence[str], photos: Any, shape: tuple[int, ...], *, name: str = "y"
+) -> np.ndarray:
+    """Return true labels as floats: 1, 0, or NaN where nobody knows.
+
+    Parameters
+    ----------
+    y : labels as ``score`` takes them
+        True labels.
+    class_names : sequence of str, length k
+        The classes.
+    photos : sequence of images or None
+        What rows with names are matched to.
+    shape : tuple (n, k)
+        What the shape must be.
+    name : str, default="y"
+        What the labels are called in messages.
+
+    Returns
+    -------
+    targets : ndarray of shape (n, k), dtype float64
+
+    Raises
+    ------
+    ValueError
+        If names, shape or values are wrong.
+    """
+    labels = label_columns(check_targets(y, class_names, X=photos, name=name), *shape, name=name)
+    targets = np.asarray(labels, dtype=np.float64)
+    if not (np.isin(targets, (0, 1)) | np.isnan(targets)).all():
+        raise ValueError(f"{name} must hold 1 and 0, and NaN for labels that are not known.")
+    return targets
 
 
 def last_step(estimator: Any) -> Any:

@@ -30,7 +30,7 @@ class ScoreHistogramDisplay:
     class_names : list of str, length k
         The classes.
     targets : ndarray of shape (n, k) or None, default=None
-        True labels, 1 or 0.
+        True labels: 1, 0, or NaN where nobody knows.
 
     Attributes
     ----------
@@ -197,9 +197,12 @@ class ScoreHistogramDisplay:
             there = ~np.isnan(scores)
             groups, colors, labels = [scores[there]], [BLUE], ["photos"]
             if answers.targets is not None:
-                shown = answers.targets[there, column] == 1
-                groups = [scores[there][~shown], scores[there][shown]]
+                truth = answers.targets[there, column]
+                groups = [scores[there][truth == 0], scores[there][truth == 1]]
                 colors, labels = ["0.75", BLUE], ["not in the labels", "in the labels"]
+                if np.isnan(answers.targets).any():
+                    groups.append(scores[there][np.isnan(truth)])
+                    colors, labels = [*colors, "0.9"], [*labels, "label not known"]
             axis.hist(groups, bins=bins, stacked=True, color=colors, label=labels)
             axis.axvline(answers.thresholds[column], color="black", linewidth=1.2, label="cut")
             axis.set_title(answers.class_names[column], loc="left", fontsize=10, **TEXT)

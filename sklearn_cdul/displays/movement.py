@@ -46,7 +46,7 @@ class LabelMovementDisplay:
     photos : sequence of images or None, default=None
         The n photos; without them only ``kind="scatter"`` can be drawn.
     targets : ndarray of shape (n, k) or None, default=None
-        True labels, 1 or 0.
+        True labels: 1, 0, or NaN where nobody knows.
 
     Attributes
     ----------
@@ -184,7 +184,7 @@ class LabelMovementDisplay:
             See :meth:`from_estimator`.
         """
         import_pyplot()
-        before = Answers.of(initial_labels, y, None, class_names)
+        before = Answers.of(initial_labels, y, None, class_names, photos=photos)
         after = Answers.of(labels, None, None, class_names)
         display = cls(
             initial_labels=before.scores,
@@ -263,18 +263,15 @@ class LabelMovementDisplay:
         axis = self.axes_[0]
         before, after = self.margins_[:, :, columns].reshape(2, -1)
         there = ~(np.isnan(before) | np.isnan(after))
-        shown = None if self.targets is None else self.targets[:, columns].ravel()[there] == 1
+        truth = None if self.targets is None else self.targets[:, columns].ravel()[there]
         before, after = before[there], after[there]
         # Every m-th of very many; the counts are of all.
         step = -(-len(before) // _MOST_POINTS)
-        groups = (
-            [(slice(None), BLUE, None)]
-            if shown is None
-            else [
-                (~shown, "0.7", "not in the labels"),
-                (shown, BLUE, "in the labels"),
-            ]
-        )
+        groups: list[tuple[Any, str, str | None]] = [(slice(None), BLUE, None)]
+        if truth is not None:
+            groups = [(truth == 0, "0.7", "not in the labels"), (truth == 1, BLUE, "in the labels")]
+            if np.isnan(truth).any():
+                groups.insert(0, (np.isnan(truth), "0.9", "label not known"))
         for group, color, label in groups:
             points = before[group][::step], after[group][::step]
             axis.scatter(*points, s=9, color=color, label=label, alpha=0.7, linewidth=0)
@@ -289,15 +286,15 @@ class LabelMovementDisplay:
         }
         for word, (there, x, y, across, up) in corners.items():
             text = f"{word} {there.sum()}"
-            if shown is not None and there.any():
-                text += f"\n{shown[there].mean():.0%} in the labels"
+            if truth is not None and np.isfinite(truth[there]).any():
+                text += f"\n{np.nanmean(truth[there]):.0%} in the labels"
             behind = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 2}
             style = {"ha": across, "va": up, "fontsize": 9, "bbox": behind}
             axis.text(x, y, text, transform=axis.transAxes, **style)
         axis.margins(0.12)
         axis.set_xlabel("first label: log-odds above the cut")
         axis.set_ylabel("after training: log-odds above the cut")
-        if shown is not None:
+        if truth is not None:
             axis.legend(
                 loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, markerscale=2
             )
@@ -314,7 +311,8 @@ class LabelMovementDisplay:
         if self.targets is None:
             heads, signed = ["Gained a name", "Lost a name"], moved
         else:
-            heads, signed = ["Corrected", "Spoilt"], np.where(self.targets == 1, moved, -moved)
+            toward = np.nan_to_num(2 * self.targets - 1)  # 0 where nobody knows
+            heads, signed = ["Corrected", "Spoilt"], toward * moved
         rankings = []
         for sign in (1, -1):
             most = (sign * signed).max(axis=1)
@@ -336,7 +334,7 @@ class LabelMovementDisplay:
                 break
             gained = moved[row, column] > 0
             color = "black"
-            if self.targets is not None:
+            if self.targets is not None and not np.isnan(self.targets[row, column]):
                 color = GREEN if (self.targets[row, column] == 1) == gained else RED
             before, after = (
                 short(labels[row, column]) for labels in (self.initial_labels, self.labels)

@@ -53,7 +53,7 @@ class PhotosDisplay:
     class_names : list of str, length k
         The classes.
     targets : ndarray of shape (n, k) or None, default=None
-        True labels, 1 or 0.
+        True labels: 1, 0, or NaN where nobody knows.
 
     Attributes
     ----------
@@ -192,7 +192,7 @@ class PhotosDisplay:
             See :meth:`from_estimator`.
         """
         import_pyplot()
-        display = cls._of(photos, Answers.of(scores, y, thresholds, class_names))
+        display = cls._of(photos, Answers.of(scores, y, thresholds, class_names, photos=photos))
         return display.plot(
             class_name=class_name, order=order, n_photos=n_photos, n_columns=n_columns, ax=ax
         )
@@ -274,19 +274,18 @@ class PhotosDisplay:
     def _caption(answers: Answers, row: int, column: int | None) -> list[tuple[str, str]]:
         scores = answers.scores[row]
         found = scores >= answers.thresholds
-        shown = None if answers.targets is None else answers.targets[row] == 1
+        truth = np.full(len(scores), np.nan) if answers.targets is None else answers.targets[row]
 
         def line(index: int) -> tuple[str, str]:
             text = f"{answers.class_names[index]} {short(scores[index])}"
-            if shown is None:
-                return (text, "black") if found[index] else (f"{text}, below the cut", GREY)
             if found[index]:
-                return (f"✓ {text}", GREEN) if shown[index] else (f"✗ {text}", RED)
-            return (f"○ {text}", AMBER) if shown[index] else (f"{text}, below the cut", GREY)
+                marks = {1: (f"✓ {text}", GREEN), 0: (f"✗ {text}", RED)}
+                return marks.get(truth[index], (text, "black"))
+            return (f"○ {text}", AMBER) if truth[index] == 1 else (f"{text}, below the cut", GREY)
 
         if column is not None:
             return [line(column)]
-        listed = np.flatnonzero(found if shown is None else found | shown).tolist()
+        listed = np.flatnonzero(found | (truth == 1)).tolist()
         # Those found come first.
         names = sorted(listed, key=lambda index: (not found[index], -scores[index]))
         if not names:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_cdul.displays.answers import last_step
+from sklearn_cdul.displays.answers import known_targets, last_step
 from sklearn_cdul.displays.drawing import GREY, import_pyplot, plain_text
-from sklearn_cdul.metrics import average_precision_per_class, label_columns
+from sklearn_cdul.metrics import average_precision_per_class
 from sklearn_cdul.targets import check_targets
 
 _CHANCE = "random order"
@@ -30,8 +30,8 @@ class AveragePrecisionDisplay:
         In [0, 1]; NaN for classes that no photo shows, which are not drawn.
     positives : ndarray of shape (k,), dtype int
         How many photos show each class.
-    n_photos : int
-        How many photos there are.
+    prevalence : ndarray of shape (k,)
+        Their share of the photos whose label is known, in [0, 1].
     class_names : list of str, length k
         The classes.
     name : str or None, default=None
@@ -63,13 +63,13 @@ class AveragePrecisionDisplay:
         *,
         average_precision: np.ndarray,
         positives: np.ndarray,
-        n_photos: int,
+        prevalence: np.ndarray,
         class_names: Sequence[str],
         name: str | None = None,
     ):
         self.average_precision = average_precision
         self.positives = positives
-        self.n_photos = n_photos
+        self.prevalence = prevalence
         self.class_names = class_names
         self.name = name
 
@@ -112,7 +112,7 @@ class AveragePrecisionDisplay:
         """
         import_pyplot()
         model = last_step(estimator)
-        y = check_targets(y, model.class_names_)  # fails before the photos are read
+        y = check_targets(y, model.class_names_, X=X)  # fails before the photos are read
         classifies = hasattr(model, "predict_proba")
         scores = estimator.decision_function(X) if classifies else estimator.transform(X)
         return cls.from_predictions(
@@ -167,13 +167,13 @@ class AveragePrecisionDisplay:
                 "y_score must have one row a photo and one column for each of the "
                 f"{len(names)} class_names; got shape {scores.shape}."
             )
-        labels = label_columns(check_targets(y_true, names), *scores.shape, name="y_true")
+        labels = known_targets(y_true, names, None, scores.shape, name="y_true")
         readable = ~np.isnan(scores).any(axis=1)
         labels, scores = labels[readable], scores[readable]
         display = cls(
             average_precision=average_precision_per_class(labels, scores),
-            positives=labels.sum(axis=0).astype(np.int64),
-            n_photos=len(labels),
+            positives=(labels == 1).sum(axis=0),
+            prevalence=(labels == 1).sum(axis=0) / np.maximum((labels >= 0).sum(axis=0), 1),
             class_names=names,
             name=name,
         )
@@ -215,9 +215,8 @@ class AveragePrecisionDisplay:
             _, ax = plt.subplots(figsize=size, layout="constrained")
         # matplotlib keeps the places of texts on an axis, so a second display finds its rows.
         rows = [f"{self.class_names[index]} ({self.positives[index]})" for index in drawn.tolist()]
-        chance = self.positives[drawn] / self.n_photos
         if _CHANCE not in ax.get_legend_handles_labels()[1]:
-            ax.scatter(chance, rows, marker="|", s=90, color=GREY, label=_CHANCE)
+            ax.scatter(self.prevalence[drawn], rows, marker="|", s=90, color=GREY, label=_CHANCE)
         values = self.average_precision[drawn]
         mean = f"mean {values.mean():.3f}"
         ax.scatter(values, rows, s=34, label=mean if name is None else f"{name}, {mean}", zorder=3)

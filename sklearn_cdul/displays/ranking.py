@@ -19,12 +19,13 @@ def rank_photos(
         How far scores are above the cuts of their classes, in log-odds. Photos with NaN are left
         out.
     targets : ndarray of shape (n, k) or None
-        1 where the photo shows the class; needed by "wrong".
+        1 where the photo shows the class, 0 where it does not, NaN where nobody knows; needed by
+        "wrong".
     order : {"given", "surest", "doubtful", "wrong"}
         For one class: "surest" begins with the largest margin, "doubtful" with the one closest to
         0, "wrong" with the largest on the wrong side, and keeps only photos of that kind. For all
         classes: the sigmoid of the margin is taken as the probability; "surest" and "doubtful" go
-        by its mean entropy, "wrong" by its mean log loss and keeps photos with a wrong class.
+        by its mean entropy, "wrong" by its summed log loss and keeps photos with a wrong class.
     column : int or None, default=None
         The class; None for all.
 
@@ -49,9 +50,11 @@ def rank_photos(
         return rows
     if order == "wrong":
         assert targets is not None
-        right = np.where(targets[rows, columns] == 1, margins, -margins)
-        is_wrong = ((margins >= 0) != (targets[rows, columns] == 1)).any(axis=1)
-        key = np.where(is_wrong, log_expit(right).mean(axis=1), np.inf)
+        truth = targets[rows, columns]
+        right = np.where(truth == 1, margins, -margins)
+        is_wrong = (((margins >= 0) != (truth == 1)) & ~np.isnan(truth)).any(axis=1)
+        loss = np.where(np.isnan(truth), 0, -log_expit(right)).sum(axis=1)
+        key = np.where(is_wrong, -loss, np.inf)
         return rows[np.argsort(key, kind="stable")[: is_wrong.sum()]]
     if column is not None:
         key = -margins[:, 0] if order == "surest" else np.abs(margins[:, 0])

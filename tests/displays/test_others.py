@@ -129,6 +129,20 @@ def test_histograms_hold_each_photo_once_and_show_the_cut():
     assert display.axes_[1].get_title(loc="right") == "2 of 3"
 
 
+def test_labels_that_nobody_knows_count_nowhere():
+    scores, y = [[0.9], [0.8], [0.1]], [[1], [np.nan], [0]]
+    histogram = ScoreHistogramDisplay.from_predictions(scores, y, class_names=["cup"])
+    assert len(histogram.figure_.legends[0].get_texts()) == 4
+    assert sum(bar.get_height() for bar in histogram.axes_[0].patches) == 3
+    precision = AveragePrecisionDisplay.from_predictions(y, scores, class_names=["cup"])
+    assert precision.prevalence.tolist() == [0.5]
+    moved = movement([[1, 0], [0, 1], [np.nan, 0], [np.nan, np.nan]], kind="scatter")
+    counts = {text.split()[0]: text for text in texts(moved.axes_[0])}
+    assert counts["gained"] == "gained 2"
+    assert counts["lost"] == "lost 2\n100% in the labels"
+    assert moved.plot(kind="photos").rows_.tolist() == [1]
+
+
 def test_of_many_classes_those_that_most_photos_get_are_drawn():
     scores = np.tile(np.linspace(0, 1, 25), (3, 1))
     names = [f"class {i}" for i in range(25)]

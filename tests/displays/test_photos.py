@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.model_selection import GridSearchCV
@@ -41,6 +42,20 @@ def test_without_labels_the_names_found_are_written_and_nothing_is_judged():
         ["no class found"],
     ]
     assert not display.figure_.legends
+
+
+def test_where_nobody_knows_a_label_nothing_is_judged():
+    display = draw([[0.9, 0.6], [0.2, 0.9]], [[np.nan, 0], [np.nan, np.nan]], order=["wrong"])
+    assert display.rows_.tolist() == [0]  # the second can't be wrong
+    assert texts(display.axes_[0]) == ["cake 0.90", "✗ cup 0.60"]
+
+
+def test_labels_are_matched_to_photos_by_path(model, few):
+    paths, y = few
+    frame = pd.DataFrame(y, columns=NAMES, index=paths)[::-1]
+    display = PhotosDisplay.from_estimator(model, paths, frame[["cake", "pizza"]])
+    np.testing.assert_array_equal(display.targets[:, [0, 2]], y[:, [0, 2]])
+    assert np.isnan(display.targets[:, 1]).all()
 
 
 def test_one_class_is_captioned_and_ranked_alone():
