@@ -75,8 +75,9 @@ class SimilarityDisplay:
         Parameters
         ----------
         estimator : CLIPPseudoLabeler or CDULClassifier
-            Fitted, of images, with ``views="grid"``. Of a classifier its ``pseudo_labeler_`` is
-            asked, which loads CLIP; its network is not.
+            Fitted, of images, with ``views="grid"`` or "dense", whose windows are drawn as snippets
+            are. Of a classifier its ``pseudo_labeler_`` is asked, which loads CLIP; its network is
+            not.
         X : image or list of one image
             The photo.
         classes, n_classes, n_columns, ax
@@ -98,10 +99,10 @@ class SimilarityDisplay:
         import_pyplot()
         model = last_step(estimator)
         labeler = getattr(model, "pseudo_labeler_", model)
-        if labeler.input != "images" or labeler.views == "proposals":
+        if labeler.input != "images" or labeler.views not in ("grid", "dense"):
             raise ValueError(
-                "SimilarityDisplay draws the snippets of a grid over a photo. It needs a labeler "
-                f'with input="images" and views="grid"; got input={labeler.input!r} and '
+                "SimilarityDisplay draws the snippets of one grid over a photo. It needs a labeler "
+                f'with input="images" and views="grid" or "dense"; got input={labeler.input!r} and '
                 f"views={labeler.views!r}."
             )
         if isinstance(X, (list, tuple)):

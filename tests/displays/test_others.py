@@ -52,12 +52,19 @@ def test_a_classifier_shows_what_its_labeler_saw(model, few):
     assert display.view_labels.shape == (5, 3)
 
 
+def test_windows_of_one_pass_are_drawn_like_snippets(few):
+    labeler = CLIPPseudoLabeler(NAMES, grid_size=2, views="dense").fit()
+    display = SimilarityDisplay.from_estimator(labeler, few[0][0], n_classes=1)
+    assert display.axes_[1].images[1].get_array().shape == (3, 3, 4)
+
+
 @pytest.mark.parametrize(
     ("options", "match"),
     [
         ({"grid_size": 1}, "grid_size=1 looks at no snippets"),
         ({"input": "embeddings"}, "input='embeddings'"),
         ({"views": "proposals"}, "views='proposals'"),
+        ({"views": "grid+dense"}, "views='grid\\+dense'"),
     ],
 )
 def test_where_there_is_no_grid_of_snippets_none_is_drawn(options, match, few):
