@@ -105,7 +105,7 @@ def rank_photos(
     distance = np.full(len(table), np.inf)  # from the nearest that is taken or labelled
     if labelled is not None:
         free = ~labelled[readable]
-        for row in np.flatnonzero(~free):
+        for row in np.flatnonzero(~free).tolist():
             distance = np.minimum(distance, _squared_distance(table, row))
     taken: list[int] = []
     while len(taken) < n and free.any():
