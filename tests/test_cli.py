@@ -168,7 +168,7 @@ def test_memory_keeps_what_was_encoded(folder, capsys):
         ("label photos --classes names.txt --device tpu", "device"),
         ("train photos --classes names.txt --out photos", "must name a file"),
         ("predict no.joblib photos", "there is no file no.joblib"),
-        ("predict names.txt photos", "names.txt can't be loaded as a classifier"),
+        ("predict names.txt photos", "names.txt can't be loaded with sklearn_cdul"),
         ("predict other.joblib photos", "other.joblib holds a dict and no CDULClassifier"),
         (
             "predict old.joblib photos",

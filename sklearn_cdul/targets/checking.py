@@ -99,9 +99,9 @@ def check_observed(observed: Any, X: Any, class_names: Sequence[str]) -> np.ndar
     ValueError
         If the shape, the names or a value is wrong; says which.
     """
-    shape = (len(X), len(class_names))
     if observed is None:
         return None
+    shape = (len(X), len(class_names))
     values = check_targets(observed, class_names, X=X, name="observed")
     values = np.asarray(values, dtype=np.float32)
     if values.shape != shape:
