@@ -10,7 +10,7 @@ import sklearn_cdul
 PACKAGE = Path(sklearn_cdul.__file__).parent
 # What a room (a folder, or a module beside them) may import of the others.
 ARROWS = {
-    "cli": {"classifier", "labeler", "labels", "datasets"},
+    "cli": {"classifier", "labeler", "labels", "datasets", "review"},
     "classifier": {"labeler", "training", "labels", "inputs", "targets", "metrics", "devices"}
     | {"exceptions"},
     "labeler": {"memory", "encoders", "images", "labels", "inputs", "targets", "metrics"}

@@ -118,6 +118,30 @@ def test_format_chooses_what_is_written(folder, form, capsys):
     assert Path("labels.xml").exists() == (form == "label-studio")
 
 
+def test_report_is_a_page_with_the_labels_that_are_known(folder, capsys):
+    main(["predict", "model.joblib", "photos", "--out", "labels.csv", "--quiet"])
+    Path("photos/page.png").write_text("<html>")
+    command = ["report", "model.joblib", "photos", "--out", "report.html", "--labels", "labels.csv"]
+    assert main(command) == 3
+    error = capsys.readouterr().err
+    assert "report.html: a report of 7 photos" in error
+    assert "1 of 7 photos can't be used" in error
+    text = Path("report.html").read_text(encoding="utf-8")
+    assert all(name in text for name in NAMES)
+    assert "</html>" in text
+
+
+def test_train_takes_observed_labels_and_writes_a_report(folder, capsys):
+    known = list_photos("photos")[0]
+    Path("known.csv").write_text(f"path,cake\n{known},1\n")
+    command = ["train", "photos", "--classes", "names.txt", "--out", "new.joblib", *FAST_TRAINING]
+    assert main([*command, "--observed", "known.csv", "--report", "report.html"]) == 0
+    labels = joblib.load("new.joblib").initial_pseudo_labels_
+    assert labels[0, NAMES.index("cake")] == 1
+    assert (labels[1:] < 1).all()
+    assert "</html>" in Path("report.html").read_text(encoding="utf-8")
+
+
 def test_names_may_be_a_mapping_of_wordings(folder, capsys):
     Path("names.json").write_text(json.dumps({"sweet": ["cake", "pastry"], "green": ["salad"]}))
     code = main(["label", "photos", "--classes", "names.json", "--out", "labels.csv", *FAST])
@@ -167,6 +191,8 @@ def test_memory_keeps_what_was_encoded(folder, capsys):
         ("label photos --classes names.txt --model-name ViT-B-99", "Close: ViT-B-32"),
         ("label photos --classes names.txt --device tpu", "device"),
         ("train photos --classes names.txt --out photos", "must name a file"),
+        ("train photos --classes names.txt --out m --report no/r.html", "--report no.r.html can't"),
+        ("report model.joblib photos --out report.html --labels no.csv", "no.csv"),
         ("predict no.joblib photos", "there is no file no.joblib"),
         ("predict names.txt photos", "names.txt can't be loaded with sklearn_cdul"),
         ("predict other.joblib photos", "other.joblib holds a dict and no CDULClassifier"),

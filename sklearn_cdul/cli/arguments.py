@@ -62,10 +62,30 @@ def make_parser() -> argparse.ArgumentParser:
         "--random-state", type=int, default=0, metavar="N", help="seed (default: %(default)s)"
     )
 
+    train.add_argument(
+        "--observed",
+        type=Path,
+        metavar="CSV",
+        help="labels that a person gave some photos or classes, also those that a report saved",
+    )
+    train.add_argument(
+        "--report", type=Path, metavar="FILE", help="write a report of the photos, too (HTML)"
+    )
+
     predict = _command(parts, "predict", commands.predict, "label photos with a trained classifier")
     _add_model(predict)
     _add_photos(predict)
     _add_output(predict)
+
+    report = _command(
+        parts, "report", commands.report, "make a page of what a classifier believes of photos"
+    )
+    _add_model(report)
+    _add_photos(report)
+    report.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="file for the page (HTML)"
+    )
+    report.add_argument("--labels", type=Path, metavar="CSV", help="labels to compare with")
     return parser
 
 

@@ -34,6 +34,8 @@ def label(options: argparse.Namespace) -> int:
 def train(options: argparse.Namespace) -> int:
     """Train a classifier and save it."""
     _check_out(options.out)
+    if options.report is not None:
+        _check_out(options.report, "--report")
     photos, labeler = _photos(options), _labeler(options)
     import joblib
 
@@ -45,7 +47,7 @@ def train(options: argparse.Namespace) -> int:
         random_state=options.random_state,
         verbose=not options.quiet,
     )
-    model.set_params(**options.set).fit(photos)
+    model.set_params(**options.set).fit(photos, observed=options.observed)
     usable = _usable(model.initial_pseudo_labels_, photos)
     part = options.out.with_name(f"{options.out.name}.{os.getpid()}.part")
     try:
@@ -53,7 +55,10 @@ def train(options: argparse.Namespace) -> int:
         os.replace(part, options.out)
     finally:
         part.unlink(missing_ok=True)
-    return _finish(options.out, f"a classifier of {len(model.class_names_)} classes", usable)
+    code = _finish(options.out, f"a classifier of {len(model.class_names_)} classes", usable)
+    if options.report is not None:
+        _write_report(model, photos, options.observed, options.report)
+    return code
 
 
 def predict(options: argparse.Namespace) -> int:
@@ -66,6 +71,24 @@ def predict(options: argparse.Namespace) -> int:
     usable = _usable(scores, photos)
     labels = apply_thresholds(scores, model.thresholds_)
     return write(photos, labels, scores, model.class_names_, usable)
+
+
+def report(options: argparse.Namespace) -> int:
+    """A page to look at what a saved classifier believes of photos, and to correct it."""
+    _check_out(options.out)
+    photos, model = _photos(options), _load_model(options)
+    scores = _write_report(model, photos, options.labels, options.out)
+    return 0 if _usable(scores, photos).all() else INCOMPLETE
+
+
+def _write_report(model: Any, photos: list[str], labels: Path | None, out: Path) -> np.ndarray:
+    """Write the page; return the scores."""
+    from sklearn_cdul.review import LabelReport
+
+    page = LabelReport.from_estimator(model, photos, labels)
+    page.save(out)
+    say(f"{out}: a report of {len(photos)} photos")
+    return page.scores
 
 
 def _labeler(options: argparse.Namespace) -> Any:
@@ -167,13 +190,13 @@ def _writer(options: argparse.Namespace) -> Any:
     return write
 
 
-def _check_out(path: Path) -> None:
+def _check_out(path: Path, option: str = "--out") -> None:
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise ValueError(
-            f"--out {path} can't be written: it must name a file in a folder that exists"
+            f"{option} {path} can't be written: it must name a file in a folder that exists"
         )
     if not os.access(path.absolute().parent, os.W_OK):
-        raise PermissionError(f"--out {path} can't be written: its folder is read-only")
+        raise PermissionError(f"{option} {path} can't be written: its folder is read-only")
 
 
 def _usable(scores: np.ndarray, photos: list[str]) -> np.ndarray:

@@ -144,7 +144,7 @@ def load_csv(
             seen.setdefault(name, f"Line {line} of {path}")
     columns = resolve_classes(classes, seen)
     return make_bunch(
-        [folder / row[photo_column].strip() for _, row in rows],
+        [folder / row[photo_column].strip().replace("\\", "/") for _, row in rows],
         mark([names for _, names in shown], columns),
         list(columns),
         [row[header.index(SPLIT)] for _, row in rows] if SPLIT in header else "all",

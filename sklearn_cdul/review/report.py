@@ -84,6 +84,8 @@ class LabelReport:
 
     Attributes
     ----------
+    scores : ndarray of shape (n, k)
+        As given.
     per_class : dict of str to list
         One entry a class: "class", "threshold", "predicted" (photos), "share" and, with labels,
         "average_precision", "f1", "precision", "recall", "labelled", "positives" (photos).
@@ -122,7 +124,7 @@ class LabelReport:
         n_jobs: int | None = None,
     ):
         self._photos = photos
-        self._scores, self._cuts, self._names = scores, thresholds, list(class_names)
+        self.scores, self._cuts, self._names = scores, thresholds, list(class_names)
         self._labels, self._movement = labels, movement
         self._n_shown, self._n_jobs, self.title = n_shown, n_jobs, title
         self._logits, self._cut_logits = logits_of(scores), logits_of(thresholds)
@@ -303,7 +305,7 @@ class LabelReport:
     def __repr__(self) -> str:
         """One line with what was found."""
         return (
-            f"<LabelReport of {len(self._scores)} photos and {len(self._names)} classes: "
+            f"<LabelReport of {len(self.scores)} photos and {len(self._names)} classes: "
             f"{len(self.without_class)} photos of no class, {len(self.never)} classes never "
             f"predicted. Use save(path).>"
         )
@@ -402,7 +404,7 @@ class LabelReport:
                     notes = [f"label {before[row, j]:.0%} → {after[row, j]:.0%}"]
                 if truth is not None and truth[row] in (0, 1):
                     notes.append("label: yes" if truth[row] else "label: no")
-                entries.append([row, round(float(self._scores[row, j]), 4), ", ".join(notes)])
+                entries.append([row, round(float(self.scores[row, j]), 4), ", ".join(notes)])
             lists.append([_TITLES[kind], entries])
         return lists
 
@@ -427,7 +429,7 @@ class LabelReport:
         result = {}
         for row, path, image in zip(rows, paths, images, strict=True):
             likely = np.argsort(-self._logits[row], kind="stable")[:_LIKELY].tolist()
-            top = [[j, round(float(self._scores[row, j]), 4)] for j in likely]
+            top = [[j, round(float(self.scores[row, j]), 4)] for j in likely]
             result[str(row)] = {"path": path, "image": image, "top": top}
         return result
 

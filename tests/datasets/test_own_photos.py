@@ -303,6 +303,12 @@ def test_csv_is_read_in_both_forms(tmp_path, text):
         check_own(load_csv(path, root=root), "all")
 
 
+def test_csv_that_was_written_on_windows_is_read(tmp_path):
+    write_photos(tmp_path / "photos")
+    (tmp_path / "labels.csv").write_text(AS_NAMES.replace("\n", "\nphotos\\", 3))
+    check_own(load_csv(tmp_path / "labels.csv"), "all")
+
+
 def test_csv_of_the_bundled_photos_gives_what_their_reader_gives(food_photos):
     folder = Path(food_photos.data[0]).parents[1]
     photos = load_csv(
