@@ -12,6 +12,7 @@ from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 
 import sklearn_cdul
+from sklearn_cdul.documentation import documentation_url
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,7 +24,10 @@ version = release = sklearn_cdul.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.viewcode",
     "numpydoc",
+    "sphinx_copybutton",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
 templates_path = ["_templates"]
@@ -46,21 +50,27 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "download_all_examples": False,
     "min_reported_time": 5,
+    "write_computation_times": False,  # its page loads scripts from elsewhere
 }
 
-html_theme = "alabaster"
+html_theme = "pydata_sphinx_theme"
+html_title = "sklearn_cdul"
+html_baseurl = documentation_url()
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
 html_copy_source = False
+html_show_sourcelink = False
 html_theme_options = {
-    "description": "Unlabelled photos and class names in, a fast multi-label classifier out",
-    "fixed_sidebar": True,
-    "page_width": "1100px",
-    "font_family": "system-ui, sans-serif",
-    "code_font_size": "0.85em",
-    "head_font_family": "system-ui, sans-serif",
+    "navbar_end": ["theme-switcher"],
+    "header_links_before_dropdown": 5,
+    "show_nav_level": 2,
+    "footer_start": ["copyright"],
+    "footer_end": [],
 }
-html_sidebars = {"**": ["about.html", "searchfield.html", "navigation.html"]}
+html_sidebars = {"index": [], "start": [], "method": [], "changelog": [], "benchmarks": []}
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+copybutton_exclude = ".linenos, .gp, .go"
 
 
 def visit_inline_math(translator, node):

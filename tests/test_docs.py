@@ -4,6 +4,7 @@ The blocks of a page share one namespace and run from top to bottom, in an empty
 use the names in `given`; all else they import or make themselves.
 """
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,10 @@ from tests.pages import python_blocks
 
 ROOT = Path(__file__).parents[1]
 # They train on all bundled photos, or two dozen networks for a search.
-SLOW = {"README.md", "index.rst", "scikit_learn.rst", "large_jobs.rst"}
+SLOW = {"README.md", "index.rst", "start.rst", "scikit_learn.rst"}
+SLOW |= {"partial_labels.rst", "large_jobs.rst"}
+# Packages that only these pages need.
+NEEDS = {"serving.rst": ["fastapi", "httpx", "multipart"]}
 
 if not (ROOT / "docs").exists():
     pytest.skip("these tests read a checkout of the source", allow_module_level=True)
@@ -54,7 +58,12 @@ def given(food_photos):
     ],
 )
 def test_code_of_a_page_runs_from_top_to_bottom(path, given, tmp_path, monkeypatch):
+    for package in NEEDS.get(path.name, []):
+        pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()  # a folder that pages list
+    for photo in given["paths"]:
+        shutil.copy(photo, tmp_path / "photos")
     names = dict(given)
     with sklearn.config_context():  # a page may change scikit-learn's settings
         for code in python_blocks(path):
