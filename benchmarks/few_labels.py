@@ -5,45 +5,117 @@ to a new fit as ``observed=``, or to ``fit_thresholds`` of the fit without label
 the test photos. Besides, two simple ways to choose: the photos with the highest mean doubt
 ("uncertain"), and those nearest to the centres of as many clusters of k-means ("diverse").
 
-The network is a linear layer on the embeddings of the whole photos (``input="embeddings"``), which
-trains in a second. Without --data it runs on the bundled photos.
+The network is the embedded one with frozen layers, as by default. What its output layer receives of
+each photo is read once and kept in --features, so that a fit takes a second. Without --data it runs
+on the bundled photos.
 """
 
-import copy
 from pathlib import Path
 
 import common
 import numpy as np
-from scipy.special import entr
-from sklearn.base import clone
+import torch
+from scipy.special import entr, expit, logit
 from sklearn.cluster import KMeans
+from torch import nn
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.datasets import load_food_photos
-from sklearn_cdul.review import suggest_photos
+from sklearn_cdul.images.reading import check_images
+from sklearn_cdul.labels import apply_thresholds, find_thresholds, fit_thresholds, smooth_labels
+from sklearn_cdul.labels.observed import observed_on_scale
+from sklearn_cdul.review.suggestions import rank_photos
+from sklearn_cdul.training.alignment import LabelState, align, latents_from_labels
+from sklearn_cdul.training.batches import PhotoSource
+from sklearn_cdul.training.closed_form import ClosedForm
+from sklearn_cdul.training.features import read_features
+from sklearn_cdul.training.network import output_layer
+from sklearn_cdul.training.regions import mix_views
+from sklearn_cdul.training.trainer import TrainingSettings
 
 COUNTS = (10, 25, 50, 100)
+SCHEDULE = (
+    *("epochs", "warmup_epochs", "update_interval", "update_rate", "sigma"),
+    "cumulative_updates",
+)
 
 
-def at_random(model, X, n, seed):
-    return np.random.default_rng(seed).permutation(len(X))[:n]
+class Bench:
+    def __init__(self, options):
+        self.options = options
+        if options.data:
+            self.train, self.test, vocabulary = common.load(options)
+        else:
+            self.train, self.test = (load_food_photos(subset=name) for name in ("train", "test"))
+            vocabulary = self.train.target_names
+        labeler = CLIPPseudoLabeler(vocabulary, memory=options.memory).fit()
+        embeddings = labeler.embed(self.train.data)
+        self.labels, self.whole = labeler.aggregate(embeddings), embeddings[:, 0]
+        features = self.features(self.train, "train")
+        self.test_features = torch.from_numpy(self.features(self.test, "test"))
+        self.layer = nn.Linear(features.shape[2], self.labels.shape[1])
+        self.step_a = ClosedForm(self.layer, features)
+        self.enough = self.test.target.sum(axis=0) >= options.min_positives
+
+    def features(self, part, name):
+        file = self.options.features / f"{name}-320-2.npy"  # as benchmarks/ablations.py calls it
+        if not file.exists():
+            settings = {"image_size": 320, "device": torch.device("cpu")}
+            source = PhotoSource(check_images(part.data), **settings)
+            network = source.build_network("embedded", 1, regions=2)
+            np.save(file, read_features(network, output_layer(network), source))
+        return np.load(file)
+
+    def fit(self, rows=()):
+        """Logits of training and test photos and the thresholds, with labels of some photos."""
+        start, targets = self.labels, None
+        if len(rows):
+            observed = np.full(start.shape, np.nan)
+            observed[rows] = self.train.target[rows]
+            targets = observed_on_scale(start, observed)
+            start = np.where(np.isnan(targets), start, targets)
+        start = torch.tensor(smooth_labels(start, self.whole), dtype=torch.float32)
+        state = LabelState(latents_from_labels(start))
+        if targets is not None:
+            state.observed = torch.from_numpy(targets)
+        settings = TrainingSettings.of(CDULClassifier())
+        align(self.step_a, state, **{name: getattr(settings, name) for name in SCHEDULE})
+        seen = self.step_a.seen()
+        thresholds = find_thresholds(expit((self.step_a.left_out + seen) / 2))
+        with torch.inference_mode():
+            return seen, mix_views(self.layer(self.test_features)).numpy(), thresholds
+
+    def f1(self, logits, thresholds):
+        predicted = apply_thresholds(expit(logits), thresholds)
+        return 100 * common.f1_of_shown(self.test.target[:, self.enough], predicted[:, self.enough])
+
+    def figures(self, rows):
+        """Test mAP and F1 with these photos labelled, and F1 if only cuts are moved."""
+        _, logits, thresholds = self.fit(rows)
+        precision = common.percent_map(self.test.target, logits, self.options.min_positives)
+        seen, test, automatic = self.base
+        moved = fit_thresholds(expit(seen[rows]), self.train.target[rows], automatic)
+        return precision, self.f1(logits, thresholds), self.f1(test, moved)
 
 
-def uncertain(model, X, n, seed):
-    logits = model.decision_function(X)
-    cuts = np.log(model.thresholds_ / (1 - model.thresholds_))
-    expected = 1 / (1 + np.exp(-2 * (logits - cuts) / logits.std(axis=0)))
+def at_random(bench, n, seed):
+    return np.random.default_rng(seed).permutation(len(bench.labels))[:n]
+
+
+def uncertain(bench, n, seed):
+    logits, _, thresholds = bench.base
+    expected = expit(2 * (logits - logit(thresholds)) / logits.std(axis=0))
     return np.argsort(-(entr(expected) + entr(1 - expected)).mean(axis=1))[:n]
 
 
-def diverse(model, X, n, seed):
-    whole = X[:, 0]
-    distances = KMeans(n, n_init=1, random_state=seed).fit_transform(whole)
+def diverse(bench, n, seed):
+    distances = KMeans(n, n_init=1, random_state=seed).fit_transform(bench.whole)
     return np.unique(distances.argmin(axis=0))
 
 
-def suggested(model, X, n, seed):
-    return suggest_photos(model, X, n)
+def suggested(bench, n, seed):
+    logits, _, thresholds = bench.base
+    return rank_photos(logits, logit(thresholds), n)
 
 
 WAYS = {
@@ -59,42 +131,23 @@ def main():
     names = ("dataset", "photo-set", "max-photos", "min-positives", "memory", "seeds")
     parser = common.parser(__doc__, *names)
     parser.add_argument("--data", type=Path, metavar="DIR", help="a folder of --dataset")
+    parser.add_argument(
+        "--features", type=Path, metavar="DIR", required=True, help="made once for these photos"
+    )
     options = common.parse(parser)
-    if options.data:
-        train, test, vocabulary = common.load(options)
-    else:
-        train, test = (load_food_photos(subset=subset) for subset in ("train", "test"))
-        vocabulary = train.target_names
-    labeler = CLIPPseudoLabeler(vocabulary, memory=options.memory)
-    X, X_test = (labeler.fit().embed(part.data) for part in (train, test))
-    enough = test.target.sum(axis=0) >= options.min_positives
-    base = CDULClassifier(pseudo_labeler=labeler.set_params(input="embeddings"), random_state=0)
-    model = clone(base).fit(X)
-
-    def figures(classifier):
-        precision = common.percent_map(
-            test.target, classifier.decision_function(X_test), options.min_positives
-        )
-        predicted = classifier.predict(X_test)
-        return precision, 100 * common.f1_of_shown(test.target[:, enough], predicted[:, enough])
-
-    def row(name, way, n):
-        results = []
-        for seed in range(options.seeds if name in DRAWN else 1):
-            rows = way(model, X, n, seed)
-            observed = np.full(train.target.shape, np.nan)
-            observed[rows] = train.target[rows]
-            moved = copy.copy(model).fit_thresholds(X[rows], train.target[rows])
-            results.append((*figures(clone(base).fit(X, observed=observed)), figures(moved)[1]))
-        table.row(f"{n} {name}", *np.transpose(results).tolist())
-
+    options.features.mkdir(parents=True, exist_ok=True)
+    bench = Bench(options)
+    bench.base = bench.fit()
     columns = dict.fromkeys(("mAP", "F1", "F1, cuts only"), ".1f")
     table = common.Table("labelled photos", columns, width=22)
-    precision, f1 = figures(model)
-    table.row("0", precision, f1, f1)
-    for n in COUNTS:
+    _, logits, thresholds = bench.base
+    f1 = bench.f1(logits, thresholds)
+    table.row("0", common.percent_map(bench.test.target, logits, options.min_positives), f1, f1)
+    for n in [n for n in COUNTS if n < len(bench.labels)]:
         for name, way in WAYS.items():
-            row(name, way, n)
+            seeds = range(options.seeds if name in DRAWN else 1)
+            results = [bench.figures(way(bench, n, seed)) for seed in seeds]
+            table.row(f"{n} {name}", *np.transpose(results).tolist())
 
 
 if __name__ == "__main__":

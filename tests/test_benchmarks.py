@@ -134,6 +134,19 @@ def test_given_labels_are_measured(tree, tmp_path):
 
 
 @pytest.mark.slow
+def test_few_labels_are_measured_in_every_way(tree, tmp_path):
+    output = run(
+        "few_labels.py",
+        *("--data", tree, "--memory", tmp_path / "memory", "--features", tmp_path / "features"),
+        *("--seeds", 1, "--min-positives", 1),
+    ).stdout
+    table = rows(output)
+    for name in ("0", "10 at random", "10 uncertain", "10 diverse", "10 suggest_photos"):
+        assert all(0 <= float(figure) <= 100 for figure in table[name])
+    assert "25 at random" not in table  # there are fewer photos
+
+
+@pytest.mark.slow
 def test_strangers_are_measured_with_and_without_other_classes(food_photos, tmp_path_factory):
     # Under names of things that no food photo shows, so that they count as VOC's own classes.
     tree = lay_out(food_photos, tmp_path_factory, {"bus": "bottle", "train": "person"})

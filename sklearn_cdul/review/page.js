@@ -25,7 +25,7 @@ function draw(tag, settings, text) {
 const percent = (p) => {
   if (p === null) return "–";
   const value = 100 * p;
-  return (value >= 10 || value === 0 ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : value.toPrecision(1)) + " %";
+  return (value >= 10 || value === 0 ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : value.toPrecision(1)) + "\u00a0%";
 };
 const figure = (x) => (x === null ? "–" : (100 * x).toFixed(1));
 

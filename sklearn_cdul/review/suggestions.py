@@ -9,16 +9,20 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_cdul.review.findings import logits_of
 from sklearn_cdul.targets.checking import check_observed
 
+# The usual distance between photos is that of so many of them.
+_MOST_ASKED = 500
+
 
 def suggest_photos(estimator: Any, X: Any, n: int = 25, *, observed: Any = None) -> np.ndarray:
-    r"""Choose the photos whose labels teach most: uncertain, of rare classes, and no two alike.
+    r"""Choose the photos whose labels teach most: doubtful ones, of rare classes, no copies.
 
     How doubtful class j is in photo i is the entropy of :math:`q_{ij} = \sigma(2 d_{ij})`, where
     :math:`d_{ij}` is the distance of its logit from the class's cut, in standard deviations of the
     class. A photo's worth is the sum over the classes, each divided by how many photos are expected
-    to show it, :math:`\sum_i q_{ij}`, so that rare classes get their share. Photos are then taken
-    one by one, each time the one with the highest product of its worth and its squared distance, in
-    the space of logits, from the nearest that was taken or is labelled already.
+    to show it, :math:`\sum_i q_{ij}`, so that rare classes get their share. The photos of the
+    highest worth are taken one by one. What is nearer to a photo that was taken, or is labelled
+    already, than photos usually are to the one nearest to them (median, in the space of logits)
+    loses worth with the square of the distance: copies of a photo teach nothing new.
 
     Parameters
     ----------
@@ -102,19 +106,26 @@ def rank_photos(
     doubt = entr(expected) + entr(1 - expected)
     worth = (doubt / np.maximum(expected.sum(axis=0), 1)).sum(axis=1)
     free = np.ones(len(table), dtype=bool)
-    distance = np.full(len(table), np.inf)  # from the nearest that is taken or labelled
+    usual = _usual_distance(table)
+    novelty = np.ones(len(table))
     if labelled is not None:
         free = ~labelled[readable]
         for row in np.flatnonzero(~free).tolist():
-            distance = np.minimum(distance, _squared_distance(table, row))
+            novelty = np.minimum(novelty, _squared_distance(table, row) / usual)
     taken: list[int] = []
     while len(taken) < n and free.any():
-        value = worth if np.isinf(distance).all() else worth * distance
-        row = int(np.argmax(np.where(free, value, -1)))
-        distance = np.minimum(distance, _squared_distance(table, row))
+        row = int(np.argmax(np.where(free, worth * novelty, -1)))
+        novelty = np.minimum(novelty, _squared_distance(table, row) / usual)
         free[row] = False
         taken.append(row)
     return readable[np.array(taken, dtype=np.intp)]
+
+
+def _usual_distance(table: np.ndarray) -> float:
+    """Median squared distance to the nearest other photo, of at most some hundred photos."""
+    some = range(0, len(table), -(-len(table) // _MOST_ASKED) or 1)
+    nearest = [np.partition(_squared_distance(table, row), 1)[1] for row in some if len(table) > 1]
+    return max(float(np.median(nearest)) if nearest else 0.0, 1e-12)
 
 
 def _squared_distance(table: np.ndarray, row: int) -> np.ndarray:
