@@ -72,7 +72,7 @@ table.round(1)
 start = perf_counter()
 search = GridSearchCV(
     CDULClassifier(pseudo_labeler=labeler, image_size=224, random_state=0),
-    {"pseudo_labeler__global_weight": [0.5, 1.0], "n_neighbors": [0, 20]},
+    {"pseudo_labeler__global_weight": [0.5, 1.0]},
     cv=KFold(2, shuffle=True, random_state=0),
     refit=False,
 ).fit(photos.data, photos.target)

@@ -98,6 +98,11 @@ def test_no_file_names_a_folder_of_somebodys_machine():
     assert not found
 
 
+def test_examples_are_numbered_in_the_order_of_the_gallery():
+    names = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+    assert [name[:8] for name in names] == [f"plot_{i:02}_" for i in range(1, len(names) + 1)]
+
+
 def test_readme_names_only_files_that_exist():
     linked = re.findall(r"\]\((?!https?:|#)([^)\s]+)\)", read("README.md"))
     missing = [target for target in linked if not (ROOT / target.split("#")[0]).exists()]
