@@ -146,7 +146,8 @@ class _Ridge:
         self._views = views
         self._penalty = -1.0  # none yet
         self._mean = whole.mean(axis=0)
-        self._u, self._s, self._v = np.linalg.svd(whole - self._mean, full_matrices=False)
+        whole -= self._mean  # in place: it is as large as what comes in
+        self._u, self._s, self._v = np.linalg.svd(whole, full_matrices=False)
 
     def _leverage(self, penalty: float) -> np.ndarray:
         return 1 / len(self._u) + self._u**2 @ (self._s**2 / (self._s**2 + penalty))
