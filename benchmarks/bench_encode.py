@@ -1,12 +1,17 @@
 """Speed of encoding photos in ten views, against the encoder alone and against a plain loop.
 
-Three ways are timed in turn within one run, and medians are compared:
+Four ways are timed in turn within one run, and medians are compared:
 
 1. ours: ``encode_images`` on JPEG paths, with a 3 x 3 grid;
 2. limit: the image tower alone on tensors that are ready, in torch at the best of several batch
    sizes, and on a CPU in ONNX Runtime, if that can run it;
 3. loop: open each photo, crop it, run open_clip's own preprocessing on each view, and encode the
-   ten views of one photo at a time in float32.
+   ten views of one photo at a time in float32;
+4. one crop at a time: the same with a pass for each view, as the public reproduction of the paper
+   does.
+
+"Of limit" compares with 2, "of bound" with 2 after the views of all photos were made, which nobody
+can leave out: "views alone".
 
 Then the embeddings of 1 are compared with those of 3; with ``--labels``, the mean average
 precision of both as well. The labels are a CSV file with the columns filename, labels (separated
@@ -16,6 +21,8 @@ by semicolons) and split:
 """
 
 import csv
+import functools
+import tempfile
 from pathlib import Path
 
 import common
@@ -27,18 +34,20 @@ from PIL import Image
 from sklearn_cdul.datasets import load_food_photos
 from sklearn_cdul.devices import autocast, resolve_precision
 from sklearn_cdul.encoders.loading import EMBEDDED_FOLDER, load_encoder
-from sklearn_cdul.images.views import snippet_boxes
+from sklearn_cdul.images.reading import map_images
+from sklearn_cdul.images.views import make_views, required_size, snippet_boxes
 from sklearn_cdul.labels import soft_labels
 
 GRID_SIZE = 3
 N_VIEWS = 1 + GRID_SIZE**2
-LIMIT_BATCH_SIZES = {"cpu": (10, 20, 40, 80), "cuda": (80, 320, 1280)}
+LIMIT_BATCH_SIZES = {"cpu": (10, 40), "cuda": (80, 320, 1280)}
 
 
 class Loop:
     """The plain loop: nothing but Pillow and open_clip."""
 
     def __init__(self, model_name, pretrained, device):
+        self.per_pass = N_VIEWS
         name = f"local-dir:{EMBEDDED_FOLDER}" if model_name == "embedded" else model_name
         model, _, self.preprocess = open_clip.create_model_and_transforms(name, pretrained)
         self.model = model.eval().to(device)
@@ -53,8 +62,19 @@ class Loop:
         """Embeddings (n_views, d) of one photo."""
         image = Image.open(path).convert("RGB")
         boxes = [(0, 0, *image.size), *snippet_boxes(*image.size, GRID_SIZE)]
-        batch = torch.stack([self.preprocess(image.crop(box)) for box in boxes])
-        return self.model.encode_image(batch.to(self.device), normalize=True).cpu().numpy()
+        views = torch.stack([self.preprocess(image.crop(box)) for box in boxes])
+        batches = views.to(self.device).split(self.per_pass)
+        return (
+            torch.cat([self.model.encode_image(b, normalize=True) for b in batches]).cpu().numpy()
+        )
+
+    def by_crop(self, paths):
+        """Do the same with one view a pass."""
+        self.per_pass = 1
+        try:
+            return self(paths)
+        finally:
+            self.per_pass = N_VIEWS
 
 
 class Limit:
@@ -96,32 +116,44 @@ def read_labels(path, data, split):
     return [data / row["filename"] for row in rows], target.astype(int), names
 
 
+def make_all_views(options, preprocessing, paths):
+    """What `encode_images` does before the encoder."""
+    cut = functools.partial(make_views, grid_size=GRID_SIZE, preprocessing=preprocessing)
+    needed = required_size(GRID_SIZE, preprocessing)
+    for _ in map_images(cut, paths, n_jobs=options.n_jobs, min_size=needed):
+        pass
+
+
 def report_speed(options, encoder, loop, paths):
-    limit = Limit(loop, encoder, options.model_name, options.pretrained)
-    n_views = dict.fromkeys(("ours", "loop"), len(paths) * N_VIEWS)
+    tower = Limit(loop, encoder, options.model_name, options.pretrained)
+    loops = {"loop": lambda: loop(paths), "one crop at a time": lambda: loop.by_crop(paths)}
+    n_views = dict.fromkeys(("ours", *loops, "views alone"), len(paths) * N_VIEWS)
     ways = {
         "ours": lambda: encoder.encode_images(paths, grid_size=GRID_SIZE, n_jobs=options.n_jobs),
-        "loop": lambda: loop(paths),
+        **loops,
+        "views alone": lambda: make_all_views(options, encoder.preprocessing, paths),
     }
     for size in LIMIT_BATCH_SIZES[encoder.device.type]:
         name, n_batches = f"limit, torch, batches of {size}", max(n_views["ours"] // size, 1)
-        ways[name] = lambda size=size, n_batches=n_batches: limit(size, n_batches)
+        ways[name] = lambda size=size, n_batches=n_batches: tower(size, n_batches)
         n_views[name] = size * n_batches
-    if limit.engine is not None:
-        ways["limit, ONNX Runtime"] = lambda: limit.run_engine(len(paths))
+    if tower.engine is not None:
+        ways["limit, ONNX Runtime"] = lambda: tower.run_engine(len(paths))
         n_views["limit, ONNX Runtime"] = n_views["ours"]
         if resolve_precision("auto", encoder.device) == torch.bfloat16:
             name = "limit, torch, bfloat16"
-            ways[name] = lambda: limit(N_VIEWS, len(paths), torch.bfloat16)
+            ways[name] = lambda: tower(N_VIEWS, len(paths), torch.bfloat16)
             n_views[name] = n_views["ours"]
     seconds = common.median_seconds(ways, options.repeats)
     speeds = {name: n_views[name] / N_VIEWS / seconds[name] for name in ways}
-    table = common.Table("", {"images/s": ".2f", "views/s": ".1f"}, width=29)
+    limit = max(speed for name, speed in speeds.items() if name.startswith("limit"))
+    bound = common.bound(limit, speeds["views alone"], encoder.device)
+    by_crop = speeds["one crop at a time"]
+    heads = {"images/s": ".2f", "views/s": ".1f", "of limit": ".2f", "of bound": ".2f"}
+    heads["by crop = 1"] = ".1f"
+    table = common.Table(f"encode, {common.longer_side(paths)} px", heads, width=29)
     for name, speed in speeds.items():
-        table.row(name, speed, speed * N_VIEWS)
-    best = max(speed for name, speed in speeds.items() if name.startswith("limit"))
-    print(f"ours / limit: {speeds['ours'] / best:.2f}")
-    print(f"ours / loop:  {speeds['ours'] / speeds['loop']:.2f}")
+        table.row(name, speed, speed * N_VIEWS, speed / limit, speed / bound, speed / by_crop)
 
 
 def report_agreement(encoder, loop, paths):
@@ -140,11 +172,28 @@ def report_precision(options, encoder, loop):
         print(f"{name}: mAP {common.percent_map(target, final, min_positives=10):.2f}")
 
 
+def report(options, encoder, loop, folder):
+    found = sorted(options.data.glob("*.jpg")) if options.data else load_food_photos().data
+    paths = found[:: max(len(found) // options.n_images, 1)][: options.n_images]
+    if options.pixels:
+        paths = common.scaled_photos(paths, options.pixels, folder)
+    side = f"longer side {common.longer_side(paths)} px"
+    engine = "torch" if encoder._engine is None else "ONNX Runtime"
+    place = f"{encoder.device}, {encoder.dtype}, {engine}"
+    print(f"{len(paths)} photos, {side}, {options.model_name}, {place}")
+    if options.repeats:
+        report_speed(options, encoder, loop, paths)
+        report_agreement(encoder, loop, paths)
+    if options.labels:
+        report_precision(options, encoder, loop)
+
+
 def main():
-    parser = common.parser(__doc__, "photo-set", "repeats")
+    parser = common.parser(__doc__, "photo-set", "repeats", "out")
     parser.add_argument("--data", type=Path, help="folder of JPEG files; default: bundled photos")
     parser.add_argument("--labels", type=Path, help="CSV file; adds mean average precision")
     parser.add_argument("--split", help="use only these rows of the CSV file")
+    parser.add_argument("--pixels", type=int, help="scale the photos to this longer side first")
     parser.add_argument("--n-images", type=int, default=24)
     parser.add_argument("--model-name", default="embedded")
     parser.add_argument("--pretrained")
@@ -156,17 +205,9 @@ def main():
 
     encoder = load_encoder(options.model_name, options.pretrained, device=options.device)
     loop = Loop(options.model_name, options.pretrained, encoder.device)
-    found = sorted(options.data.glob("*.jpg")) if options.data else load_food_photos().data
-    paths = found[:: max(len(found) // options.n_images, 1)][: options.n_images]
-    side = f"longer side {common.longer_side(paths)} px"
-    engine = "torch" if encoder._engine is None else "ONNX Runtime"
-    place = f"{encoder.device}, {encoder.dtype}, {engine}"
-    print(f"{len(paths)} photos, {side}, {options.model_name}, {place}")
-    if options.repeats:
-        report_speed(options, encoder, loop, paths)
-        report_agreement(encoder, loop, paths)
-    if options.labels:
-        report_precision(options, encoder, loop)
+    with tempfile.TemporaryDirectory() as folder:
+        report(options, encoder, loop, folder)
+    common.write_tables(options)
 
 
 if __name__ == "__main__":

@@ -92,9 +92,10 @@ def measure_folder(n_images, n_values):
 
 
 def main():
-    parser = common.parser(__doc__)
+    parser = common.parser(__doc__, "out")
     parser.add_argument("--photos", type=int, default=242, help="number of photos")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--entries", type=int, default=20000, help="of the folder that is measured")
     arguments = common.parse(parser)
     data = load_food_photos()
     photos, targets = data.data[: arguments.photos], data.target[: arguments.photos]
@@ -105,16 +106,18 @@ def main():
     base_wall, base_cpu, _ = results["extraction"]
     print(f"{len(photos)} photos, {N_FITS} fits, {arguments.rounds} rounds")
     heads = {"seconds": ".2f", "ratio": ".2f", "CPU s": ".2f", "CPU ratio": ".2f", "views": ".0f"}
-    table = common.Table("", heads, width=12)
+    table = common.Table("search", heads, width=18)
     for name, (wall, cpu, views) in results.items():
         table.row(name, wall, wall / base_wall, cpu, cpu / base_cpu, views)
 
     heads = dict.fromkeys(("bytes", "stored", "10^6, GB", "puts/s", "gets/s"), ".0f")
-    table = common.Table("folder of 20,000", heads | {"10^6, GB": ".1f"}, width=18)
+    n = arguments.entries
+    table = common.Table(f"folder of {n:,}", heads | {"10^6, GB": ".1f"}, width=18)
     for n_views, dimension in ((10, 256), (10, 768)):
-        size, *speeds = measure_folder(20000, n_views * dimension)
+        size, *speeds = measure_folder(n, n_views * dimension)
         n_bytes = 4 * n_views * dimension
         table.row(f"{n_views} x {dimension} float32", n_bytes, size, size / 1e3, *speeds)
+    common.write_tables(arguments)
 
 
 if __name__ == "__main__":

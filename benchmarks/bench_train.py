@@ -44,12 +44,13 @@ def speeds(network, pixels, precision, repeats):
 
 
 def main():
-    parser = common.parser(__doc__, "image-size", "repeats", image_size=320, repeats=3)
+    parser = common.parser(__doc__, "image-size", "repeats", "out", image_size=320, repeats=3)
     parser.add_argument("--networks", nargs="+", default=["embedded", "resnet18", "convnext_atto"])
     parser.add_argument("--batch-size", type=int, default=16)
     options = common.parse(parser)
     heads = ("train bf16", "train fp32", "pred. bf16", "pred. fp32", "default")
-    table = common.Table("photos/s", dict.fromkeys(heads, ".1f"), width=18)
+    columns = dict.fromkeys(heads, ".1f") | {"default / torch": ".2f"}
+    table = common.Table("train and predict, photos/s", columns, width=28)
     shape = (options.batch_size, 3, options.image_size, options.image_size)
     has_half = resolve_precision("auto", CPU) == torch.bfloat16
     pixels = torch.randint(0, 256, shape, dtype=torch.uint8)
@@ -61,7 +62,8 @@ def main():
             speeds(network, pixels, precision, options.repeats) if timed else ["", "", ""]
             for precision, timed in ((torch.bfloat16, has_half), (torch.float32, True))
         ]
-        table.row(name, half[0], full[0], half[1], full[1], full[2])
+        table.row(name, half[0], full[0], half[1], full[1], full[2], full[2] / full[1])
+    common.write_tables(options)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """What the benchmarks share: options, photos, labels of another CLIP, figures, times and tables."""
 
 import argparse
+import json
 import os
 import platform
 import re
 import sys
 import time
+from datetime import date
 from pathlib import Path
 from statistics import median
 
@@ -15,7 +17,7 @@ from PIL import Image
 from sklearn.metrics import f1_score
 
 from sklearn_cdul import CLIPPseudoLabeler, __version__
-from sklearn_cdul._show_versions import _cpu_instructions
+from sklearn_cdul._show_versions import _REQUIRED, _cpu_instructions, _versions
 from sklearn_cdul.datasets import load_coco, load_nus_wide, load_voc
 from sklearn_cdul.labels import combine_labels, softmax_similarities
 from sklearn_cdul.metrics import mean_average_precision
@@ -49,6 +51,7 @@ OPTIONS = {
     "epochs": {"type": int, "default": 3},
     "seeds": {"type": int, "default": 3, "help": "how often to train, or to draw"},
     "repeats": {"type": int, "default": 5, "help": "how often to time"},
+    "out": {"type": Path, "metavar": "FILE", "help": "write the tables there as JSON, too"},
 }
 PHOTOS = ("dataset", "data", "photo-set", "max-photos")
 
@@ -111,6 +114,26 @@ def longer_side(paths):
     return round(median(sides))
 
 
+def bound(network, before, device):
+    """The best rate that the network and the CPU's work before it can reach together."""
+    if device.type == "cuda":  # which works meanwhile
+        return min(network, before)
+    return 1 / (1 / network + 1 / before)
+
+
+def scaled_photos(paths, pixels, folder):
+    """The photos as JPEG files of so many pixels on the longer side, in the folder."""
+    result = []
+    for number, path in enumerate(paths):
+        with Image.open(path) as photo:
+            photo = photo.convert("RGB")
+            scale = pixels / max(photo.size)
+            size = [max(round(side * scale), 1) for side in photo.size]
+            result.append(Path(folder) / f"{number}.jpg")
+            photo.resize(size, Image.Resampling.BICUBIC).save(result[-1], quality=90)
+    return result
+
+
 def stored_cosines(stored, *views):
     """Cosines, up to a constant a view, from the softmax values of a file."""
     return [np.log(stored[view].astype(np.float64)) * STORED_TEMPERATURE for view in views]
@@ -170,13 +193,18 @@ def median_seconds(ways, repeats):
 class Table:
     """Rows that are printed as they come; ``columns`` has the format of each column's figures."""
 
+    made: list["Table"] = []
+
     def __init__(self, title, columns, width=44):
-        self.columns, self.width = columns, width
+        self.title, self.columns, self.width = title, columns, width
+        self.rows = {}
+        Table.made.append(self)
         self._print(f"\n{title:<{width + 1}}", columns)
 
     def row(self, name, *cells):
         """Of a list the mean is shown and, if it is longer, the standard deviation."""
         formats = self.columns.values()
+        self.rows[name] = dict(zip(self.columns, cells, strict=True))
         texts = [self._text(cell, form) for cell, form in zip(cells, formats, strict=True)]
         self._print(f"{name:<{self.width}}", texts)
 
@@ -190,3 +218,27 @@ class Table:
         widths = [max(len(column), 11) for column in self.columns]
         cells = [f"  {text:>{width}}" for text, width in zip(texts, widths, strict=True)]
         print(name + "".join(cells), flush=True)
+
+
+def machine():
+    """On what the figures depend, besides the options."""
+    return {
+        "date": date.today().isoformat(),
+        "machine": platform.machine(),
+        "instructions": _cpu_instructions(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "python": platform.python_version(),
+        "sklearn_cdul": __version__,
+        **_versions(_REQUIRED),
+    }
+
+
+def write_tables(options):
+    """Write the tables so far as JSON, if ``--out`` names a file."""
+    if options.out:
+        command = " ".join([Path(sys.argv[0]).name, *map(shown, sys.argv[1:])])
+        tables = [{"title": table.title, "rows": table.rows} for table in Table.made]
+        content = {"command": command, "machine": machine(), "tables": tables}
+        options.out.write_text(json.dumps(content, indent=1))
