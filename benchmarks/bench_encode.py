@@ -189,7 +189,7 @@ def report(options, encoder, loop, folder):
 
 
 def main():
-    parser = common.parser(__doc__, "photo-set", "repeats", "out")
+    parser = common.parser(__doc__, "photo-set", "repeats", "json")
     parser.add_argument("--data", type=Path, help="folder of JPEG files; default: bundled photos")
     parser.add_argument("--labels", type=Path, help="CSV file; adds mean average precision")
     parser.add_argument("--split", help="use only these rows of the CSV file")

@@ -296,7 +296,7 @@ PARTS = {"encode": encode, "train": train, "predict": predict}
 
 
 def main():
-    parser = common.parser(__doc__, "repeats", "out", repeats=3)
+    parser = common.parser(__doc__, "repeats", "json", repeats=3)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--encoders", nargs="+", default=list(ENCODERS))

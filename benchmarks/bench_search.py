@@ -92,7 +92,7 @@ def measure_folder(n_images, n_values):
 
 
 def main():
-    parser = common.parser(__doc__, "out")
+    parser = common.parser(__doc__, "json")
     parser.add_argument("--photos", type=int, default=242, help="number of photos")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--entries", type=int, default=20000, help="of the folder that is measured")

@@ -44,7 +44,7 @@ def speeds(network, pixels, precision, repeats):
 
 
 def main():
-    parser = common.parser(__doc__, "image-size", "repeats", "out", image_size=320, repeats=3)
+    parser = common.parser(__doc__, "image-size", "repeats", "json", image_size=320, repeats=3)
     parser.add_argument("--networks", nargs="+", default=["embedded", "resnet18", "convnext_atto"])
     parser.add_argument("--batch-size", type=int, default=16)
     options = common.parse(parser)

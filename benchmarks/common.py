@@ -51,7 +51,7 @@ OPTIONS = {
     "epochs": {"type": int, "default": 3},
     "seeds": {"type": int, "default": 3, "help": "how often to train, or to draw"},
     "repeats": {"type": int, "default": 5, "help": "how often to time"},
-    "out": {"type": Path, "metavar": "FILE", "help": "write the tables there as JSON, too"},
+    "json": {"type": Path, "metavar": "FILE", "help": "write the tables there as JSON, too"},
 }
 PHOTOS = ("dataset", "data", "photo-set", "max-photos")
 
@@ -236,9 +236,9 @@ def machine():
 
 
 def write_tables(options):
-    """Write the tables so far as JSON, if ``--out`` names a file."""
-    if options.out:
+    """Write the tables so far as JSON, if ``--json`` names a file."""
+    if options.json:
         command = " ".join([Path(sys.argv[0]).name, *map(shown, sys.argv[1:])])
         tables = [{"title": table.title, "rows": table.rows} for table in Table.made]
         content = {"command": command, "machine": machine(), "tables": tables}
-        options.out.write_text(json.dumps(content, indent=1))
+        options.json.write_text(json.dumps(content, indent=1))

@@ -80,7 +80,7 @@ def report(files, pixels, least, n_threads, repeats):
 
 
 def main():
-    parser = common.parser(__doc__, "photo-set", "repeats", "out")
+    parser = common.parser(__doc__, "photo-set", "repeats", "json")
     parser.add_argument("--data", type=Path, help="folder of JPEG files; default: bundled photos")
     parser.add_argument("--pixels", nargs="+", type=int, default=[320, 500, 1500])
     parser.add_argument("--least", type=int, default=320)

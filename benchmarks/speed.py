@@ -1,4 +1,4 @@
-"""All figures of speed in one run: encoding, training, prediction, a grid search.
+"""All figures of speed in one run: encoding, training, prediction, a grid search, growth.
 
 Runs the scripts that measure them, one after the other. Each table holds ratios between its own
 rows, which were timed in turn:
@@ -12,7 +12,8 @@ rows, which were timed in turn:
 
     python benchmarks/speed.py --out speed.json
 
-This takes about ten minutes on two idle cores. On a machine with a GPU add ``--device cuda``.
+This takes some twenty minutes on two idle cores, half of them for growth.py. On a
+machine with a GPU add ``--device cuda``.
 """
 
 import json
@@ -37,6 +38,7 @@ def scripts(options):
             ["bench_limits.py", "--tiny", *device],
             ["bench_train.py", *few],
             ["bench_search.py", "--photos", "10", "--rounds", "1", "--entries", "20"],
+            ["growth.py", "--what", "neighbors", "--values", "200"],
         ]
     sizes = ("320", "500", "1500")
     encode = ["bench_encode.py", "--n-images", "8", "--repeats", "3", *device]
@@ -46,6 +48,7 @@ def scripts(options):
         ["bench_limits.py", *parts, *device],
         ["bench_train.py"],
         ["bench_search.py"],
+        ["growth.py"],
     ]
 
 
@@ -55,12 +58,13 @@ def run(script, arguments):
         file = Path(folder) / "tables.json"
         command = [sys.executable, str(Path(__file__).with_name(script)), *arguments]
         print(f"\n== {' '.join([script, *arguments])}\n", flush=True)
-        subprocess.run([*command, "--out", str(file)], check=True)
+        subprocess.run([*command, "--json", str(file)], check=True)
         return json.loads(file.read_text())
 
 
 def main():
-    parser = common.parser(__doc__, "out")
+    parser = common.parser(__doc__)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write all of it there as JSON")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--tiny", action="store_true", help="to test this script")
     options = common.parse(parser)

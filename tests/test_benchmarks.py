@@ -1,6 +1,7 @@
 """The benchmark scripts: all answer --help; those for data sets run on a small folder of VOC."""
 
 import csv
+import json
 import re
 import runpy
 import shutil
@@ -196,3 +197,29 @@ def test_windows_are_measured_next_to_snippets(tree, tmp_path):
     for name in ("whole photo", "grid 3 x 3", "dense", "grid 3 x 3 and dense"):
         assert np.isfinite([float(figure) for figure in table[name]]).all()
     assert float(table["dense"][3]) < float(table["grid 3 x 3"][3]) == 1
+
+
+@pytest.mark.slow
+def test_all_figures_of_speed_come_from_one_command(tmp_path):
+    run("speed.py", *("--tiny", "--device", "cpu", "--out", tmp_path / "speed.json"))
+    written = json.loads((tmp_path / "speed.json").read_text())
+    assert {"date", "instructions", "threads", "torch", "pillow"} <= set(written["machine"])
+    *timed, growth = written["scripts"]
+    tables = {table["title"]: table["rows"] for part in timed for table in part["tables"]}
+    encoding = tables["encode, 96 px"]
+    assert encoding["ours"]["of bound"] > 0
+    assert encoding["one crop at a time"]["by crop = 1"] == 1
+    training = next(rows for title, rows in tables.items() if title.startswith("train, embedded"))
+    assert training["bare loop"]["of bare loop"] == 1
+    prediction = next(rows for title, rows in tables.items() if title.startswith("predict"))
+    assert 0 < prediction["files"]["of network"] < prediction["files"]["of bound"]
+    assert tables["search"]["extraction"]["ratio"] == 1
+    assert growth["rows"]
+
+
+@pytest.mark.slow
+def test_decoders_are_compared():
+    pytest.importorskip("simplejpeg")
+    output = run("decoding.py", "--pixels", 96, "--least", 30, "--n-images", 2, "--repeats", 1)
+    table = rows(output.stdout)
+    assert float(table["simplejpeg"][2]) < 1
