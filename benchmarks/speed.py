@@ -12,8 +12,7 @@ rows, which were timed in turn:
 
     python benchmarks/speed.py --out speed.json
 
-This takes some twenty minutes on two idle cores, half of them for growth.py. On a
-machine with a GPU add ``--device cuda``.
+This takes tens of minutes on two cores. On a machine with a GPU add ``--device cuda``.
 """
 
 import json
