@@ -53,7 +53,8 @@ def suggest_photos(estimator: Any, X: Any, n: int = 25, *, observed: Any = None)
 
     Notes
     -----
-    A photo with labels of all its classes helps most, but labels of some will do.
+    A photo with labels of all its classes helps most, but labels of some will do. To score a model
+    or to fit thresholds, take photos drawn at random: these are no fair sample.
 
     Examples
     --------
