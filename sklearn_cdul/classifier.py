@@ -444,7 +444,8 @@ class CDULClassifier(DocumentedMixin, ClassifierMixin, BaseEstimator):
 
         Of each class the threshold with the highest F1 on these photos is drawn to the one that was
         found without labels, the more the fewer positives there are, see
-        :func:`sklearn_cdul.labels.fit_thresholds`. Some 10 to 100 labelled photos serve.
+        :func:`sklearn_cdul.labels.fit_thresholds`. Some 10 to 100 labelled photos serve, if they
+        are drawn at random: doubtful ones alone give worse cuts.
 
         Parameters
         ----------
