@@ -20,6 +20,7 @@ _REQUIRED = (
     "safetensors",
     "onnxruntime",
     "pillow",
+    "pyyaml",
     "tqdm",
     "filelock",
 )
