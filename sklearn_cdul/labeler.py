@@ -16,7 +16,7 @@ from sklearn_cdul.encoders.known_names import warn_about_guesses
 from sklearn_cdul.encoders.loading import free_gpu, load_encoder
 from sklearn_cdul.exceptions import warn
 from sklearn_cdul.images.checking import check_files
-from sklearn_cdul.images.views import VIEWS, n_views, split_views, views_version
+from sklearn_cdul.images.views import VIEWS, n_parts, split_views, views_version
 from sklearn_cdul.inputs import check_dimensions, check_features, check_X, input_tags, plain_state
 from sklearn_cdul.labels.aggregation import soft_labels
 from sklearn_cdul.labels.prompts import resolve_classes, resolve_others
@@ -405,10 +405,9 @@ class CLIPPseudoLabeler(DocumentedMixin, TransformerMixin, BaseEstimator):
     def _groups(self):
         """Sizes of the groups of views besides the whole photo; None for one of any size."""
         kinds = split_views(self.views)
-        if len(kinds) == 1:
+        if len(kinds) == 1 or self.grid_size == 1:
             return None
-        sizes = [n_views(self.grid_size, kind) for kind in kinds]
-        return [size for size in (sizes[0] - 1, *sizes[1:]) if size]
+        return [n_parts(self.grid_size, kind) for kind in kinds]
 
     def _encoder(self):
         return load_encoder(

@@ -195,26 +195,30 @@ class BaseEncoder:
             'views="dense" needs. Use views="grid".'
         )
 
-    def encode_dense(self, views: np.ndarray, grid_size: int) -> np.ndarray:
-        """Embed a batch of photos, whole and in windows, in one forward pass.
+    def encode_dense(self, views: np.ndarray, grid_size: int, *, whole: bool = True) -> np.ndarray:
+        """Embed a batch of photos, whole and in windows of what one pass sees.
 
         Parameters
         ----------
         views : ndarray of shape (b, H, W, 3), dtype uint8
             RGB; (H, W) as in ``dense_preprocessing.image_size``.
         grid_size : int
-            As for a grid; see `window_means`. With 1 a photo is embedded as a whole only.
+            As for a grid, at least 2: there are ``(grid_size + 1) ** 2`` windows.
+        whole : bool, default=True
+            Whether the whole photo is wanted, too.
 
         Returns
         -------
-        embeddings : ndarray of shape (b, n_views, d)
-            Of any length above 0 each: the whole photo, then its windows row by row.
+        embeddings : ndarray of shape (b, v, d)
+            Of any length above 0 each: the whole photo, if wanted, then its windows row by row.
         """
         raise NotImplementedError(f"{type(self).__name__} has no method encode_dense.")
 
-    def start_dense(self, views: np.ndarray, grid_size: int) -> Callable[[], np.ndarray]:
+    def start_dense(
+        self, views: np.ndarray, grid_size: int, *, whole: bool = True
+    ) -> Callable[[], np.ndarray]:
         """Begin to embed a batch of photos, whole and in windows; see `start_views`."""
-        embeddings = self.encode_dense(views, grid_size)
+        embeddings = self.encode_dense(views, grid_size, whole=whole)
         return lambda: embeddings
 
     def encode_classes(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from sklearn_cdul.cpu_engine import CPUEngine, can_run
 from sklearn_cdul.devices import autocast, free_cache, memory_format, run_in_batches
 from sklearn_cdul.encoders.base import BaseEncoder
-from sklearn_cdul.encoders.dense import dense_tower, window_means
+from sklearn_cdul.encoders.dense import DenseTower, dense_tower, window_means
 from sklearn_cdul.encoders.texts import PROMPTS_PER_BATCH
 from sklearn_cdul.images.views import Preprocessing
 from sklearn_cdul.transfers import fetch, to_device
@@ -177,7 +177,8 @@ class CLIPEncoder(BaseEncoder):
         with torch.inference_mode():
             pixels = self._pixels(views)
             if self._engine is not None:
-                return fetch(_unit(self._dense_tower.whole(pixels)))
+                tower = model.visual
+                return fetch(_unit(tower.head(tower.trunk.forward_head(self._maps(pixels)))))
             with autocast(self.device, self.dtype):
                 features = model.encode_image(pixels)
             return fetch(_unit(features))
@@ -187,7 +188,7 @@ class CLIPEncoder(BaseEncoder):
         """Size and kind of the photos that ``encode_dense`` takes."""
         return replace(self.preprocessing, image_size=self._dense_tower.input_size)
 
-    def encode_dense(self, views: np.ndarray, grid_size: int) -> np.ndarray:
+    def encode_dense(self, views: np.ndarray, grid_size: int, *, whole: bool = True) -> np.ndarray:
         """Embed a batch of photos, whole and in windows; see `BaseEncoder`.
 
         Parameters
@@ -195,43 +196,53 @@ class CLIPEncoder(BaseEncoder):
         views : ndarray of shape (b, H, W, 3), dtype uint8
             (H, W) as in ``dense_preprocessing.image_size``.
         grid_size : int
-            As for a grid; see `window_means`.
+            As for a grid, at least 2; see `window_means`.
+        whole : bool, default=True
+            Whether the whole photo is wanted, too.
 
         Returns
         -------
-        embeddings : ndarray of shape (b, n_views, d), dtype float32
-            Of length 1 each, the whole photo first.
+        embeddings : ndarray of shape (b, v, d), dtype float32
+            Of length 1 each: the whole photo, if wanted, then the windows row by row.
         """
-        return self._start_dense(views, grid_size)()
+        return self._start_dense(views, grid_size, whole)()
 
-    def start_dense(self, views: np.ndarray, grid_size: int) -> Callable[[], np.ndarray]:
+    def start_dense(
+        self, views: np.ndarray, grid_size: int, *, whole: bool = True
+    ) -> Callable[[], np.ndarray]:
         """Begin to embed a batch of photos, whole and in windows; see `start_views`."""
         if self.device.type == "cuda":
-            return self._start_dense(views, grid_size)
-        return super().start_dense(views, grid_size)
+            return self._start_dense(views, grid_size, whole)
+        return super().start_dense(views, grid_size, whole=whole)
 
-    def _start_dense(self, views: np.ndarray, grid_size: int) -> Callable[[], np.ndarray]:
+    def _start_dense(
+        self, views: np.ndarray, grid_size: int, whole: bool
+    ) -> Callable[[], np.ndarray]:
         tower = self._dense_tower
         with torch.inference_mode():
             pixels = self._pixels(views)
             with autocast(self.device, self.dtype):
-                whole, maps = tower.read(pixels)
-            vectors = _unit(whole).unsqueeze(1)
-            if grid_size > 1:
-                means = window_means(maps, grid_size)
-                with autocast(self.device, self.dtype):
-                    parts = _unit(tower.embed(means.flatten(0, 1))).unflatten(0, means.shape[:2])
-                # Cells of plain black may have no direction; they tell no more than the whole.
-                parts = torch.where(parts.any(dim=-1, keepdim=True), parts, vectors)
-                vectors = torch.cat([vectors, parts], dim=1)
+                photos, maps = tower.read(pixels, whole=whole)
+            means = window_means(maps, grid_size)
+            with autocast(self.device, self.dtype):
+                windows = tower.embed(means.flatten(0, 1))
+            vectors = _unit(windows).unflatten(0, means.shape[:2])
+            # Cells of plain black may have no direction; they tell no more than the others do.
+            rest = _unit(vectors.sum(dim=1, keepdim=True))
+            vectors = torch.where(vectors.any(dim=-1, keepdim=True), vectors, rest)
+            if whole and photos is not None:
+                vectors = torch.cat([_unit(photos).unsqueeze(1), vectors], dim=1)
             return fetch(vectors)
 
     @property
-    def _dense_tower(self) -> Any:
-        engine = self._engine
-        features = None if engine is None else lambda x: torch.from_numpy(engine.run(x.numpy()))
-        tower = self._model_on_device().visual
-        return dense_tower(tower, self.preprocessing.image_size, features)
+    def _dense_tower(self) -> DenseTower:
+        maps = None if self._engine is None else self._maps
+        visual = self._model_on_device().visual
+        return dense_tower(visual, self.preprocessing.image_size, maps)
+
+    def _maps(self, pixels: Tensor) -> Tensor:
+        engine: Any = self._engine
+        return torch.from_numpy(engine.run(pixels.numpy()))
 
     def _pixels(self, views: np.ndarray) -> Tensor:
         if self._engine is not None:

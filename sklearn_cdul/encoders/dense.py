@@ -7,6 +7,7 @@ average of all. In other towers the map is joined by attention; there each cell 
 alone, as in MaskCLIP (arXiv 2112.01071) and TagCLIP (arXiv 2312.12828).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -88,7 +89,7 @@ def _shares(length: int, parts: int) -> Tensor:
     return shares
 
 
-class DenseTower:
+class DenseTower(ABC):
     """An image tower of open_clip that also tells what it saw where.
 
     Parameters
@@ -103,31 +104,33 @@ class DenseTower:
         self.visual, self.image_size = visual, image_size
 
     @staticmethod
+    @abstractmethod
     def can_read(visual: Any) -> bool:
         """Whether a tower is of this kind."""
-        raise NotImplementedError
 
     @property
     def input_size(self) -> tuple[int, int]:
         """(height, width) in pixels of the photos that are read."""
         return self.image_size
 
-    def read(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    @abstractmethod
+    def read(self, pixels: Tensor, *, whole: bool = True) -> tuple[Tensor | None, Tensor]:
         """Look at photos.
 
         Parameters
         ----------
         pixels : Tensor of shape (b, 3, H, W), float
             Normalised, of `input_size`.
+        whole : bool, default=True
+            Whether the photos' own embeddings are wanted.
 
         Returns
         -------
-        whole : Tensor of shape (b, d)
-            Embeddings.
+        photos : Tensor of shape (b, d) or None
+            Embeddings; None only if they are not wanted.
         maps : Tensor of shape (b, c, h, w)
             For `window_means` and `embed`.
         """
-        raise NotImplementedError
 
     def embed(self, means: Tensor) -> Tensor:
         """Return embeddings (m, d) of the means (m, c) of windows."""
@@ -171,16 +174,15 @@ class AverageTower(DenseTower):
         height, width = sides
         return height, width
 
-    def read(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def read(self, pixels: Tensor, *, whole: bool = True) -> tuple[Tensor | None, Tensor]:
         """Look at photos, as a whole at the size that the tower was trained on."""
+        maps = self._features(pixels)
+        if not whole:
+            return None, maps
         small = nn.functional.interpolate(
             pixels, self.image_size, mode="bicubic", align_corners=False, antialias=True
         )
-        return self.whole(small), self._features(pixels)
-
-    def whole(self, pixels: Tensor) -> Tensor:
-        """Return embeddings (b, d) of photos or snippets, from one pass."""
-        return self._join(self._features(pixels))
+        return self._join(self._features(small)), maps
 
     def embed(self, means: Tensor) -> Tensor:
         """Return embeddings (m, d) of the means (m, c) of windows."""
@@ -198,7 +200,7 @@ class AttentionTower(DenseTower):
         """Whether a tower is of this kind."""
         return hasattr(visual, "attnpool") and hasattr(visual, "forward_intermediates")
 
-    def read(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def read(self, pixels: Tensor, *, whole: bool = True) -> tuple[Tensor | None, Tensor]:
         """Look at photos; cells are embedded by the values of the attention."""
         output = self.visual.forward_intermediates(pixels, indices=[4])
         maps, pool = output["image_intermediates"][-1], self.visual.attnpool
@@ -216,12 +218,13 @@ class TokenTower(DenseTower):
         blocks = getattr(getattr(visual, "transformer", None), "resblocks", [None])
         return (
             hasattr(visual, "forward_intermediates")
+            and len(blocks) > 1
             and isinstance(getattr(blocks[-1], "attn", None), nn.MultiheadAttention)
             and getattr(visual, "attn_pool", None) is None
             and not visual.final_ln_after_pool
         )
 
-    def read(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def read(self, pixels: Tensor, *, whole: bool = True) -> tuple[Tensor | None, Tensor]:
         """Look at photos; in the last block each patch attends to itself alone."""
         visual, blocks = self.visual, self.visual.transformer.resblocks
         before, last = len(blocks) - 2, blocks[-1]

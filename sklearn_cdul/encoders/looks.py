@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sklearn_cdul.images.views import make_views, n_views, required_size, split_views
+from sklearn_cdul.images.views import make_views, n_parts, n_views, required_size, split_views
 
 
 class Look(NamedTuple):
@@ -50,16 +50,16 @@ def looks_of(encoder: Any, grid_size: int, views: str) -> list[Look]:
     -------
     looks : list of Look
     """
-    return [_look(encoder, grid_size, kind) for kind in split_views(views)]
+    kinds = split_views(views) if grid_size > 1 else ["grid"]
+    return [_look(encoder, grid_size, kind, whole=kind == kinds[0]) for kind in kinds]
 
 
-def _look(encoder: Any, grid_size: int, kind: str) -> Look:
+def _look(encoder: Any, grid_size: int, kind: str, whole: bool) -> Look:
     if kind == "dense":
         # One pass, which gives all vectors.
-        start = partial(encoder.start_dense, grid_size=grid_size)
-        preprocessing = encoder.dense_preprocessing
-        pieces = 1
-        shape: tuple[int, ...] = (n_views(grid_size, kind),)
+        start = partial(encoder.start_dense, grid_size=grid_size, whole=whole)
+        preprocessing, pieces = encoder.dense_preprocessing, 1
+        shape: tuple[int, ...] = (n_parts(grid_size, kind) + whole,)
     else:
         start, preprocessing = encoder.start_views, encoder.preprocessing
         pieces, shape = grid_size, ()

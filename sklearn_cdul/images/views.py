@@ -114,24 +114,48 @@ def n_views(grid_size: int, views: str = "grid") -> int:
     Parameters
     ----------
     grid_size : int
-        Snippets per side, at least 1. With 1 the only snippet would be the whole image, which is
-        not encoded twice.
+        Snippets per side, at least 1.
     views : str, default="grid"
         See `split_views`.
 
     Returns
     -------
     n_views : int
-        For each kind the whole image and its snippets, boxes or windows.
+        1 for the whole image, and those of each kind, see `n_parts`.
 
     Examples
     --------
     >>> n_views(1), n_views(3), n_views(3, "dense"), n_views(3, "grid+dense")
-    (1, 10, 17, 27)
+    (1, 10, 17, 26)
     """
-    sides = [windows_per_side(grid_size) if k == "dense" else grid_size for k in split_views(views)]
-    shapes = [grid_shape(side) for side in sides]
-    return sum(1 if rows * columns == 1 else 1 + rows * columns for rows, columns in shapes)
+    return 1 + sum(n_parts(grid_size, kind) for kind in split_views(views))
+
+
+def n_parts(grid_size: int, kind: str) -> int:
+    """Return how many snippets, boxes or windows of one kind an image has.
+
+    Parameters
+    ----------
+    grid_size : int
+        Snippets per side, at least 1. With 1 the only one would be the whole image, which is not
+        encoded twice.
+    kind : {"grid", "dense", "proposals"}
+        See `split_views`.
+
+    Returns
+    -------
+    n_parts : int
+        0 for ``grid_size=1``.
+
+    Raises
+    ------
+    ValueError
+        If `grid_size` is no integer of at least 1.
+    """
+    rows, columns = grid_shape(grid_size)
+    if rows * columns == 1:
+        return 0
+    return windows_per_side(grid_size) ** 2 if kind == "dense" else rows * columns
 
 
 def windows_per_side(grid_size: int) -> int:
@@ -145,9 +169,9 @@ def windows_per_side(grid_size: int) -> int:
     Returns
     -------
     n_windows : int
-        One more, since a window also shows something of what lies around it; 1 for 1.
+        One more: a window also shows something of what lies around it.
     """
-    return grid_size if grid_size == 1 else grid_size + 1
+    return grid_size + 1
 
 
 def split_views(views: str) -> list[str]:

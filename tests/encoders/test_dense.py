@@ -132,6 +132,21 @@ def test_a_transformer_looks_once(tower):
     assert [shape[0] for shape in seen] == [3]
 
 
+@torch.inference_mode()
+def test_a_whole_that_is_not_wanted_costs_no_pass(tower):
+    visual, size = tower
+    reader = dense_tower(visual, size)
+    pixels = torch.randn(1, 3, *reader.input_size)
+    maps = reader.read(pixels)[1]
+    assert_allclose(reader.read(pixels, whole=False)[1], maps)
+    if isinstance(visual, TimmModel):  # others have it from the same pass
+        seen = []
+        stem = next(module for module in visual.modules() if isinstance(module, torch.nn.Conv2d))
+        stem.register_forward_hook(lambda *call: seen.append(call))
+        assert reader.read(pixels, whole=False)[0] is None
+        assert len(seen) == 1
+
+
 def test_towers_without_cells_are_refused():
     vit = TimmModel("vit_tiny_patch16_224", 8, pool="map", proj="none")
     with pytest.raises(ValueError, match=r'views="grid" works with any'):
@@ -173,12 +188,14 @@ def test_the_engine_reads_windows_as_torch_does(paths):
 def test_windows_see_what_snippets_see(paths):
     encoder = load_encoder(device="cpu", precision="float32")
     both = encoder.encode_images(paths, grid_size=3, views="grid+dense")
-    assert both.shape == (4, 27, 256)
+    assert both.shape == (4, 26, 256)
     assert_array_equal(both[:, :10], encoder.encode_images(paths, grid_size=3))
+    dense = encoder.encode_images(paths, grid_size=3, views="dense")
+    assert_allclose(dense[:, 1:], both[:, 10:], atol=1e-5)
     # The whole photo is the same but for how it was made smaller.
-    assert ((both[:, 0] * both[:, 10]).sum(axis=1) > 0.97).all()
+    assert ((both[:, 0] * dense[:, 0]).sum(axis=1) > 0.97).all()
     # Corners are nearer to the snippets of their own corner than to those of the others.
-    snippets, windows = both[:, [1, 3, 7, 9]], both[:, [11, 14, 23, 26]]
+    snippets, windows = both[:, [1, 3, 7, 9]], both[:, [10, 13, 22, 25]]
     nearness = np.einsum("nsd,nwd->nsw", snippets, windows).mean(axis=0)
     assert (nearness.argmax(axis=0) == range(4)).all()
 
@@ -211,10 +228,10 @@ def test_each_group_of_views_is_aggregated_alone():
 def test_the_labeler_gives_snippets_and_windows_the_same_weight(paths):
     labeler = clone(LABELER).set_params(views="grid+dense").fit()
     embeddings = labeler.embed(paths)
-    assert embeddings.shape == (4, n_views(2, "grid+dense"), 256) == (4, 15, 256)
+    assert embeddings.shape == (4, n_views(2, "grid+dense"), 256) == (4, 14, 256)
     one = labeler.aggregate(embeddings)
     grid = clone(LABELER).set_params(views="grid").fit().aggregate(embeddings[:, :5])
-    dense = clone(LABELER).fit().aggregate(embeddings[:, [0, *range(5, 15)]])
+    dense = clone(LABELER).fit().aggregate(embeddings[:, [0, *range(5, 14)]])
     assert_allclose(one, (grid + dense) / 2, atol=1e-6)
     # So it does with embeddings made beforehand.
     made = clone(labeler).set_params(input="embeddings")
@@ -253,9 +270,9 @@ class Colours(BaseEncoder):
 
 
 class Dense(Colours):
-    def encode_dense(self, views, grid_size):
+    def encode_dense(self, views, grid_size, *, whole=True):
         quarter = views[:, :4, :4].mean(axis=(1, 2))
-        return np.stack([views.mean(axis=(1, 2))] + [quarter] * 9, axis=1)
+        return np.stack([views.mean(axis=(1, 2))] * whole + [quarter] * 9, axis=1)
 
 
 def test_an_encoder_of_ones_own_may_read_windows():
@@ -289,7 +306,7 @@ class Plain(BaseEncoder):
 
 def test_a_wrong_shape_names_the_method():
     class Narrow(Dense):
-        def encode_dense(self, views, grid_size):
+        def encode_dense(self, views, grid_size, *, whole=True):
             return super().encode_dense(views, grid_size)[:, :5]
 
     with pytest.raises(ValueError, match=r"Narrow.encode_dense must return .*\(1, 10, 3\)"):

@@ -45,7 +45,7 @@ def test_rows_are_matched_by_path(make, X):
     assert dogs(make(["y/c.jpg", "x/a.jpg"], [1, 0]), X) == "0..1"
 
 
-@pytest.mark.parametrize("root", ["", "/", "./", "/mnt/old/", "D:/photos/"])
+@pytest.mark.parametrize("root", ["", "/", "./", "/elsewhere/old/", "D:/photos/"])
 def test_more_or_less_of_the_path_will_do(root):
     assert dogs(frame([root + "y/a.jpg"], [1])) == "..1."
     assert dogs(frame(["b.jpg"], [1])) == ".1.."
