@@ -22,14 +22,6 @@ def _setting(text: str) -> tuple[str, Any]:
         return name, value  # a word
 
 
-class _Settings(argparse.Action):
-    """Collects NAME=VALUE in a dict."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
-        name, value = values
-        setattr(namespace, self.dest, {**getattr(namespace, self.dest), name: value})
-
-
 def make_parser() -> argparse.ArgumentParser:
     """Make the parser of the command line.
 
@@ -150,9 +142,9 @@ def _add_labeler(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--set",
-        action=_Settings,
+        action="append",
         type=_setting,
-        default={},
+        default=[],
         metavar="NAME=VALUE",
         help="any other parameter, see the API reference; can be given more than once",
     )

@@ -25,9 +25,9 @@ def label(options: argparse.Namespace) -> int:
     photos, labeler = _photos(options), _labeler(options)
     from sklearn_cdul.labels import apply_thresholds, find_thresholds
 
-    scores = labeler.set_params(**options.set).fit_transform(photos)
+    scores = labeler.set_params(**dict(options.set)).fit_transform(photos)
     usable = _usable(scores, photos)
-    labels = apply_thresholds(scores, find_thresholds(scores[usable]))
+    labels = apply_thresholds(scores, find_thresholds(scores))
     return write(photos, labels, scores, labeler.class_names_, usable)
 
 
@@ -47,7 +47,7 @@ def train(options: argparse.Namespace) -> int:
         random_state=options.random_state,
         verbose=not options.quiet,
     )
-    model.set_params(**options.set).fit(photos, observed=options.observed)
+    model.set_params(**dict(options.set)).fit(photos, observed=options.observed)
     usable = _usable(model.initial_pseudo_labels_, photos)
     part = options.out.with_name(f"{options.out.name}.{os.getpid()}.part")
     try:

@@ -14,10 +14,10 @@ from sklearn_cdul.datasets._folders import (
     check_folder,
     check_names,
     make_bunch,
-    some,
 )
 from sklearn_cdul.datasets._writing import check_labels, write_json
 from sklearn_cdul.labels.vocabularies import VOCABULARIES
+from sklearn_cdul.targets.tables import some
 
 # Where tools put the file of a split, and the photos beside it.
 FILES = ("annotations/instances_{}.json", "annotations/{}.json", "{}/_annotations.coco.json")

@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
@@ -15,10 +15,10 @@ from sklearn_cdul.datasets._folders import (
     make_bunch,
     mark,
     resolve_classes,
-    some,
 )
 from sklearn_cdul.datasets._writing import check_labels, write_text
 from sklearn_cdul.targets.csv_files import NAMES, PATHS, SEPARATOR, SPLIT, read_csv, split_names
+from sklearn_cdul.targets.tables import some
 
 DESCR = """Photos and labels of {path}
 
@@ -133,10 +133,11 @@ def load_csv(
         how = f"The labels are the names in its column {header[names_column]!r}."
     else:
         order = [name for name in header if name not in (header[photo_column], SPLIT)]
-        shown = [(line, _marked(header, order, row, line, path)) for line, row in rows]
+        own = dict.fromkeys(order)
+        shown = [(line, _marked(header, own, row, line, path)) for line, row in rows]
         how = "The labels are its columns of 0 and 1."
         classes = order if classes is None else list(classes)
-        if absent := [name for name in classes if name not in order]:
+        if absent := [name for name in classes if name not in own]:
             raise ValueError(f"{path} has no column for these classes: {some(absent)}.")
     seen = {name: f"Line 1 of {path}" for name in order}
     for line, names in shown:
@@ -158,7 +159,7 @@ def _find(header: Sequence[str], names: Sequence[str]) -> int | None:
 
 
 def _marked(
-    header: Sequence[str], classes: Sequence[str], row: Sequence[str], line: int, path: Path
+    header: Sequence[str], classes: Container[str], row: Sequence[str], line: int, path: Path
 ) -> list[str]:
     """Classes with a 1 in a row."""
     names = []

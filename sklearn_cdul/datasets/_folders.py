@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch
 
+from sklearn_cdul.targets.tables import some
+
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
     """Raise ValueError unless `value` is one of two or more `choices`."""
@@ -100,12 +102,6 @@ def mark(rows: Sequence[Iterable[str]], columns: Mapping[str, int]) -> np.ndarra
     for row, names in zip(target, rows, strict=True):
         row[[columns[name] for name in names]] = 1
     return target
-
-
-def some(names: Sequence[str], most: int = 10) -> str:
-    """The first names, for messages."""
-    shown = ", ".join(repr(name) for name in names[:most])
-    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def make_bunch(

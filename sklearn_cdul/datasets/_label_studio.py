@@ -105,7 +105,12 @@ def dump_label_studio(
             "value": {"choices": [labels.names[column] for column in shown]},
         }
         prediction = {"model_version": "sklearn_cdul", "result": [choices] if shown else []}
-        tasks.append({"data": {"image": URL + quote(photo)}, "predictions": [prediction]})
+        tasks.append(
+            {
+                "data": {"image": URL + quote(photo, errors="surrogateescape")},
+                "predictions": [prediction],
+            }
+        )
     write_text(path.with_suffix(".xml"), _config(labels.names))
     write_json(path, tasks)
 
@@ -196,7 +201,13 @@ def load_label_studio(
         where = f"Task {index} of {path}"
         if not isinstance(task, dict) or "data" not in task or "annotations" not in task:
             raise ValueError(f'{where} has no "data" or no "annotations". {expected}')
-        done = [a for a in task["annotations"] if not a.get("was_cancelled")]
+        annotations = task["annotations"]
+        if not isinstance(annotations, list) or not all(isinstance(a, dict) for a in annotations):
+            raise ValueError(
+                f'{where} has "annotations" that are no list of objects: {str(annotations)[:100]}. '
+                f"{expected}"
+            )
+        done = [a for a in annotations if not a.get("was_cancelled")]
         if done:
             names = _choices(done[-1], where)
             paths.append(folder / _local_path(task["data"], where))
@@ -232,4 +243,4 @@ def _local_path(data: dict[str, str], where: str) -> str:
         raise ValueError(
             f'{where} has the image {address!r}. Expected a file of a folder, "{URL}" and its path.'
         )
-    return unquote(address.split(URL, 1)[1])
+    return unquote(address.split(URL, 1)[1], errors="surrogateescape")

@@ -34,6 +34,8 @@ def list_photos(folder: str | os.PathLike[str]) -> list[str]:
     ------
     FileNotFoundError
         If there is no such folder, or no photo in it.
+    OSError
+        If a folder in it can't be read, for example for want of permission.
 
     Examples
     --------
@@ -45,7 +47,7 @@ def list_photos(folder: str | os.PathLike[str]) -> list[str]:
     """
     root = check_folder(folder)
     paths, others = [], Counter[str]()
-    for place, folders, names in os.walk(root):
+    for place, folders, names in os.walk(root, onerror=_refuse):
         # os.walk goes on into those that are left in the list.
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
@@ -63,3 +65,7 @@ def list_photos(folder: str | os.PathLike[str]) -> list[str]:
             f"the like; {f'the files are: {found}' if found else 'it has no files'}."
         )
     return sorted(paths)
+
+
+def _refuse(error: OSError) -> None:
+    raise error

@@ -17,10 +17,10 @@ from sklearn_cdul.datasets._folders import (
     mark,
     read_bytes,
     read_lines,
-    some,
 )
 from sklearn_cdul.datasets._listing import SUFFIXES
 from sklearn_cdul.labels.vocabularies import VOCABULARIES
+from sklearn_cdul.targets.tables import some
 
 YEARS = ("2007", "2008", "2009", "2010", "2011", "2012")
 

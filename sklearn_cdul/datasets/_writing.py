@@ -54,8 +54,6 @@ def check_labels(
     if len(set(paths)) < len(paths):
         ((first, _),) = Counter(paths).most_common(1)
         raise ValueError(f"data has the photo {first} more than once.")
-    if isinstance(target, list) and all(isinstance(row, list) and not row for row in target):
-        target = np.zeros((len(target), len(names)))  # names of photos that all show no class
     table = _as_table(check_targets(target, names, name="target"), paths, names, "target")
     if wrong := np.argwhere((table != 0) & (table != 1)).tolist():
         row, column = wrong[0]
@@ -120,5 +118,5 @@ def write_text(file: str | os.PathLike[str] | TextIO, text: str) -> None:
 
 
 def write_json(file: str | os.PathLike[str], content: Any) -> None:
-    """Write a JSON file whole, see `write_text`."""
-    write_text(file, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+    """Write a JSON file whole, in ASCII: file names may hold what UTF-8 can't."""
+    write_text(file, json.dumps(content, indent=1) + "\n")

@@ -14,9 +14,9 @@ from sklearn_cdul.datasets._folders import (
     mark,
     read_bytes,
     read_lines,
-    some,
 )
 from sklearn_cdul.datasets._listing import list_photos
+from sklearn_cdul.targets.tables import some
 
 DESCR = """Photos and labels of {path}, split "{split}"
 

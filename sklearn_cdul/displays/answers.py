@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.special import logit
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_cdul.labels.thresholds import check_thresholds, find_thresholds
+from sklearn_cdul.labels.thresholds import check_scores, check_thresholds, find_thresholds
 from sklearn_cdul.metrics import label_columns
 from sklearn_cdul.targets import check_targets
 
@@ -61,8 +61,11 @@ class Answers:
                 "scores must have one row a photo and one column for each of the "
                 f"{len(names)} class_names; got shape {table.shape}."
             )
-        automatic = find_thresholds(table)  # refuses scores outside [0, 1], too
-        cuts = automatic if thresholds is None else check_thresholds(thresholds, len(names))
+        check_scores(table)
+        if thresholds is None:
+            cuts = find_thresholds(table)
+        else:
+            cuts = check_thresholds(thresholds, len(names))
         targets = None if y is None else known_targets(y, names, photos, table.shape)
         return cls(table, cuts, names, targets)
 

@@ -59,9 +59,11 @@ def make_axes(
     Raises
     ------
     ValueError
-        If `ax` has fewer Axes than there are panels, or is one that can't be divided.
+        If `n_columns` is below 1, or `ax` has fewer Axes than there are panels, or is one that
+        can't be divided.
     """
     plt = import_pyplot()
+    _check_columns(n_columns)
     n_columns = min(n_columns, n_panels)
     shape = (-(-n_panels // n_columns), n_columns)
     if ax is None:
@@ -123,8 +125,7 @@ def draw_photos(
     ValueError
         If `n_columns` is below 1.
     """
-    if n_columns < 1:
-        raise ValueError(f"n_columns must be at least 1; got {n_columns!r}.")
+    _check_columns(n_columns)
     n_columns = max(min(n_columns, max(map(len, blocks), default=1)), 1)
     places: list[int] = []
     head_at, first = {}, 0
@@ -151,6 +152,11 @@ def draw_photos(
         points = 72 * (_WIDTH if ax is None else axis.get_window_extent().width / figure.dpi)
         draw_caption(axis, caption, points)
     return figure, axes[places]
+
+
+def _check_columns(n_columns: int) -> None:
+    if n_columns < 1:
+        raise ValueError(f"n_columns must be at least 1; got {n_columns!r}.")
 
 
 def small_photos(photos: Photos, rows: Iterable[int]) -> list[Image.Image]:

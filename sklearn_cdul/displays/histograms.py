@@ -181,7 +181,7 @@ class ScoreHistogramDisplay:
         Raises
         ------
         ValueError
-            If there is no such class.
+            If there is no such class, or `n_columns` is below 1.
         """
         answers = Answers(self.scores, self.thresholds, list(self.class_names), self.targets)
         found = (answers.scores >= answers.thresholds).sum(axis=0)

@@ -245,12 +245,13 @@ class PhotosDisplay:
         Raises
         ------
         ValueError
-            If there is no such class or order, or labels are needed.
+            If there is no such class or order, labels are needed, or a number is below 1.
         """
         answers = Answers(self.scores, self.thresholds, list(self.class_names), self.targets)
         column = None if class_name is None else answers.column(class_name)
         orders = [order] if isinstance(order, str) else list(order)
-        rankings = [rank_photos(answers.margins, answers.targets, one, column) for one in orders]
+        margins = answers.margins
+        rankings = [rank_photos(margins, answers.targets, one, column) for one in orders]
         blocks = take_in_turn(rankings, n_photos)
         heads = [_HEADS[one] if len(orders) > 1 else "" for one in orders]
         captions = [[self._caption(answers, row, column) for row in block] for block in blocks]

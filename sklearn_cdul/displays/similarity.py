@@ -199,8 +199,10 @@ class SimilarityDisplay:
         Raises
         ------
         ValueError
-            If there is no such class.
+            If there is no such class, or `n_classes` or `n_columns` is below 1.
         """
+        if n_classes < 1:
+            raise ValueError(f"n_classes must be at least 1; got {n_classes!r}.")
         names = list(self.class_names)
         whole, snippets = self.view_labels[0], self.view_labels[1:]
         best = snippets.max(axis=0)

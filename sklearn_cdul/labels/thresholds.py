@@ -93,16 +93,7 @@ def find_thresholds(scores: ArrayLike, *, shrinkage: float = 25) -> np.ndarray:
            [1, 0],
            [1, 1]])
     """
-    table = np.asarray(scores)
-    if table.ndim != 2:
-        raise ValueError(f"scores must have the shape (n, k), got {table.shape}.")
-    outside = (table < -ROUNDING) | (table > 1 + ROUNDING)
-    if outside.any():
-        row, column = np.argwhere(outside)[0]
-        raise ValueError(
-            f"scores must lie in [0, 1], but scores[{row}, {column}] is {table[row, column]}. "
-            "Give probabilities (predict_proba), not logits (decision_function)."
-        )
+    table = check_scores(scores)
     if not shrinkage >= 0:
         raise ValueError(f"shrinkage must be at least 0, got {shrinkage!r}.")
     common = _split(_some_values(table))
@@ -218,6 +209,37 @@ def _best_f1(scores: np.ndarray, truth: np.ndarray, start: float) -> float:
     cuts = np.clip(start, np.nextafter(lower, np.inf), ordered)
     best = cuts[np.isclose(f1, f1.max())]
     return float(best[np.argmin(np.abs(best - start))])
+
+
+def check_scores(scores: ArrayLike) -> np.ndarray:
+    """Check probabilities that a user gives.
+
+    Parameters
+    ----------
+    scores : array-like of shape (n, k)
+        In [0, 1], or NaN; what single precision adds to that is let through.
+
+    Returns
+    -------
+    scores : ndarray of shape (n, k)
+        Not changed.
+
+    Raises
+    ------
+    ValueError
+        If `scores` is not two-dimensional or has values outside [0, 1].
+    """
+    table = np.asarray(scores)
+    if table.ndim != 2:
+        raise ValueError(f"scores must have the shape (n, k), got {table.shape}.")
+    outside = (table < -ROUNDING) | (table > 1 + ROUNDING)
+    if outside.any():
+        row, column = np.argwhere(outside)[0]
+        raise ValueError(
+            f"scores must lie in [0, 1], but scores[{row}, {column}] is {table[row, column]}. "
+            "Give probabilities (predict_proba), not logits (decision_function)."
+        )
+    return table
 
 
 def check_thresholds(threshold: ArrayLike, n_classes: int) -> np.ndarray:

@@ -30,8 +30,10 @@ from sklearn_cdul.review.findings import (
 )
 from sklearn_cdul.targets import check_targets
 
-# So many thumbnails make a page of about eight megabytes.
+# So many thumbnails make a page of about eight megabytes; those of no class among them.
 _MOST_THUMBNAILS = 1000
+_MOST_OF_NO_CLASS = 40
+_MOST_OF_CLASSES = _MOST_THUMBNAILS - _MOST_OF_NO_CLASS
 _THUMBNAIL = 200  # pixels of the longer side
 _QUALITY = 70
 # Classes that the view of one photo lists.
@@ -76,11 +78,16 @@ class LabelReport:
     text_embeddings : array of shape (k, d) or None, default=None
         Unit vectors of the class names.
     n_shown : int, default=8
-        Photos of each kind and class; fewer if there would be too many in all.
+        Photos of each kind and class, at least 1; fewer if there would be too many in all.
     title : str, default="Label report"
         Heading of the page.
     n_jobs : int or None, default=None
         Threads that make thumbnails.
+
+    Raises
+    ------
+    ValueError
+        If no photo has scores, or `n_shown` is below 1.
 
     Attributes
     ----------
@@ -123,12 +130,16 @@ class LabelReport:
         title: str = "Label report",
         n_jobs: int | None = None,
     ):
+        if n_shown < 1:
+            raise ValueError(f"n_shown must be at least 1, got {n_shown!r}.")
+        self._readable = ~np.isnan(scores).any(axis=1)
+        if not self._readable.any():
+            raise ValueError("There is no photo with scores: none could be read.")
         self._photos = photos
         self.scores, self._cuts, self._names = scores, thresholds, list(class_names)
         self._labels, self._movement = labels, movement
         self._n_shown, self._n_jobs, self.title = n_shown, n_jobs, title
         self._logits, self._cut_logits = logits_of(scores), logits_of(thresholds)
-        self._readable = ~np.isnan(scores).any(axis=1)
         self._predicted = apply_thresholds(scores, thresholds).astype(bool)
         seen, predicted = self._readable, self._predicted[self._readable]
         known = None if labels is None else labels[seen]
@@ -291,7 +302,7 @@ class LabelReport:
             (folder / f"page.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
         )
         # In a script element nothing but "</script" and "<!--" has a meaning to HTML.
-        data = json.dumps(self._data(), ensure_ascii=False).replace("<", "\\u003c")
+        data = json.dumps(self._data(), allow_nan=False).replace("<", "\\u003c")
         return Template(page).substitute(css=css, js=js, data=data)
 
     def _repr_html_(self) -> str:
@@ -313,7 +324,7 @@ class LabelReport:
     def _data(self) -> dict[str, Any]:
         """What the page shows, as JSON can hold it."""
         per_class = [self._class(j) for j in range(len(self._names))]
-        none = self.without_class[: 2 * self._n_shown].tolist()
+        none = self.without_class[: min(2 * self._n_shown, _MOST_OF_NO_CLASS)].tolist()
         shown = {row for one in per_class for _, rows in one.get("lists", []) for row, *_ in rows}
         photos = self._photo_data(sorted(shown | set(none)))
         n_photos = int(self._readable.sum())
@@ -379,13 +390,14 @@ class LabelReport:
                 result[short] = value if np.isfinite(value) else None
         # A page of very many classes shows one photo of each kind, and of some classes none.
         n_lists = len(_TITLES) * len(self._names)
-        if j < _MOST_THUMBNAILS // len(_TITLES):
-            n_shown = min(self._n_shown, max(_MOST_THUMBNAILS // n_lists, 1))
+        if j < _MOST_OF_CLASSES // len(_TITLES):
+            n_shown = min(self._n_shown, max(_MOST_OF_CLASSES // n_lists, 1))
             result["lists"] = self._lists(j, n_shown)
         return result
 
     def _lists(self, j: int, n_shown: int) -> list[list[Any]]:
-        column, predicted = self._logits[:, j], self._predicted[:, j]
+        column = np.where(self._readable, self._logits[:, j], np.nan)
+        predicted = self._predicted[:, j]
         truth = None if self._labels is None else self._labels[:, j]
         wrong = np.zeros(len(column), dtype=bool)
         if truth is not None:
@@ -393,7 +405,7 @@ class LabelReport:
         moved = None
         if self._movement is not None:
             before, after = self._movement
-            moved = after[:, j] - before[:, j]
+            moved = np.where(self._readable, after[:, j] - before[:, j], np.nan)
         kinds = pick_photos(column, self._cut_logits[j], moved, wrong, n_shown)
         lists = []
         for kind, rows in kinds.items():
@@ -404,7 +416,7 @@ class LabelReport:
                     notes = [f"label {before[row, j]:.0%} → {after[row, j]:.0%}"]
                 if truth is not None and truth[row] in (0, 1):
                     notes.append("label: yes" if truth[row] else "label: no")
-                entries.append([row, round(float(self.scores[row, j]), 4), ", ".join(notes)])
+                entries.append([row, float(self.scores[row, j]), ", ".join(notes)])
             lists.append([_TITLES[kind], entries])
         return lists
 
@@ -429,7 +441,7 @@ class LabelReport:
         result = {}
         for row, path, image in zip(rows, paths, images, strict=True):
             likely = np.argsort(-self._logits[row], kind="stable")[:_LIKELY].tolist()
-            top = [[j, round(float(self.scores[row, j]), 4)] for j in likely]
+            top = [[j, float(self.scores[row, j])] for j in likely]
             result[str(row)] = {"path": path, "image": image, "top": top}
         return result
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -41,7 +42,9 @@ def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         raise FileNotFoundError(f"There is no file {path}.") from None
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not UTF-8. Save it as CSV UTF-8.") from None
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    # The first line as far as it is not quoted: a quoted name may have any of the three.
+    plain = re.sub(r'"[^"]*"', "", text).partition("\n")[0]
+    delimiter = max(",;\t", key=plain.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         # A cell may hold line ends, so the number is that of the row's last line.

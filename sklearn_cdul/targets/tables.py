@@ -82,7 +82,7 @@ def read_table(y: Any, class_names: Sequence[str], name: str) -> Table | None:
         if names == list(range(len(class_names))):  # of pandas, from an array
             y, names = y.set_axis(list(class_names), axis=1), list(class_names)
         if repeated := [column for column, count in Counter(names).items() if count > 1]:
-            raise ValueError(f"{name} has these columns more than once: {_some(repeated)}.")
+            raise ValueError(f"{name} has these columns more than once: {some(repeated)}.")
         columns = {column: y[column] for column in names}
         return _from_columns(columns, index, class_names, name)
     if not has_names(y):
@@ -91,7 +91,7 @@ def read_table(y: Any, class_names: Sequence[str], name: str) -> Table | None:
 
 
 def has_names(y: Any) -> bool:
-    """Whether labels are names: one a photo, or a list, tuple or set of them.
+    """Whether labels are names: one a photo, or a list, tuple or set of them, perhaps all empty.
 
     Parameters
     ----------
@@ -113,7 +113,10 @@ def has_names(y: Any) -> bool:
             first = next(iter(row), None)
             if first is not None:
                 return isinstance(first, str)
-    return False
+    rows = [row for row in y if row is not None]
+    return bool(rows) and all(
+        isinstance(row, (list, tuple, set, frozenset)) and not row for row in rows
+    )
 
 
 def _from_columns(
@@ -129,13 +132,13 @@ def _from_columns(
     if names is not None and shown:
         raise ValueError(
             f"{name} has the column {names!r}, with names, and columns of its own for classes: "
-            f"{_some(shown)}. Leave out one of both."
+            f"{some(shown)}. Leave out one of both."
         )
     if names is None and (unknown or not shown):
         found = f"Unknown: {_with_guesses(unknown, class_names)}. " if unknown else ""
         raise ValueError(
             f"The columns of {name} must be names of classes, in any order, besides 'path'; or one "
-            f"column 'labels' holds the names. {found}The classes are {_some(list(class_names))}."
+            f"column 'labels' holds the names. {found}The classes are {some(list(class_names))}."
         )
     kind: str | None
     keys: Any
@@ -176,7 +179,7 @@ def _from_names(rows: Sequence[Any], class_names: Sequence[str], name: str) -> n
         first, index = next(iter(unknown.items()))
         raise ValueError(
             f"{name} has names that are no classes: {_with_guesses(sorted(unknown), class_names)}, "
-            f"{first!r} in row {index}. The classes are {_some(list(class_names))}."
+            f"{first!r} in row {index}. The classes are {some(list(class_names))}."
         )
     return values
 
@@ -233,9 +236,10 @@ def _with_guesses(unknown: Sequence[Any], class_names: Sequence[str]) -> str:
         if near := difflib.get_close_matches(text, list(known), n=1, cutoff=0.75):
             guesses[label] = known[near[0]]
     meant = ", ".join(f"{guess!r} for {label!r}" for label, guess in guesses.items())
-    return _some(unknown) + (f" (did you mean {meant}?)" if meant else "")
+    return some(unknown) + (f" (did you mean {meant}?)" if meant else "")
 
 
-def _some(names: Sequence[Any], most: int = 10) -> str:
+def some(names: Sequence[Any], most: int = 10) -> str:
+    """The first names, for messages."""
     shown = ", ".join(repr(name) for name in names[:most])
     return shown + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,6 +1,7 @@
 """What the readers promise for photos of people's own, in layouts that tools export."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -428,6 +429,11 @@ def test_label_studio_takes_the_last_annotation_that_was_not_skipped(tmp_path):
         ("[", "is not JSON"),
         ("{}", "holds no tasks"),
         ('[{"image": "a.jpg", "labels": "cup"}]', r'Task 0 of .* has no "data"'),
+        (
+            json.dumps([{**task("a.jpg"), "annotations": None}]),
+            r'Task 0 of .* has "annotations" that are no list of objects: None',
+        ),
+        (json.dumps([task("a.jpg", 17)]), r"Task 0 of .* no list of objects: \[17\]"),
         (json.dumps([task("a.jpg")]), "None of the 1 tasks"),
         (json.dumps([task("a.jpg", {"result": [{}]})]), r"Task 0 of .* without a \"result\""),
         (
@@ -457,3 +463,19 @@ def test_what_is_read_serves_score(tmp_path, food_photos):
     photos = load_csv(tmp_path / "labels.csv")
     labeler = CLIPPseudoLabeler(photos.target_names, grid_size=1).fit()
     assert 0.3 < labeler.score(photos.data, photos.target) <= 1
+
+
+def test_a_folder_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
+    closed = tmp_path / "photos" / "closed"
+    closed.mkdir(parents=True)
+    (tmp_path / "photos" / "a.jpg").touch()
+    scandir = os.scandir
+
+    def refuse(path):  # root may read all folders, so no permission is taken away
+        if os.fspath(path) == str(closed):
+            raise PermissionError(13, "Permission denied", str(closed))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError, match="closed"):
+        list_photos(tmp_path / "photos")

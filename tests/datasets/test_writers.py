@@ -268,3 +268,13 @@ def test_pycocotools_gives_the_labels(data, tmp_path):
     for entry in content.loadAnns(content.getAnnIds()):
         found[entry["image_id"] - 1, entry["category_id"] - 1] = 1
     np.testing.assert_array_equal(found, TARGET)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX alone")
+@pytest.mark.parametrize("dump", [dump_coco, dump_fiftyone, dump_label_studio])
+def test_file_names_that_are_not_utf8_are_written(dump, tmp_path):
+    photo = tmp_path / "photos" / os.fsdecode(b"\xff.jpg")
+    dump([photo], [["cup"]], NAMES, tmp_path / "labels.json")
+    if dump is dump_coco:
+        write_photo(photo)
+        assert load_coco(tmp_path / "labels.json").data == [str(photo)]

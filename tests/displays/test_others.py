@@ -230,3 +230,12 @@ def test_nothing_is_left_behind_by_a_picture_that_is_refused():
     with pytest.raises(ValueError, match="kind"):
         movement(kind="bars")
     assert not plt.get_fignums()
+
+
+def test_numbers_below_one_are_refused(labeler, few):
+    photo, two = np.zeros((10, 20, 3), np.uint8), [[0.2, 0.1]] * 5
+    for wrong in ({"n_classes": -1}, {"n_columns": 0}):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be at least 1"):
+            SimilarityDisplay.from_predictions(photo, two, class_names=["cup", "fork"], **wrong)
+    with pytest.raises(ValueError, match="n_columns must be at least 1; got 0"):
+        ScoreHistogramDisplay.from_predictions(two, class_names=["cup", "fork"], n_columns=0)

@@ -89,7 +89,7 @@ def test_twenty_thousand_photos_of_many_classes_make_a_page_of_bounded_size():
     data = data_of(
         LabelReport.from_predictions(photos, scores, class_names=names, thresholds=0.99).to_html()
     )
-    assert len(data["photos"]) <= 1016
+    assert len(data["photos"]) <= 1000
     assert all("counts" in one for one in data["classes"])
 
 
@@ -186,3 +186,42 @@ def test_answers_given_in_a_browser_come_back_as_observed_labels(report, photos,
             assert_array_equal(found, expected)
             page.close()
         chromium.close()
+
+
+def test_rows_with_nan_are_in_no_list_and_the_page_is_json(scores):
+    table = scores.copy()
+    table[3, 1] = np.nan  # of the other columns nothing is taken either
+    table[3, 0] = 1
+    moved = np.zeros_like(table), np.ones_like(table)
+    report = LabelReport(None, table, class_names=NAMES, thresholds=np.full(3, 0.4), movement=moved)
+    page = report.to_html()
+    assert "3" not in data_of(page)["photos"]
+    assert "NaN" not in page.split('id="data">')[1].split("</script>")[0]
+    with pytest.raises(ValueError, match="There is no photo with scores: none could be read"):
+        LabelReport.from_predictions(None, np.full((2, 3), np.nan), class_names=NAMES)
+
+
+@pytest.mark.parametrize("n_shown", [0, -3])
+def test_less_than_one_photo_of_a_kind_is_refused(scores, n_shown):
+    with pytest.raises(ValueError, match=f"n_shown must be at least 1, got {n_shown}"):
+        LabelReport.from_predictions(None, scores, class_names=NAMES, n_shown=n_shown)
+
+
+def test_scores_are_sent_as_they_are_compared(scores):
+    cut = 0.400004  # a score below it would be rounded to one above
+    table = scores.copy()
+    table[0, 0] = 0.4000039
+    page = LabelReport.from_predictions(None, table, class_names=NAMES, thresholds=cut).to_html()
+    data = data_of(page)
+    [(_, score, note)] = [
+        one for _, rows in data["classes"][0]["lists"] for one in rows if one[0] == 0
+    ]
+    assert note == "not predicted" and score < data["classes"][0]["cut"]
+    assert dict(data["photos"]["0"]["top"])[0] == score
+
+
+def test_the_name_of_a_file_need_not_be_utf8(tmp_path):
+    broken = str(tmp_path) + "/\udcff.jpg"
+    report = LabelReport.from_predictions([broken], [[0.2, 0.3, 0.1]], class_names=NAMES)
+    page = report.save(tmp_path / "report.html").read_text(encoding="utf-8")
+    assert data_of(page)["photos"]["0"]["path"] == broken

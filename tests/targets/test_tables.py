@@ -97,3 +97,15 @@ def test_names_may_be_given_by_path():
     assert_array_equal(found, [[1, 0, 0], [0, 1, 0], [UNKNOWN] * 3])
     with pytest.raises(ValueError, match="paths as keys, got 0"):
         check_targets({0: "dog"}, NAMES, X=X)
+
+
+def test_a_separator_in_quoted_names_is_no_delimiter(written):
+    names = ["a; b; c", "d;e"]
+    found = check_targets(written('path,"a; b; c","d;e"\na.jpg,1,0\n'), names)
+    assert_array_equal(found, [[1, 0]])
+
+
+@pytest.mark.parametrize("rows", [[[], []], [(), None], [set(), frozenset()]])
+def test_names_of_photos_that_all_show_no_class_are_names(rows):
+    absent = [np.nan if row is None else 0 for row in rows]
+    assert_array_equal(check_targets(rows, NAMES), np.tile(np.array(absent)[:, None], 3))
