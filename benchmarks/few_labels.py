@@ -24,7 +24,7 @@ from sklearn_cdul.datasets import load_food_photos
 from sklearn_cdul.images.reading import check_images
 from sklearn_cdul.labels import apply_thresholds, find_thresholds, fit_thresholds, smooth_labels
 from sklearn_cdul.labels.observed import observed_on_scale
-from sklearn_cdul.review.suggestions import rank_photos
+from sklearn_cdul.review.suggestions import rank_by_worth
 from sklearn_cdul.training.alignment import LabelState, align, latents_from_labels
 from sklearn_cdul.training.batches import PhotoSource
 from sklearn_cdul.training.closed_form import ClosedForm
@@ -115,7 +115,7 @@ def diverse(bench, n, seed):
 
 def suggested(bench, n, seed):
     logits, _, thresholds = bench.base
-    return rank_photos(logits, logit(thresholds), n)
+    return rank_by_worth(logits - logit(thresholds), n)
 
 
 WAYS = {

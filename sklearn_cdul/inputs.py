@@ -229,6 +229,28 @@ def check_dimensions(embeddings: np.ndarray, text_embeddings: np.ndarray) -> Non
         )
 
 
+def unwrap(estimator: Any) -> Any:
+    """Return the estimator at the end of searches and pipelines.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any.
+
+    Returns
+    -------
+    estimator : estimator
+        What a fitted search has found, or the last step of a pipeline; another as it is.
+    """
+    while True:
+        if hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        elif hasattr(estimator, "steps"):
+            estimator = estimator[-1]
+        else:
+            return estimator
+
+
 def forget_features(estimator: BaseEstimator) -> None:
     """Delete what an earlier fit recorded of the features of X.
 

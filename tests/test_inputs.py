@@ -5,8 +5,12 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
+from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
 
 from sklearn_cdul import BaseEncoder, CLIPPseudoLabeler
+from sklearn_cdul.inputs import unwrap
 
 VECTORS = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
 LISTS = VECTORS.tolist()
@@ -101,3 +105,11 @@ def test_what_holds_no_embeddings_is_named(X, message):
     with pytest.raises((TypeError, ValueError), match=message) as caught:
         labels_of(X)
     assert len(str(caught.value)) < 300
+
+
+def test_searches_and_pipelines_are_unwrapped_at_any_depth():
+    inner = GaussianNB()
+    assert unwrap(inner) is inner and unwrap(make_pipeline(make_pipeline(inner))) is inner
+    search = GridSearchCV(make_pipeline(inner), {}, cv=2).fit(VECTORS[:4], [0, 1, 0, 1])
+    assert isinstance(unwrap(make_pipeline(search)), GaussianNB)
+    assert unwrap(GridSearchCV(inner, {})).estimator is inner  # not fitted

@@ -14,6 +14,7 @@ import numpy as np
 
 from sklearn_cdul import __version__
 from sklearn_cdul.cli.messages import INCOMPLETE, say
+from sklearn_cdul.replacing import replacing
 
 # Photos that are listed by name if they were left out.
 MOST_LISTED = 20
@@ -49,12 +50,8 @@ def train(options: argparse.Namespace) -> int:
     )
     model.set_params(**dict(options.set)).fit(photos, observed=options.observed)
     usable = _usable(model.initial_pseudo_labels_, photos)
-    part = options.out.with_name(f"{options.out.name}.{os.getpid()}.part")
-    try:
+    with replacing(options.out) as part:
         joblib.dump(model, part)
-        os.replace(part, options.out)
-    finally:
-        part.unlink(missing_ok=True)
     code = _finish(options.out, f"a classifier of {len(model.class_names_)} classes", usable)
     if options.report is not None:
         _write_report(model, photos, options.observed, options.report)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TextIO
 import numpy as np
 
 from sklearn_cdul.datasets._folders import check_names
+from sklearn_cdul.replacing import replacing
 from sklearn_cdul.targets import check_targets
 
 
@@ -105,16 +106,8 @@ def write_text(file: str | os.PathLike[str] | TextIO, text: str) -> None:
     if hasattr(file, "write"):
         file.write(text)
         return
-    path = Path(file)
-    if path.exists() and not path.is_file():  # a device, or a folder, which is an error
-        path.write_text(text, encoding="utf-8", newline="\n")
-        return
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
+    with replacing(file) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_json(file: str | os.PathLike[str], content: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_cdul.displays.answers import Answers, find_class, last_step, log_odds
+from sklearn_cdul.answers import Answers, find_class, last_step, log_odds
 from sklearn_cdul.displays.drawing import (
     BLUE,
     GREEN,

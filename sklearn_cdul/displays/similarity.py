@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_cdul.displays.answers import find_class, last_step
+from sklearn_cdul.answers import find_class, last_step
 from sklearn_cdul.displays.drawing import TEXT, import_pyplot, make_axes, small_photos
 from sklearn_cdul.images.reading import check_images
 from sklearn_cdul.labels.aggregation import cosine_similarities, softmax_similarities

@@ -1,31 +1,16 @@
 """What is worth a look among the scores of many photos, as plain functions on arrays."""
 
 import numpy as np
-from scipy.special import logit
 
+from sklearn_cdul.answers import log_odds
 from sklearn_cdul.metrics import average_precision_per_class
 
-# Scores are kept this far from 0 and 1, whose logits are infinite.
-_EPS = 1e-6
+# A class that is predicted for this share of the photos counts as always predicted.
+ALWAYS = 0.9
 _N_BINS = 40
 # Classes whose logits correlate from here are hard to tell apart.
 _ALIKE = 0.8
 _MOST_PAIRS = 20
-
-
-def logits_of(scores: np.ndarray) -> np.ndarray:
-    """Return logits of probabilities, kept finite; NaN stays NaN.
-
-    Parameters
-    ----------
-    scores : ndarray of any shape
-        In [0, 1].
-
-    Returns
-    -------
-    logits : ndarray of that shape, float64
-    """
-    return logit(np.asarray(scores, dtype=np.float64).clip(_EPS, 1 - _EPS))
 
 
 def score_histogram(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -181,7 +166,7 @@ def are_training_photos(logits: np.ndarray, pseudo_labels: np.ndarray) -> bool:
     """
     if logits.shape != pseudo_labels.shape:
         return False
-    tables = [logits, logits_of(pseudo_labels)]
+    tables = [logits, log_odds(pseudo_labels)]
     known = ~np.isnan(tables[0] + tables[1]).any(axis=1)
     if known.sum() < 3:
         return False

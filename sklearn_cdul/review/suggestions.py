@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 from scipy.special import entr, expit
-from sklearn.utils.validation import check_is_fitted
+from sklearn.metrics import pairwise_distances_argmin_min
 
-from sklearn_cdul.review.findings import logits_of
+from sklearn_cdul.answers import Answers, last_step
 from sklearn_cdul.targets.checking import check_observed
 
 # The usual distance between photos is that of so many of them.
@@ -26,8 +26,8 @@ def suggest_photos(estimator: Any, X: Any, n: int = 25, *, observed: Any = None)
 
     Parameters
     ----------
-    estimator : CDULClassifier or any classifier with ``predict_proba``, ``thresholds_``
-        Fitted.
+    estimator : CDULClassifier, CLIPPseudoLabeler, or a pipeline or search that ends with one
+        Fitted. The labels of a labeler are cut at thresholds found on these photos.
     X : sequence of images, or array of embeddings
         Photos to choose from, best those of the training: their labels go into ``observed=``.
     n : int, default=25
@@ -46,6 +46,8 @@ def suggest_photos(estimator: Any, X: Any, n: int = 25, *, observed: Any = None)
     ------
     ValueError
         If `n` is below 1, or `observed` can't be used.
+    TypeError
+        If the estimator has no classes.
 
     See Also
     --------
@@ -67,28 +69,22 @@ def suggest_photos(estimator: Any, X: Any, n: int = 25, *, observed: Any = None)
     >>> suggest_photos(model, X, 5).shape
     (5,)
     """
-    check_is_fitted(estimator)
+    model = last_step(estimator)
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}.")
-    labels = check_observed(observed, X, estimator.class_names_)
-    logits = logits_of(estimator.predict_proba(X))
-    labelled = np.zeros(len(logits), dtype=bool)
-    if labels is not None:
-        labelled = ~np.isnan(labels).all(axis=1)
-    return rank_photos(logits, logits_of(estimator.thresholds_), n, labelled)
+    labels = check_observed(observed, X, model.class_names_)
+    labelled = None if labels is None else ~np.isnan(labels).all(axis=1)
+    return rank_by_worth(Answers.from_estimator(estimator, X, None).margins, n, labelled)
 
 
-def rank_photos(
-    logits: np.ndarray, cuts: np.ndarray, n: int, labelled: np.ndarray | None = None
-) -> np.ndarray:
+def rank_by_worth(margins: np.ndarray, n: int, labelled: np.ndarray | None = None) -> np.ndarray:
     """What :func:`suggest_photos` does with the scores.
 
     Parameters
     ----------
-    logits : ndarray of shape (n_photos, k)
-        NaN rows stand for photos that could not be read.
-    cuts : ndarray of shape (k,)
-        Logits from which a class is predicted.
+    margins : ndarray of shape (n_photos, k)
+        How far scores are above the cuts of their classes, in log-odds. NaN rows stand for photos
+        that could not be read.
     n : int
         How many photos to choose.
     labelled : ndarray of shape (n_photos,), bool, or None, default=None
@@ -98,11 +94,11 @@ def rank_photos(
     -------
     rows : ndarray of int
     """
-    readable = np.flatnonzero(~np.isnan(logits).any(axis=1))
-    table = logits[readable]
-    spread = table.std(axis=0) if len(table) else np.ones(len(cuts))
+    readable = np.flatnonzero(~np.isnan(margins).any(axis=1))
+    table = margins[readable]
+    spread = table.std(axis=0) if len(table) else np.ones(table.shape[1])
     tells = spread > 1e-9
-    table = (table - cuts)[:, tells] / spread[tells]
+    table = table[:, tells] / spread[tells]
     expected = expit(2 * table)
     doubt = entr(expected) + entr(1 - expected)
     worth = (doubt / np.maximum(expected.sum(axis=0), 1)).sum(axis=1)
@@ -111,8 +107,9 @@ def rank_photos(
     novelty = np.ones(len(table))
     if labelled is not None:
         free = ~labelled[readable]
-        for row in np.flatnonzero(~free).tolist():
-            novelty = np.minimum(novelty, _squared_distance(table, row) / usual)
+        if table.shape[1] and not free.all():
+            _, distance = pairwise_distances_argmin_min(table, table[~free], metric="sqeuclidean")
+            novelty = np.minimum(novelty, distance / usual)
     taken: list[int] = []
     while len(taken) < n and free.any():
         row = int(np.argmax(np.where(free, worth * novelty, -1)))

@@ -5,11 +5,11 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy.special import expit
 
+from sklearn_cdul.answers import log_odds
 from sklearn_cdul.review.findings import (
     alike_classes,
     are_training_photos,
     class_figures,
-    logits_of,
     pick_photos,
     score_histogram,
 )
@@ -43,7 +43,7 @@ def test_fewer_photos_than_wanted_are_shown_once():
 
 @pytest.mark.parametrize("column", [[0.1, 0.2, 0.9], [0.5, 0.5], [0.0, 1.0], []])
 def test_a_histogram_counts_every_photo(column):
-    counts, edges = score_histogram(logits_of(np.array(column)))
+    counts, edges = score_histogram(log_odds(np.array(column)))
     assert counts.sum() == len(column)
     assert np.isfinite(edges).all() and (np.diff(edges) > 0).all() and len(edges) == len(counts) + 1
 

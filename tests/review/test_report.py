@@ -1,6 +1,7 @@
 """The page holds all it needs, stays small, and what is saved from it is read again."""
 
 import json
+import os
 import re
 import shutil
 import warnings
@@ -9,6 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.review import LabelReport
@@ -225,3 +229,45 @@ def test_the_name_of_a_file_need_not_be_utf8(tmp_path):
     report = LabelReport.from_predictions([broken], [[0.2, 0.3, 0.1]], class_names=NAMES)
     page = report.save(tmp_path / "report.html").read_text(encoding="utf-8")
     assert data_of(page)["photos"]["0"]["path"] == broken
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    X = np.random.default_rng(0).normal(size=(60, 256)).astype(np.float32)
+    labeler = CLIPPseudoLabeler(["pizza", "cake", "coffee"], input="embeddings")
+    return CDULClassifier(pseudo_labeler=labeler, epochs=1, random_state=0).fit(X), X
+
+
+def test_pipelines_and_searches_are_asked_as_a_whole(fitted, photos):
+    model, X = fitted
+    pipeline = make_pipeline(FunctionTransformer(np.negative), model)
+    report = LabelReport.from_estimator(pipeline, -X, photos=[*photos, *photos])
+    assert_allclose(report.scores, model.predict_proba(X))
+    assert len(data_of(report.to_html())["classes"][0]["lists"]) > 1
+    assert report.movement is not None
+    search = GridSearchCV(model, {"epochs": [1]}, cv=2, scoring=lambda *_: 1.0).fit(X)
+    assert LabelReport.from_estimator(search, X).class_names == ["pizza", "cake", "coffee"]
+
+
+@pytest.mark.parametrize("y", [np.ones((60, 2)), np.full((60, 3), 7), np.ones((59, 3))])
+def test_labels_that_do_not_fit_fail_before_photos_are_read(fitted, y, monkeypatch):
+    model, X = fitted
+    monkeypatch.setattr(type(model), "predict_proba", lambda *_: pytest.fail("asked"))
+    with pytest.raises(ValueError, match="y must"):
+        LabelReport.from_estimator(model, X, y)
+
+
+def test_thumbnails_are_made_once(photos, scores, monkeypatch):
+    report = LabelReport.from_predictions(photos, scores, class_names=NAMES)
+    page = report.to_html()
+    monkeypatch.setattr(type(report.photos), "load", lambda *_: pytest.fail("read again"))
+    assert report.to_html() == page
+
+
+def test_what_stops_save_leaves_the_old_page(report, tmp_path, monkeypatch):
+    path = tmp_path / "report.html"
+    path.write_text("old")
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    with pytest.raises(OSError, match="full"):
+        report.save(path)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.special import logit
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_cdul.inputs import unwrap
 from sklearn_cdul.labels.thresholds import check_scores, check_thresholds, find_thresholds
 from sklearn_cdul.metrics import label_columns
 from sklearn_cdul.targets import check_targets
@@ -83,8 +84,9 @@ class Answers:
             True labels.
         """
         model = last_step(estimator)
-        if y is not None:
-            y = check_targets(y, model.class_names_, X=X)  # fails before the photos are read
+        if y is not None:  # what is wrong with it is said before the photos are read
+            n_photos = X.shape[0] if hasattr(X, "shape") else len(X)
+            y = known_targets(y, model.class_names_, X, (n_photos, len(model.class_names_)))
         if hasattr(model, "predict_proba"):
             return cls.of(estimator.predict_proba(X), y, model.thresholds_, model.class_names_)
         return cls.of(estimator.transform(X), y, None, model.class_names_)
@@ -160,14 +162,13 @@ def last_step(estimator: Any) -> Any:
         If it is not fitted.
     """
     check_is_fitted(estimator)
-    model = getattr(estimator, "best_estimator_", estimator)
-    model = model[-1] if hasattr(model, "steps") else model
+    model = unwrap(estimator)
     if not hasattr(model, "class_names_"):
         check_is_fitted(model)
         raise TypeError(
-            f"from_estimator takes a CDULClassifier, a CLIPPseudoLabeler, or a pipeline or search "
-            f"that ends with one; got {type(model).__name__}. Give its scores and class_names to "
-            "from_predictions."
+            "Expected a CDULClassifier, a CLIPPseudoLabeler, or a pipeline or search that ends "
+            f"with one; got {type(model).__name__}. Of other models displays and reports take the "
+            "scores by from_predictions."
         )
     return model
 
