@@ -63,7 +63,7 @@ def _data(report: "LabelReport") -> dict[str, Any]:
     photos = _photo_data(report, sorted(shown | set(none)))
     n_photos = int(report._readable.sum())
     lost = len(report._readable) - n_photos
-    per_photo = report._predicted.sum() / max(n_photos, 1)
+    per_photo = report._predicted[report._readable].sum() / n_photos
     summary = [
         [f"{n_photos:,}", "photos" + (f", {lost} more can't be read" if lost else "")],
         [f"{per_photo:.1f}", "classes a photo"],
