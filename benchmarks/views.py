@@ -1,7 +1,7 @@
 """What snippets, windows of one pass, and both cost and gain: mAP of the labels, time per photo.
 
 --data DIR is a data set's folder. --model-name and --pretrained name any model of open_clip whose
-tower can be read (see docs/encoders.rst); the embedded one needs no download.
+tower can be read (see docs/method.rst); the embedded one needs no download.
 
 Time is that of `encode_images` on some test photos, decoding included, in seconds a photo (median,
 turn and turn about), and in parts of that of the grid of 3 x 3.

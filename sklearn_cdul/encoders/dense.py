@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sklearn_cdul.images.views import windows_per_side
 
-# More pixels make finer maps. Chosen for the embedded encoder by benchmarks/dense.py.
+# More pixels make finer maps. benchmarks/views.py measures what this gives the embedded encoder.
 _ENLARGED = 1.7
 _MULTIPLE = 32  # pixels in a cell of most towers
 
