@@ -214,14 +214,14 @@ class CLIPPseudoLabeler(DocumentedMixin, TransformerMixin, BaseEstimator):
         ------
         ImportError
             If ``views="proposals"`` and OpenCV with its contrib modules is missing.
-        ValueError
+        ValueError, NotImplementedError
             If ``views`` has "dense" and the model has nothing from which windows can be read.
         """
         if self.input == "images":
             views_version(self.views)  # proposals that can't be made are an error now
         names, prompts = resolve_classes(self._classes_in_use(), self.prompt_template)
         encoder = self._encoder()
-        if self.input == "images" and "dense" in split_views(self.views):
+        if self.input == "images" and self.grid_size > 1 and "dense" in split_views(self.views):
             encoder.dense_preprocessing  # noqa: B018 - says what is wrong with the model
         checked = None if X is None else check_X(self, X, kind=self.input, on_error=self.on_error)
         if isinstance(checked, np.ndarray):

@@ -186,7 +186,8 @@ class CLIPEncoder(BaseEncoder):
     @property
     def dense_preprocessing(self) -> Preprocessing:
         """Size and kind of the photos that ``encode_dense`` takes."""
-        return replace(self.preprocessing, image_size=self._dense_tower.input_size)
+        tower = dense_tower(self._model.visual, self.preprocessing.image_size)
+        return replace(self.preprocessing, image_size=tower.input_size)
 
     def encode_dense(self, views: np.ndarray, grid_size: int, *, whole: bool = True) -> np.ndarray:
         """Embed a batch of photos, whole and in windows; see `BaseEncoder`.

@@ -112,6 +112,15 @@ def is_local_path(item: Any) -> bool:
     return isinstance(item, os.PathLike) and not in_cloud
 
 
+def file_stamp(path: str | os.PathLike[str]) -> tuple[int, ...]:
+    """What changes when someone writes to a file: its number, size and time; () if it is gone."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return ()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def open_encoded(item: Any) -> IO[bytes] | None:
     """Open the encoded bytes of an item.
 

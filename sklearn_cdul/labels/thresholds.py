@@ -170,6 +170,11 @@ def fit_thresholds(
     thresholds : ndarray of shape (k,), dtype float64
         Those of `start` for classes without a positive label.
 
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit each other, or `shrinkage` is below 0.
+
     See Also
     --------
     find_thresholds : Finds the start.
@@ -184,10 +189,15 @@ def fit_thresholds(
     array([0.75])
     """
     table = logit(np.asarray(scores, dtype=np.float64).clip(_EPS, 1 - _EPS))
-    known = ~np.isnan(table) & ~np.isnan(np.asarray(labels, dtype=np.float64))
-    begin = np.asarray(start, dtype=np.float64)
+    truths, begin = (np.asarray(values, dtype=np.float64) for values in (labels, start))
+    if truths.shape != table.shape or begin.shape != table.shape[1:] or shrinkage < 0:
+        raise ValueError(
+            "scores and labels must have one shape (n, k), start k values, and shrinkage be at "
+            f"least 0; got {table.shape}, {truths.shape}, {begin.shape} and {shrinkage!r}."
+        )
+    known = ~np.isnan(table) & ~np.isnan(truths)
     thresholds = begin.copy()
-    for j, truth in enumerate(np.asarray(labels).T):
+    for j, truth in enumerate(truths.T):
         rows = known[:, j]
         positives = np.count_nonzero(truth[rows])
         if positives:

@@ -15,7 +15,7 @@ from sklearn_cdul.encoders.base import BaseEncoder
 from sklearn_cdul.encoders.soundness import is_sound, warn_about_unsound
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.digests import content_digest
-from sklearn_cdul.images.encoded import is_local_path
+from sklearn_cdul.images.encoded import file_stamp, is_local_path
 from sklearn_cdul.images.reading import check_images, count_threads, warn_about_failures
 from sklearn_cdul.images.views import n_views, views_version
 from sklearn_cdul.memory.folder import check_folder
@@ -233,7 +233,7 @@ class _Job:
     def _accept(self, index: int, embedding: np.ndarray | None) -> None:
         key, content = self._known[index]
         rows = self.waiting.pop(key)
-        if content.stamp is not None and content.stamp != _stamp(self._images[index]):
+        if content.stamp is not None and content.stamp != file_stamp(self._images[index]):
             # Someone wrote to the file since. This row has its new content; rows of files that
             # were equal to it have not, and go on waiting.
             self.unsaved[key] = None
@@ -281,16 +281,8 @@ def _read_contents(
 
 
 def _read_content(image: Any) -> _Content | None:
-    stamp = _stamp(image) if is_local_path(image) else None
+    stamp = file_stamp(image) if is_local_path(image) else None
     try:
         return _Content(content_digest(image, 0), stamp)
     except ImageError:
         return None
-
-
-def _stamp(path: str | os.PathLike[str]) -> tuple[int, ...]:
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return ()
-    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -2,10 +2,8 @@
 
 import copy
 import hashlib
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +13,7 @@ from torch import Tensor, nn
 from sklearn_cdul.devices import memory_format, resolve_precision
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.checking import check_files
-from sklearn_cdul.images.encoded import is_local_path
+from sklearn_cdul.images.encoded import file_stamp, is_local_path
 from sklearn_cdul.images.photos import Photos
 from sklearn_cdul.images.reading import count_threads, read_pictures
 from sklearn_cdul.training.crops import cut, cut_together, draw_crop
@@ -46,6 +44,8 @@ class Source(Protocol):
         Where batches are put.
     precision, training_precision : torch.dtype
         Arithmetic of prediction and of training.
+    is_precision_given : bool
+        Whether the user chose it; else that of prediction may be another, for speed.
     rows : sequence of int
         Positions of the photos in X.
     verbose : bool
@@ -56,6 +56,7 @@ class Source(Protocol):
     rows: Sequence[int]
     precision: torch.dtype
     training_precision: torch.dtype
+    is_precision_given: bool
     verbose: bool
 
     def __len__(self) -> int:
@@ -268,11 +269,8 @@ class PhotoSource:
         """What the pictures depend on: of files the size and the time of the last change."""
         files = hashlib.blake2b()
         for row in self.rows:
-            stamp: tuple[int, ...] = ()
-            if is_local_path(self.photos[row]):
-                with suppress(OSError, ValueError):
-                    status = os.stat(self.photos[row])
-                    stamp = status.st_size, status.st_mtime_ns
+            photo = self.photos[row]
+            stamp = file_stamp(photo) if is_local_path(photo) else ()
             files.update(repr((row, stamp)).encode())
         return self.image_size, self.device.type, self.training_precision, files.hexdigest()
 
@@ -320,9 +318,10 @@ class EmbeddingSource:
         self.embeddings = torch.from_numpy(copy).to(device)
         self.rows: Sequence[int] = range(len(copy))
         self.device = device
-        precision = "float32" if precision == "auto" else precision
-        self.precision = resolve_precision(precision, device)
-        self.is_precision_given = True
+        self.is_precision_given = precision != "auto"
+        self.precision = resolve_precision(
+            precision if self.is_precision_given else "float32", device
+        )
         half = self.precision == torch.float16
         self.training_precision = torch.float32 if half else self.precision
 
@@ -345,8 +344,9 @@ class EmbeddingSource:
         """Vectors of the batches, as they are; see :meth:`PhotoSource.training`."""
         ranks = Ranks()
         for indices in batches:
-            here, places = to_device(indices, self.device), ranks.places(len(indices))
-            yield here[places], self.embeddings[here[places or [0]]]
+            places = ranks.places(len(indices))
+            own = to_device(indices[places or [0]], self.device)  # indexed here: nobody waits
+            yield own[: len(places)], self.embeddings[own]
 
     def prediction(self, failures: dict[int, ImageError]) -> Iterator[Tensor]:
         """All vectors once, in order; vectors don't fail."""
@@ -396,5 +396,5 @@ def epoch(source: Source, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
     indices, inputs
         See :meth:`PhotoSource.training`.
     """
-    order = Ranks().first(torch.randperm(len(source)).to(source.device)).cpu()
+    order = Ranks().agree(torch.randperm(len(source)))
     return source.training(split_batches(order, batch_size))

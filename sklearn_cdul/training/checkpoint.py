@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -75,13 +75,14 @@ class Checkpoint:
             self._lock.release()
         self._lock = self._own = None
 
-    def begin(self, *parts: Any) -> None:
-        """Find or make the folder of the training that is described by these parts.
+    def begin(self, describe: Callable[[], Sequence[Any]]) -> None:
+        """Find or make the folder of the training that is described so.
 
         Parameters
         ----------
-        *parts : bytes, arrays, or objects whose ``repr`` tells them apart
-            All that the result depends on.
+        describe : callable
+            Returns all that the result depends on: bytes, arrays, or objects whose ``repr`` tells
+            them apart. Called only if there is a folder.
 
         Warns
         -----
@@ -93,7 +94,7 @@ class Checkpoint:
             return
         own = None
         if self._ranks.number == 0:  # which answers for all
-            own = self._take(self._folder / f"fit-{_digest(parts)}")
+            own = self._take(self._folder / f"fit-{_digest(describe())}")
         self._own = self._ranks.agree(own)
 
     def _take(self, own: Path) -> Path | None:

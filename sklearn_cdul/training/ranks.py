@@ -36,12 +36,6 @@ class Ranks:
             dist.all_reduce(tensor)
         return tensor
 
-    def first(self, tensor: Tensor) -> Tensor:
-        """Return the tensor of process 0, in its place."""
-        if self.count > 1:
-            dist.broadcast(tensor, 0)
-        return tensor
-
     def agree(self, value: T) -> T:
         """Return what process 0 gives; the others wait for it."""
         values = [value]

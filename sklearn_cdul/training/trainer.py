@@ -159,9 +159,10 @@ class Trainer:
         """
         settings = self.settings
         ranks = Ranks()
-        first = ranks.first(torch.tensor(labels, dtype=torch.float32, device=source.device))
+        labels = ranks.agree(labels)
         checkpoint = checkpoint or Checkpoint(None)
-        checkpoint.begin(*self._described(source, first.cpu().numpy(), observed))
+        checkpoint.begin(lambda: self._described(source, labels, observed, validation))
+        first = torch.tensor(labels, dtype=torch.float32, device=source.device)
         state = LabelState(latents_from_labels(first))
         if observed is not None:
             state.observed = torch.tensor(observed, device=source.device)
@@ -196,15 +197,17 @@ class Trainer:
             scores = (probe.left_out + scores) / 2
         return history, state.labels().cpu().numpy(), scores
 
-    def _described(self, source, labels, observed) -> list[Any]:
+    def _described(self, source, labels, observed, validation) -> list[Any]:
         """All that the result of a training depends on."""
         settings = asdict(self.settings) | {"verbose": False}
         weights = self.network.state_dict()
+        views = getattr(self.network, "n_views", 1)
         return [
-            (torch.__version__, settings, list(weights), source.description()),
+            (torch.__version__, settings, views, list(weights), source.description()),
             *(np.atleast_1d(value.cpu().numpy()) for value in weights.values()),
             labels,
             "none" if observed is None else observed,
+            *(() if validation is None else (validation[0].description(), validation[1])),
         ]
 
     def _align(
@@ -213,17 +216,24 @@ class Trainer:
         """Call `align`, show progress, score validation photos, and advise if memory runs out."""
         settings = self.settings
         by_batch = isinstance(step_a, GradientSteps)
-        parts: dict[str, Any] = {"labels": state, "network": self.network}
         if checkpoint is not None:
-            parts |= {"optimizer": self._optimizer, "scheduler": step_a.scheduler}
-            parts |= {"random": RandomStates(state.latents.device)}
+            parts = {
+                "labels": state,
+                "network": self.network,
+                "optimizer": self._optimizer,
+                "scheduler": step_a.scheduler,
+                "random": RandomStates(state.latents.device),
+            }
             checkpoint.restore(parts)
 
         def on_epoch(record):
             if validation is not None:
                 photos, y = validation
                 precision = prediction_precision(self.network, photos)
-                logits = predict_logits(self.network, photos, precision, phase="Validating")
+                logits = Ranks().in_shares(
+                    lambda part: predict_logits(self.network, part, precision, phase="Validating"),
+                    photos,
+                )
                 record["validation_map"] = score_readable(y, logits, if_none=math.nan)
             bar.set_postfix({k: f"{v:.4g}" for k, v in record.items()})
             if not by_batch:
@@ -289,7 +299,7 @@ class Trainer:
         count = min(len(source), _FEATURE_BYTES // (4 * self.network.n_views * layer.in_features))
         if not frozen or count < len(source):
             count = min(count, PROBE_PHOTOS)
-        rows = torch.randperm(len(source))[:count].sort().values.numpy()
+        rows = Ranks().agree(torch.randperm(len(source)))[:count].sort().values.numpy()
         return rows, read_features(self.network, layer, source.select(rows.tolist()), kept)
 
 

@@ -303,3 +303,12 @@ def test_what_is_not_known_is_left_out_of_the_fit():
     table[::3], truth[1::3] = np.nan, np.nan
     expected = fit_thresholds(scores[2::3, None], labels[2::3, None], [0.5])
     assert fit_thresholds(table, truth, [0.5]) == expected
+
+
+@pytest.mark.parametrize(
+    ("labels", "start", "shrinkage"),
+    [([[1]], [0.5], 5), ([[1], [0]], [0.5, 0.5], 5), ([[1], [0]], [0.5], -1)],
+)
+def test_what_does_not_fit_the_scores_is_refused(labels, start, shrinkage):
+    with pytest.raises(ValueError, match=r"one shape \(n, k\), start k values.*got \(2, 1\)"):
+        fit_thresholds([[0.1], [0.2]], labels, start, shrinkage=shrinkage)

@@ -124,16 +124,22 @@ def test_a_checkpoint_changes_nothing_and_leaves_embeddings_alone(
     }
 
 
-@pytest.mark.parametrize("changed", ["photos", "parameters", "observed labels"])
+@pytest.mark.parametrize(
+    "changed", ["photos", "parameters", "regions", "observed labels", "validation"]
+)
 def test_another_fit_starts_anew_and_says_so_once(changed, labeler, photos, tmp_path, monkeypatch):
-    interrupted_fit(monkeypatch, labeler, photos, "features", tmp_path)
-    changes = {"epochs": 2} if changed == "parameters" else {}
+    size = {"image_size": 64} if changed == "regions" else {}  # large enough for regions
+    interrupted_fit(monkeypatch, labeler, photos, "features", tmp_path, **size)
+    changes = size | {"parameters": {"epochs": 2}, "regions": {"regions": 1}}.get(changed, {})
     model = CDULClassifier(
         **{**QUICK, "pseudo_labeler": labeler, "checkpoint": tmp_path, **changes}
     )
     observed = np.full((len(photos), 3), np.nan)
     observed[0] = 1
-    arguments = {"observed": observed} if changed == "observed labels" else {}
+    arguments = {
+        "observed labels": {"observed": observed},
+        "validation": {"X_val": photos[:3], "y_val": np.eye(3, dtype=int)},
+    }.get(changed, {})
     X = photos[:-1] if changed == "photos" else photos
     with pytest.warns(UserWarning, match=r"1 unfinished fits of other .* fit-\w+\. .* Delete") as w:
         model.fit(X, **arguments)
@@ -159,13 +165,13 @@ def test_a_fit_of_the_same_in_use_elsewhere_keeps_no_checkpoint(tmp_path):
         Checkpoint(tmp_path) as second,
         Checkpoint(tmp_path) as third,
     ):
-        first.begin(b"one")
+        first.begin(lambda: [b"one"])
         with pytest.warns(UserWarning, match=r"running in another process.*keeps no checkpoint"):
-            second.begin(b"one")
+            second.begin(lambda: [b"one"])
         assert second.rows("features") is None
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            third.begin(b"two")  # candidates of a search share the folder in peace
+            third.begin(lambda: [b"two"])  # candidates of a search share the folder in peace
         third.finish()
         assert len(unfinished(tmp_path)) == 1
         first.finish()
@@ -197,7 +203,7 @@ def test_saving_costs_a_twentieth_of_the_time_at_most(tmp_path, monkeypatch):
     clock = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
     with Checkpoint(tmp_path) as checkpoint:
-        checkpoint.begin(b"one")
+        checkpoint.begin(lambda: [b"one"])
         for _ in range(100):
             checkpoint.save({"slow": Slow()})
             clock[0] += 10
