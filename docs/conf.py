@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import textwrap
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import sklearn_cdul
 from sklearn_cdul.documentation import documentation_url
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 
 project = "sklearn_cdul"
 author = "the sklearn_cdul developers"
@@ -29,6 +31,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
+    "charts",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build"]
