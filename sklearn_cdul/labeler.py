@@ -32,12 +32,12 @@ _ENCODING_OPTIONS = ("batch_size", "n_jobs", "on_error", "verbose")
 
 
 class CLIPPseudoLabeler(DocumentedMixin, TransformerMixin, BaseEstimator):
-    """Label photos softly with CLIP, whole and in snippets, without training.
+    """Label photos softly with CLIP, whole and in snippets.
 
     Each photo is looked at as a whole and as ``grid_size`` x ``grid_size`` snippets, or in other
-    ways (``views``). The softmax of the cosines with the class
-    names gives one soft label a view; the strongest snippet of each class is averaged with the
-    whole image (sections 3.1 of the CDUL paper [1]_).
+    ways (``views``). The softmax of the cosines with the class names gives one soft label a view;
+    the strongest snippet of each class is averaged with the whole image (section 3.1 of the CDUL
+    paper [1]_). It trains nothing.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class CLIPPseudoLabeler(DocumentedMixin, TransformerMixin, BaseEstimator):
     views : {"grid", "dense", "grid+dense", "proposals"}, default="grid"
         What is looked at besides the whole photo. "grid" cuts it into snippets and encodes each.
         "dense" looks once, at more pixels where the model can, and reads windows, one more a side
-        than snippets, off what it saw where: for less than half the time of a grid of 3 x 3.
+        than snippets, off what it saw where: for about half the time of a grid of 3 x 3.
         "grid+dense" does both. :ref:`Benchmarks <views>` say what they gain and cost. "proposals"
         takes ``grid_size**2`` boxes that may hold an object of any kind, the paper's COD, and
         snippets where too few are found. The number of views, and so the cost of CLIP, stays as
