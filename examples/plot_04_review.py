@@ -43,7 +43,7 @@ pd.DataFrame(report.per_class).round(3).head()
 # Which photos to label
 # ---------------------
 # Not those that the network is sure of, and not the same photo ten times: ``suggest_photos`` takes
-# uncertain and different ones. Four of them:
+# doubtful photos of rare classes, and no copies. Four of them:
 
 rows = suggest_photos(model, train.data, 50)
 PhotosDisplay.from_estimator(model, [train.data[row] for row in rows[:4]], order="given")
@@ -79,7 +79,7 @@ for n_labelled in (25, 50):
 pd.DataFrame.from_dict(results, "index", columns=["mAP", "macro-F1"]).round(1)
 
 # %%
-# The classes that gained:
+# With so few test photos, differences of two or three points are chance. Which classes gained:
 
 options = {"class_names": names, "min_positives": 5}
 display = AveragePrecisionDisplay.from_predictions(test.target, before, name="no labels", **options)

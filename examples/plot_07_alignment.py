@@ -82,5 +82,5 @@ rows = {
 pd.DataFrame.from_dict(rows, "index", columns=["labels", "network on test photos"]).round(1)
 
 # %%
-# The labels of the training photos gain nearly two points. With so few test photos, differences
-# between the networks are chance.
+# The labels of the training photos gain two points. With so few test photos, differences between
+# the networks are chance.

@@ -78,7 +78,7 @@ for path in test.data[:3]:
     print(Path(path).name, answer(Path(path).read_bytes()))
 
 # %%
-# Its answers are those of ``predict_proba``, and it is as fast as one photo at a time can be:
+# Its answers are those of ``predict_proba``, and it takes one photo at a time:
 
 scores = loaded.predict_proba(test.data[:20])
 start = perf_counter()

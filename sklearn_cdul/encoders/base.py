@@ -189,7 +189,13 @@ class BaseEncoder:
 
     @property
     def dense_preprocessing(self) -> Preprocessing:
-        """Size and kind of the photos that ``encode_dense`` takes."""
+        """Size and kind of the photos that ``encode_dense`` takes.
+
+        Raises
+        ------
+        NotImplementedError
+            Unless a derived class sets it.
+        """
         raise NotImplementedError(
             f"{type(self).__name__} has no method encode_dense and no dense_preprocessing, which "
             'views="dense" needs. Use views="grid".'
@@ -211,13 +217,29 @@ class BaseEncoder:
         -------
         embeddings : ndarray of shape (b, v, d)
             Of any length above 0 each: the whole photo, if wanted, then its windows row by row.
+
+        Raises
+        ------
+        NotImplementedError
+            Unless a derived class has it.
         """
         raise NotImplementedError(f"{type(self).__name__} has no method encode_dense.")
 
     def start_dense(
         self, views: np.ndarray, grid_size: int, *, whole: bool = True
     ) -> Callable[[], np.ndarray]:
-        """Begin to embed a batch of photos, whole and in windows; see `start_views`."""
+        """Begin to embed a batch of photos, whole and in windows; see `start_views`.
+
+        Parameters
+        ----------
+        views, grid_size, whole
+            See `encode_dense`. The views are not changed before `finish` has been called.
+
+        Returns
+        -------
+        finish : callable
+            Waits for the embeddings and returns them, see `encode_dense`.
+        """
         embeddings = self.encode_dense(views, grid_size, whole=whole)
         return lambda: embeddings
 

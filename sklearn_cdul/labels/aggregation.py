@@ -13,7 +13,7 @@ _BLOCK_VALUES = 2**24
 
 
 def cosine_similarities(image_embeddings, text_embeddings):
-    """Cosine of each image embedding with each class embedding, ``p_i = <f, w_i>``.
+    """Cosine of each image embedding with each class embedding, ``p_i = <f, w_i>`` [1]_.
 
     Parameters
     ----------
@@ -26,12 +26,22 @@ def cosine_similarities(image_embeddings, text_embeddings):
     -------
     similarities : float array of shape (..., k)
         Cosines in [-1, 1]. A zero vector has no direction; its cosines are 0.
+
+    Raises
+    ------
+    ValueError
+        If the embeddings of images and classes differ in length d.
+
+    References
+    ----------
+    .. [1] R. Abdelfattah et al., "CDUL: CLIP-Driven Unsupervised Learning for Multi-Label Image
+       Classification", ICCV 2023, arXiv 2307.16634, section 3.1.
     """
     return unit_vectors(image_embeddings) @ unit_vectors(text_embeddings).T
 
 
 def softmax_similarities(similarities, temperature):
-    """Soft label of one view, ``s_i = exp(p_i / tau) / sum_j exp(p_j / tau)``.
+    """Soft label of one view, ``s_i = exp(p_i / tau) / sum_j exp(p_j / tau)`` [1]_.
 
     Parameters
     ----------
@@ -45,6 +55,16 @@ def softmax_similarities(similarities, temperature):
     -------
     soft_labels : float array of shape (..., k)
         Values in [0, 1] that sum to 1 over the last axis.
+
+    Raises
+    ------
+    ValueError
+        If `temperature` is not above 0.
+
+    References
+    ----------
+    .. [1] R. Abdelfattah et al., "CDUL: CLIP-Driven Unsupervised Learning for Multi-Label Image
+       Classification", ICCV 2023, arXiv 2307.16634, section 3.1.
     """
     if not temperature > 0:
         raise ValueError(f"temperature must be above 0; got {temperature!r}.")
@@ -57,6 +77,8 @@ def softmax_similarities(similarities, temperature):
 def select_extreme(maximum, minimum, local_threshold=0.0):
     """Strongest or weakest snippet of each class: ``alpha`` where ``alpha >= zeta``, else ``beta``.
 
+    The choice at the heart of the paper's aggregator [1]_.
+
     Parameters
     ----------
     maximum, minimum : arrays of shape (n, k)
@@ -67,12 +89,18 @@ def select_extreme(maximum, minimum, local_threshold=0.0):
     Returns
     -------
     aggregated : float array of shape (n, k)
+        Values of the one or the other.
+
+    References
+    ----------
+    .. [1] R. Abdelfattah et al., "CDUL: CLIP-Driven Unsupervised Learning for Multi-Label Image
+       Classification", ICCV 2023, arXiv 2307.16634, section 3.1.
     """
     return np.where(np.asarray(maximum) >= local_threshold, maximum, minimum)
 
 
 def aggregate_snippets(local_labels, local_threshold=0.0):
-    """Join the soft labels of an image's snippets into one, the aggregator of the paper (GLA).
+    """Join the soft labels of an image's snippets into one, the aggregator of the paper [1]_.
 
     Parameters
     ----------
@@ -85,13 +113,18 @@ def aggregate_snippets(local_labels, local_threshold=0.0):
     -------
     aggregated : float array of shape (n, k)
         Values in [0, 1]; they need not sum to 1.
+
+    References
+    ----------
+    .. [1] R. Abdelfattah et al., "CDUL: CLIP-Driven Unsupervised Learning for Multi-Label Image
+       Classification", ICCV 2023, arXiv 2307.16634, section 3.1.
     """
     local_labels = np.asarray(local_labels)
     return select_extreme(local_labels.max(axis=1), local_labels.min(axis=1), local_threshold)
 
 
 def combine_labels(global_labels, aggregated_labels, global_weight=0.5):
-    """Final pseudo label, ``s = lambda * s_global + (1 - lambda) * s_aggregated``.
+    """Final pseudo label, ``s = lambda * s_global + (1 - lambda) * s_aggregated`` [1]_.
 
     Parameters
     ----------
@@ -104,6 +137,11 @@ def combine_labels(global_labels, aggregated_labels, global_weight=0.5):
     -------
     soft_labels : float array of shape (n, k)
         Values in [0, 1].
+
+    References
+    ----------
+    .. [1] R. Abdelfattah et al., "CDUL: CLIP-Driven Unsupervised Learning for Multi-Label Image
+       Classification", ICCV 2023, arXiv 2307.16634, section 3.1.
     """
     return global_weight * np.asarray(global_labels) + (1 - global_weight) * np.asarray(
         aggregated_labels
@@ -120,7 +158,7 @@ def soft_labels(
     global_weight=0.5,
     groups=None,
 ):
-    """Pseudo labels from the embeddings of whole images and snippets: all equations in turn.
+    """Pseudo labels from the embeddings of whole images and snippets: all equations in turn [1]_.
 
     Parameters
     ----------
@@ -146,10 +184,21 @@ def soft_labels(
     soft_labels : float array of shape (n, k)
         Values in [0, 1]. A row whose embeddings hold NaN is NaN.
 
+    Raises
+    ------
+    ValueError
+        If `temperature` is not above 0, `groups` do not add up to v - 1, or embeddings differ in
+        length d.
+
     Notes
     -----
     Images go in blocks, so that besides the result about 500 MB are needed at most, or what one
     image takes if that is more.
+
+    References
+    ----------
+    .. [1] R. Abdelfattah et al., "CDUL: CLIP-Driven Unsupervised Learning for Multi-Label Image
+       Classification", ICCV 2023, arXiv 2307.16634, section 3.1.
 
     Examples
     --------

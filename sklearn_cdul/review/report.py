@@ -257,6 +257,12 @@ class LabelReport:
         Returns
         -------
         path : Path
+            Of the file.
+
+        Raises
+        ------
+        OSError
+            If it can't be written.
         """
         path = Path(path)
         page = self.to_html()
