@@ -13,7 +13,9 @@ _BLOCK_VALUES = 2**24
 
 
 def cosine_similarities(image_embeddings, text_embeddings):
-    """Cosine of each image embedding with each class embedding, ``p_i = <f, w_i>`` [1]_.
+    """Cosine of each image embedding with each class embedding, ``p_i = <f, w_i>``.
+
+    The similarities that the paper begins with [1]_.
 
     Parameters
     ----------
@@ -41,7 +43,9 @@ def cosine_similarities(image_embeddings, text_embeddings):
 
 
 def softmax_similarities(similarities, temperature):
-    """Soft label of one view, ``s_i = exp(p_i / tau) / sum_j exp(p_j / tau)`` [1]_.
+    """Soft label of one view, ``s_i = exp(p_i / tau) / sum_j exp(p_j / tau)``.
+
+    The same for whole images and for snippets [1]_.
 
     Parameters
     ----------
@@ -100,7 +104,9 @@ def select_extreme(maximum, minimum, local_threshold=0.0):
 
 
 def aggregate_snippets(local_labels, local_threshold=0.0):
-    """Join the soft labels of an image's snippets into one, the aggregator of the paper [1]_.
+    """Join the soft labels of an image's snippets into one, the aggregator of the paper.
+
+    The largest and the smallest soft label of each class, and :func:`select_extreme` of them [1]_.
 
     Parameters
     ----------
@@ -124,7 +130,9 @@ def aggregate_snippets(local_labels, local_threshold=0.0):
 
 
 def combine_labels(global_labels, aggregated_labels, global_weight=0.5):
-    """Final pseudo label, ``s = lambda * s_global + (1 - lambda) * s_aggregated`` [1]_.
+    """Final pseudo label, ``s = lambda * s_global + (1 - lambda) * s_aggregated``.
+
+    The mean of both in the paper [1]_.
 
     Parameters
     ----------
@@ -158,7 +166,9 @@ def soft_labels(
     global_weight=0.5,
     groups=None,
 ):
-    """Pseudo labels from the embeddings of whole images and snippets: all equations in turn [1]_.
+    """Pseudo labels from the embeddings of whole images and snippets: all equations in turn.
+
+    The first stage of the paper [1]_.
 
     Parameters
     ----------
