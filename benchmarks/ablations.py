@@ -10,6 +10,7 @@ mAP is over the classes with enough positives (--min-positives), F1 over all tha
 tables on temperature, views and weights are left out.
 """
 
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -21,11 +22,18 @@ from torch import nn
 
 from sklearn_cdul import CDULClassifier
 from sklearn_cdul.images.reading import check_images
-from sklearn_cdul.labels import apply_thresholds, find_thresholds, smooth_labels, soft_labels
+from sklearn_cdul.labels import (
+    apply_thresholds,
+    find_thresholds,
+    smooth_labels,
+    soft_labels,
+    softmax_similarities,
+)
 from sklearn_cdul.training.alignment import LabelState, align, latents_from_labels
 from sklearn_cdul.training.batches import PhotoSource
 from sklearn_cdul.training.closed_form import ClosedForm
 from sklearn_cdul.training.features import read_features
+from sklearn_cdul.training.linear_probe import LinearProbe
 from sklearn_cdul.training.network import output_layer
 from sklearn_cdul.training.regions import mix_views
 from sklearn_cdul.training.trainer import TrainingSettings
@@ -41,6 +49,24 @@ class SeenPredictions(ClosedForm):
     def __call__(self, state):
         _, loss = super().__call__(state)
         return torch.from_numpy(self.seen()), loss
+
+
+class WithSnippets(ClosedForm):
+    """The layer is also fitted to CLIP's labels of snippets, each read off the region at its place.
+
+    `snippets` are these labels, of shape (n, regions, k).
+    """
+
+    def __init__(self, snippets, layer, features):
+        super().__init__(layer, features)
+        whole, regions = features[:, :1], features[:, 1:]
+        regions = regions.reshape(-1, 1, features.shape[2])
+        self._probe = LinearProbe(np.concatenate([whole, regions]))
+        self._snippets = torch.from_numpy(snippets.reshape(len(regions), -1))
+
+    def _fit(self, labels):
+        super()._fit(torch.cat([labels, self._snippets]))
+        self.left_out = self.left_out[: len(labels)]
 
 
 class Bench:
@@ -104,13 +130,26 @@ def label_tables(bench, labeler):
         bench.row(name, smooth_labels(labels, embeddings[:, 0]))
 
     views = {size: embed(size) for size in bench.options.grid_sizes}
-    views |= {1: embed(1), 3: embed(3)}  # the last is left set
+    views |= {size: embed(size) for size in (1, 2, 3)}  # the last is left set
     bench.title("grid size")
     for size in sorted(views):
         row(f"{size} x {size}" if size > 1 else "whole photo alone", views[size])
+    bench.title("views")
+    for kind in ("grid", "dense", "grid+dense"):
+        labeler.set_params(views=kind)
+        labels, embeddings = labeler.transform(bench.train.data), labeler.embed(bench.train.data)
+        bench.row(kind, smooth_labels(labels, embeddings[:, 0]))
+    labeler.set_params(views="grid")
     bench.title("temperature")
     for temperature in (0.02, 0.03, 0.05, 0.083, 0.1, 0.2):
         row(str(temperature), views[3], temperature)
+    bench.title("snippets' labels, too (2 x 2)")
+    labels = labeler.aggregate(views[3])
+    smoothed = smooth_labels(labels, views[3][:, 0])
+    cosines = views[2][:, 1:] @ labeler.text_embeddings_.T
+    snippets = softmax_similarities(cosines, labeler.temperature_).astype(np.float32)
+    bench.row("labels of photos", smoothed, **FIXED)
+    bench.row("and of their snippets", smoothed, step_a=partial(WithSnippets, snippets), **FIXED)
     bench.title("zeta (local_threshold)")
     for zeta in (0.0, 0.1, 0.2, 0.4):
         row(str(zeta), views[3], local_threshold=zeta)
@@ -172,7 +211,7 @@ def main():
     parser.add_argument(
         "--features", type=Path, metavar="DIR", required=True, help="made once for these photos"
     )
-    parser.add_argument("--grid-sizes", type=int, nargs="*", default=[2, 4], help="besides 1, 3")
+    parser.add_argument("--grid-sizes", type=int, nargs="*", default=[], help="besides 1, 2, 3")
     options = common.parse(parser)
     options.features.mkdir(parents=True, exist_ok=True)
     bench = Bench(options)

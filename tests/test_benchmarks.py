@@ -180,7 +180,7 @@ def test_ablations_print_their_tables(tree, tmp_path):
     output = run(
         "ablations.py",
         *("--data", tree, "--features", tmp_path / "features", "--memory", tmp_path),
-        *("--grid-sizes", 2, "--min-positives", 1),
+        *("--min-positives", 1),
     ).stdout
     for title in ("grid size", "temperature", "what the network looks at", "labels and updates"):
         assert f"\n{title}" in output

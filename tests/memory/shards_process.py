@@ -2,7 +2,8 @@
 
 The one argument is a JSON object: ``backend`` ("loky", "dask" or "ray"), ``labeler`` (its
 parameters), ``paths``, ``log`` (a folder where each worker notes what it encodes), ``victim`` (a
-file: the worker that can make it kills itself after some photos) and ``output``.
+file: the worker that can make it kills itself after some photos) and ``output``. It fails if a worker
+died and the backend could not go on: Ray's workers that are left may hold their places.
 """
 
 import json
@@ -19,6 +20,8 @@ import numpy as np
 from sklearn_cdul import CLIPPseudoLabeler
 from sklearn_cdul.encoders.clip import CLIPEncoder
 
+# How often the same call is made: Dask goes on by itself, and Ray can't in this process.
+ATTEMPTS = {"loky": 3, "dask": 1, "ray": 1}
 N_WORKERS = 2
 SHARD = 6
 
@@ -79,13 +82,13 @@ def main(settings):
     labeler = LoggingLabeler(**settings["labeler"]).fit()
     backend = settings["backend"]
     with cluster(backend), joblib.parallel_config(backend, n_jobs=N_WORKERS):
-        for attempt in range(3):
+        for attempt in range(ATTEMPTS[backend]):
             try:
-                labels = label(labeler, settings["paths"])
-                break
+                np.save(settings["output"], label(labeler, settings["paths"]))
+                return
             except Exception as error:
                 print(f"attempt {attempt}: {type(error).__name__}", flush=True)
-    np.save(settings["output"], labels)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -18,15 +18,12 @@ pytestmark = [
     pytest.mark.skipif(os.name == "nt", reason="SIGKILL"),
 ]
 N_PHOTOS = 24
+# Ray would write to the home folder, and tell its makers that it is used.
+ENVIRONMENT = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
-# Of Ray's, the workers that are left may hold their places; the script is started again.
-@pytest.mark.parametrize(
-    ("backend", "victim"),
-    [("loky", True), ("dask", True), ("ray", False)],
-    ids=["loky, a worker dies", "dask, a worker dies", "ray"],
-)
-def test_shards_lose_and_repeat_nothing(backend, victim, food_photos, tmp_path):
+@pytest.mark.parametrize("backend", ["loky", "dask", "ray"])
+def test_a_worker_dies_and_no_photo_is_lost_or_encoded_twice(backend, food_photos, tmp_path):
     if backend != "loky":
         pytest.importorskip({"dask": "distributed"}.get(backend, backend))
     photos = food_photos.data[:N_PHOTOS]
@@ -34,20 +31,17 @@ def test_shards_lose_and_repeat_nothing(backend, victim, food_photos, tmp_path):
     labeler = {**SETTINGS, "batch_size": 1, "memory": str(tmp_path / "cache")}
     settings = {"backend": backend, "labeler": labeler, "log": str(log), "paths": photos}
     settings["output"] = str(tmp_path / "labels.npy")
-    if victim:
-        settings["victim"] = str(tmp_path / "victim")
+    settings["victim"] = str(tmp_path / "victim")
     script = Path(__file__).with_name("shards_process.py")
-    environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}  # else it writes to the home folder
-    subprocess.run(
-        [sys.executable, script, json.dumps(settings, default=str)],
-        check=True,
-        timeout=300,
-        env=environment,
-    )
+    call = [sys.executable, script, json.dumps(settings, default=str)]
+    codes = []
+    while codes in ([], [1]):  # a script that failed is started again
+        codes.append(subprocess.run(call, timeout=300, env=ENVIRONMENT).returncode)
+    assert codes == ([1, 0] if backend == "ray" else [0])
     plain = CLIPPseudoLabeler(**SETTINGS).fit().transform(photos)
     assert_allclose(np.load(tmp_path / "labels.npy"), plain, atol=1e-5)
-    assert (tmp_path / "victim").exists() == victim
+    assert (tmp_path / "victim").exists()
     counts = [len(path.read_text().splitlines()) for path in log.iterdir()]
     # Each of two workers loses the photo that it is at, if the backend ends both.
-    assert N_PHOTOS <= sum(counts) <= N_PHOTOS + 2 * victim
+    assert N_PHOTOS <= sum(counts) <= N_PHOTOS + 2
     assert len(counts) >= 2, "one worker did it all"
