@@ -40,7 +40,7 @@ from sklearn_cdul.training.trainer import TrainingSettings
 
 FIXED = {"update_interval": 0}
 PAPER = {"cumulative_updates": True, "update_rate": 1.0}
-SIZES = (224, 288, 320, 384)
+SIZES = (224, 288, 320, 384, 448)
 
 
 class SeenPredictions(ClosedForm):
@@ -135,14 +135,21 @@ def label_tables(bench, labeler):
     for size in sorted(views):
         row(f"{size} x {size}" if size > 1 else "whole photo alone", views[size])
     bench.title("views")
-    for kind in ("grid", "dense", "grid+dense"):
-        labeler.set_params(views=kind)
-        labels, embeddings = labeler.transform(bench.train.data), labeler.embed(bench.train.data)
+    looks = {"grid": views[3], "dense": labeler.set_params(views="dense").embed(bench.train.data)}
+    looks["grid+dense"] = np.concatenate([looks["grid"], looks["dense"][:, 1:]], axis=1)
+    for kind, embeddings in looks.items():
+        labels = labeler.set_params(views=kind).aggregate(embeddings)
         bench.row(kind, smooth_labels(labels, embeddings[:, 0]))
     labeler.set_params(views="grid")
     bench.title("temperature")
     for temperature in (0.02, 0.03, 0.05, 0.083, 0.1, 0.2):
         row(str(temperature), views[3], temperature)
+    bench.title("zeta (local_threshold)")
+    for zeta in (0.0, 0.1, 0.2, 0.4):
+        row(str(zeta), views[3], local_threshold=zeta)
+    bench.title("lambda (global_weight)")
+    for weight in (0.0, 0.3, 0.5, 0.7, 1.0):
+        row(str(weight), views[3], global_weight=weight)
     bench.title("snippets' labels, too (2 x 2)")
     labels = labeler.aggregate(views[3])
     smoothed = smooth_labels(labels, views[3][:, 0])
@@ -150,12 +157,6 @@ def label_tables(bench, labeler):
     snippets = softmax_similarities(cosines, labeler.temperature_).astype(np.float32)
     bench.row("labels of photos", smoothed, **FIXED)
     bench.row("and of their snippets", smoothed, step_a=partial(WithSnippets, snippets), **FIXED)
-    bench.title("zeta (local_threshold)")
-    for zeta in (0.0, 0.1, 0.2, 0.4):
-        row(str(zeta), views[3], local_threshold=zeta)
-    bench.title("lambda (global_weight)")
-    for weight in (0.0, 0.3, 0.5, 0.7, 1.0):
-        row(str(weight), views[3], global_weight=weight)
 
 
 def network_tables(bench, labels):

@@ -179,7 +179,7 @@ WHAT = {
     "photos": (photos, "n", [1000, 10_000]),
     "classes": (classes, "k", [20, 80, 1000, 20_000]),
     "grid": (grid, "g", [1, 2, 3, 4]),
-    "pixels": (pixels, "size", [160, 224, 320, 448]),
+    "pixels": (pixels, "size", [224, 288, 320, 384, 448]),
     "neighbors": (neighbors, "n", [2500, 5000, 10_000, 20_000, 40_000]),
     "closed form": (closed_form, "n", [1250, 2500, 5000, 10_000, 20_000]),
 }
