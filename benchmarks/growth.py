@@ -132,8 +132,9 @@ def classes(k, n=1000):
 
 def grid(g, n=20):
     """Labels of n photos by the embedded encoder, in 1 + g^2 views."""
-    labeler = CLIPPseudoLabeler(NAMES[:CLASSES], grid_size=g).fit()
-    paths = load_food_photos().data[: n + 2]
+    food = load_food_photos()
+    labeler = CLIPPseudoLabeler(food.target_names, grid_size=g).fit()
+    paths = food.data[: n + 2]
     labeler.transform(paths[:2])
     meter = Meter()
     meter.call("transform", labeler.transform, paths[2:])
@@ -145,7 +146,7 @@ def pixels(size, n=40):
     paths = load_food_photos().data[:n]
     labeler = CLIPPseudoLabeler(NAMES[:CLASSES], model_name=FreeEncoder(), grid_size=1)
     model = CDULClassifier(pseudo_labeler=labeler, image_size=size, random_state=0)
-    model.fit(paths[:4]).predict(paths[:4])
+    model.fit(paths[:20]).predict(paths[:20])
     meter = Meter()
     meter.call("fit", model.fit, paths)
     meter.call("predict", model.predict, paths)
