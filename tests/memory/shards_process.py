@@ -2,8 +2,8 @@
 
 The one argument is a JSON object: ``backend`` ("loky", "dask" or "ray"), ``labeler`` (its
 parameters), ``paths``, ``log`` (a folder where each worker notes what it encodes), ``victim`` (a
-file: the worker that can make it kills itself after some photos) and ``output``. It fails if a worker
-died and the backend could not go on: Ray's workers that are left may hold their places.
+file: the worker that can make it kills itself after some photos) and ``output``. It fails if a
+worker died and the backend could not go on: Ray's workers that are left may hold their places.
 """
 
 import json
