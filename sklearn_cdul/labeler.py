@@ -14,6 +14,7 @@ from sklearn_cdul.documentation import DocumentedMixin
 from sklearn_cdul.encoders.base import BaseEncoder
 from sklearn_cdul.encoders.known_names import warn_about_guesses
 from sklearn_cdul.encoders.loading import free_gpu, load_encoder
+from sklearn_cdul.encoders.looks import looks_of
 from sklearn_cdul.exceptions import warn
 from sklearn_cdul.images.checking import check_files
 from sklearn_cdul.images.views import VIEWS, n_parts, split_views, views_version
@@ -310,6 +311,39 @@ class CLIPPseudoLabeler(DocumentedMixin, TransformerMixin, BaseEstimator):
         cut = {"grid_size": int(self.grid_size), "views": self.views}
         options = {name: getattr(self, name) for name in _ENCODING_OPTIONS}
         return X.embed_once(encoder, cut, partial(encode, X, **cut, **options))
+
+    def view_places(self, X):
+        """Where the views of images lie, view by view as in :meth:`embed`.
+
+        Parameters
+        ----------
+        X : sequence of images
+            See :meth:`transform`.
+
+        Returns
+        -------
+        places : ndarray of shape (n, views, 4), float32
+            Left, upper, right and lower edge of what a view shows, as shares of the image's width
+            and height, in [0, 1]. Models that crop the centre of their input see the middle of
+            the image and of each snippet.
+
+        Raises
+        ------
+        ValueError
+            If ``input="embeddings"``: these don't tell where they come from.
+        ImageError
+            If an image can't be read; names index and path.
+        """
+        if self.input != "images":
+            raise ValueError('view_places needs images; this estimator has input="embeddings".')
+        photos = check_X(self, X, kind=self.input, on_error=self.on_error)
+        looks = looks_of(self._encoder(), int(self.grid_size), self.views)
+        return np.stack(
+            [
+                np.concatenate([look.places(photos.load(i, look.min_size)) for look in looks])
+                for i in range(len(photos))
+            ]
+        ).astype(np.float32)
 
     def aggregate(self, embeddings):
         """Soft labels from embeddings: softmax of each view, best snippet, mean with the whole.

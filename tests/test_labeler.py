@@ -205,3 +205,18 @@ def test_with_other_classes_a_single_class_makes_sense(food_photos):
         warnings.simplefilter("error")
         labeler = CLIPPseudoLabeler(["coffee"], other_classes=["food", "plate"], grid_size=1).fit()
     assert labeler.score(photos, y) > 3 * y.mean()
+
+
+@pytest.mark.parametrize("views", ["grid", "dense", "grid+dense"])
+def test_each_view_has_an_embedding_and_a_place(paths, views):
+    labeler = CLIPPseudoLabeler(NAMES, grid_size=2, views=views).fit()
+    places = labeler.view_places(paths[:2])
+    assert places.shape[:2] == labeler.embed(paths[:2]).shape[:2]
+    assert places[:, 0].tolist() == [[0, 0, 1, 1]] * 2
+    assert (places[..., :2] < places[..., 2:]).all()
+
+
+def test_embeddings_do_not_tell_where_they_come_from():
+    labeler = CLIPPseudoLabeler(NAMES, input="embeddings").fit()
+    with pytest.raises(ValueError, match="needs images"):
+        labeler.view_places(np.zeros((2, 192), np.float32))

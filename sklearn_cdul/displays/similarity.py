@@ -1,4 +1,4 @@
-"""What CLIP saw in a photo, and in which of its snippets."""
+"""What CLIP saw in a photo, and in which of its parts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,13 +9,17 @@ from numpy.typing import ArrayLike
 from sklearn_cdul.answers import find_class, last_step
 from sklearn_cdul.displays.drawing import TEXT, import_pyplot, make_axes, small_photos
 from sklearn_cdul.images.reading import check_images
+from sklearn_cdul.images.views import n_parts, n_views, snippet_boxes, split_views
 from sklearn_cdul.labels.aggregation import cosine_similarities, softmax_similarities
 
-_MOST_NUMBERS = 16  # snippets of a photo, if each is to bear its value
+_MOST_NUMBERS = 16  # parts of a photo, if each is to bear its value
+_PARTS = {"grid": "snippet", "dense": "window", "proposals": "proposal"}
+_DARKEST = 0.85  # where a part has a soft label of 0, or none shows anything
+_PIXELS = 240  # a side of the shade
 
 
 class SimilarityDisplay:
-    """A photo under the soft labels of its snippets, a panel a class: what CLIP saw, and where.
+    """A photo under the soft labels of its parts, a panel a class: what CLIP saw, and where.
 
     Make one with :meth:`from_estimator` or :meth:`from_predictions`, which draw it too. The
     parameters become attributes of the same names.
@@ -24,20 +28,25 @@ class SimilarityDisplay:
     ----------
     photo : image
         Path, PIL image or array, see :class:`~sklearn_cdul.CLIPPseudoLabeler`.
-    view_labels : ndarray of shape (1 + rows * columns, k)
-        Soft label of each view in [0, 1], that of the whole photo first, then those of the snippets
-        row by row; see :func:`~sklearn_cdul.labels.softmax_similarities`.
+    view_labels : ndarray of shape (views, k)
+        Soft label of each view in [0, 1], that of the whole photo first, then those of its snippets
+        row by row, windows or proposals; see :func:`~sklearn_cdul.labels.softmax_similarities`.
+    places : ndarray of shape (views, 4)
+        Left, upper, right and lower edge of what each view shows, see
+        :meth:`CLIPPseudoLabeler.view_places <sklearn_cdul.CLIPPseudoLabeler.view_places>`.
     class_names : list of str, length k
         The classes.
+    views : {"grid", "dense", "grid+dense", "proposals"}, default="grid"
+        What the parts are. "grid+dense" has panels for snippets and others for windows.
 
     Attributes
     ----------
     axes_ : ndarray of shape (n_panels,), dtype object
-        The matplotlib Axes: the photo, then a class each.
+        The matplotlib Axes: the photo, then a class each; with "grid+dense" all of them twice.
     figure_ : matplotlib Figure
         Of the axes.
     drawn_names_ : list of str
-        The class of each panel after the first.
+        The class of each panel after the photo.
 
     See Also
     --------
@@ -54,10 +63,20 @@ class SimilarityDisplay:
     (10, 3)
     """
 
-    def __init__(self, *, photo: Any, view_labels: np.ndarray, class_names: Sequence[str]):
+    def __init__(
+        self,
+        *,
+        photo: Any,
+        view_labels: np.ndarray,
+        places: np.ndarray,
+        class_names: Sequence[str],
+        views: str = "grid",
+    ):
         self.photo = photo
         self.view_labels = view_labels
+        self.places = places
         self.class_names = class_names
+        self.views = views
 
     @classmethod
     def from_estimator(
@@ -70,14 +89,13 @@ class SimilarityDisplay:
         n_columns: int = 4,
         ax: Any = None,
     ) -> "SimilarityDisplay":
-        """Let CLIP look at the snippets of a photo and draw what it saw.
+        """Let CLIP look at the parts of a photo and draw what it saw.
 
         Parameters
         ----------
         estimator : CLIPPseudoLabeler or CDULClassifier
-            Fitted, of images, with ``views="grid"`` or "dense", whose windows are drawn as snippets
-            are. Of a classifier its ``pseudo_labeler_`` is asked, which loads CLIP; its network is
-            not.
+            Fitted, of images. Of a classifier its ``pseudo_labeler_`` is asked, which loads CLIP;
+            its network is not.
         X : image or list of one image
             The photo.
         classes, n_classes, n_columns, ax
@@ -94,28 +112,30 @@ class SimilarityDisplay:
         ImageError
             If the photo can't be read.
         TypeError, ValueError
-            If the estimator does not look at snippets of photos, or X is not one photo.
+            If the estimator does not look at parts of photos, or X is not one photo.
         """
         import_pyplot()
         model = last_step(estimator)
         labeler = getattr(model, "pseudo_labeler_", model)
-        if labeler.input != "images" or labeler.views not in ("grid", "dense"):
+        if labeler.input != "images":
             raise ValueError(
-                "SimilarityDisplay draws the snippets of one grid over a photo. It needs a labeler "
-                f'with input="images" and views="grid" or "dense"; got input={labeler.input!r} and '
-                f"views={labeler.views!r}."
+                "SimilarityDisplay draws over a photo, so it needs a labeler with "
+                f'input="images"; got input={labeler.input!r}.'
             )
         if isinstance(X, (list, tuple)):
             if len(X) != 1:
                 raise ValueError(f"SimilarityDisplay draws one photo; got a list of {len(X)}.")
             X = X[0]
-        embeddings = labeler.embed(check_images([X]))[0]
+        photos = check_images([X])
+        embeddings = labeler.embed(photos)[0]
         texts = np.concatenate([labeler.text_embeddings_, labeler.other_embeddings_])
         labels = softmax_similarities(cosine_similarities(embeddings, texts), labeler.temperature_)
         return cls.from_predictions(
             X,
             labels[:, : len(labeler.class_names_)],
             class_names=labeler.class_names_,
+            views=labeler.views,
+            places=labeler.view_places(photos)[0],
             classes=classes,
             n_classes=n_classes,
             n_columns=n_columns,
@@ -129,6 +149,8 @@ class SimilarityDisplay:
         view_labels: ArrayLike,
         *,
         class_names: Sequence[str],
+        views: str = "grid",
+        places: ArrayLike | None = None,
         classes: Sequence[str] | None = None,
         n_classes: int = 3,
         n_columns: int = 4,
@@ -140,10 +162,15 @@ class SimilarityDisplay:
         ----------
         photo : image
             The photo.
-        view_labels : array-like of shape (1 + rows * columns, k)
-            See above. As many rows as columns are taken.
+        view_labels : array-like of shape (views, k)
+            See above.
         class_names : sequence of str, length k
             The classes.
+        views : {"grid", "dense", "grid+dense", "proposals"}, default="grid"
+            See above.
+        places : array-like of shape (views, 4) or None, default=None
+            See above. None takes snippets and windows that divide the photo evenly; proposals may
+            be anywhere, so they need it.
         classes, n_classes, n_columns, ax
             See :meth:`plot`.
 
@@ -158,14 +185,24 @@ class SimilarityDisplay:
         """
         import_pyplot()
         labels, names = np.asarray(view_labels, dtype=np.float64), list(class_names)
-        side = round(max(len(labels) - 1, 0) ** 0.5)
-        if labels.ndim != 2 or labels.shape != (1 + side**2, len(names)) or side == 0:
+        grid_size = _grid_size(len(labels), views) if labels.ndim == 2 else None
+        if grid_size is None or labels.shape[1] != len(names):
             raise ValueError(
-                "view_labels must have one row for the photo and one for each snippet of a square "
-                f"grid, and one column for each of the {len(names)} class_names; got shape "
-                f"{labels.shape}. A labeler with grid_size=1 looks at no snippets."
+                "view_labels must have a row for the photo and one for each part of a square grid "
+                f'with views="{views}", and a column for each of the {len(names)} class_names; got '
+                f"shape {labels.shape}. A labeler with grid_size=1 looks at no parts."
             )
-        display = cls(photo=photo, view_labels=labels, class_names=names)
+        if places is None:
+            places = _even_places(grid_size, views)
+        places = np.asarray(places, dtype=np.float64)
+        if places.shape != (len(labels), 4):
+            raise ValueError(
+                f"places must have shape {(len(labels), 4)}, four edges for each row of "
+                f"view_labels; got {places.shape}."
+            )
+        display = cls(
+            photo=photo, view_labels=labels, places=places, class_names=names, views=views
+        )
         return display.plot(classes=classes, n_classes=n_classes, n_columns=n_columns, ax=ax)
 
     def plot(
@@ -176,14 +213,15 @@ class SimilarityDisplay:
         n_columns: int = 4,
         ax: Any = None,
     ) -> "SimilarityDisplay":
-        """Draw the photo, and over it the soft labels of its snippets for some classes.
+        """Draw the photo, and over it the soft labels of its parts for some classes.
 
-        The higher the soft label of a snippet, the brighter it is, on one scale for all panels.
+        The higher the soft label of a part, the brighter it is, on one scale for all panels. Where
+        proposals overlap, the highest counts; the best one has a thick outline.
 
         Parameters
         ----------
         classes : sequence of str or None, default=None
-            Which to draw. None takes those with the highest label in the whole photo or a snippet.
+            Which to draw. None takes those with the highest label in the whole photo or a part.
         n_classes : int, default=3
             How many, if `classes` is None.
         n_columns : int, default=4
@@ -204,45 +242,93 @@ class SimilarityDisplay:
         if n_classes < 1:
             raise ValueError(f"n_classes must be at least 1; got {n_classes!r}.")
         names = list(self.class_names)
-        whole, snippets = self.view_labels[0], self.view_labels[1:]
-        best = snippets.max(axis=0)
+        whole, parts = self.view_labels[0], self.view_labels[1:]
         if classes is None:
-            columns = np.argsort(-(whole + best), kind="stable")[:n_classes]
+            columns = np.argsort(-(whole + parts.max(axis=0)), kind="stable")[:n_classes]
         else:
             columns = np.array([find_class(name, names) for name in classes], dtype=np.intp)
         image = small_photos(check_images([self.photo]), [0])[0]
         width, height = image.size
-        side = round(len(snippets) ** 0.5)
+        kinds, a_row = split_views(self.views), 1 + len(columns)
         size = (2.7, 2.7 * height / width + 0.45)
-        self.figure_, self.axes_ = make_axes(ax, 1 + len(columns), n_columns, size)
+        self.figure_, self.axes_ = make_axes(ax, len(kinds) * a_row, n_columns, size)
         for axis in self.axes_:
             axis.imshow(image, extent=(0, width, height, 0))
             axis.set(xlim=(0, width), ylim=(height, 0))
             axis.set_axis_off()
-        self.axes_[0].set_title("photo", fontsize=10)
-        highest = max(best[columns].max(initial=0), 1e-12)
-        for axis, column in zip(self.axes_[1:], columns, strict=True):
-            values = snippets[:, column].reshape(side, side)
-            dark = np.zeros((side, side, 4))
-            dark[..., 3] = 0.85 * (1 - values / highest)
-            axis.imshow(dark, extent=(0, width, height, 0), interpolation="nearest")
-            axis.set_title(
-                f"{names[column]}\nwhole {whole[column]:.2f}, best snippet {best[column]:.2f}",
-                fontsize=10,
-                **TEXT,
-            )
-            if values.size <= _MOST_NUMBERS:
-                self._write(axis, values, width, height)
+        highest = max(parts[:, columns].max(initial=0), 1e-12)
+        for row, (kind, rows) in enumerate(zip(kinds, self._groups(), strict=True)):
+            photo_axis, *axes = self.axes_[row * a_row : (row + 1) * a_row]
+            photo_axis.set_title(f"{_PARTS[kind]}s" if len(kinds) > 1 else "photo", fontsize=10)
+            places = self.places[rows] * (width, height, width, height)
+            for axis, column in zip(axes, columns, strict=True):
+                values = self.view_labels[rows, column]
+                shade = _shade(self.places[rows], values / highest)
+                axis.imshow(shade, extent=(0, width, height, 0), interpolation="nearest")
+                axis.set_title(
+                    f"{names[column]}\nwhole {whole[column]:.2f}, best {_PARTS[kind]} "
+                    f"{values.max():.2f}",
+                    fontsize=10,
+                    **TEXT,
+                )
+                if kind == "proposals":
+                    _outline(axis, values, places)
+                elif len(values) <= _MOST_NUMBERS:
+                    _write(axis, values, places)
         self.drawn_names_ = [names[column] for column in columns]
         return self
 
-    @staticmethod
-    def _write(axis: Any, values: np.ndarray, width: int, height: int) -> None:
-        side = len(values)
-        for (row, column), value in np.ndenumerate(values):
+    def _groups(self) -> list[slice]:
+        """The rows of each kind of view."""
+        size = _grid_size(len(self.view_labels), self.views) or 1
+        stops = 1 + np.cumsum([n_parts(size, kind) for kind in split_views(self.views)])
+        return [slice(start, stop) for start, stop in zip([1, *stops], stops, strict=False)]
+
+
+def _grid_size(count: int, views: str) -> int | None:
+    """Snippets a side of a photo that has so many views; None if there is no such number."""
+    return next((size for size in range(2, 65) if n_views(size, views) == count), None)
+
+
+def _even_places(grid_size: int, views: str) -> np.ndarray:
+    """Places of snippets and windows that divide the photo, the whole first."""
+    places = [np.array([[0.0, 0.0, 1.0, 1.0]])]
+    for kind in split_views(views):
+        if kind == "proposals":
+            raise ValueError(
+                'Proposals may lie anywhere in a photo: views="proposals" needs places.'
+            )
+        sides = round(n_parts(grid_size, kind) ** 0.5)
+        places.append(np.array(snippet_boxes(sides, sides, sides)) / sides)
+    return np.concatenate(places)
+
+
+def _shade(places: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Black of shape (rows, columns, 4), the clearer the higher the share of what is there."""
+    shade = np.zeros((_PIXELS, _PIXELS, 4))
+    shade[..., 3] = _DARKEST
+    for part in np.argsort(shares, kind="stable"):  # the highest last, over all others
+        left, upper, right, lower = np.rint(places[part] * _PIXELS).astype(int)
+        shade[upper:lower, left:right, 3] = _DARKEST * (1 - shares[part])
+    return shade
+
+
+def _outline(axis: Any, values: np.ndarray, places: np.ndarray) -> None:
+    """Draw where proposals lie, and write its value into the best one."""
+    for part, (left, upper, right, lower) in enumerate(places):
+        best = part == values.argmax()
+        x, y = [left, right, right, left, left], [upper, upper, lower, lower, upper]
+        axis.plot(x, y, color="white", lw=2 if best else 0.6, alpha=1 if best else 0.5)
+    _write(axis, values[[values.argmax()]], places[[values.argmax()]])
+
+
+def _write(axis: Any, values: np.ndarray, places: np.ndarray) -> None:
+    """Write each value into the middle of its part."""
+    for value, (left, upper, right, lower) in zip(values, places, strict=True):
+        if right > left and lower > upper:  # else a window on nothing but padding
             axis.text(
-                (column + 0.5) * width / side,
-                (row + 0.5) * height / side,
+                (left + right) / 2,
+                (upper + lower) / 2,
                 f"{value:.2f}",
                 ha="center",
                 va="center",

@@ -6,7 +6,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sklearn_cdul.images.views import make_views, n_parts, n_views, required_size, split_views
+from sklearn_cdul.images.places import view_places
+from sklearn_cdul.images.views import (
+    Preprocessing,
+    make_views,
+    n_parts,
+    n_views,
+    required_size,
+    split_views,
+)
 
 
 class Look(NamedTuple):
@@ -26,6 +34,8 @@ class Look(NamedTuple):
         Vectors of each piece, () for one.
     method : str
         The encoder's method behind it, for messages.
+    places : callable
+        Says where in a PIL image the parts lie that the vectors stand for, see `view_places`.
     """
 
     cut: Callable[[Any], np.ndarray]
@@ -34,6 +44,7 @@ class Look(NamedTuple):
     start: Callable[[np.ndarray], Callable[[], np.ndarray]]
     shape: tuple[int, ...]
     method: str
+    places: Callable[[Any], np.ndarray]
 
 
 def looks_of(encoder: Any, grid_size: int, views: str) -> list[Look]:
@@ -70,4 +81,11 @@ def _look(encoder: Any, grid_size: int, kind: str, whole: bool) -> Look:
         start,
         shape,
         "encode_dense" if kind == "dense" else "encode_views",
+        partial(_places, grid_size=grid_size, preprocessing=preprocessing, kind=kind, whole=whole),
     )
+
+
+def _places(
+    image: Any, grid_size: int, preprocessing: Preprocessing, kind: str, whole: bool
+) -> np.ndarray:
+    return view_places(image, grid_size, preprocessing, kind)[0 if whole else 1 :]

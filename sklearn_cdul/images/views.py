@@ -323,15 +323,32 @@ def make_views(
     """
     pixels = np.empty((n_views(grid_size), *preprocessing.image_size, 3), dtype=np.uint8)
     pixels[0] = np.asarray(fit_image(image, preprocessing))
-    n_boxes = len(pixels) - 1
-    if n_boxes:
-        boxes = snippet_boxes(*image.size, grid_size)
-        if views == "proposals":
-            boxes = (proposal_boxes(image, n_boxes) + boxes)[:n_boxes]
-        for view, box in zip(pixels[1:], boxes, strict=True):
+    if grid_size > 1:
+        for view, box in zip(pixels[1:], part_boxes(image, grid_size, views), strict=True):
             # crop() first: resize(box=...) would let pixels beyond the border shine through.
             view[...] = np.asarray(fit_image(image.crop(box), preprocessing))
     return pixels
+
+
+def part_boxes(
+    image: Image.Image, grid_size: int, views: str = "grid"
+) -> list[tuple[int, int, int, int]]:
+    """Return the boxes of an image that are cut out and encoded besides the whole.
+
+    Parameters
+    ----------
+    image, grid_size, views
+        See `make_views`.
+
+    Returns
+    -------
+    boxes : list of tuple (left, upper, right, lower), ``grid_size**2`` of them
+        In pixels, see `snippet_boxes`.
+    """
+    boxes = snippet_boxes(*image.size, grid_size)
+    if views == "proposals":
+        boxes = (proposal_boxes(image, len(boxes)) + boxes)[: len(boxes)]
+    return boxes
 
 
 def fit_image(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:

@@ -36,9 +36,7 @@ def test_the_brightest_snippet_is_the_best_one():
     display = SimilarityDisplay.from_predictions(photo, labels, class_names=["cup", "fork"])
     assert display.drawn_names_ == ["cup", "fork"]
     _, cup, fork = display.axes_
-    darkness = cup.images[1].get_array()[..., 3]
-    assert np.unravel_index(darkness.argmin(), darkness.shape) == (0, 1)
-    assert darkness.min() == 0
+    assert brightest(cup).tolist() == [0.5, 0, 1, 0.5]
     assert (fork.images[1].get_array()[..., 3] > 0).all()  # one scale for both
     assert texts(cup) == ["0.00", "0.60", "0.10", "0.30"]
     assert "whole 0.20, best snippet 0.60" in cup.get_title()
@@ -52,25 +50,69 @@ def test_a_classifier_shows_what_its_labeler_saw(model, few):
     assert display.view_labels.shape == (5, 3)
 
 
-def test_windows_of_one_pass_are_drawn_like_snippets(few):
-    labeler = CLIPPseudoLabeler(NAMES, grid_size=2, views="dense").fit()
-    display = SimilarityDisplay.from_estimator(labeler, few[0][0], n_classes=1)
-    assert display.axes_[1].images[1].get_array().shape == (3, 3, 4)
+def brightest(panel):
+    """Where a panel is not dark at all: left, upper, right and lower edge as shares."""
+    clear = panel.images[1].get_array()[..., 3] == 0
+    (rows, columns), sides = np.nonzero(clear), clear.shape
+    edges = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    return np.array(edges) / [sides[1], sides[0], sides[1], sides[0]]
+
+
+@pytest.mark.parametrize("views", ["grid", "dense", "proposals"])
+def test_every_kind_of_part_is_drawn_where_clip_looked(views, few):
+    if views == "proposals":
+        pytest.importorskip("cv2")
+    labeler, photo = CLIPPseudoLabeler(NAMES, grid_size=2, views=views).fit(), few[0][0]
+    display = SimilarityDisplay.from_estimator(labeler, photo, n_classes=1)
+    panel, name = display.axes_[1], display.drawn_names_[0]
+    parts = display.view_labels[1:, NAMES.index(name)]
+    place = labeler.view_places([photo])[0, 1 + parts.argmax()]
+    np.testing.assert_allclose(brightest(panel), place, atol=1 / 240)
+    assert f"{parts.max():.2f}" in panel.get_title() and f"{parts.max():.2f}" in texts(panel)
+
+
+def test_snippets_and_windows_have_panels_of_their_own_on_one_scale(few):
+    labeler = CLIPPseudoLabeler(NAMES, grid_size=2, views="grid+dense").fit()
+    display = SimilarityDisplay.from_estimator(labeler, few[0][0], classes=["cake", "pizza"])
+    heads = [axis.get_title().split("\n")[0] for axis in display.axes_]
+    assert heads == ["snippets", "cake", "pizza", "windows", "cake", "pizza"]
+    assert [len(axis.texts) for axis in display.axes_] == [0, 4, 4, 0, 9, 9]
+    darkness = [axis.images[1].get_array()[..., 3].min() for axis in display.axes_ if axis.texts]
+    assert sorted(darkness)[0] == 0 < sorted(darkness)[1]
+    whole, (snippets, windows) = display.view_labels[:1], np.split(display.view_labels[1:], [4])
+    joined = (snippets.max(axis=0) + windows.max(axis=0)) / 2
+    np.testing.assert_allclose(
+        combine_labels(whole, joined[np.newaxis]), labeler.transform(few[0][:1]), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"grid_size": 1}, "grid_size=1 looks at no snippets"),
+        ({"grid_size": 1}, "grid_size=1 looks at no parts"),
         ({"input": "embeddings"}, "input='embeddings'"),
-        ({"views": "proposals"}, "views='proposals'"),
-        ({"views": "grid+dense"}, "views='grid\\+dense'"),
     ],
 )
-def test_where_there_is_no_grid_of_snippets_none_is_drawn(options, match, few):
+def test_where_there_are_no_parts_of_a_photo_none_are_drawn(options, match, few):
     labeler = CLIPPseudoLabeler(NAMES, **options).fit()
     with pytest.raises(ValueError, match=match):
         SimilarityDisplay.from_estimator(labeler, few[0][0])
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "match"),
+    [
+        (6, {}, "a square grid"),
+        (5, {"views": "grid+dense"}, "a square grid"),
+        (5, {"views": "proposals"}, "needs places"),
+        (5, {"places": np.zeros((4, 4))}, r"shape \(5, 4\)"),
+    ],
+)
+def test_labels_that_do_not_say_where_they_belong_are_refused(rows, options, match):
+    with pytest.raises(ValueError, match=match):
+        SimilarityDisplay.from_predictions(
+            np.zeros((9, 9, 3), np.uint8), [[0.5]] * rows, class_names=["cup"], **options
+        )
 
 
 BEFORE = np.array([[0.9, 0.1], [0.1, 0.8], [0.1, 0.1], [0.8, 0.1]])
