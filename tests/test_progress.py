@@ -74,3 +74,33 @@ def test_a_bar_ends_when_its_phase_fails(capsys):
     with pytest.raises(ValueError, match="no"), progress("Failing", 3):
         raise ValueError("no")
     assert not [bar for bar in module.tqdm._instances if bar.desc == "Failing"]
+
+
+@pytest.mark.slow
+def test_a_notebook_keeps_one_line_of_each_long_phase_without_widgets():
+    nbclient = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    from nbformat.v4 import new_code_cell, new_notebook
+
+    notebook = new_notebook(cells=[new_code_cell(IN_A_NOTEBOOK)])
+    # Lines that were written over are left out, as by what shows a notebook.
+    nbclient.NotebookClient(notebook, coalesce_streams=True, timeout=300).execute()
+    (output,) = notebook.cells[0].outputs  # and no warning
+    assert output["name"] == "stdout"
+    lines = [line[:10] for line in output["text"].split("\n") if line.strip()]
+    assert lines == ["Kept: 100%", "Kept: 100%"]
+
+
+IN_A_NOTEBOOK = """
+import sys
+sys.modules["ipywidgets"] = None  # as where it is not installed
+from sklearn_cdul import progress as module
+import open_clip  # has bars of its own
+
+for phase, least in (("Kept", 0.0), ("Short", 60.0), ("Kept", 0.0)):
+    module._WORTH_KEEPING = least
+    with module.progress(phase, 3) as bar:
+        for _ in range(3):
+            bar.update(1)
+            bar.refresh()
+"""
