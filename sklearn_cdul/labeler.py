@@ -91,7 +91,8 @@ class CLIPPseudoLabeler(DocumentedMixin, TransformerMixin, BaseEstimator):
         What to do about an image that can't be read: stop with an error that names it, or give
         its row NaN and warn once.
     batch_size : int or "auto", default="auto"
-        Views in a forward pass.
+        Views in a forward pass, for "dense" photos. "auto" is 10 on a CPU and 320 on a GPU; on a
+        GPU it is halved when memory runs out.
     device : str or torch.device, default="auto"
         "auto" takes a CUDA device if there is one. A Mac's GPU must be asked for with "mps".
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
