@@ -1,5 +1,6 @@
 """Run a network on the CPU by ONNX Runtime, which is there faster than torch."""
 
+import hashlib
 import os
 import weakref
 from collections.abc import Mapping
@@ -9,8 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-# Graphs without weights, by the name of their architecture in timm; made by tools/.
+# Graphs by name, made by tools/. Those without weights have their architecture's name in timm.
 _GRAPHS = {path.stem: path for path in (Path(__file__).parent / "graphs").glob("*.onnx")}
+# The embedded encoder's image tower in 8 bits, with its weights.
+INT8_GRAPH = "embedded_int8"
 # Pictures at a time. More are no faster, and ONNX Runtime keeps the memory that a run has taken.
 _AT_A_TIME = 5
 _running: weakref.WeakSet["CPUEngine"] = weakref.WeakSet()
@@ -45,17 +48,22 @@ def can_run(architecture: str | None, device: torch.device, dtype: torch.dtype) 
     return architecture in _GRAPHS and device.type == "cpu" and dtype == torch.float32
 
 
+def graph_digest(architecture: str) -> str:
+    """Return a digest of a graph; with its weights, if it has them."""
+    return hashlib.blake2b(_GRAPHS[architecture].read_bytes(), digest_size=16).hexdigest()
+
+
 class CPUEngine:
-    """The layers of a network of timm up to its feature map, in float32.
+    """The layers of a network of timm up to its feature map, in float32 or, one of them, in int8.
 
     Any number of threads may share it. It is at home in the child of a fork and can be pickled.
 
     Parameters
     ----------
     architecture : str
-        One for which `can_run` is true.
+        One for which `can_run` is true, or ``INT8_GRAPH``.
     weights : mapping of str to Tensor
-        The network's ``state_dict()``. They are copied.
+        The network's ``state_dict()``. They are copied. None for ``INT8_GRAPH``, which has its own.
     """
 
     def __init__(self, architecture: str, weights: Mapping[str, torch.Tensor]):

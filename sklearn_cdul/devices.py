@@ -149,7 +149,8 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
         return torch.bfloat16 if device.type == "cpu" and _cpu_has_bf16() else torch.float32
     if precision not in _PRECISIONS:
         raise ValueError(
-            f'precision must be "auto", "float32", "bfloat16" or "float16", got {precision!r}.'
+            f'precision must be "auto", "float32", "bfloat16" or "float16", got {precision!r}. '
+            '"int8" is for the embedded encoder on a CPU: CLIPPseudoLabeler(precision="int8").'
         )
     dtype = _PRECISIONS[precision]
     if dtype == torch.float16 and device.type == "cpu":
@@ -171,21 +172,22 @@ def _cpu_has_bf16() -> bool:
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
-    """Return a context in which layers compute in `dtype`.
+    """Return a context in which torch's layers compute in `dtype`.
 
     Parameters
     ----------
     device : torch.device
         Where the model runs.
     dtype : torch.dtype
-        What `resolve_precision` returns. With float32 the context does nothing.
+        What `resolve_precision` returns. With float32 the context does nothing, and with int8,
+        which is for layers that ONNX Runtime runs.
 
     Returns
     -------
     context : context manager
         For one ``with`` statement.
     """
-    if dtype == torch.float32:
+    if dtype in (torch.float32, torch.int8):
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=dtype)
 

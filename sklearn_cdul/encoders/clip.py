@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sklearn_cdul.cpu_engine import CPUEngine, can_run
+from sklearn_cdul.cpu_engine import INT8_GRAPH, CPUEngine, can_run, graph_digest
 from sklearn_cdul.devices import autocast, free_cache, memory_format, run_in_batches
 from sklearn_cdul.encoders.base import BaseEncoder
 from sklearn_cdul.encoders.dense import DenseTower, dense_tower, window_means
@@ -38,7 +38,8 @@ class CLIPEncoder(BaseEncoder):
     device : torch.device
         Where to compute.
     dtype : torch.dtype
-        In what the image tower computes: torch.float32, torch.bfloat16 or torch.float16.
+        In what the image tower computes: torch.float32, torch.bfloat16 or torch.float16. With
+        torch.int8 on a CPU it is that of the embedded encoder, whatever the model's weights.
     """
 
     def __init__(
@@ -71,7 +72,10 @@ class CLIPEncoder(BaseEncoder):
     def fingerprint(self) -> str:
         """Digest of the image tower, `preprocessing` and `dtype`, which make embeddings."""
         tower = self._model.visual
-        return _digest(tower.state_dict(), _in_print(tower), self.preprocessing, self.dtype)
+        settings = [_in_print(tower), self.preprocessing, self.dtype]
+        if self.dtype == torch.int8:
+            settings.append(graph_digest(INT8_GRAPH))
+        return _digest(tower.state_dict(), *settings)
 
     @cached_property
     def text_fingerprint(self) -> str | None:
@@ -92,6 +96,8 @@ class CLIPEncoder(BaseEncoder):
     @cached_property
     def _engine(self) -> CPUEngine | None:
         """What runs the image tower in place of torch, if it can."""
+        if self.dtype == torch.int8:
+            return CPUEngine(INT8_GRAPH, {})
         trunk: Any = getattr(self._model.visual, "trunk", None)  # of timm, if there is one
         architecture: Any = getattr(trunk, "pretrained_cfg", {}).get("architecture")
         if not can_run(architecture, self.device, self.dtype):

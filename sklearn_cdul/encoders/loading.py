@@ -73,10 +73,11 @@ def load_encoder(
         of a checkpoint.
     device : str or torch.device, default="auto"
         See `resolve_device`.
-    precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
+    precision : {"auto", "float32", "bfloat16", "float16", "int8"}, default="auto"
         Arithmetic of the image tower; see `resolve_precision`. "auto" is float16 for the embedded
         encoder on CUDA devices: it is known to fit, and embeddings stray far less than in bfloat16.
-        Text is encoded in float32, once for each class.
+        "int8" is for the embedded encoder on a CPU. Text is encoded in float32, once for each
+        class.
     verbose : bool, default=False
         Show that it is being loaded.
 
@@ -88,8 +89,8 @@ def load_encoder(
     Raises
     ------
     ValueError
-        If a name, the device or the precision is unknown, an architecture is named without
-        weights, or a file does not hold such a model.
+        If a name, the device or the precision is unknown, this encoder or device has no int8, an
+        architecture is named without weights, or a file does not hold such a model.
     ImportError
         If the model's tokenizer needs a package that is missing; before weights are downloaded.
     WeightsUnavailableError
@@ -112,7 +113,11 @@ def load_encoder(
         # As fast as bfloat16 on GPUs and much nearer to float32. On CPUs ONNX Runtime, in float32,
         # is faster than torch in bfloat16.
         precision = {"cuda": "float16", "cpu": "float32"}.get(place.type, precision)
-    dtype = resolve_precision(precision, place)
+    if precision == "int8":
+        _check_int8(model_name, place)
+        dtype = torch.int8
+    else:
+        dtype = resolve_precision(precision, place)
     weights = None if pretrained is None else os.fspath(pretrained)
     key = (model_name, weights, place, dtype)
     with _loading:
@@ -134,6 +139,19 @@ def load_encoder(
                 _loaded.popitem(last=False)
         _loaded.move_to_end(key)
         return _loaded[key]
+
+
+def _check_int8(model_name: str, place: torch.device) -> None:
+    if model_name != "embedded":
+        raise ValueError(
+            'precision="int8" is for model_name="embedded" alone, got '
+            f'model_name={model_name!r}. Use precision="auto".'
+        )
+    if place.type != "cpu":
+        raise ValueError(
+            f'precision="int8" is for CPUs, but the device is "{place}". Use precision="auto" or '
+            'device="cpu".'
+        )
 
 
 def unload_encoders() -> None:
