@@ -34,8 +34,8 @@ _OPTIONAL = (
     "polars",
     "skops",
 )
-# What decides the speed: vector width, and arithmetic in bfloat16.
-_INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+# What decides the speed: vector width, and arithmetic in 8 bits and in bfloat16.
+_INSTRUCTIONS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 
 
 def show_versions() -> None:

@@ -187,6 +187,18 @@ def test_ablations_print_their_tables(tree, tmp_path):
 
 
 @pytest.mark.slow
+def test_int8_is_measured_next_to_float32(tree):
+    output = run(
+        "int8.py",
+        *("--data", tree, "--max-photos", 2, "--timed", 1, "--repeats", 1, "--min-positives", 1),
+    ).stdout
+    table = rows(output)
+    for name in ("alone", "photos", "float32", "int8"):
+        assert np.isfinite([float(figure) for figure in table[name]]).all()
+    assert float(re.search("mean ([0-9.]+)", output)[1]) > 0.97
+
+
+@pytest.mark.slow
 def test_windows_are_measured_next_to_snippets(tree, tmp_path):
     output = run(
         "views.py",
