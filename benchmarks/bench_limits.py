@@ -36,13 +36,8 @@ from sklearn_cdul.images.reading import check_images, map_images, read_pictures
 from sklearn_cdul.images.views import Preprocessing, make_views, required_size
 from sklearn_cdul.training.alignment import LabelState, kl_divergence, latents_from_labels
 from sklearn_cdul.training.batches import PhotoSource
-from sklearn_cdul.training.network import (
-    fastest,
-    forward,
-    output_layer,
-    predict_logits,
-    prediction_precision,
-)
+from sklearn_cdul.training.logits import fastest, forward, predict_logits, prediction_precision
+from sklearn_cdul.training.network import output_layer
 from sklearn_cdul.training.trainer import Trainer, TrainingSettings, read_features
 
 ENCODERS = ("ViT-B-32", "ViT-L-14", "RN50x64")

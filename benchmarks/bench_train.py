@@ -13,7 +13,8 @@ import timm
 import torch
 
 from sklearn_cdul.devices import resolve_precision
-from sklearn_cdul.training.network import build_photo_network, fastest, forward
+from sklearn_cdul.training.building import build_photo_network
+from sklearn_cdul.training.logits import fastest, forward
 
 CPU = torch.device("cpu")
 

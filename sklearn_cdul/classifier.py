@@ -1,57 +1,35 @@
 """The classifier: unlabelled photos and class names in, a small multi-label network out."""
 
 import os
-from collections.abc import Mapping
 from numbers import Integral, Real
 
 import numpy as np
 from scipy.special import expit
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_consistent_length
 
-from sklearn_cdul.devices import (
-    OwnRandomState,
-    gradients_on,
-    memory_format,
-    resolve_device,
-    resolve_precision,
-)
+from sklearn_cdul.devices import OwnRandomState, gradients_on, resolve_device, resolve_precision
 from sklearn_cdul.documentation import DocumentedMixin
-from sklearn_cdul.exceptions import warn
-from sklearn_cdul.inputs import check_X, copy_features, input_tags, plain_state
+from sklearn_cdul.inputs import copy_features, input_tags
 from sklearn_cdul.labeler import CLIPPseudoLabeler
-from sklearn_cdul.labels.checking import check_labels
-from sklearn_cdul.labels.neighbors import smooth_labels
-from sklearn_cdul.labels.observed import observed_on_scale
-from sklearn_cdul.labels.thresholds import (
-    apply_thresholds,
-    check_thresholds,
-    find_thresholds,
-    fit_thresholds,
-)
-from sklearn_cdul.metrics import label_columns, mean_average_precision, score_readable
+from sklearn_cdul.labelling import fit_labeler, label_photos
+from sklearn_cdul.labels.thresholds import check_thresholds, find_thresholds
+from sklearn_cdul.metrics import label_columns, mean_average_precision
+from sklearn_cdul.prediction import PredictionMixin
 from sklearn_cdul.progress import progress
+from sklearn_cdul.saving import SavingMixin
 from sklearn_cdul.targets.checking import check_observed, check_targets, warn_about_scores
-from sklearn_cdul.training.batches import PhotoSource, make_source
+from sklearn_cdul.training.batches import PhotoSource
 from sklearn_cdul.training.checkpoint import Checkpoint
-from sklearn_cdul.training.network import (
-    predict_logits,
-    prediction_precision,
-    resolve_image_size,
-)
-from sklearn_cdul.training.onnx_export import export_onnx
 from sklearn_cdul.training.ranks import Ranks
 from sklearn_cdul.training.regions import MOST_REGIONS
 from sklearn_cdul.training.state import pack_network, unpack_network
 from sklearn_cdul.training.trainer import Trainer, TrainingSettings, check_memory
 
-# Fewer than this many training photos give rise to a warning.
-_FEW_PHOTOS = 10
 
-
-class CDULClassifier(DocumentedMixin, ClassifierMixin, BaseEstimator):
+class CDULClassifier(PredictionMixin, SavingMixin, DocumentedMixin, ClassifierMixin, BaseEstimator):
     """Learn a multi-label photo classifier from class names, without labels.
 
     CLIP labels the training photos softly (:class:`CLIPPseudoLabeler`). A small network learns
@@ -347,7 +325,7 @@ class CDULClassifier(DocumentedMixin, ClassifierMixin, BaseEstimator):
         checkpoint = Checkpoint(self.checkpoint)
         random = self._random_state()
         given = X
-        labeler, X = self._fit_labeler(X)
+        labeler, X = fit_labeler(self, X)
         # Frozen layers see photos whole.
         keep = "training" if self.learning_rate else "prediction"
         source = self._source(X, labeler, keep=keep)
@@ -367,7 +345,15 @@ class CDULClassifier(DocumentedMixin, ClassifierMixin, BaseEstimator):
 
         # Label, and smooth the labels.
         shape = len(source), len(names)
-        labels, readable, start, targets = self._label(labeler, X, shape, observed)
+        labels, readable, start, targets = label_photos(
+            labeler,
+            X,
+            shape,
+            observed,
+            n_neighbors=self.n_neighbors,
+            neighbor_weight=self.neighbor_weight,
+            verbose=self.verbose,
+        )
 
         # Train.
         labeler.leave_device()
@@ -401,225 +387,6 @@ class CDULClassifier(DocumentedMixin, ClassifierMixin, BaseEstimator):
             self.pseudo_labels_[known] = observed[known]
         self.auto_thresholds_ = thresholds
         return self.set_thresholds(self.threshold)
-
-    def set_thresholds(self, threshold):
-        """Cut the probabilities of a fitted classifier elsewhere; nothing is trained.
-
-        Parameters
-        ----------
-        threshold : "auto", float, array of shape (k,) or dict
-            As the parameter ``threshold``, which stays as it is. A dict from names of classes to
-            numbers leaves the thresholds of other classes as they are.
-
-        Returns
-        -------
-        self : CDULClassifier
-
-        Raises
-        ------
-        TypeError, ValueError
-            If a name is no class, or a threshold is no number in [0, 1].
-
-        See Also
-        --------
-        fit_thresholds : Finds thresholds with labels of some photos.
-        """
-        check_is_fitted(self, "auto_thresholds_")
-        n_classes = len(self.class_names_)
-        if isinstance(threshold, str) and threshold == "auto":
-            self.thresholds_ = self.auto_thresholds_.copy()
-        elif isinstance(threshold, Mapping):
-            thresholds = self.thresholds_.copy()
-            for name, value in threshold.items():
-                if name not in self.class_names_:
-                    raise ValueError(f"{name!r} is not one of the classes {self.class_names_}.")
-                thresholds[self.class_names_.index(name)] = check_thresholds(value, 1)[0]
-            self.thresholds_ = thresholds
-        else:
-            self.thresholds_ = check_thresholds(threshold, n_classes)
-        return self
-
-    def fit_thresholds(self, X, y):
-        """Move the thresholds toward what labels of some photos say; nothing is trained.
-
-        Of each class the threshold with the highest F1 on these photos is drawn to the one that was
-        found without labels, the more the fewer positives there are, see
-        :func:`sklearn_cdul.labels.fit_thresholds`. Some 10 to 100 labelled photos serve, if they
-        are drawn at random: doubtful ones alone give worse cuts.
-
-        Parameters
-        ----------
-        X : sequence of images, or array of embeddings
-            Of the same kind as in ``fit``; they may be photos of the training.
-        y : array of shape (n, k) or (n,), names of each image, data frame or CSV file
-            Labels as in :meth:`score`. Classes without a positive label keep
-            ``auto_thresholds_``. Photos without a label are not read.
-
-        Returns
-        -------
-        self : CDULClassifier
-            With new ``thresholds_``. Another ``fit`` goes back to the parameter ``threshold``.
-
-        Raises
-        ------
-        ValueError
-            If y has the wrong shape, names or values, or no positives.
-
-        See Also
-        --------
-        set_thresholds : Takes thresholds that you choose.
-        """
-        check_is_fitted(self)
-        y = check_targets(y, self.class_names_, X=X)  # fails before the photos are read
-        source = self._source(X, self.pseudo_labeler_, estimator=self)
-        y = label_columns(y, len(source), len(self.class_names_))
-        mean_average_precision(y, np.zeros(y.shape))  # fails if there are no positives
-        rows = np.flatnonzero(np.isin(y, (0, 1)).any(axis=1))
-        probabilities = expit(self._logits(source.select(rows)))
-        self.thresholds_ = fit_thresholds(probabilities, y[rows], self.auto_thresholds_)
-        return self
-
-    def set_params(self, **params):
-        """Set parameters; ``threshold`` serves a fitted classifier at once.
-
-        Parameters
-        ----------
-        **params : dict
-            Names and values, as in the constructor; ``pseudo_labeler__NAME`` for the labeler's.
-
-        Returns
-        -------
-        self : CDULClassifier
-        """
-        super().set_params(**params)
-        if "threshold" in params and hasattr(self, "auto_thresholds_"):
-            self.set_thresholds(self.threshold)
-        return self
-
-    def decision_function(self, X):
-        """Logits of the network.
-
-        With regions each is 0.7 times that of the whole photo plus 0.3 times the largest of a
-        region, see ``regions``.
-
-        Parameters
-        ----------
-        X : sequence of images, or array of embeddings
-            Of the same kind as in ``fit``.
-
-        Returns
-        -------
-        logits : ndarray of shape (n, k), float32
-            NaN rows stand for images that could not be read (``on_error="nan"``).
-        """
-        check_is_fitted(self)
-        return self._logits(self._source(X, self.pseudo_labeler_, estimator=self))
-
-    def _logits(self, source):
-        layout = memory_format(source.device)
-        network = self.network_.to(source.device, memory_format=layout)
-        return predict_logits(network, source, prediction_precision(network, source))
-
-    def predict_proba(self, X):
-        """Probability of each class, the sigmoid of the logits.
-
-        Parameters
-        ----------
-        X : sequence of images, or array of embeddings
-            Of the same kind as in ``fit``.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n, k), float32
-            Values in [0, 1]. The classes of a photo need not sum to 1.
-        """
-        return expit(self.decision_function(X))
-
-    def predict(self, X):
-        """Which classes are in each image.
-
-        Parameters
-        ----------
-        X : sequence of images, or array of embeddings
-            Of the same kind as in ``fit``.
-
-        Returns
-        -------
-        labels : ndarray of shape (n, k), int64
-            1 where the probability reaches the class's threshold, else 0. An image that could not
-            be read has zeros.
-        """
-        return apply_thresholds(self.predict_proba(X), self.thresholds_)
-
-    def predict_names(self, X):
-        """Names of the classes in each image.
-
-        Parameters
-        ----------
-        X : sequence of images, or array of embeddings
-            Of the same kind as in ``fit``.
-
-        Returns
-        -------
-        names : list of n lists of str
-        """
-        labels = self.predict(X).astype(bool)
-        names = np.asarray(self.class_names_, dtype=object)
-        return [names[row].tolist() for row in labels]
-
-    def score(self, X, y=None, sample_weight=None):
-        """Mean average precision on labelled images that can be read.
-
-        Parameters
-        ----------
-        X : sequence of images, or array of embeddings
-            Of the same kind as in ``fit``.
-        y : array of shape (n, k) or (n,), names of each image, data frame or CSV file
-            1 where the class is in the image, 0 where it is not, NaN where nobody knows. Names,
-            frames and files are matched to the classes by name and to the images by path or index,
-            see :func:`~sklearn_cdul.targets.check_targets`. A vector holds the one class of each
-            image, as its name or column; with a single class 1 or 0.
-        sample_weight : array of shape (n,) or None, default=None
-            Weight of each image, at least 0.
-
-        Returns
-        -------
-        score : float
-            Mean over the classes that occur in y, in [0, 1].
-
-        Raises
-        ------
-        ValueError
-            If y is missing, has the wrong shape, names or values, or has no positives, or if a
-            weight is negative.
-        """
-        check_is_fitted(self)
-        y = check_targets(y, self.class_names_, X=X)  # fails before the photos are read
-        return score_readable(y, self.decision_function(X), sample_weight)
-
-    def export_onnx(self, path):
-        """Write the network to an ONNX file, which gives probabilities without this package.
-
-        The graph takes a batch of any size: ``pixels``, uint8 of shape (b, 3, image_size,
-        image_size), or ``embeddings``, float32 of shape (b, d), if the labeler's ``input`` is
-        "embeddings". It gives ``probabilities``, float32 of shape (b, k), computed in float32.
-        The file's metadata has ``class_names``, ``thresholds`` and, for photos, ``image_size``
-        as JSON. ``docs/persistence.rst`` says how photos become ``pixels``.
-
-        Parameters
-        ----------
-        path : str or os.PathLike
-            The file to write. A file of that name is replaced.
-
-        Raises
-        ------
-        ImportError
-            If onnx or onnxscript is not installed.
-        torch.onnx.OnnxExporterError
-            If the network, made by a callable, does what torch's exporter cannot express.
-        """
-        check_is_fitted(self)
-        export_onnx(self, path)
 
     @staticmethod
     def paper_settings():
@@ -670,22 +437,6 @@ class CDULClassifier(DocumentedMixin, ClassifierMixin, BaseEstimator):
         resolve_precision(self.precision, device)
         return OwnRandomState(seed, device)
 
-    def _fit_labeler(self, X):
-        if self.pseudo_labeler is None:
-            shared = ("device", "precision", "n_jobs")
-            labeler = CLIPPseudoLabeler(**{name: getattr(self, name) for name in shared})
-        else:
-            labeler = clone(self.pseudo_labeler)
-        for name in ("classes", "memory", "on_error"):
-            if getattr(self, name) is not None:
-                labeler.set_params(**{name: getattr(self, name)})
-        if labeler.memory is None:  # so that labelling can go on, too
-            labeler.set_params(memory=self.checkpoint)
-        labeler.set_params(verbose=self.verbose or labeler.verbose)
-        if labeler.input == "images":  # listed once, not by each that looks at them
-            X = check_X(labeler, X, kind="images", on_error=labeler.on_error)
-        return labeler.fit(X), X
-
     def _check_validation(self, labeler, X_val, y_val):
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together.")
@@ -699,58 +450,9 @@ class CDULClassifier(DocumentedMixin, ClassifierMixin, BaseEstimator):
         mean_average_precision(y_val, np.zeros(y_val.shape))
         return source, y_val
 
-    def _source(self, X, labeler, *, estimator=None, keep=None):
-        kind, on_error = labeler.input, self.on_error or labeler.on_error
-        size = getattr(estimator, "image_size_", None)  # once it is fitted, its network decides
-        if kind == "images" and size is None:
-            size = resolve_image_size(self.image_size, self.network)
-        checked = check_X(estimator or labeler, X, kind=kind, on_error=on_error, reset=False)
-        return make_source(
-            checked,
-            device=resolve_device(self.device),
-            precision=self.precision,
-            image_size=size,
-            n_jobs=self.n_jobs,
-            on_error=on_error,
-            keep=keep,
-            verbose=self.verbose,
-        )
-
-    def _label(self, labeler, X, shape, observed):
-        """Labels of all photos, which rows have some, and what these start training with.
-
-        Last what training holds fast: what is observed there, on the scale of CLIP's labels.
-        """
-        # Held here, embeddings are not made again by transform.
-        embeddings = labeler.embed(X) if self.n_neighbors else None
-        labels = np.asarray(labeler.transform(X), dtype=np.float32)  # from a data frame, too
-        check_labels(labels, shape, may_be_nan=labeler.on_error == "nan")
-        if embeddings is not None:
-            labels = np.where(np.isnan(embeddings[:, :1, 0]), np.float32(np.nan), labels)
-        readable = np.flatnonzero(~np.isnan(labels).any(axis=1))
-        if len(readable) == 0:
-            raise ValueError("None of the images in X can be used; the warning above says why.")
-        if len(readable) < _FEW_PHOTOS:
-            warn(
-                f"{len(readable)} photos are too few to learn from: the network learns what photos "
-                "of a class have in common, and thresholds are found from how scores are spread "
-                "over the photos. Give more, or take CLIPPseudoLabeler alone, which does not train."
-            )
-        start, targets = labels[readable], None
-        if observed is not None:
-            targets = observed_on_scale(start, observed[readable])
-            start = np.where(np.isnan(targets), start, targets)
-            labels = np.where(np.isnan(observed) | np.isnan(labels), labels, observed)
-        if self.n_neighbors:
-            whole = embeddings[readable, 0]
-            n_neighbors, weight = self.n_neighbors, self.neighbor_weight
-            with progress("Comparing photos", verbose=self.verbose):
-                start = smooth_labels(start, whole, n_neighbors=n_neighbors, weight=weight)
-        return labels, readable, start, targets
-
     def __getstate__(self):
         """State for files: the network as arrays, so that any machine can load it."""
-        state = plain_state(super().__getstate__())
+        state = super().__getstate__()
         if "network_" in state:
             state["network_"] = pack_network(state["network_"], len(state["class_names_"]))
         return state

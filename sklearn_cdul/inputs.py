@@ -1,7 +1,6 @@
 """Check X, whichever of its two kinds an estimator takes: images or embeddings."""
 
 import math
-import os
 from collections.abc import Mapping, Set
 from itertools import islice
 from typing import Any
@@ -275,29 +274,6 @@ def copy_features(source: BaseEstimator, target: BaseEstimator) -> None:
     for name in _FEATURES:
         if hasattr(source, name):
             setattr(target, name, getattr(source, name))
-
-
-def plain_state(state: dict[str, Any]) -> dict[str, Any]:
-    """Return an estimator's state with its paths and device as text, for files.
-
-    A path of one system can't be built on another, and skops would have to trust its type.
-
-    Parameters
-    ----------
-    state : dict
-        Not changed.
-
-    Returns
-    -------
-    state : dict
-    """
-    paths = {
-        name: os.fspath(state[name])
-        for name in ("memory", "checkpoint", "pretrained")
-        if isinstance(state.get(name), os.PathLike)
-    }
-    device = {"device": str(state["device"])} if "device" in state else {}
-    return {**state, **paths, **device}
 
 
 def input_tags(kind: str) -> InputTags:

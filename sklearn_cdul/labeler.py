@@ -18,7 +18,7 @@ from sklearn_cdul.encoders.looks import looks_of
 from sklearn_cdul.exceptions import warn
 from sklearn_cdul.images.checking import check_files
 from sklearn_cdul.images.views import VIEWS, n_parts, split_views, views_version
-from sklearn_cdul.inputs import check_dimensions, check_features, check_X, input_tags, plain_state
+from sklearn_cdul.inputs import check_dimensions, check_features, check_X, input_tags
 from sklearn_cdul.labels.aggregation import soft_labels
 from sklearn_cdul.labels.prompts import resolve_classes, resolve_others
 from sklearn_cdul.labels.wordings import warn_about_classes
@@ -26,13 +26,14 @@ from sklearn_cdul.memory.cache import encode_images_once
 from sklearn_cdul.memory.texts import encode_classes_once
 from sklearn_cdul.metrics import score_readable
 from sklearn_cdul.progress import progress
+from sklearn_cdul.saving import SavingMixin
 from sklearn_cdul.targets import check_targets
 
 # Parameters on which the embeddings do not depend.
 _ENCODING_OPTIONS = ("batch_size", "n_jobs", "on_error", "verbose")
 
 
-class CLIPPseudoLabeler(DocumentedMixin, TransformerMixin, BaseEstimator):
+class CLIPPseudoLabeler(SavingMixin, DocumentedMixin, TransformerMixin, BaseEstimator):
     """Label photos softly with CLIP, whole and in snippets.
 
     Each photo is looked at as a whole and as ``grid_size`` x ``grid_size`` snippets, or in other
@@ -453,10 +454,6 @@ class CLIPPseudoLabeler(DocumentedMixin, TransformerMixin, BaseEstimator):
             precision=self.precision,
             verbose=self.verbose,
         )
-
-    def __getstate__(self):
-        """State for files: paths and device as text."""
-        return plain_state(super().__getstate__())
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

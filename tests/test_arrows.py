@@ -11,8 +11,10 @@ PACKAGE = Path(sklearn_cdul.__file__).parent
 # What a room (a folder, or a module beside them) may import of the others.
 ARROWS = {
     "cli": {"classifier", "labeler", "labels", "datasets", "review"},
-    "classifier": {"labeler", "training", "labels", "inputs", "targets", "metrics", "devices"}
-    | {"exceptions"},
+    "classifier": {"labeler", "labelling", "prediction", "training", "labels", "inputs", "targets"}
+    | {"metrics", "devices"},
+    "labelling": {"labeler", "labels", "inputs", "exceptions"},
+    "prediction": {"training", "labels", "inputs", "targets", "metrics", "devices"},
     "labeler": {"memory", "encoders", "images", "labels", "inputs", "targets", "metrics"}
     | {"exceptions"},
     "review": {"answers", "images", "labels", "metrics", "targets"},
@@ -33,7 +35,7 @@ ARROWS = {
     "exceptions": set(),
 }
 # Rooms that import no other and are open to all.
-OPEN = {"documentation", "progress", "replacing"}
+OPEN = {"documentation", "progress", "replacing", "saving"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 

@@ -659,7 +659,7 @@ def test_nan_of_the_network_is_told_by_the_place_of_the_photo_in_X(photos, tmp_p
     images = [str(tmp_path / "missing.jpg"), *photos[:5]]
     classifier = CDULClassifier(**QUICK | {"epochs": 1, "on_error": "nan", "linear_probe": False})
     monkeypatch.setattr(
-        "sklearn_cdul.training.network.forward",
+        "sklearn_cdul.training.logits.forward",
         lambda network, inputs, precision: torch.full((len(inputs), 3), torch.nan),
     )
     with (

@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_cdul import cpu_engine
 from sklearn_cdul.cpu_engine import CPUEngine, can_run
-from sklearn_cdul.training.network import build_photo_network
+from sklearn_cdul.training.building import build_photo_network
 
 LITE2 = "tf_efficientnet_lite2"
 SCRIPT = Path(__file__).parents[1] / "tools/build_cpu_graph.py"

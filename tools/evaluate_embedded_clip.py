@@ -19,15 +19,10 @@ from pathlib import Path
 import numpy as np
 import open_clip
 import torch
-from build_embedded_clip import (
-    ALIASES,
-    EMBEDDED,
-    embed_texts,
-    normalise,
-    plural,
-    spellings,
-    stored_targets,
-)
+from embedded_clip.files import EMBEDDED, normalise
+from embedded_clip.places import stored_targets
+from embedded_clip.texts import ALIASES, plural, spellings
+from embedded_clip.tower import embed_texts
 from PIL import Image
 from sklearn.metrics import average_precision_score
 

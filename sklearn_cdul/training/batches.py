@@ -16,13 +16,9 @@ from sklearn_cdul.images.checking import check_files
 from sklearn_cdul.images.encoded import file_stamp, is_local_path
 from sklearn_cdul.images.photos import Photos
 from sklearn_cdul.images.reading import count_threads, read_pictures
+from sklearn_cdul.training.building import build_photo_network, check_input_size, look_at_regions
 from sklearn_cdul.training.crops import cut, cut_together, draw_crop
-from sklearn_cdul.training.network import (
-    EmbeddingNetwork,
-    build_photo_network,
-    check_input_size,
-    look_at_regions,
-)
+from sklearn_cdul.training.network import EmbeddingNetwork
 from sklearn_cdul.training.ranks import Ranks
 from sklearn_cdul.transfers import to_device
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sklearn_cdul.training.batches import Source
 from sklearn_cdul.training.checkpoint import KeptRows
-from sklearn_cdul.training.network import fastest, predict_logits
+from sklearn_cdul.training.logits import fastest, predict_logits
 from sklearn_cdul.training.ranks import Ranks
 
 

@@ -22,13 +22,8 @@ from sklearn_cdul.training.batches import EmbeddingSource, Source, epoch, split_
 from sklearn_cdul.training.checkpoint import Checkpoint, KeptRows
 from sklearn_cdul.training.closed_form import PROBE_PHOTOS, ClosedForm
 from sklearn_cdul.training.features import read_features
-from sklearn_cdul.training.network import (
-    PhotoNetwork,
-    forward,
-    output_layer,
-    predict_logits,
-    prediction_precision,
-)
+from sklearn_cdul.training.logits import forward, predict_logits, prediction_precision
+from sklearn_cdul.training.network import PhotoNetwork, output_layer
 from sklearn_cdul.training.ranks import Ranks
 from sklearn_cdul.training.regions import mix_views
 

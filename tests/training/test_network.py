@@ -14,15 +14,14 @@ from sklearn_cdul.exceptions import ImageError, WeightsUnavailableError
 from sklearn_cdul.training.batches import (
     EmbeddingSource,
 )
-from sklearn_cdul.training.network import (
+from sklearn_cdul.training.building import (
     EMBEDDED_WEIGHTS,
-    EmbeddingNetwork,
     build_photo_network,
-    fastest,
     look_at_regions,
-    predict_logits,
     resolve_image_size,
 )
+from sklearn_cdul.training.logits import fastest, predict_logits
+from sklearn_cdul.training.network import EmbeddingNetwork
 from tests.training.conftest import photo_source
 
 CPU = torch.device("cpu")

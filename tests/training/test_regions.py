@@ -8,7 +8,8 @@ import timm
 import torch
 from torch.testing import assert_close
 
-from sklearn_cdul.training.network import build_photo_network, look_at_regions, output_layer
+from sklearn_cdul.training.building import build_photo_network, look_at_regions
+from sklearn_cdul.training.network import output_layer
 from sklearn_cdul.training.regions import WHOLE_WEIGHT, has_regions, mix_views, region_features
 from sklearn_cdul.training.state import pack_network, unpack_network
 

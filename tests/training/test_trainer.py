@@ -12,14 +12,11 @@ from torch.testing import assert_close
 from sklearn_cdul import CDULClassifier
 from sklearn_cdul.training.alignment import LabelState, latents_from_labels
 from sklearn_cdul.training.batches import EmbeddingSource
+from sklearn_cdul.training.building import build_photo_network
 from sklearn_cdul.training.closed_form import ClosedForm
 from sklearn_cdul.training.features import read_features
-from sklearn_cdul.training.network import (
-    EmbeddingNetwork,
-    build_photo_network,
-    output_layer,
-    predict_logits,
-)
+from sklearn_cdul.training.logits import predict_logits
+from sklearn_cdul.training.network import EmbeddingNetwork, output_layer
 from sklearn_cdul.training.trainer import (
     Trainer,
     TrainingSettings,

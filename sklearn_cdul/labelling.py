@@ -1,0 +1,120 @@
+"""The first half of a classifier's fit: CLIP's labels, and those that training starts with."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+from sklearn_cdul.exceptions import warn
+from sklearn_cdul.inputs import check_X
+from sklearn_cdul.labeler import CLIPPseudoLabeler
+from sklearn_cdul.labels.checking import check_labels
+from sklearn_cdul.labels.neighbors import smooth_labels
+from sklearn_cdul.labels.observed import observed_on_scale
+from sklearn_cdul.progress import progress
+
+# Fewer than this many training photos give rise to a warning.
+_FEW_PHOTOS = 10
+
+
+def fit_labeler(classifier: Any, X: Any) -> tuple[CLIPPseudoLabeler, Any]:
+    """Fit the labeler of a classifier, or one with the embedded CLIP if it names none.
+
+    Parameters
+    ----------
+    classifier : CDULClassifier
+        Not changed: its labeler is cloned, and gets those of its parameters that both have.
+    X : sequence of images, or array of embeddings
+        What the user gave.
+
+    Returns
+    -------
+    labeler : CLIPPseudoLabeler
+        Fitted.
+    X : Photos, or what was given
+        Images are listed once, not by each that looks at them.
+    """
+    if classifier.pseudo_labeler is None:
+        shared = ("device", "precision", "n_jobs")
+        labeler = CLIPPseudoLabeler(**{name: getattr(classifier, name) for name in shared})
+    else:
+        labeler = clone(classifier.pseudo_labeler)
+    for name in ("classes", "memory", "on_error"):
+        if getattr(classifier, name) is not None:
+            labeler.set_params(**{name: getattr(classifier, name)})
+    if labeler.memory is None:  # so that labelling can go on, too
+        labeler.set_params(memory=classifier.checkpoint)
+    labeler.set_params(verbose=classifier.verbose or labeler.verbose)
+    if labeler.input == "images":
+        X = check_X(labeler, X, kind="images", on_error=labeler.on_error)
+    return labeler.fit(X), X
+
+
+def label_photos(
+    labeler: CLIPPseudoLabeler,
+    X: Any,
+    shape: tuple[int, int],
+    observed: np.ndarray | None,
+    *,
+    n_neighbors: int,
+    neighbor_weight: float,
+    verbose: bool,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    """Label photos with CLIP, and make the labels that training starts with.
+
+    Parameters
+    ----------
+    labeler : CLIPPseudoLabeler
+        Fitted.
+    X : Photos, or array of embeddings
+        As :func:`fit_labeler` returns them.
+    shape : tuple (n, k)
+        What the labels must have.
+    observed : ndarray of shape (n, k) or None
+        What a person said: 1, 0, or NaN where unobserved.
+    n_neighbors, neighbor_weight
+        See :func:`~sklearn_cdul.labels.smooth_labels`; with 0 neighbours nothing is mixed.
+    verbose : bool
+        Whether to show progress.
+
+    Returns
+    -------
+    labels : ndarray of shape (n, k), float32
+        CLIP's, with the observed ones in place; NaN rows stand for photos that can't be read.
+    readable : ndarray of shape (m,)
+        The rows of the others.
+    start : ndarray of shape (m, k)
+        What training starts with, neighbours mixed in.
+    targets : ndarray of shape (m, k) or None
+        What training holds fast: what is observed, on the scale of CLIP's labels.
+
+    Raises
+    ------
+    ValueError
+        If the labels have another shape or leave [0, 1], or if no photo can be read.
+    """
+    # Held here, embeddings are not made again by transform.
+    embeddings = labeler.embed(X) if n_neighbors else None
+    labels = np.asarray(labeler.transform(X), dtype=np.float32)  # from a data frame, too
+    check_labels(labels, shape, may_be_nan=labeler.on_error == "nan")
+    if embeddings is not None:
+        labels = np.where(np.isnan(embeddings[:, :1, 0]), np.float32(np.nan), labels)
+    readable = np.flatnonzero(~np.isnan(labels).any(axis=1))
+    if len(readable) == 0:
+        raise ValueError("None of the images in X can be used; the warning above says why.")
+    if len(readable) < _FEW_PHOTOS:
+        warn(
+            f"{len(readable)} photos are too few to learn from: the network learns what photos "
+            "of a class have in common, and thresholds are found from how scores are spread "
+            "over the photos. Give more, or take CLIPPseudoLabeler alone, which does not train."
+        )
+    start, targets = labels[readable], None
+    if observed is not None:
+        targets = observed_on_scale(start, observed[readable])
+        start = np.where(np.isnan(targets), start, targets)
+        labels = np.where(np.isnan(observed) | np.isnan(labels), labels, observed)
+    if embeddings is not None:
+        whole = embeddings[readable, 0]
+        with progress("Comparing photos", verbose=verbose):
+            start = smooth_labels(start, whole, n_neighbors=n_neighbors, weight=neighbor_weight)
+    return labels, readable, start, targets

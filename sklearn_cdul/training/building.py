@@ -1,0 +1,169 @@
+"""A fresh network by the name of its architecture, checked before the long part."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from sklearn_cdul.exceptions import WeightsUnavailableError
+from sklearn_cdul.training.network import PhotoNetwork
+from sklearn_cdul.training.regions import has_regions
+
+# The image tower of the embedded CLIP. Only its file is shared with the room of the encoders.
+EMBEDDED_WEIGHTS = Path(__file__).parents[1] / "encoders/embedded/open_clip_model.safetensors"
+EMBEDDED_ARCHITECTURE = "tf_efficientnet_lite2"
+_EMBEDDED_TRUNK = "visual.trunk."
+_ELSEWHERE = ("hf-hub:", "hf_hub:", "local-dir:")
+
+
+def build_photo_network(network: str | Callable[..., nn.Module], n_classes: int) -> PhotoNetwork:
+    """Make the network with ``n_classes`` fresh outputs, without regions.
+
+    Parameters
+    ----------
+    network : str or callable
+        "embedded" for EfficientNet-Lite2 with the ImageNet weights in this package, a timm name,
+        or a callable that is given ``num_classes=k`` and returns a Module.
+    n_classes : int
+        Number of outputs k.
+
+    Returns
+    -------
+    network : PhotoNetwork
+
+    Raises
+    ------
+    ValueError
+        If timm has no model of that name.
+    WeightsUnavailableError
+        If timm can't get the pretrained weights.
+    """
+    import timm
+
+    if not isinstance(network, str):
+        backbone = network(num_classes=n_classes)
+        if not isinstance(backbone, nn.Module):
+            raise TypeError(
+                "The callable given as network must return a torch.nn.Module; it returned "
+                f"{type(backbone).__name__}."
+            )
+    elif network == "embedded":
+        backbone = timm.create_model(EMBEDDED_ARCHITECTURE, num_classes=n_classes)
+        backbone.load_state_dict(_embedded_trunk(), strict=False)
+    else:
+        backbone = _pretrained_timm_model(network, n_classes)
+    config = timm.data.resolve_model_data_config(backbone) if _is_timm(backbone) else {}
+    mean = config.get("mean", timm.data.IMAGENET_DEFAULT_MEAN)
+    std = config.get("std", timm.data.IMAGENET_DEFAULT_STD)
+    photo_network = PhotoNetwork(backbone, mean, std, freeze_batch_norm=isinstance(network, str))
+    if isinstance(network, str):
+        name = EMBEDDED_ARCHITECTURE if network == "embedded" else network
+        photo_network.architecture = name if timm.is_model(name) else None
+    return photo_network
+
+
+def _is_timm(backbone) -> bool:
+    return hasattr(backbone, "pretrained_cfg")
+
+
+def _embedded_trunk() -> dict[str, Tensor]:
+    from safetensors import safe_open
+
+    with safe_open(EMBEDDED_WEIGHTS, framework="pt") as weights:
+        return {
+            key.removeprefix(_EMBEDDED_TRUNK): weights.get_tensor(key).float()
+            for key in weights.keys()  # noqa: SIM118 - not a dict
+            if key.startswith(_EMBEDDED_TRUNK)
+        }
+
+
+def _pretrained_timm_model(name: str, n_classes: int) -> nn.Module:
+    import timm
+
+    if not timm.is_model(name) and not name.startswith(_ELSEWHERE):
+        close = timm.list_models(f"*{name}*")[:5]
+        raise ValueError(
+            f"network={name!r} is neither 'embedded' nor a model of timm."
+            + (f" Did you mean one of {close}?" if close else " See timm.list_models().")
+        )
+    try:
+        return timm.create_model(name, pretrained=True, num_classes=n_classes)
+    except (OSError, RuntimeError) as error:
+        raise WeightsUnavailableError(
+            f"The pretrained weights of network={name!r} could not be loaded: {error}\n"
+            "Without a connection, use network='embedded', or a callable such as "
+            "functools.partial(timm.create_model, NAME, pretrained=True, "
+            "pretrained_cfg_overlay={'file': 'PATH'})."
+        ) from error
+
+
+def resolve_image_size(image_size: int | str, network: str | Callable[..., nn.Module]) -> int:
+    """Return the side of the network's input in pixels.
+
+    Parameters
+    ----------
+    image_size : int or "auto"
+        "auto" is 320, or the size that a network of timm was made for if it takes no other. Of
+        callables and of names that point elsewhere ("hf-hub:") nothing is known: 224, as most are
+        made for.
+    network : str or callable
+        See `build_photo_network`.
+
+    Returns
+    -------
+    image_size : int
+    """
+    if image_size != "auto":
+        return int(image_size)
+    if not isinstance(network, str) or network.startswith(_ELSEWHERE):
+        return 224
+    if network == "embedded":
+        return 320
+    import timm
+
+    try:
+        config = timm.get_pretrained_cfg(network) if timm.is_model(network) else None
+    except RuntimeError:  # no such tag of weights; building the network says so
+        config = None
+    return config.input_size[-1] if config and config.fixed_input_size else 320
+
+
+def check_input_size(network: nn.Module, image_size: int, n_classes: int) -> None:
+    """Run one grey picture through, so that an unfit network fails before the long part.
+
+    Raises
+    ------
+    ValueError
+        If the network refuses pictures of this size, or gives something else than (b, k) logits.
+    """
+    pixels = torch.full((1, 3, image_size, image_size), 128, dtype=torch.uint8)
+    try:
+        with torch.inference_mode():
+            shape = tuple(network.eval()(pixels).shape)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"The network does not take pictures of image_size={image_size}: {error}"
+        ) from error
+    if shape != (1, n_classes):
+        raise ValueError(
+            f"The network must give one logit a class, shape (b, {n_classes}); one picture gave "
+            f"{shape}."
+        )
+
+
+def look_at_regions(network: PhotoNetwork, regions: int, image_size: int) -> None:
+    """Let a network look at the regions of its feature map, if it has one.
+
+    Parameters
+    ----------
+    network : PhotoNetwork
+        In evaluation mode. Changed in place.
+    regions : int
+        See `PhotoNetwork`.
+    image_size : int
+        Side of its input.
+    """
+    grey = torch.full((1, 3, image_size, image_size), 128.0)
+    if regions > 1 and has_regions(network.backbone, network.normalise(grey)):
+        network.regions = regions
