@@ -220,6 +220,23 @@ def test_parameters_that_came_after_a_file_was_saved_get_their_defaults(fitted, 
         assert_array_equal(loaded.predict_proba(photos), fitted.predict_proba(photos))
 
 
+def test_paths_and_devices_are_text_in_files(photos, tmp_path):
+    labeler = CLIPPseudoLabeler(NAMES, grid_size=1, memory=tmp_path, device=torch.device("cpu"))
+    classifier = CDULClassifier(
+        **QUICK | {"pseudo_labeler": labeler, "epochs": 1},
+        memory=tmp_path / "other",
+        device=torch.device("cpu"),
+    ).fit(photos[:4])
+    data = pickle.dumps(classifier)
+    assert b"pathlib" not in data
+    assert b"torch" not in data
+    loaded = pickle.loads(data)
+    assert loaded.memory == str(tmp_path / "other")
+    assert loaded.device == loaded.pseudo_labeler.device == "cpu"
+    assert_array_equal(loaded.predict_proba(photos[:4]), classifier.predict_proba(photos[:4]))
+    assert classifier.memory == tmp_path / "other"
+
+
 # ONNX
 
 

@@ -1,0 +1,98 @@
+"""The networks that can be trained, and which of their layers are."""
+
+import functools
+
+import numpy as np
+import pytest
+import timm
+import torch
+from numpy.testing import assert_array_equal
+
+from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
+from tests.classifier.common import NAMES, QUICK
+
+
+def test_training_begins_with_a_probe_of_some_photos(photos, monkeypatch):
+    settings = QUICK | {"head_learning_rate": 0, "epochs": 1}
+
+    def start(**changes):
+        return CDULClassifier(**settings | changes).fit(photos).decision_function(photos)
+
+    probed, plain = start(), start(linear_probe=False)
+    assert np.ptp(plain, axis=0).max() < 1e-4
+    assert np.ptp(probed, axis=0).max() > 0.1
+    monkeypatch.setattr("sklearn_cdul.training.closed_form.PROBE_PHOTOS", 15)
+    assert not np.array_equal(start(), probed)
+    assert not np.array_equal(start(), start(random_state=1))
+
+
+def test_a_learning_rate_of_zero_keeps_the_pretrained_layers(photos):
+    unprobed = QUICK | {"linear_probe": False}
+    classifier = CDULClassifier(**unprobed, head_learning_rate=0.01).fit(photos)
+    untrained = CDULClassifier(**unprobed, head_learning_rate=0).fit(photos)
+    arrays, start = (c.network_.state_dict() for c in (classifier, untrained))
+    changed = {key for key in arrays if not (arrays[key] == start[key]).all()}
+    assert changed == {"backbone.classifier.weight", "backbone.classifier.bias"}
+    probed = CDULClassifier(**QUICK).fit(photos).network_.state_dict()
+    changed = {key for key in probed if not (probed[key] == start[key]).all()}
+    assert changed == {"backbone.classifier.weight", "backbone.classifier.bias"}
+
+
+def test_embeddings_train_a_linear_network(embeddings):
+    labeler = CLIPPseudoLabeler(NAMES, input="embeddings")
+    classifier = CDULClassifier(**QUICK | {"pseudo_labeler": labeler}).fit(embeddings)
+    assert classifier.n_features_in_ == 256
+    whole = classifier.predict_proba(embeddings[:, 0])
+    assert_array_equal(classifier.predict_proba(embeddings), whole)
+
+
+def test_embeddings_of_unreadable_photos_are_left_out(embeddings):
+    labeler = CLIPPseudoLabeler(NAMES, input="embeddings", on_error="nan")
+    broken = embeddings.copy()
+    broken[2] = np.nan
+    classifier = CDULClassifier(**QUICK | {"pseudo_labeler": labeler}).fit(broken)
+    unread = np.isnan(classifier.predict_proba(broken)).all(axis=1)
+    assert np.flatnonzero(unread).tolist() == [2]
+    assert np.isfinite(np.delete(classifier.predict_proba(broken), 2, axis=0)).all()
+
+
+def test_a_callable_network_trains(photos):
+    network = functools.partial(timm.create_model, "resnet18")
+    classifier = CDULClassifier(NAMES, **QUICK | {"epochs": 1}, network=network).fit(photos[:6])
+    assert np.isfinite(classifier.predict_proba(photos[:3])).all()
+
+
+def test_training_on_a_cpu_is_in_float32_unless_another_precision_is_named(photos):
+    def fit(precision):
+        settings = QUICK | {"epochs": 1, "precision": precision, "device": "cpu"}
+        return CDULClassifier(**settings).fit(photos[:8]).network_.state_dict()
+
+    auto, single, half = (fit(precision) for precision in ("auto", "float32", "bfloat16"))
+    assert all((auto[key] == single[key]).all() for key in auto)
+    assert any((half[key] != single[key]).any() for key in half)
+
+
+def test_a_training_that_diverges_says_so(photos):
+    classifier = CDULClassifier(**QUICK | {"epochs": 2}, learning_rate=1e30)
+    with pytest.raises(FloatingPointError, match=r"loss became nan.*learning_rate"):
+        classifier.fit(photos[:8])
+
+
+class TokenNetwork(torch.nn.Module):
+    """Its output layer sees several vectors a photo, and their answers are averaged."""
+
+    def __init__(self, num_classes):
+        super().__init__()
+        self.patches = torch.nn.Conv2d(3, 8, 16, stride=16)
+        self.head = torch.nn.Linear(8, num_classes)
+
+    def get_classifier(self):
+        return self.head
+
+    def forward(self, pixels):
+        return self.head(self.patches(pixels).flatten(2).transpose(1, 2)).mean(dim=1)
+
+
+def test_a_network_whose_output_layer_sees_several_vectors_a_photo_trains(photos):
+    classifier = CDULClassifier(**QUICK | {"epochs": 1}, network=TokenNetwork).fit(photos[:6])
+    assert np.isfinite(classifier.predict_proba(photos[:3])).all()

@@ -1,0 +1,90 @@
+"""Labels in CSV files, in both forms."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sklearn_cdul.datasets import load_csv
+from tests.datasets.common import check_own, write_photos
+
+AS_NAMES = "path,labels\na.jpg,cup; tea pot\nb.png,\nc.jpg,cup\n"
+AS_COLUMNS = "path,cup,tea pot\na.jpg,1,1\nb.png,0,0\nc.jpg,1.0,0.0\n"
+
+
+@pytest.mark.parametrize("text", [AS_NAMES, AS_COLUMNS], ids=["names", "columns"])
+def test_csv_is_read_in_both_forms(tmp_path, text):
+    write_photos(tmp_path / "photos")
+    for name, root in (("labels.csv", tmp_path / "photos"), ("photos/labels.csv", None)):
+        path = tmp_path / name
+        path.write_text(text)
+        check_own(load_csv(path, root=root), "all")
+        path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())  # as Excel does
+        check_own(load_csv(path, root=root), "all")
+        path.write_text(text.replace(";", "|").replace(",", "\t").replace("|", ";"))
+        check_own(load_csv(path, root=root), "all")
+
+
+def test_csv_that_was_written_on_windows_is_read(tmp_path):
+    write_photos(tmp_path / "photos")
+    (tmp_path / "labels.csv").write_text(AS_NAMES.replace("\n", "\nphotos\\", 3))
+    check_own(load_csv(tmp_path / "labels.csv"), "all")
+
+
+def test_csv_of_the_bundled_photos_gives_what_their_reader_gives(food_photos):
+    folder = Path(food_photos.data[0]).parents[1]
+    photos = load_csv(
+        folder / "labels.csv", root=folder / "images", classes=food_photos.target_names
+    )
+    assert photos.data == food_photos.data
+    np.testing.assert_array_equal(photos.target, food_photos.target)
+    np.testing.assert_array_equal(photos.split, food_photos.split)
+
+
+def test_csv_takes_classes_in_the_order_they_are_given(tmp_path):
+    write_photos(tmp_path)
+    path = tmp_path / "labels.csv"
+    path.write_text(AS_NAMES)
+    check_own(
+        load_csv(path, classes=["tea pot", "spoon", "cup"]),
+        "all",
+        ["tea pot", "spoon", "cup"],
+        {"a.jpg": ["tea pot", "cup"], "b.png": [], "c.jpg": ["cup"]},
+    )
+    path.write_text(AS_COLUMNS)
+    assert load_csv(path, classes=["tea pot", "cup"]).target.tolist() == [[1, 1], [0, 0], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("text", "parameters", "message"),
+    [
+        ("", {}, r"labels\.csv has no rows"),
+        ("path,labels\n", {}, r"labels\.csv has no rows"),
+        ("photo,labels\na.jpg,cup\n", {}, r"has the columns 'photo', 'labels'\. .*'path'"),
+        ("path,path,labels\na,b,c\n", {}, "these columns more than once: 'path'"),
+        ("path,labels\na.jpg,cup\nb.png,cup,pot\n", {}, r"Line 3 of .* has 3 cells"),
+        ("path,labels\n,cup\n", {}, r"Line 2 of .* has no path"),
+        ("path,cup\na.jpg,yes\n", {}, r"Line 2 of .* has 'yes' in the column 'cup'"),
+        (AS_NAMES, {"classes": ["cup"]}, r"Line 2 of .* has the class 'tea pot', .*: 'cup'"),
+        (AS_COLUMNS, {"classes": ["cup"]}, r"Line 1 of .* has the class 'tea pot'"),
+        (AS_COLUMNS, {"classes": ["cup", "tea pot", "jar"]}, "no column for these classes: 'jar'"),
+        (AS_NAMES, {"classes": "cup"}, "classes must be a list of names, got 'cup'"),
+        (AS_NAMES, {"classes": ["cup", "cup"]}, "classes has the name 'cup' twice"),
+        (AS_NAMES, {"split": "train"}, "has no column 'split'"),
+        ("path,labels,split\na.jpg,cup,test\n", {"split": "train"}, "only of 'test'"),
+        ("path,labels\na.jpg,\n", {}, "No photo in the files shows a class"),
+    ],
+)
+def test_csv_names_what_is_wrong(tmp_path, text, parameters, message):
+    write_photos(tmp_path)
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        load_csv(tmp_path / "labels.csv", **parameters)
+
+
+def test_csv_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "labels.csv").write_bytes(b"path,labels\n\xff\xfe\n")
+    with pytest.raises(ValueError, match="is not UTF-8"):
+        load_csv(tmp_path / "labels.csv")
+    with pytest.raises(FileNotFoundError, match="no file"):
+        load_csv(tmp_path / "other.csv")

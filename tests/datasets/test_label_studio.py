@@ -1,0 +1,63 @@
+"""What Label Studio exports."""
+
+import json
+import shutil
+
+import pytest
+
+from sklearn_cdul.datasets import load_label_studio
+from tests.datasets.common import check_own, write_photos
+
+
+def annotation(names, **more):
+    result = {"from_name": "labels", "to_name": "image", "type": "choices"}
+    return {"result": [{**result, "value": {"choices": names}}] if names else [], **more}
+
+
+def task(name, *annotations):
+    return {
+        "data": {"image": f"/data/local-files/?d=my%20photos/{name}"},
+        "annotations": annotations,
+    }
+
+
+def test_label_studio_takes_the_last_annotation_that_was_not_skipped(tmp_path):
+    write_photos(tmp_path / "my photos")
+    tasks = [
+        task("a.jpg", annotation(["cup"]), annotation(["cup", "tea pot"])),
+        task("b.png", annotation([])),
+        task("c.jpg", annotation(["cup"]), annotation(["tea pot"], was_cancelled=True)),
+        task("d.jpg"),
+    ]
+    (tmp_path / "export.json").write_text(json.dumps(tasks))
+    photos = load_label_studio(tmp_path / "export.json")
+    check_own(photos, "all")
+    assert "1 of 4 tasks" in photos.DESCR
+    shutil.move(tmp_path / "export.json", tmp_path / "my photos")
+    check_own(load_label_studio(tmp_path / "my photos" / "export.json", root=tmp_path), "all")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[", "is not JSON"),
+        ("{}", "holds no tasks"),
+        ('[{"image": "a.jpg", "labels": "cup"}]', r'Task 0 of .* has no "data"'),
+        (
+            json.dumps([{**task("a.jpg"), "annotations": None}]),
+            r'Task 0 of .* has "annotations" that are no list of objects: None',
+        ),
+        (json.dumps([task("a.jpg", 17)]), r"Task 0 of .* no list of objects: \[17\]"),
+        (json.dumps([task("a.jpg")]), "None of the 1 tasks"),
+        (json.dumps([task("a.jpg", {"result": [{}]})]), r"Task 0 of .* without a \"result\""),
+        (
+            json.dumps([{"data": {"image": "https://x/a.jpg"}, "annotations": [annotation([])]}]),
+            r"Task 0 of .* has the image 'https://x/a\.jpg'",
+        ),
+        (json.dumps([task("a.jpg", annotation(["jar"]))]), r"Task 0 of .* has the class 'jar'"),
+    ],
+)
+def test_label_studio_names_what_is_wrong(tmp_path, content, message):
+    (tmp_path / "export.json").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        load_label_studio(tmp_path / "export.json", classes=["cup"])

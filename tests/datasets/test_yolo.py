@@ -1,0 +1,95 @@
+"""Files of YOLO, in layouts that tools export."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sklearn_cdul.datasets import load_yolo
+from tests.datasets.common import check_own, write_photos
+
+
+def write_yolo(root, photos, labels, entry, names="[cup, tea pot]", path=None):
+    write_photos(root / photos)
+    (root / labels).mkdir(parents=True, exist_ok=True)
+    (root / labels / "a.txt").write_text("0 .5 .5 .1 .1\n1 .1 .1 .2 .2 .3 .3\n\n")
+    (root / labels / "c.txt").write_text("0.0 0.5 0.5 0.1 0.1\n0 0.2 0.2 0.1 0.1")
+    (root / "data.yaml").write_text(
+        (f"path: {path}\n" if path else "") + f"train: {entry}\nnc: 2\nnames: {names}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"photos": "images/train", "labels": "labels/train", "entry": "images/train"},
+        {"photos": "train/images", "labels": "train/labels", "entry": "../train/images"},
+        {"photos": "images", "labels": "labels", "entry": "images", "path": "../data/coco8"},
+        {"photos": "photos", "labels": "photos", "entry": "[photos]"},
+        {
+            "photos": "images",
+            "labels": "labels",
+            "entry": "images",
+            "names": "\n  1: tea pot\n  0: cup",
+        },
+    ],
+)
+def test_yolo_finds_photos_and_labels_where_tools_put_them(tmp_path, parameters):
+    write_yolo(tmp_path, **parameters)
+    check_own(load_yolo(tmp_path), "train")
+    check_own(load_yolo(tmp_path / "data.yaml"), "train")
+
+
+def test_yolo_reads_lists_of_photos_in_their_order(tmp_path):
+    write_yolo(tmp_path, "images", "labels", "train.txt")
+    (tmp_path / "train.txt").write_text("./images/c.jpg\n./images/a.jpg\n./images/gone.jpg\n")
+    with pytest.raises(FileNotFoundError, match=r"1 of 3 photos are missing.*gone\.jpg"):
+        load_yolo(tmp_path)
+    with pytest.warns(UserWarning, match="1 of 3 photos"):
+        photos = load_yolo(tmp_path, missing="skip")
+    assert [Path(path).name for path in photos.data] == ["c.jpg", "a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("2 .5 .5 .1 .1", r"Line 2 of .*a\.txt is '2 .* 0 to 1"),
+        ("cup .5 .5 .1 .1", r"Line 2 of .*a\.txt is 'cup"),
+        ("0", r"Line 2 of .*a\.txt is '0'"),
+        ("0.5 .5 .5 .1 .1", r"Line 2 of .*a\.txt is '0\.5"),
+    ],
+)
+def test_yolo_names_the_line_that_is_wrong(tmp_path, line, message):
+    write_yolo(tmp_path, "images", "labels", "images")
+    (tmp_path / "labels" / "a.txt").write_text(f"1 .5 .5 .1 .1\n{line}\n")
+    with pytest.raises(ValueError, match=message):
+        load_yolo(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("yaml", "error", "message"),
+    [
+        ("train: [", ValueError, r"data\.yaml is not YAML"),
+        ("cup", ValueError, r"data\.yaml has no keys"),
+        ("train: images", ValueError, r'data\.yaml has no list "names"'),
+        ("train: images\nnames: {0: cup, 2: pot}", ValueError, r"Expected 0 to 1"),
+        ("train: images\nnames: [yes, no]", ValueError, r"Name 0 of names in .* is True"),
+        ("train: images\nnames: [cup]\nnc: 2", ValueError, r'has 1 names, but "nc" is 2'),
+        ("val: images\nnames: [cup, pot]", ValueError, r"photos for 'train'.*'val'"),
+        ("train: nowhere\nnames: [cup, pot]", FileNotFoundError, r"no .*nowhere, which .*'train'"),
+    ],
+)
+def test_yolo_names_what_is_wrong_in_the_yaml_file(tmp_path, yaml, error, message):
+    write_yolo(tmp_path, "images", "labels", "images")
+    (tmp_path / "data.yaml").write_text(yaml)
+    with pytest.raises(error, match=message):
+        load_yolo(tmp_path)
+
+
+def test_yolo_without_any_labels_says_where_they_should_be(tmp_path):
+    write_yolo(tmp_path, "images", "labels", "images")
+    shutil.rmtree(tmp_path / "labels")
+    with pytest.raises(FileNotFoundError, match=r"The first would be .*labels.a\.txt"):
+        load_yolo(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"no file .*data\.yaml"):
+        load_yolo(tmp_path / "images")
