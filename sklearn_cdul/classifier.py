@@ -14,7 +14,7 @@ from sklearn_cdul.devices import OwnRandomState, gradients_on, resolve_device, r
 from sklearn_cdul.documentation import DocumentedMixin
 from sklearn_cdul.inputs import copy_features, input_tags
 from sklearn_cdul.labeler import CLIPPseudoLabeler
-from sklearn_cdul.labelling import fit_labeler, label_photos
+from sklearn_cdul.labelling import fit_labeler, label_photos, place_labels
 from sklearn_cdul.labels.thresholds import check_thresholds, find_thresholds
 from sklearn_cdul.metrics import label_columns, mean_average_precision
 from sklearn_cdul.prediction import PredictionMixin
@@ -331,7 +331,8 @@ class CDULClassifier(PredictionMixin, SavingMixin, DocumentedMixin, ClassifierMi
         source = self._source(X, labeler, keep=keep)
         check_consistent_length(X, y)
         names = list(labeler.class_names_)
-        check_memory(len(source), len(names))
+        shape = len(source), len(names)
+        check_memory(*shape)
         warn_about_scores(y, names)
         observed = check_observed(observed, given, names)
         if not isinstance(self.threshold, str):
@@ -344,16 +345,7 @@ class CDULClassifier(PredictionMixin, SavingMixin, DocumentedMixin, ClassifierMi
         trainer = Trainer(network, TrainingSettings.of(self))
 
         # Label, and smooth the labels.
-        shape = len(source), len(names)
-        labels, readable, start, targets = label_photos(
-            labeler,
-            X,
-            shape,
-            observed,
-            n_neighbors=self.n_neighbors,
-            neighbor_weight=self.neighbor_weight,
-            verbose=self.verbose,
-        )
+        labels, readable, start, targets = label_photos(self, labeler, X, shape, observed)
 
         # Train.
         labeler.leave_device()
@@ -380,11 +372,7 @@ class CDULClassifier(PredictionMixin, SavingMixin, DocumentedMixin, ClassifierMi
             self.image_size_ = source.image_size
         self.history_ = history
         self.initial_pseudo_labels_ = labels
-        self.pseudo_labels_ = np.full_like(labels, np.nan)
-        self.pseudo_labels_[readable] = refined
-        if observed is not None:
-            known = ~np.isnan(observed) & ~np.isnan(labels)
-            self.pseudo_labels_[known] = observed[known]
+        self.pseudo_labels_ = place_labels(refined, readable, labels, observed)
         self.auto_thresholds_ = thresholds
         return self.set_thresholds(self.threshold)
 

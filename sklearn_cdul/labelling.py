@@ -51,19 +51,18 @@ def fit_labeler(classifier: Any, X: Any) -> tuple[CLIPPseudoLabeler, Any]:
 
 
 def label_photos(
+    classifier: Any,
     labeler: CLIPPseudoLabeler,
     X: Any,
     shape: tuple[int, int],
     observed: np.ndarray | None,
-    *,
-    n_neighbors: int,
-    neighbor_weight: float,
-    verbose: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
     """Label photos with CLIP, and make the labels that training starts with.
 
     Parameters
     ----------
+    classifier : CDULClassifier
+        Its parameters say how many neighbours are mixed in.
     labeler : CLIPPseudoLabeler
         Fitted.
     X : Photos, or array of embeddings
@@ -72,10 +71,6 @@ def label_photos(
         What the labels must have.
     observed : ndarray of shape (n, k) or None
         What a person said: 1, 0, or NaN where unobserved.
-    n_neighbors, neighbor_weight
-        See :func:`~sklearn_cdul.labels.smooth_labels`; with 0 neighbours nothing is mixed.
-    verbose : bool
-        Whether to show progress.
 
     Returns
     -------
@@ -94,7 +89,7 @@ def label_photos(
         If the labels have another shape or leave [0, 1], or if no photo can be read.
     """
     # Held here, embeddings are not made again by transform.
-    embeddings = labeler.embed(X) if n_neighbors else None
+    embeddings = labeler.embed(X) if classifier.n_neighbors else None
     labels = np.asarray(labeler.transform(X), dtype=np.float32)  # from a data frame, too
     check_labels(labels, shape, may_be_nan=labeler.on_error == "nan")
     if embeddings is not None:
@@ -114,7 +109,40 @@ def label_photos(
         start = np.where(np.isnan(targets), start, targets)
         labels = np.where(np.isnan(observed) | np.isnan(labels), labels, observed)
     if embeddings is not None:
-        whole = embeddings[readable, 0]
-        with progress("Comparing photos", verbose=verbose):
-            start = smooth_labels(start, whole, n_neighbors=n_neighbors, weight=neighbor_weight)
+        with progress("Comparing photos", verbose=classifier.verbose):
+            start = smooth_labels(
+                start,
+                embeddings[readable, 0],
+                n_neighbors=classifier.n_neighbors,
+                weight=classifier.neighbor_weight,
+            )
     return labels, readable, start, targets
+
+
+def place_labels(
+    refined: np.ndarray, readable: np.ndarray, labels: np.ndarray, observed: np.ndarray | None
+) -> np.ndarray:
+    """Put the labels that training ends with among those of all photos.
+
+    Parameters
+    ----------
+    refined : ndarray of shape (m, k)
+        As training returns them.
+    readable : ndarray of shape (m,)
+        The rows of these.
+    labels : ndarray of shape (n, k), float32
+        As :func:`label_photos` returns them.
+    observed : ndarray of shape (n, k) or None
+        What a person said stands as it was given.
+
+    Returns
+    -------
+    placed : ndarray of shape (n, k), float32
+        NaN rows stand for photos that can't be read.
+    """
+    placed = np.full_like(labels, np.nan)
+    placed[readable] = refined
+    if observed is not None:
+        known = ~np.isnan(observed) & ~np.isnan(labels)
+        placed[known] = observed[known]
+    return placed
