@@ -59,7 +59,9 @@ def test_embeddings_of_unreadable_photos_are_left_out(embeddings):
 def test_a_callable_network_trains(photos):
     network = functools.partial(timm.create_model, "resnet18")
     classifier = CDULClassifier(NAMES, **QUICK | {"epochs": 1}, network=network).fit(photos[:6])
-    assert np.isfinite(classifier.predict_proba(photos[:3])).all()
+    proba, labels = classifier.predict_proba(photos[:6]), classifier.pseudo_labels_
+    assert np.isfinite(proba).all()
+    assert ((proba - proba.mean(axis=0)) * (labels - labels.mean(axis=0))).sum() > 0
 
 
 def test_training_on_a_cpu_is_in_float32_unless_another_precision_is_named(photos):
@@ -96,3 +98,4 @@ class TokenNetwork(torch.nn.Module):
 def test_a_network_whose_output_layer_sees_several_vectors_a_photo_trains(photos):
     classifier = CDULClassifier(**QUICK | {"epochs": 1}, network=TokenNetwork).fit(photos[:6])
     assert np.isfinite(classifier.predict_proba(photos[:3])).all()
+    assert classifier.network_.backbone.head.weight.abs().max() > 0  # it began with zeros

@@ -67,7 +67,9 @@ def test_its_embeddings_are_kept_in_memory(images, tmp_path):
 def test_a_classifier_trains_on_its_labels(images):
     labeler = CLIPPseudoLabeler(list(COLOURS), model_name=ColourEncoder())
     classifier = CDULClassifier(pseudo_labeler=labeler, image_size=32, epochs=1, random_state=0)
-    assert classifier.fit(images).predict(images).shape == (3, 3)
+    classifier.fit(images)
+    assert_array_equal(classifier.initial_pseudo_labels_, labeler.fit_transform(images))
+    assert classifier.predict(images).shape == (3, 3)
 
 
 def test_what_is_missing_is_said(images, tmp_path):
