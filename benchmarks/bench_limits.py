@@ -36,9 +36,10 @@ from sklearn_cdul.images.reading import check_images, map_images, read_pictures
 from sklearn_cdul.images.views import Preprocessing, make_views, required_size
 from sklearn_cdul.training.alignment import LabelState, kl_divergence, latents_from_labels
 from sklearn_cdul.training.batches import PhotoSource
+from sklearn_cdul.training.features import read_features
 from sklearn_cdul.training.logits import fastest, forward, predict_logits, prediction_precision
 from sklearn_cdul.training.network import output_layer
-from sklearn_cdul.training.trainer import Trainer, TrainingSettings, read_features
+from sklearn_cdul.training.trainer import Trainer, TrainingSettings
 
 ENCODERS = ("ViT-B-32", "ViT-L-14", "RN50x64")
 TINY_CLIP = {
@@ -175,76 +176,86 @@ def train(options):
         tasks = [("embedded", "embedded", 64, 4)]
     elif options.device.type == "cuda":
         tasks += [("embedded", "embedded", 320, 64), ("resnet101", resnet, 448, 16)]
-    for name, network, size, batch_size in tasks:
-        n_steps = 32 if options.device.type == "cuda" else 2
-        n_photos = n_steps * batch_size
-        source = PhotoSource(
-            check_images(cycled(photos(min(n_photos, 64), 480), n_photos)),
-            image_size=size,
-            device=options.device,
-            keep="training",
-        )
-        settings = TrainingSettings(
-            epochs=3,
-            warmup_epochs=1,
-            update_interval=1,
-            update_rate=0.5,
-            sigma=1.0,
-            cumulative_updates=False,
-            linear_probe=False,
-            batch_size=batch_size,
-            learning_rate=1e-4,
-            head_learning_rate=1e-4,
-            weight_decay=1e-4,
-            verbose=False,
-        )
-        trainer = Trainer(source.build_network(network, N_CLASSES, regions=2), settings)
-        labels = torch.rand(n_photos, N_CLASSES)
-        state = LabelState(latents_from_labels(labels).to(options.device))
-        steps = trainer._gradient_steps(trainer.network, source)
-        steps.scheduler = None  # there are more epochs here than it knows of
-        steps(state)  # decodes the pictures and keeps them
-        pictures = [
-            torch.from_numpy(source.photos.picture(index, source._training_size))
-            for index in range(n_photos)
-        ]
-        crop = v2.Compose(
-            [
-                v2.RandomResizedCrop(size, scale=(0.5, 1.0), antialias=True),
-                v2.RandomHorizontalFlip(),
-            ]
-        )
-        targets = labels[:batch_size].to(options.device)
-        layout = memory_format(options.device)
+    for task in tasks:
+        train_one(options, *task)
 
-        def step(inputs, trainer=trainer, source=source, targets=targets):
-            logits = forward(trainer.network, inputs, source.training_precision)
-            trainer._optimizer.zero_grad(set_to_none=True)
-            kl_divergence(targets, logits).mean().backward()
-            trainer._optimizer.step()
 
-        def augmented(first, pictures=pictures, crop=crop, batch_size=batch_size, layout=layout):
-            batch = torch.stack([crop(p) for p in pictures[first : first + batch_size]])
-            if options.device.type == "cuda":
-                batch = batch.pin_memory()
-            there = batch.to(options.device, non_blocking=True)
-            return there.contiguous(memory_format=layout)
+def train_one(options, name, network, size, batch_size):
+    """Time a network's step alone, a bare loop around it, and our training."""
+    n_steps = 32 if options.device.type == "cuda" else 2
+    n_photos = n_steps * batch_size
+    source = PhotoSource(
+        check_images(cycled(photos(min(n_photos, 64), 480), n_photos)),
+        image_size=size,
+        device=options.device,
+        keep="training",
+    )
+    network = source.build_network(network, N_CLASSES, regions=2)
+    trainer = Trainer(network, training_settings(batch_size))
+    labels = torch.rand(n_photos, N_CLASSES)
+    state = LabelState(latents_from_labels(labels).to(options.device))
+    steps = trainer._gradient_steps(trainer.network, source)
+    steps.scheduler = None  # there are more epochs here than it knows of
+    steps(state)  # decodes the pictures and keeps them
+    kept = [source.photos.picture(index, source._training_size) for index in range(n_photos)]
+    pictures = [torch.from_numpy(picture) for picture in kept]
+    targets = labels[:batch_size].to(options.device)
+    batch = functools.partial(augmented, crop=random_crop(size), device=options.device)
 
-        def bare(step=step, augmented=augmented, n_photos=n_photos, batch_size=batch_size):
-            for first in range(0, n_photos, batch_size):
-                step(augmented(first))
+    def step(inputs):
+        logits = forward(trainer.network, inputs, source.training_precision)
+        trainer._optimizer.zero_grad(set_to_none=True)
+        kl_divergence(targets, logits).mean().backward()
+        trainer._optimizer.step()
 
-        ready = functools.partial(step, augmented(0))
-        ways = {
-            "step alone": (repeated(ready, n_steps), n_steps),
-            "bare loop": (bare, n_steps),
-            "ours": (functools.partial(steps, state), n_steps),
-        }
-        found = rates(options, ways)
-        heads = {"steps/s": ".2f", "of network": ".2f", "of bare loop": ".2f"}
-        table = common.Table(f"train, {name}, {size} px, batches of {batch_size}", heads)
-        for way, rate in found.items():
-            table.row(way, rate, rate / found["step alone"], rate / found["bare loop"])
+    def bare():
+        for first in range(0, n_photos, batch_size):
+            step(batch(pictures[first : first + batch_size]))
+
+    ready = functools.partial(step, batch(pictures[:batch_size]))
+    ways = {
+        "step alone": (repeated(ready, n_steps), n_steps),
+        "bare loop": (bare, n_steps),
+        "ours": (functools.partial(steps, state), n_steps),
+    }
+    found = rates(options, ways)
+    heads = {"steps/s": ".2f", "of network": ".2f", "of bare loop": ".2f"}
+    table = common.Table(f"train, {name}, {size} px, batches of {batch_size}", heads)
+    for way, rate in found.items():
+        table.row(way, rate, rate / found["step alone"], rate / found["bare loop"])
+
+
+def training_settings(batch_size):
+    """Gradient steps through all layers."""
+    return TrainingSettings(
+        epochs=3,
+        warmup_epochs=1,
+        update_interval=1,
+        update_rate=0.5,
+        sigma=1.0,
+        cumulative_updates=False,
+        linear_probe=False,
+        batch_size=batch_size,
+        learning_rate=1e-4,
+        head_learning_rate=1e-4,
+        weight_decay=1e-4,
+        verbose=False,
+    )
+
+
+def random_crop(size):
+    """What torchvision has for cropping and flipping a picture at random."""
+    crop = v2.RandomResizedCrop(size, scale=(0.5, 1.0), antialias=True)
+    return v2.Compose([crop, v2.RandomHorizontalFlip()])
+
+
+def augmented(pictures, crop, device):
+    """A batch on the device, cropped a picture at a time."""
+    batch = torch.stack([crop(picture) for picture in pictures])
+    if device.type == "cuda":
+        batch = batch.pin_memory()
+    there = batch.to(device, non_blocking=True)
+    return there.contiguous(memory_format=memory_format(device))
 
 
 def predict(options):

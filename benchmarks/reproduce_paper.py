@@ -68,6 +68,58 @@ def check_folder(options):
     file.write_text(json.dumps(settings, indent=2))
 
 
+def label_rows(labeler, train, test):
+    """MAP of CLIP's labels on both parts."""
+    for name, weight in (("CLIP, whole photo", 1.0), ("pseudo labels", 0.5)):
+        labeler.set_params(global_weight=weight).fit()
+        parts = ((part.target, labeler.transform(part.data)) for part in (train, test))
+        yield name, *(common.percent_map(*part) for part in parts)
+
+
+def variants(options):
+    """Parameters of the networks: the paper's, and what differs from these."""
+    schedule = CDULClassifier.paper_settings() | {
+        "network": options.network,
+        "epochs": options.epochs,
+        "image_size": options.image_size,
+    }
+    ours = ("cumulative_updates", "update_rate", "n_neighbors", "linear_probe")
+    return {
+        "network, the paper's updates": schedule,
+        "network, fixed labels": schedule | {"update_interval": 0},
+        "network, updates and start of this package": schedule
+        | {name: DEFAULTS[name] for name in ours},
+    }
+
+
+def network_rows(options, labeler, train, test):
+    """MAP of each variant, mean over the seeds; what is finished is read from --out."""
+    for number, (name, parameters) in enumerate(variants(options).items()):
+        figures = []
+        for seed in range(options.seeds):
+            file = options.out / f"network_{number}_{seed}.joblib"
+            if not file.exists():
+                print(f"{name}, seed {seed}")
+                classifier = CDULClassifier(
+                    pseudo_labeler=labeler,
+                    random_state=seed,
+                    device=options.device,
+                    verbose=True,
+                    **parameters,
+                ).fit(train.data)
+                result = {
+                    "classifier": classifier,
+                    "train labels": mean_average_precision(train.target, classifier.pseudo_labels_),
+                    "test": classifier.score(test.data, test.target),
+                }
+                unfinished = file.with_suffix(".part")
+                joblib.dump(result, unfinished)
+                unfinished.replace(file)
+            result = joblib.load(file)
+            figures.append([100 * result["train labels"], 100 * result["test"]])
+        yield name, *np.mean(figures, axis=0)
+
+
 def main():
     options = parse_arguments()
     check_folder(options)
@@ -81,51 +133,7 @@ def main():
         device=options.device,
         verbose=True,
     )
-    rows = []
-    for name, weight in (("CLIP, whole photo", 1.0), ("pseudo labels", 0.5)):
-        labeler.set_params(global_weight=weight).fit()
-        rows.append([name])
-        for part in (train, test):
-            rows[-1].append(common.percent_map(part.target, labeler.transform(part.data)))
-
-    schedule = CDULClassifier.paper_settings() | {
-        "network": options.network,
-        "epochs": options.epochs,
-        "image_size": options.image_size,
-    }
-    variants = {
-        "network, the paper's updates": {},
-        "network, fixed labels": {"update_interval": 0},
-        "network, updates and start of this package": {
-            name: DEFAULTS[name]
-            for name in ("cumulative_updates", "update_rate", "n_neighbors", "linear_probe")
-        },
-    }
-    for number, (name, changes) in enumerate(variants.items()):
-        figures = []
-        for seed in range(options.seeds):
-            file = options.out / f"network_{number}_{seed}.joblib"
-            if not file.exists():
-                print(f"{name}, seed {seed}")
-                classifier = CDULClassifier(
-                    pseudo_labeler=labeler,
-                    random_state=seed,
-                    device=options.device,
-                    verbose=True,
-                    **(schedule | changes),
-                ).fit(train.data)
-                result = {
-                    "classifier": classifier,
-                    "train labels": mean_average_precision(train.target, classifier.pseudo_labels_),
-                    "test": classifier.score(test.data, test.target),
-                }
-                unfinished = file.with_suffix(".part")
-                joblib.dump(result, unfinished)
-                unfinished.replace(file)
-            result = joblib.load(file)
-            figures.append([100 * result["train labels"], 100 * result["test"]])
-        rows.append((name, *np.mean(figures, axis=0)))
-
+    rows = [*label_rows(labeler, train, test), *network_rows(options, labeler, train, test)]
     table = common.Table("mAP", {"train labels": ".1f", "test": ".1f", "read in": ""})
     for row in rows:
         table.row(*row, "")

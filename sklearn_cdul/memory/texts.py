@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from sklearn_cdul.encoders.soundness import is_sound
 from sklearn_cdul.encoders.texts import PROMPTS_PER_BATCH, embed_prompts
 from sklearn_cdul.memory.folder import check_folder
 from sklearn_cdul.progress import progress
+
+if TYPE_CHECKING:
+    from sklearn_cdul.memory.store import EmbeddingStore
 
 _POLL_SECONDS = 0.05
 
@@ -85,25 +89,30 @@ def _embed_once(
         while missing:
             for start in range(0, len(missing), PROMPTS_PER_BATCH):
                 some = missing[start : start + PROMPTS_PER_BATCH]
-                stored = {key: e for key in some if (e := store.get(key)) is not None}
-                mine, ready = store.claim([key for key in some if key not in stored])
-                made: dict[bytes, bytes | None] = dict.fromkeys(mine)
-                try:
-                    if mine:
-                        new = embed_prompts(encoder, [by_key[key] for key in mine])
-                        made = {
-                            k: e.astype("<f4").tobytes() for k, e in zip(mine, new, strict=True)
-                        }
-                finally:  # what was claimed in vain is free
-                    store.put(made)
-                for key, embedding in {**stored, **ready, **made}.items():
-                    found[key] = np.frombuffer(embedding or b"", "<f4")
-                bar.update(len(stored) + len(ready) + len(made))
+                new = _stored_or_made(encoder, store, {key: by_key[key] for key in some})
+                found |= {key: np.frombuffer(stored, "<f4") for key, stored in new.items()}
+                bar.update(len(new))
             missing = [key for key in missing if key not in found]
             if missing:  # for other processes
                 store.free_dead_claims()
                 time.sleep(_POLL_SECONDS)
     return np.stack([found[_key(fingerprint, prompt)] for prompt in prompts])
+
+
+def _stored_or_made(
+    encoder: BaseEncoder, store: "EmbeddingStore", by_key: dict[bytes, str]
+) -> dict[bytes, bytes]:
+    """Embeddings of prompts, but of those that another process is making now."""
+    stored = {key: e for key in by_key if (e := store.get(key)) is not None}
+    mine, ready = store.claim([key for key in by_key if key not in stored])
+    made: dict[bytes, bytes] = {}
+    try:
+        if mine:
+            new = embed_prompts(encoder, [by_key[key] for key in mine])
+            made = {k: e.astype("<f4").tobytes() for k, e in zip(mine, new, strict=True)}
+    finally:  # what was claimed in vain is free
+        store.put({**dict.fromkeys(mine), **made})
+    return stored | ready | made
 
 
 def _key(fingerprint: str, prompt: str) -> bytes:
