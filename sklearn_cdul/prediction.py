@@ -129,6 +129,15 @@ class PredictionMixin:
         -------
         logits : ndarray of shape (n, k), float32
             NaN rows stand for images that could not be read (``on_error="nan"``).
+
+        Raises
+        ------
+        ImageError
+            If an image can't be read and ``on_error`` is not "nan".
+        TypeError, ValueError
+            If X is not of the kind that ``fit`` got, or is empty.
+        FloatingPointError
+            If the network gives NaN or infinity.
         """
         check_is_fitted(self)
         return self._logits(self._source(X, self.pseudo_labeler_, estimator=self))
@@ -149,7 +158,13 @@ class PredictionMixin:
         Returns
         -------
         probabilities : ndarray of shape (n, k), float32
-            Values in [0, 1]. The classes of a photo need not sum to 1.
+            Values in [0, 1]. The classes of a photo need not sum to 1. NaN rows stand for images
+            that could not be read.
+
+        Raises
+        ------
+        ImageError, TypeError, ValueError, FloatingPointError
+            See :meth:`decision_function`.
         """
         return expit(self.decision_function(X))
 
@@ -166,6 +181,11 @@ class PredictionMixin:
         labels : ndarray of shape (n, k), int64
             1 where the probability reaches the class's threshold, else 0. An image that could not
             be read has zeros.
+
+        Raises
+        ------
+        ImageError, TypeError, ValueError, FloatingPointError
+            See :meth:`decision_function`.
         """
         return apply_thresholds(self.predict_proba(X), self.thresholds_)
 
@@ -180,6 +200,13 @@ class PredictionMixin:
         Returns
         -------
         names : list of n lists of str
+            In the order of ``class_names_``; empty where no class is found, and for an image that
+            could not be read.
+
+        Raises
+        ------
+        ImageError, TypeError, ValueError, FloatingPointError
+            See :meth:`decision_function`.
         """
         labels = self.predict(X).astype(bool)
         names = np.asarray(self.class_names_, dtype=object)
