@@ -47,7 +47,7 @@ classes = {
     "salad": ["salad"],
     "pizza": ["pizza"],
 }
-others = ["vegetables", "bread", "pasta", "soup", "a table", "cutlery", "a person"]
+others = ["vegetables", "bread", "pasta", "soup", "table", "cutlery", "person"]
 labeler = CLIPPseudoLabeler(
     classes,
     other_classes=others,
@@ -73,7 +73,7 @@ plt.show()
 # %%
 # So such things are named, too. The photos need not be encoded again.
 
-others += ["a glass of juice", "a glass of beer", "dessert in a glass", "a jar", "a drink"]
+others += ["glass of juice", "glass of beer", "dessert in a glass", "jar", "drink"]
 model.set_params(pseudo_labeler__other_classes=others).fit(paths)
 display = PhotosDisplay.from_estimator(model, paths, class_name="coffee")
 plt.show()
