@@ -1,6 +1,7 @@
 """What the tests of the classifier fit."""
 
 from sklearn_cdul import CLIPPseudoLabeler
+from sklearn_cdul.encoders.clip import CLIPEncoder
 
 NAMES = ["pizza", "cake", "coffee"]
 # No snippets, small pictures, few epochs: these tests are about manners, not accuracy.
@@ -12,3 +13,12 @@ QUICK = {
     "batch_size": 8,
     "random_state": 0,
 }
+
+
+def forbid_encoding(monkeypatch):
+    """Make it an error to encode a photo from now on."""
+
+    def encode(*args):
+        raise AssertionError("a photo was encoded")
+
+    monkeypatch.setattr(CLIPEncoder, "encode_views", encode)

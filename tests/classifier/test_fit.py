@@ -13,7 +13,7 @@ import torch
 from numpy.testing import assert_array_equal
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
-from tests.classifier.common import NAMES, QUICK
+from tests.classifier.common import NAMES, QUICK, forbid_encoding
 
 
 def test_fitted_attributes(fitted):
@@ -67,10 +67,7 @@ def no_output_layer(num_classes):
 
 
 def test_what_can_be_known_beforehand_fails_before_any_photo_is_encoded(photos, monkeypatch):
-    def encode(*args, **kwargs):
-        raise AssertionError("a photo was encoded")
-
-    monkeypatch.setattr("sklearn_cdul.encoders.clip.CLIPEncoder.encode_images", encode)
+    forbid_encoding(monkeypatch)
     for changes, fit_arguments, message in [
         ({"network": "resnet10"}, {}, "resnet101"),
         ({"network": lambda num_classes: timm.create_model("resnet18")}, {}, "one logit a class"),

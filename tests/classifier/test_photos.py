@@ -9,10 +9,9 @@ from PIL import Image
 from sklearn.base import clone
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
-from sklearn_cdul.encoders.clip import CLIPEncoder
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.decoding import decode
-from tests.classifier.common import NAMES, QUICK
+from tests.classifier.common import NAMES, QUICK, forbid_encoding
 
 
 def test_unreadable_training_photos_are_left_out(photos, tmp_path):
@@ -93,11 +92,7 @@ def test_bad_photos_and_memory_need_no_labeler_of_ones_own(photos, tmp_path, mon
         assert np.isnan(classifier.predict_proba(images)[0]).all()
     with pytest.raises(ImageError, match=r"missing\.jpg"):
         classifier.set_params(on_error="raise").predict(images)
-
-    def encode(*args):
-        raise AssertionError("a photo was encoded")
-
-    monkeypatch.setattr(CLIPEncoder, "encode_views", encode)
+    forbid_encoding(monkeypatch)
     classifier.fit(photos[:5])
 
 
@@ -105,10 +100,7 @@ def test_bad_photos_and_memory_need_no_labeler_of_ones_own(photos, tmp_path, mon
 def test_a_bad_photo_at_the_end_is_found_before_any_is_encoded(
     where, photos, tmp_path, monkeypatch
 ):
-    def encode(*args):
-        raise AssertionError("a photo was encoded")
-
-    monkeypatch.setattr(CLIPEncoder, "encode_views", encode)
+    forbid_encoding(monkeypatch)
     cut = tmp_path / "cut.jpg"
     cut.write_bytes(Path(photos[0]).read_bytes()[:5000])
     y = np.ones((3, 3))
