@@ -11,6 +11,7 @@ from sklearn_cdul.displays.drawing import TEXT, import_pyplot, make_axes, small_
 from sklearn_cdul.images.reading import check_images
 from sklearn_cdul.images.views import n_parts, n_views, snippet_boxes, split_views
 from sklearn_cdul.labels.aggregation import cosine_similarities, softmax_similarities
+from sklearn_cdul.labels.thresholds import ROUNDING
 
 _MOST_NUMBERS = 16  # parts of a photo, if each is to bear its value
 _PARTS = {"grid": "snippet", "dense": "window", "proposals": "proposal"}
@@ -200,6 +201,8 @@ class SimilarityDisplay:
                 f"places must have shape {(len(labels), 4)}, four edges for each row of "
                 f"view_labels; got {places.shape}."
             )
+        _check_range("view_labels", labels, "soft labels")
+        _check_range("places", places, "shares of the photo's width and height")
         display = cls(
             photo=photo, view_labels=labels, places=places, class_names=names, views=views
         )
@@ -283,6 +286,16 @@ class SimilarityDisplay:
         size = _grid_size(len(self.view_labels), self.views) or 1
         stops = 1 + np.cumsum([n_parts(size, kind) for kind in split_views(self.views)])
         return [slice(start, stop) for start, stop in zip([1, *stops], stops, strict=False)]
+
+
+def _check_range(name: str, values: np.ndarray, what: str) -> None:
+    sound = (values >= -ROUNDING) & (values <= 1 + ROUNDING)
+    if not sound.all():
+        row, column = np.argwhere(~sound)[0]
+        raise ValueError(
+            f"{name} must be {what} in [0, 1]; got {values[row, column]} in row {row}, column "
+            f"{column}."
+        )
 
 
 def _grid_size(count: int, views: str) -> int | None:

@@ -106,6 +106,8 @@ def test_where_there_are_no_parts_of_a_photo_none_are_drawn(options, match, few)
         (5, {"views": "grid+dense"}, "a square grid"),
         (5, {"views": "proposals"}, "needs places"),
         (5, {"places": np.zeros((4, 4))}, r"shape \(5, 4\)"),
+        (5, {"places": np.full((5, 4), 7)}, "shares of the photo's width.* got 7.0 in row 0"),
+        (5, {"places": np.full((5, 4), np.nan)}, "shares of the photo's width.* got nan"),
     ],
 )
 def test_labels_that_do_not_say_where_they_belong_are_refused(rows, options, match):
@@ -113,6 +115,13 @@ def test_labels_that_do_not_say_where_they_belong_are_refused(rows, options, mat
         SimilarityDisplay.from_predictions(
             np.zeros((9, 9, 3), np.uint8), [[0.5]] * rows, class_names=["cup"], **options
         )
+
+
+@pytest.mark.parametrize("value", [-0.5, 3.0, np.nan])
+def test_views_without_soft_labels_are_refused(value):
+    labels = [[0.5]] * 4 + [[value]]
+    with pytest.raises(ValueError, match=rf"soft labels in \[0, 1\]; got {value} in row 4"):
+        SimilarityDisplay.from_predictions(np.zeros((9, 9, 3)), labels, class_names=["cup"])
 
 
 BEFORE = np.array([[0.9, 0.1], [0.1, 0.8], [0.1, 0.1], [0.8, 0.1]])
