@@ -27,6 +27,8 @@ class SavingMixin:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take a state over; parameters that it was saved without get their defaults."""
-        parameters = inspect.signature(type(self)).parameters.values()
-        defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+        defaults: dict[str, Any] = {}
+        for each in reversed(type(self).__mro__):  # a subclass may name some parameters only
+            parameters = inspect.signature(vars(each).get("__init__", object)).parameters.values()
+            defaults |= {p.name: p.default for p in parameters if p.default is not p.empty}
         super().__setstate__(defaults | state)  # type: ignore[misc]

@@ -220,6 +220,18 @@ def test_parameters_that_came_after_a_file_was_saved_get_their_defaults(fitted, 
         assert_array_equal(loaded.predict_proba(photos), fitted.predict_proba(photos))
 
 
+class LabelerOfFewParameters(CLIPPseudoLabeler):
+    def __init__(self, classes=None, *, grid_size=2):
+        super().__init__(classes, grid_size=grid_size)
+
+
+def test_a_subclass_gets_the_defaults_that_it_does_not_name_itself():
+    old = LabelerOfFewParameters(NAMES)
+    del old.grid_size, old.views
+    loaded = pickle.loads(pickle.dumps(old))
+    assert (loaded.grid_size, loaded.views) == (2, CLIPPseudoLabeler().views)
+
+
 def test_paths_and_devices_are_text_in_files(photos, tmp_path):
     labeler = CLIPPseudoLabeler(NAMES, grid_size=1, memory=tmp_path, device=torch.device("cpu"))
     classifier = CDULClassifier(
