@@ -289,7 +289,8 @@ class CLIPPseudoLabeler(SavingMixin, DocumentedMixin, TransformerMixin, BaseEsti
         Returns
         -------
         embeddings : ndarray of shape (n, views, d), float32
-            Unit vectors, whole image first, then the snippets row by row or the proposals.
+            Unit vectors, whole image first, then its snippets row by row or its proposals, then its
+            windows row by row, whichever of these ``views`` asks for.
 
         Raises
         ------
@@ -335,7 +336,7 @@ class CLIPPseudoLabeler(SavingMixin, DocumentedMixin, TransformerMixin, BaseEsti
         ValueError
             If ``input="embeddings"``: these don't tell where they come from.
         ImageError
-            If an image can't be read; names index and path.
+            If an image can't be read, whatever ``on_error`` is; names index and path.
         """
         if self.input != "images":
             raise ValueError('view_places needs images; this estimator has input="embeddings".')
