@@ -199,6 +199,14 @@ def find_class(class_name: str, class_names: Sequence[str]) -> int:
     return names.index(class_name)
 
 
+def find_classes(classes: str | Sequence[str], class_names: Sequence[str]) -> np.ndarray:
+    """Positions (m,) of some classes, or of one; see `find_class`. None at all is an error."""
+    chosen = [classes] if isinstance(classes, str) else classes
+    if len(chosen) == 0:
+        raise ValueError("classes is empty: there is nothing to draw.")
+    return np.array([find_class(name, class_names) for name in chosen], dtype=np.intp)
+
+
 def log_odds(scores: ArrayLike) -> np.ndarray:
     """Log-odds of scores in [0, 1], finite for 0 and 1 too; NaN stays.
 

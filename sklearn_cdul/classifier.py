@@ -12,9 +12,9 @@ from sklearn.utils.validation import check_consistent_length
 
 from sklearn_cdul.devices import OwnRandomState, gradients_on, resolve_device, resolve_precision
 from sklearn_cdul.documentation import DocumentedMixin
+from sklearn_cdul.initial_labels import fit_labeler, label_photos, place_labels
 from sklearn_cdul.inputs import copy_features, input_tags
 from sklearn_cdul.labeler import CLIPPseudoLabeler
-from sklearn_cdul.labelling import fit_labeler, label_photos, place_labels
 from sklearn_cdul.labels.thresholds import check_thresholds, find_thresholds
 from sklearn_cdul.metrics import label_columns, mean_average_precision
 from sklearn_cdul.prediction import PredictionMixin
@@ -23,9 +23,9 @@ from sklearn_cdul.saving import SavingMixin
 from sklearn_cdul.targets.checking import check_observed, check_targets, warn_about_scores
 from sklearn_cdul.training.batches import PhotoSource
 from sklearn_cdul.training.checkpoint import Checkpoint
+from sklearn_cdul.training.packing import pack_network, unpack_network
 from sklearn_cdul.training.ranks import Ranks
 from sklearn_cdul.training.regions import MOST_REGIONS
-from sklearn_cdul.training.state import pack_network, unpack_network
 from sklearn_cdul.training.trainer import Trainer, TrainingSettings, check_memory
 
 
@@ -323,7 +323,9 @@ class CDULClassifier(PredictionMixin, SavingMixin, DocumentedMixin, ClassifierMi
         """
         # Check: what can be known beforehand fails now, not after hours of encoding.
         checkpoint = Checkpoint(self.checkpoint)
-        random = self._random_state()
+        device = resolve_device(self.device)
+        resolve_precision(self.precision, device)
+        random = self._random_state(device)
         given = X
         labeler, X = fit_labeler(self, X)
         # Frozen layers see photos whole.
@@ -415,14 +417,12 @@ class CDULClassifier(PredictionMixin, SavingMixin, DocumentedMixin, ClassifierMi
             "weight_decay": 0.0,
         }
 
-    def _random_state(self):
+    def _random_state(self, device):
         # A fit that goes on must draw the same numbers again, as must the processes of one fit.
         shared = self.checkpoint is not None or Ranks().count > 1
         unseeded = self.random_state is None and shared
         random_state = check_random_state(0 if unseeded else self.random_state)
         seed = random_state.randint(np.iinfo(np.int32).max)
-        device = resolve_device(self.device)
-        resolve_precision(self.precision, device)
         return OwnRandomState(seed, device)
 
     def _check_validation(self, labeler, X_val, y_val):

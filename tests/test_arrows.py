@@ -11,9 +11,17 @@ PACKAGE = Path(sklearn_cdul.__file__).parent
 # What a room (a folder, or a module beside them) may import of the others.
 ARROWS = {
     "cli": {"classifier", "labeler", "labels", "datasets", "review"},
-    "classifier": {"labeler", "labelling", "prediction", "training", "labels", "inputs", "targets"}
+    "classifier": {
+        "labeler",
+        "initial_labels",
+        "prediction",
+        "training",
+        "labels",
+        "inputs",
+        "targets",
+    }
     | {"metrics", "devices"},
-    "labelling": {"labeler", "labels", "inputs", "exceptions"},
+    "initial_labels": {"labeler", "labels", "inputs", "exceptions"},
     "prediction": {"training", "labels", "inputs", "targets", "metrics", "devices"},
     "labeler": {"memory", "encoders", "images", "labels", "inputs", "targets", "metrics"}
     | {"exceptions"},

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_cdul.answers import Answers
+from sklearn_cdul.answers import Answers, find_classes
 from sklearn_cdul.displays.drawing import BLUE, GREY, TEXT, import_pyplot, make_axes
 
 _MOST_CLASSES = 20  # unless classes are named
@@ -75,7 +75,7 @@ class ScoreHistogramDisplay:
         X: Any,
         y: Any = None,
         *,
-        classes: Sequence[str] | None = None,
+        classes: str | Sequence[str] | None = None,
         bins: int = 20,
         n_columns: int = 4,
         ax: Any = None,
@@ -118,7 +118,7 @@ class ScoreHistogramDisplay:
         *,
         class_names: Sequence[str],
         thresholds: ArrayLike | None = None,
-        classes: Sequence[str] | None = None,
+        classes: str | Sequence[str] | None = None,
         bins: int = 20,
         n_columns: int = 4,
         ax: Any = None,
@@ -155,7 +155,7 @@ class ScoreHistogramDisplay:
     def plot(
         self,
         *,
-        classes: Sequence[str] | None = None,
+        classes: str | Sequence[str] | None = None,
         bins: int = 20,
         n_columns: int = 4,
         ax: Any = None,
@@ -164,7 +164,7 @@ class ScoreHistogramDisplay:
 
         Parameters
         ----------
-        classes : sequence of str or None, default=None
+        classes : str, sequence of str or None, default=None
             Which to draw. None draws all, but of more than 20 those that most photos get.
         bins : int, default=20
             Bars from the lowest to the highest score of a class.
@@ -185,12 +185,10 @@ class ScoreHistogramDisplay:
         """
         answers = Answers(self.scores, self.thresholds, list(self.class_names), self.targets)
         found = (answers.scores >= answers.thresholds).sum(axis=0)
-        if classes is not None and len(classes) == 0:
-            raise ValueError("classes is empty: there is nothing to draw.")
         if classes is None:
             columns = np.sort(np.argsort(-found, kind="stable")[:_MOST_CLASSES])
         else:
-            columns = np.array([answers.column(name) for name in classes], dtype=np.intp)
+            columns = find_classes(classes, answers.class_names)
         self.figure_, self.axes_ = make_axes(ax, len(columns), n_columns, (2.6, 1.9))
         for axis, column in zip(self.axes_, columns, strict=True):
             scores = answers.scores[:, column]

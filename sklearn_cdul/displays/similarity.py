@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_cdul.answers import find_class, last_step
+from sklearn_cdul.answers import find_classes, last_step
 from sklearn_cdul.displays.drawing import TEXT, import_pyplot, make_axes, small_photos
 from sklearn_cdul.images.reading import check_images
 from sklearn_cdul.images.views import n_parts, n_views, snippet_boxes, split_views
@@ -85,7 +85,7 @@ class SimilarityDisplay:
         estimator: Any,
         X: Any,
         *,
-        classes: Sequence[str] | None = None,
+        classes: str | Sequence[str] | None = None,
         n_classes: int = 3,
         n_columns: int = 4,
         ax: Any = None,
@@ -152,7 +152,7 @@ class SimilarityDisplay:
         class_names: Sequence[str],
         views: str = "grid",
         places: ArrayLike | None = None,
-        classes: Sequence[str] | None = None,
+        classes: str | Sequence[str] | None = None,
         n_classes: int = 3,
         n_columns: int = 4,
         ax: Any = None,
@@ -211,7 +211,7 @@ class SimilarityDisplay:
     def plot(
         self,
         *,
-        classes: Sequence[str] | None = None,
+        classes: str | Sequence[str] | None = None,
         n_classes: int = 3,
         n_columns: int = 4,
         ax: Any = None,
@@ -223,7 +223,7 @@ class SimilarityDisplay:
 
         Parameters
         ----------
-        classes : sequence of str or None, default=None
+        classes : str, sequence of str or None, default=None
             Which to draw. None takes those with the highest label in the whole photo or a part.
         n_classes : int, default=3
             How many, if `classes` is None.
@@ -249,7 +249,7 @@ class SimilarityDisplay:
         if classes is None:
             columns = np.argsort(-(whole + parts.max(axis=0)), kind="stable")[:n_classes]
         else:
-            columns = np.array([find_class(name, names) for name in classes], dtype=np.intp)
+            columns = find_classes(classes, names)
         image = small_photos(check_images([self.photo]), [0])[0]
         width, height = image.size
         kinds, a_row = split_views(self.views), 1 + len(columns)

@@ -208,6 +208,7 @@ def test_of_many_classes_those_that_most_photos_get_are_drawn():
     assert len(display.drawn_names_) == 20
     assert set(names[13:]) <= set(display.drawn_names_)
     assert display.plot(classes=["class 0"]).drawn_names_ == ["class 0"]
+    assert display.plot(classes="class 0").drawn_names_ == ["class 0"]
     with pytest.raises(ValueError, match="no class 'cup'"):
         display.plot(classes=["cup"])
     with pytest.raises(ValueError, match="empty"):

@@ -34,10 +34,10 @@ def test_a_worker_dies_and_no_photo_is_lost_or_encoded_twice(backend, food_photo
     settings["victim"] = str(tmp_path / "victim")
     script = Path(__file__).with_name("shards_process.py")
     call = [sys.executable, script, json.dumps(settings, default=str)]
-    codes = []
-    while codes in ([], [1]):  # a script that failed is started again
-        codes.append(subprocess.run(call, timeout=300, env=ENVIRONMENT).returncode)
-    assert codes == ([1, 0] if backend == "ray" else [0])
+    code = subprocess.run(call, timeout=300, env=ENVIRONMENT).returncode
+    if code and backend == "ray":  # the script is started again
+        code = subprocess.run(call, timeout=300, env=ENVIRONMENT).returncode
+    assert code == 0
     plain = CLIPPseudoLabeler(**SETTINGS).fit().transform(photos)
     assert_allclose(np.load(tmp_path / "labels.npy"), plain, atol=1e-5)
     assert (tmp_path / "victim").exists()
