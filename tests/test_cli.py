@@ -196,10 +196,6 @@ def test_memory_keeps_what_was_encoded(folder, capsys):
         ("predict no.joblib photos", "there is no file no.joblib"),
         ("predict names.txt photos", "names.txt can't be loaded with sklearn_cdul"),
         ("predict other.joblib photos", "other.joblib holds a dict and no CDULClassifier"),
-        (
-            "predict old.joblib photos",
-            "old.joblib can't be loaded .* sklearn_cdul [0-9.]+: .*'epochs'",
-        ),
         ("predict unfitted.joblib photos", "the classifier in unfitted.joblib is not fitted"),
         (
             "predict model.joblib photos --format label-studio --scores --out tasks.json",
@@ -214,10 +210,6 @@ def test_a_mistake_is_one_line_and_no_traceback(folder, capsys, command, message
     Path("twice.txt").write_text("bread\nbread\n")
     joblib.dump({}, "other.joblib")
     joblib.dump(CDULClassifier(), "unfitted.joblib")
-    if "old" in command:
-        old = joblib.load("model.joblib")
-        del old.epochs  # a parameter that came later
-        joblib.dump(old, "old.joblib")
     assert main(command.split()) == 1
     line = last_line(capsys)
     assert line.startswith("sklearn-cdul: error: ")

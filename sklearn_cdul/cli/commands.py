@@ -113,8 +113,6 @@ def _load_model(options: argparse.Namespace) -> Any:
         raise FileNotFoundError(f"there is no file {options.model}")
     try:
         model = joblib.load(options.model)
-        if isinstance(model, CDULClassifier):  # saved by another version it may lack parameters
-            model.set_params(on_error="nan", device=options.device, verbose=not options.quiet)
     except Exception as error:  # damaged pickles raise nearly any type
         raise ValueError(
             f"{options.model} can't be loaded with sklearn_cdul {__version__}: {error}"
@@ -125,7 +123,7 @@ def _load_model(options: argparse.Namespace) -> Any:
         raise ValueError(f"the classifier in {options.model} is not fitted")
     if model.pseudo_labeler_.input != "images":
         raise ValueError(f"the classifier in {options.model} takes embeddings and no photos")
-    return model
+    return model.set_params(on_error="nan", device=options.device, verbose=not options.quiet)
 
 
 def _photos(options: argparse.Namespace) -> list[str]:
