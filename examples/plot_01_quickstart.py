@@ -60,13 +60,16 @@ for path, found in zip(test.data[:3], classifier.predict_names(test.data[:3]), s
 display = PhotosDisplay.from_estimator(classifier, test.data, test.target)
 plt.close(display.figure_)  # the photos that it draws by itself come below
 figure, axes = plt.subplots(4, 5, figsize=(12, 7.6), layout="constrained")
-for name, ax in zip(names, axes.flat, strict=True):
+right = 0
+for column, (name, ax) in enumerate(zip(names, axes.flat, strict=True)):
     display.plot(class_name=name, order="surest", n_photos=1, ax=ax)
+    right += int(test.target[display.rows_[0], column])
 figure.suptitle(
     f"The highest score of each class among {len(test.data)} new photos "
     "(✓ the photo's labels agree, ✗ they do not)"
 )
 figure.savefig("quickstart.png", dpi=80)
+print(f"{right} of {len(names)} labels agree.")
 plt.show()
 
 # %%

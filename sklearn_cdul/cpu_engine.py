@@ -63,7 +63,8 @@ class CPUEngine:
     architecture : str
         One for which `can_run` is true, or ``INT8_GRAPH``.
     weights : mapping of str to Tensor
-        The network's ``state_dict()``. They are copied. None for ``INT8_GRAPH``, which has its own.
+        The network's ``state_dict()``. They are copied. Empty for ``INT8_GRAPH``, which has
+        its own.
     """
 
     def __init__(self, architecture: str, weights: Mapping[str, torch.Tensor]):

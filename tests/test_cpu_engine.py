@@ -127,7 +127,7 @@ def test_a_forked_process_can_use_it_and_throw_it_away(network, pixels, monkeypa
         del engines[1]
         assert_allclose(engines[0].run(pixels), expected[0], atol=1e-5)
 
-    in_a_fork(child)
+    assert in_a_fork(child) == 0
     assert_allclose(engines[1].run(pixels), expected[1], atol=1e-5)
 
 

@@ -293,7 +293,7 @@ def test_a_process_forked_while_another_thread_trains_does_not_wait_for_it(in_a_
     thread.start()
     entered.wait()
     try:
-        in_a_fork(draw)
+        assert in_a_fork(draw) == 0
     finally:
         done.set()
         thread.join()
@@ -303,6 +303,6 @@ def test_a_process_forked_while_another_thread_trains_does_not_wait_for_it(in_a_
 def test_a_fork_inside_a_block_leaves_the_block_in_order(in_a_fork):
     own = OwnRandomState(0)
     with own:
-        in_a_fork(lambda: own.__exit__())
+        assert in_a_fork(lambda: own.__exit__()) == 0
     with own:
         pass

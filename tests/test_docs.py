@@ -70,7 +70,8 @@ def test_code_of_a_page_runs_from_top_to_bottom(path, given, tmp_path, monkeypat
     (tmp_path / "photos").mkdir()  # a folder that pages list
     for photo in given["paths"]:
         shutil.copy(photo, tmp_path / "photos")
-    names = dict(given)
+    blocks, names = list(python_blocks(path)), dict(given)
+    assert blocks
     with sklearn.config_context():  # a page may change scikit-learn's settings
-        for code in python_blocks(path):
+        for code in blocks:
             exec(compile(code, path.name, "exec"), names)

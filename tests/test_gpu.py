@@ -265,4 +265,4 @@ def test_a_fork_of_a_process_that_used_the_gpu_takes_the_cpu(in_a_fork):
         with pytest.warns(UserWarning, match="forked"):
             assert resolve_device("auto").type == "cpu"
 
-    in_a_fork(look)
+    assert in_a_fork(look) == 0

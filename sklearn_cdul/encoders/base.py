@@ -303,7 +303,7 @@ class BaseEncoder:
         on_error: str = "raise",
         verbose: bool = False,
     ) -> np.ndarray:
-        """Embed images, whole and in snippets or proposals.
+        """Embed images, whole and in parts.
 
         Parameters
         ----------
@@ -317,8 +317,9 @@ class BaseEncoder:
         Returns
         -------
         embeddings : ndarray of shape (n, n_views, d), dtype float32
-            Of length 1 each: the whole image, then its snippets row by row or its proposals. With
-            ``on_error="nan"`` NaN for an image that can't be used.
+            Of length 1 each: the whole image, then its snippets row by row or its proposals, then
+            its windows row by row, whichever of these `views` asks for. With ``on_error="nan"`` NaN
+            for an image that can't be used.
 
         Raises
         ------

@@ -44,11 +44,10 @@ def test_long_descriptions_that_differ_only_where_they_are_cut_are_named():
 
 
 @pytest.mark.parametrize("classes", ["coco", "voc", "nus-wide", ["cat", "kitten", "dog", "puppy"]])
-def test_classes_that_differ_give_no_warning(classes):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warnings.filterwarnings("ignore", "The embedded encoder can only guess")  # sky, dancing
-        fit(classes)
+def test_classes_that_differ_give_no_warning(classes, recwarn):
+    fit(classes)
+    said = [str(each.message) for each in recwarn]
+    assert not [text for text in said if "can only guess" not in text]  # sky, dancing
 
 
 def test_pairs_are_found_across_blocks(monkeypatch):
@@ -82,11 +81,10 @@ def test_names_that_are_no_words_get_a_hint(names, message):
         fit(names)
 
 
-def test_words_and_given_wordings_get_no_hint():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warn_about_identifiers(["cat", "t-shirt", "iPhone", "McDonald", "hot_dog", "DOG", "7 Up"])
-        fit({"AnnualCrop": "corn", "3": "three dogs"})
+def test_words_and_given_wordings_get_no_hint(recwarn):
+    warn_about_identifiers(["cat", "t-shirt", "iPhone", "McDonald", "hot_dog", "DOG", "7 Up"])
+    fit({"AnnualCrop": "corn", "3": "three dogs"})
+    assert not [str(each.message) for each in recwarn]
 
 
 def test_underscores_are_read_as_spaces_and_the_name_is_kept():
