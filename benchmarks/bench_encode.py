@@ -33,6 +33,7 @@ from PIL import Image
 
 from sklearn_cdul.datasets import load_food_photos
 from sklearn_cdul.devices import autocast, resolve_precision
+from sklearn_cdul.encoders.batches import views_per_batch
 from sklearn_cdul.encoders.loading import EMBEDDED_FOLDER, load_encoder
 from sklearn_cdul.images.reading import map_images
 from sklearn_cdul.images.views import make_views, required_size, snippet_boxes
@@ -101,8 +102,8 @@ class Limit:
         if self.device.type == "cuda":
             torch.cuda.synchronize()
 
-    def run_engine(self, n_batches):
-        pixels = self.pixels[:N_VIEWS].contiguous().numpy()
+    def run_engine(self, batch_size, n_batches):
+        pixels = self.pixels[:batch_size].contiguous().numpy()
         for _ in range(n_batches):
             self.engine.run(pixels)
 
@@ -138,8 +139,10 @@ def report_speed(options, encoder, loop, paths):
         ways[name] = lambda size=size, n_batches=n_batches: tower(size, n_batches)
         n_views[name] = size * n_batches
     if tower.engine is not None:
-        ways["limit, ONNX Runtime"] = lambda: tower.run_engine(len(paths))
-        n_views["limit, ONNX Runtime"] = n_views["ours"]
+        size = min(views_per_batch(encoder, "auto"), len(tower.pixels), n_views["ours"])
+        n_batches = n_views["ours"] // size
+        ways["limit, ONNX Runtime"] = lambda: tower.run_engine(size, n_batches)
+        n_views["limit, ONNX Runtime"] = size * n_batches
         if resolve_precision("auto", encoder.device) == torch.bfloat16:
             name = "limit, torch, bfloat16"
             ways[name] = lambda: tower(N_VIEWS, len(paths), torch.bfloat16)

@@ -40,7 +40,7 @@ def scripts(options):
             ["growth.py", "--what", "neighbors", "--values", "200"],
         ]
     sizes = ("320", "500", "1500")
-    encode = ["bench_encode.py", "--n-images", "8", "--repeats", "3", *device]
+    encode = ["bench_encode.py", "--n-images", "12", "--repeats", "5", *device]
     parts = [] if options.device.startswith("cuda") else ["--parts", "train", "predict"]
     return [
         *([*encode, "--pixels", size] for size in sizes),

@@ -4,6 +4,8 @@ import hashlib
 import os
 import weakref
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,24 @@ import torch
 _GRAPHS = {path.stem: path for path in (Path(__file__).parent / "graphs").glob("*.onnx")}
 # The embedded encoder's image tower in 8 bits, with its weights.
 INT8_GRAPH = "embedded_int8"
-# Pictures at a time. More are no faster, and ONNX Runtime keeps the memory that a run has taken.
-_AT_A_TIME = 5
 _running: weakref.WeakSet["CPUEngine"] = weakref.WeakSet()
 
 
+@cache
+def _pool(n_threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(n_threads, thread_name_prefix="CPUEngine")
+
+
+def _run(session: Any, pixels: np.ndarray) -> np.ndarray:
+    maps: np.ndarray = session.run(None, {"pixels": pixels})[0]
+    return maps
+
+
 def _close_all() -> None:
-    # ONNX Runtime's threads are not in the child of a fork, which would wait for them for ever.
+    # Threads are not in the child of a fork, which would wait for them for ever.
+    _pool.cache_clear()
     for engine in list(_running):
-        engine._made = None
+        engine._sessions = {}
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
@@ -74,11 +85,11 @@ class CPUEngine:
             for name, tensor in weights.items()
             if not name.startswith("classifier.") and not name.endswith(".num_batches_tracked")
         }
-        self._made: tuple[int, Any] | None = None  # number of threads, session
+        self._sessions: dict[int, Any] = {}  # of ONNX Runtime, by their number of threads
 
     def __getstate__(self) -> dict[str, Any]:
         """State for pickle, without ONNX Runtime's own."""
-        return {**vars(self), "_made": None}
+        return {**vars(self), "_sessions": {}}
 
     def run(self, pixels: np.ndarray) -> np.ndarray:
         """Compute feature maps.
@@ -93,18 +104,22 @@ class CPUEngine:
         maps : ndarray of shape (b, d, i, j), dtype float32
             As ``forward_features`` of the network in torch.
         """
-        session = self._session()
-        starts = range(0, len(pixels), _AT_A_TIME)
-        parts = [session.run(None, {"pixels": pixels[i : i + _AT_A_TIME]})[0] for i in starts]
-        return np.concatenate(parts)
+        pictures = [pixels[i : i + 1] for i in range(len(pixels))]
+        n_threads = torch.get_num_threads()
+        if len(pictures) == 1:
+            return _run(self._session(n_threads), pictures[0])
+        # Threads with a picture of their own wait for none of the others. Those that share one do,
+        # layer by layer, and for long where photos are decoded beside them.
+        maps = _pool(n_threads).map(partial(_run, self._session(1)), pictures)
+        return np.concatenate(list(maps))
 
-    def _session(self) -> Any:
+    def _session(self, n_threads: int) -> Any:
         # No lock, which a fork could leave closed: at worst two threads make the same.
-        n_threads, made = torch.get_num_threads(), self._made
-        if made is None or made[0] != n_threads:
-            self._made = made = (n_threads, self._make_session(n_threads))
+        session = self._sessions.get(n_threads)
+        if session is None:
+            session = self._sessions[n_threads] = self._make_session(n_threads)
             _running.add(self)
-        return made[1]
+        return session
 
     def _make_session(self, n_threads: int) -> Any:
         # Else newer versions send what they are used for to their makers.

@@ -92,8 +92,9 @@ class CLIPPseudoLabeler(SavingMixin, DocumentedMixin, TransformerMixin, BaseEsti
         What to do about an image that can't be read: stop with an error that names it, or give
         its row NaN and warn once.
     batch_size : int or "auto", default="auto"
-        Views in a forward pass, for "dense" photos. "auto" is 10 on a CPU and 320 on a GPU; on a
-        GPU it is halved when memory runs out.
+        Views in a forward pass, for "dense" photos. "auto" is 320 on a GPU, halved when memory runs
+        out, 10 on a CPU, and for the embedded encoder there at least 20, with more than four
+        threads five a thread.
     device : str or torch.device, default="auto"
         "auto" takes a CUDA device if there is one. A Mac's GPU must be asked for with "mps".
     precision : {"auto", "float32", "bfloat16", "float16", "int8"}, default="auto"

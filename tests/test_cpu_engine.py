@@ -4,6 +4,7 @@ import copy
 import os
 import pickle
 import runpy
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -51,10 +52,13 @@ def test_maps_are_those_of_torch_at_any_size(network, engine, shape):
     assert_allclose(maps, by_torch(network, pixels), atol=1e-4)
 
 
-def test_many_pictures_are_the_same_as_few(engine, pixels, monkeypatch):
-    expected = engine.run(pixels)
-    monkeypatch.setattr(cpu_engine, "_AT_A_TIME", 2)
-    assert_allclose(engine.run(pixels), expected, atol=1e-5)
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+def test_a_picture_gives_the_same_alone_and_among_others(engine, pixels, monkeypatch, n_threads):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
+    together = engine.run(pixels)
+    assert len(together) == 3
+    for index in range(3):
+        assert_allclose(engine.run(pixels[index : index + 1])[0], together[index], atol=1e-5)
 
 
 def test_weights_are_the_networks_own_and_those_of_the_day(network, engine, pixels):
@@ -106,14 +110,28 @@ def test_it_takes_as_many_threads_as_torch(engine, pixels, monkeypatch):
     monkeypatch.setattr(engine, "_make_session", lambda n: made.append(n) or make(n))
     for n_threads in (1, 1, 2, 2):
         monkeypatch.setattr(torch, "get_num_threads", lambda n=n_threads: n)
-        engine.run(pixels)
+        engine.run(pixels[:1])
     assert made == [1, 2]
+
+
+def test_each_of_the_threads_runs_pictures_of_its_own(engine, pixels, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    all_there = threading.Barrier(3, timeout=60)
+    run = cpu_engine._run
+    monkeypatch.setattr(cpu_engine, "_run", lambda *a: all_there.wait() >= 0 and run(*a))
+    assert len(engine.run(pixels)) == 3
+    assert list(engine._sessions) == [1]
+
+
+def test_an_error_in_a_thread_reaches_the_caller(engine, pixels):
+    with pytest.raises(Exception, match="Got invalid dimensions|INVALID_ARGUMENT"):
+        engine.run(pixels[:, :2])
 
 
 def test_copies_start_anew(engine, pixels):
     expected = engine.run(pixels)
     for copied in (copy.copy(engine), copy.deepcopy(engine), pickle.loads(pickle.dumps(engine))):
-        assert copied._made is None
+        assert not copied._sessions
         assert_array_equal(copied.run(pixels), expected)
 
 

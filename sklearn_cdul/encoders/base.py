@@ -17,6 +17,10 @@ from sklearn_cdul.images.views import Preprocessing, n_views
 from sklearn_cdul.progress import progress
 
 
+# Small batches stay in the cache of a CPU; a GPU wants many views at once.
+_AUTO_BATCH_SIZE = {"cpu": 10, "cuda": 320}
+
+
 class BaseEncoder:
     """Base class of encoders; derive from it to use a model that open_clip does not have.
 
@@ -70,6 +74,10 @@ class BaseEncoder:
     # Replaced in instances, never changed in place.
     _classes: Mapping[bytes, np.ndarray] = {}
     _largest_batch: int | None = None  # known once the GPU has run out of memory
+
+    @property
+    def _auto_batch_size(self) -> int:
+        return _AUTO_BATCH_SIZE.get(self.device.type, 80)
 
     def __sklearn_clone__(self) -> "BaseEncoder":
         """Clones of an estimator share their encoder: it is large and never changes."""
@@ -388,8 +396,9 @@ class BaseEncoder:
             Whether images are cut into snippets or as many object proposals, see `make_views`, or
             windows are read off one pass by `encode_dense`, or both.
         batch_size : int or "auto", default="auto"
-            Views in one forward pass, for "dense" photos. "auto" is 10 on a CPU and 320 on a GPU;
-            on a GPU it is halved when memory runs out.
+            Views in one forward pass, for "dense" photos. "auto" is 320 on a GPU, halved when
+            memory runs out, 10 on a CPU, and for the embedded encoder there at least 20, with more
+            than four threads five a thread.
         n_jobs : int or None, default=None
             Threads that decode; see `map_images`.
         on_error : {"raise", "nan"}, default="raise"

@@ -19,9 +19,6 @@ from sklearn_cdul.images.views import views_version
 from sklearn_cdul.labels.aggregation import unit_vectors
 from sklearn_cdul.transfers import ahead
 
-# Small batches stay in the cache of a CPU; a GPU wants many views at once.
-_AUTO_BATCH_SIZE = {"cpu": 10, "cuda": 320}
-
 Batch = list[tuple[int, np.ndarray | None]]
 
 
@@ -173,7 +170,7 @@ def views_per_batch(encoder: Any, batch_size: int | str) -> int:
         If `batch_size` is something else.
     """
     if batch_size == "auto":
-        batch_size = _AUTO_BATCH_SIZE.get(encoder.device.type, 80)
+        batch_size = encoder._auto_batch_size
     if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
         raise ValueError(
             f'batch_size must be "auto" or an integer of at least 1, got {batch_size!r}.'

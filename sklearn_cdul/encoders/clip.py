@@ -104,6 +104,13 @@ class CLIPEncoder(BaseEncoder):
             return None
         return CPUEngine(architecture, trunk.state_dict())
 
+    @property
+    def _auto_batch_size(self) -> int:
+        if self._engine is None:
+            return super()._auto_batch_size
+        # Its threads wait for each other only at the end of a batch.
+        return max(20, 5 * torch.get_num_threads())
+
     def __getstate__(self) -> dict[str, Any]:
         """State for pickle, without what is made anew."""
         return {key: value for key, value in super().__getstate__().items() if key != "_engine"}

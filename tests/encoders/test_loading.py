@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from sklearn_cdul.encoders import batches, loading
+from sklearn_cdul.encoders import base, batches, loading
 from sklearn_cdul.encoders.clip import CLIPEncoder
 from sklearn_cdul.encoders.loading import load_encoder
 from sklearn_cdul.exceptions import ImageError
@@ -301,6 +301,10 @@ def test_importing_the_encoder_does_not_import_open_clip():
     assert subprocess.run([sys.executable, "-c", code], env=os.environ).returncode == 0
 
 
-def test_auto_batches_are_known_for_every_device(tiny, monkeypatch):
-    assert batches._AUTO_BATCH_SIZE.keys() == {"cpu", "cuda"}
+def test_auto_batches_are_known_for_every_device(tiny, embedded, monkeypatch):
+    assert base._AUTO_BATCH_SIZE.keys() == {"cpu", "cuda"}
     assert batches.views_per_batch(tiny, "auto") == 10
+    for n_threads, size in ((1, 20), (4, 20), (16, 80)):
+        monkeypatch.setattr(torch, "get_num_threads", lambda n=n_threads: n)
+        assert batches.views_per_batch(embedded, "auto") == size
+    assert batches.views_per_batch(embedded, 7) == 7
