@@ -124,7 +124,7 @@ def test_each_of_the_threads_runs_pictures_of_its_own(engine, pixels, monkeypatc
 
 
 def test_an_error_in_a_thread_reaches_the_caller(engine, pixels):
-    with pytest.raises(Exception, match="Got invalid dimensions|INVALID_ARGUMENT"):
+    with pytest.raises(Exception, match="invalid dimensions"):
         engine.run(pixels[:, :2])
 
 

@@ -16,7 +16,6 @@ from sklearn_cdul.images.reading import check_images, warn_about_failures
 from sklearn_cdul.images.views import Preprocessing, n_views
 from sklearn_cdul.progress import progress
 
-
 # Small batches stay in the cache of a CPU; a GPU wants many views at once.
 _AUTO_BATCH_SIZE = {"cpu": 10, "cuda": 320}
 
