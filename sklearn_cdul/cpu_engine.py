@@ -3,7 +3,7 @@
 import hashlib
 import os
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
+
+Prepare = Callable[[np.ndarray], np.ndarray]
 
 # Graphs by name, made by tools/. Those without weights have their architecture's name in timm.
 _GRAPHS = {path.stem: path for path in (Path(__file__).parent / "graphs").glob("*.onnx")}
@@ -24,8 +26,9 @@ def _pool(n_threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n_threads, thread_name_prefix="CPUEngine")
 
 
-def _run(session: Any, pixels: np.ndarray) -> np.ndarray:
-    maps: np.ndarray = session.run(None, {"pixels": pixels})[0]
+def _run(session: Any, prepare: Prepare | None, pixels: np.ndarray) -> np.ndarray:
+    ready = pixels if prepare is None else prepare(pixels)
+    maps: np.ndarray = session.run(None, {"pixels": ready})[0]
     return maps
 
 
@@ -91,13 +94,15 @@ class CPUEngine:
         """State for pickle, without ONNX Runtime's own."""
         return {**vars(self), "_sessions": {}}
 
-    def run(self, pixels: np.ndarray) -> np.ndarray:
+    def run(self, pixels: np.ndarray, prepare: Prepare | None = None) -> np.ndarray:
         """Compute feature maps.
 
         Parameters
         ----------
         pixels : ndarray of shape (b, 3, h, w), dtype float32
-            Normalised; b at least 1, h and w of any size.
+            Normalised; b at least 1, h and w of any size. With `prepare` anything of length b.
+        prepare : callable or None, default=None
+            Makes such pixels, (1, 3, h, w), of a part of length 1, in the thread that runs them.
 
         Returns
         -------
@@ -107,10 +112,10 @@ class CPUEngine:
         pictures = [pixels[i : i + 1] for i in range(len(pixels))]
         n_threads = torch.get_num_threads()
         if len(pictures) == 1:
-            return _run(self._session(n_threads), pictures[0])
+            return _run(self._session(n_threads), prepare, pictures[0])
         # Threads with a picture of their own wait for none of the others. Those that share one do,
         # layer by layer, and for long where photos are decoded beside them.
-        maps = _pool(n_threads).map(partial(_run, self._session(1)), pictures)
+        maps = _pool(n_threads).map(partial(_run, self._session(1), prepare), pictures)
         return np.concatenate(list(maps))
 
     def _session(self, n_threads: int) -> Any:

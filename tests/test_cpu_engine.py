@@ -123,6 +123,19 @@ def test_each_of_the_threads_runs_pictures_of_its_own(engine, pixels, monkeypatc
     assert list(engine._sessions) == [1]
 
 
+@pytest.mark.parametrize("n_pictures", [1, 3])
+def test_pictures_are_prepared_one_at_a_time(engine, pixels, n_pictures):
+    shapes = []
+
+    def prepare(pictures):
+        shapes.append(pictures.shape)
+        return pictures.transpose(0, 3, 1, 2) * np.float32(2)
+
+    views = pixels[:n_pictures].transpose(0, 2, 3, 1) / 2
+    assert_allclose(engine.run(views, prepare), engine.run(pixels[:n_pictures]), atol=1e-5)
+    assert shapes == [(1, 64, 97, 3)] * n_pictures
+
+
 def test_an_error_in_a_thread_reaches_the_caller(engine, pixels):
     with pytest.raises(Exception, match="invalid dimensions"):
         engine.run(pixels[:, :2])
