@@ -1,12 +1,15 @@
-"""What tests need: no window, no network, the bundled photos, and forks that end."""
+"""What tests need: no window, no network, Ctrl-C, the bundled photos, and forks that end."""
 
 import os
+import signal
 import time
 
 # Before anything imports matplotlib, huggingface_hub or onnxruntime, which read these once.
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+# A shell without job control starts what runs in the background so that it ignores Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 
