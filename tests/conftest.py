@@ -8,10 +8,11 @@ import time
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-# A shell without job control starts what runs in the background so that it ignores Ctrl-C.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
+
+# A shell without job control starts what runs in the background so that it ignores Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
