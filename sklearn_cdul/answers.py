@@ -17,19 +17,7 @@ from sklearn_cdul.targets import check_targets
 
 @dataclass(frozen=True)
 class Answers:
-    """Scores of photos, the cuts of their classes and, where they are known, true labels.
-
-    Attributes
-    ----------
-    scores : ndarray of shape (n, k)
-        In [0, 1]. NaN rows stand for photos that could not be read.
-    thresholds : ndarray of shape (k,)
-        Scores from which a class counts as present.
-    class_names : list of str, length k
-        The classes.
-    targets : ndarray of shape (n, k) or None
-        1 where the photo shows the class, 0 where it does not, NaN where nobody knows.
-    """
+    """Scores of photos, the cuts of their classes and, where they are known, true labels."""
 
     scores: np.ndarray
     thresholds: np.ndarray
@@ -49,11 +37,6 @@ class Answers:
         """Check what a user gives; cuts that are not given are found without labels.
 
         Rows of `y` that bear names are matched to the photos, if these are given.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If shapes do not fit each other, or scores, cuts or labels have wrong values.
         """
         names = list(class_names)
         table = np.asarray(scores, dtype=np.float64)
@@ -72,17 +55,7 @@ class Answers:
 
     @classmethod
     def from_estimator(cls, estimator: Any, X: Any, y: Any) -> "Answers":
-        """Ask a fitted classifier, or a labeler, whose cuts are found on these photos.
-
-        Parameters
-        ----------
-        estimator : CDULClassifier, CLIPPseudoLabeler, or a pipeline or search that ends with one
-            Fitted.
-        X : sequence of images, or what the pipeline takes
-            The photos.
-        y : labels as ``score`` takes them, or None
-            True labels.
-        """
+        """Ask a fitted classifier, or a labeler, whose cuts are found on these photos."""
         model = last_step(estimator)
         if y is not None:  # what is wrong with it is said before the photos are read
             n_photos = X.shape[0] if hasattr(X, "shape") else len(X)
@@ -97,43 +70,14 @@ class Answers:
         return log_odds(self.scores) - log_odds(self.thresholds)
 
     def column(self, class_name: str) -> int:
-        """Position of a class.
-
-        Raises
-        ------
-        ValueError
-            If there is no class of that name; lists them.
-        """
+        """Position of a class."""
         return find_class(class_name, self.class_names)
 
 
 def known_targets(
     y: Any, class_names: Sequence[str], photos: Any, shape: tuple[int, ...], *, name: str = "y"
 ) -> np.ndarray:
-    """Return true labels as floats: 1, 0, or NaN where nobody knows.
-
-    Parameters
-    ----------
-    y : labels as ``score`` takes them
-        True labels.
-    class_names : sequence of str, length k
-        The classes.
-    photos : sequence of images or None
-        What rows with names are matched to.
-    shape : tuple (n, k)
-        What the shape must be.
-    name : str, default="y"
-        What the labels are called in messages.
-
-    Returns
-    -------
-    targets : ndarray of shape (n, k), dtype float64
-
-    Raises
-    ------
-    ValueError
-        If names, shape or values are wrong.
-    """
+    """Return true labels as floats: 1, 0, or NaN where nobody knows."""
     labels = label_columns(check_targets(y, class_names, X=photos, name=name), *shape, name=name)
     targets = np.asarray(labels, dtype=np.float64)
     if not (np.isin(targets, (0, 1)) | np.isnan(targets)).all():
@@ -142,25 +86,7 @@ def known_targets(
 
 
 def last_step(estimator: Any) -> Any:
-    """Return the estimator that knows the classes: the one found by a search, or a last step.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted.
-
-    Returns
-    -------
-    estimator : estimator
-        With the attribute ``class_names_``.
-
-    Raises
-    ------
-    TypeError
-        If it has none.
-    sklearn.exceptions.NotFittedError
-        If it is not fitted.
-    """
+    """Return the estimator that knows the classes: the one found by a search, or a last step."""
     check_is_fitted(estimator)
     model = unwrap(estimator)
     if not hasattr(model, "class_names_"):
@@ -174,24 +100,7 @@ def last_step(estimator: Any) -> Any:
 
 
 def find_class(class_name: str, class_names: Sequence[str]) -> int:
-    """Return the position of a class.
-
-    Parameters
-    ----------
-    class_name : str
-        Its name.
-    class_names : sequence of str
-        All classes.
-
-    Returns
-    -------
-    column : int
-
-    Raises
-    ------
-    ValueError
-        If there is no class of that name; lists them.
-    """
+    """Return the position of a class."""
     names = list(class_names)
     if class_name not in names:
         known = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
@@ -208,15 +117,5 @@ def find_classes(classes: str | Sequence[str], class_names: Sequence[str]) -> np
 
 
 def log_odds(scores: ArrayLike) -> np.ndarray:
-    """Log-odds of scores in [0, 1], finite for 0 and 1 too; NaN stays.
-
-    Parameters
-    ----------
-    scores : array-like
-
-    Returns
-    -------
-    log_odds : ndarray of the same shape
-        In nats, between -13.8 and 13.8.
-    """
+    """Log-odds of scores in [0, 1], finite for 0 and 1 too; NaN stays."""
     return logit(np.clip(np.asarray(scores, dtype=np.float64), 1e-6, 1 - 1e-6))

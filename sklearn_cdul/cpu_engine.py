@@ -44,21 +44,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
 
 
 def can_run(architecture: str | None, device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether `CPUEngine` is the way to run a network.
-
-    Parameters
-    ----------
-    architecture : str or None
-        Its name in timm, without a tag of weights.
-    device : torch.device
-        Where it shall run.
-    dtype : torch.dtype
-        In what it shall compute; see `resolve_precision`. Bfloat16 is left to torch.
-
-    Returns
-    -------
-    can_run : bool
-    """
+    """Whether `CPUEngine` is the way to run a network."""
     return architecture in _GRAPHS and device.type == "cpu" and dtype == torch.float32
 
 
@@ -71,14 +57,6 @@ class CPUEngine:
     """The layers of a network of timm up to its feature map, in float32 or, one of them, in int8.
 
     Any number of threads may share it. It is at home in the child of a fork and can be pickled.
-
-    Parameters
-    ----------
-    architecture : str
-        One for which `can_run` is true, or ``INT8_GRAPH``.
-    weights : mapping of str to Tensor
-        The network's ``state_dict()``. They are copied. Empty for ``INT8_GRAPH``, which has
-        its own.
     """
 
     def __init__(self, architecture: str, weights: Mapping[str, torch.Tensor]):
@@ -95,20 +73,7 @@ class CPUEngine:
         return {**vars(self), "_sessions": {}}
 
     def run(self, pixels: np.ndarray, prepare: Prepare | None = None) -> np.ndarray:
-        """Compute feature maps.
-
-        Parameters
-        ----------
-        pixels : ndarray of shape (b, 3, h, w), dtype float32
-            Normalised; b at least 1, h and w of any size. With `prepare` anything of length b.
-        prepare : callable or None, default=None
-            Makes such pixels, (1, 3, h, w), of a part of length 1, in the thread that runs them.
-
-        Returns
-        -------
-        maps : ndarray of shape (b, d, i, j), dtype float32
-            As ``forward_features`` of the network in torch.
-        """
+        """Compute feature maps."""
         pictures = [pixels[i : i + 1] for i in range(len(pixels))]
         n_threads = torch.get_num_threads()
         if len(pictures) == 1:

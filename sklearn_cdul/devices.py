@@ -48,32 +48,7 @@ _OUT_OF_MEMORY = re.compile(
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
-    """Return the device to compute on.
-
-    Parameters
-    ----------
-    device : str or torch.device, default="auto"
-        "auto" is the current CUDA device if there is one, else the CPU. Or a device by torch's
-        name: "cpu", "cuda", "cuda:1", "mps", "xpu". A Mac's GPU ("mps") is taken only if asked
-        for: some versions of torch compute wrong numbers there without an error.
-
-    Returns
-    -------
-    device : torch.device
-
-    Raises
-    ------
-    TypeError
-        If `device` is neither a string nor a torch.device.
-    ValueError
-        If it names no device, or one that this machine or this build of torch does not have, or
-        this process was forked from one that had used it.
-
-    Warns
-    -----
-    UserWarning
-        If "auto" is the CPU because of a fork.
-    """
+    """Return the device to compute on."""
     if not isinstance(device, (str, torch.device)):
         raise TypeError(f"device must be a string or a torch.device, got {device!r}.")
     if device == "auto":
@@ -120,27 +95,7 @@ def _count_devices(kind: str) -> int:
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
-    """Return the type in which a model computes most of its layers.
-
-    Parameters
-    ----------
-    precision : {"auto", "float32", "bfloat16", "float16"}
-        "auto" is bfloat16 where the hardware computes with it, on CPUs and on CUDA devices;
-        float16 on older CUDA devices; float32 elsewhere. "fp32", "bf16" and "fp16" are short
-        names.
-    device : torch.device
-        Where the model runs.
-
-    Returns
-    -------
-    dtype : torch.dtype
-        torch.float32, torch.bfloat16 or torch.float16.
-
-    Raises
-    ------
-    ValueError
-        If `precision` is none of these, or float16 on a CPU, where it is slow.
-    """
+    """Return the type in which a model computes most of its layers."""
     if precision == "auto":
         if device.type == "cuda":
             # Emulated bfloat16 is slower than float16.
@@ -172,21 +127,7 @@ def _cpu_has_bf16() -> bool:
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
-    """Return a context in which torch's layers compute in `dtype`.
-
-    Parameters
-    ----------
-    device : torch.device
-        Where the model runs.
-    dtype : torch.dtype
-        What `resolve_precision` returns. With float32 the context does nothing, and with int8,
-        which is for layers that ONNX Runtime runs.
-
-    Returns
-    -------
-    context : context manager
-        For one ``with`` statement.
-    """
+    """Return a context in which torch's layers compute in `dtype`."""
     if dtype in (torch.float32, torch.int8):
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=dtype)
@@ -200,19 +141,7 @@ def gradients_on() -> Iterator[None]:
 
 
 def memory_format(device: torch.device) -> torch.memory_format:
-    """Return the order of numbers in memory that convolutions are fastest with.
-
-    Parameters
-    ----------
-    device : torch.device
-        Where the model runs.
-
-    Returns
-    -------
-    memory_format : torch.memory_format
-        Channels last on CPUs and CUDA devices. On a Mac's GPU some versions of torch compute wrong
-        numbers with it.
-    """
+    """Return the order of numbers in memory that convolutions are fastest with."""
     return torch.channels_last if device.type in ("cpu", "cuda") else torch.contiguous_format
 
 
@@ -222,14 +151,6 @@ class OwnRandomState:
     A context manager that may be entered several times: each block draws on where the one before
     stopped. Other threads that enter one of their own wait until a block is done, since all threads
     share torch's random state.
-
-    Parameters
-    ----------
-    seed : int
-        For torch's generators, that of the CPU and that of the device.
-    device : torch.device, default=torch.device("cpu")
-        Where the blocks compute. Generators of other devices are left alone: to touch that of a
-        GPU would start CUDA.
     """
 
     def __init__(self, seed: int, device: torch.device = _CPU):
@@ -261,13 +182,7 @@ class OwnRandomState:
 
 
 class RandomStates:
-    """torch's random state, that of the CPU and that of a device, with the manners of its modules.
-
-    Parameters
-    ----------
-    device : torch.device
-        Where random numbers are drawn.
-    """
+    """torch's random state, of the CPU and of a device, saved and loaded like a module's."""
 
     def __init__(self, device: torch.device):
         self._generators = _generators(device)
@@ -301,32 +216,7 @@ def _set_states(generators: list[torch.Generator], states: list[torch.Tensor]) -
 def run_in_batches(
     function: Callable[[Any], T], items: Any, batch_size: int, device: torch.device
 ) -> tuple[list[T], int]:
-    """Call a function on slices of `items`, halving them when memory runs out.
-
-    Parameters
-    ----------
-    function : callable
-        Called with ``items[start:stop]``; must leave nothing half done if it runs out of memory.
-    items : array, tensor or list of length n
-        Anything with a length that can be sliced.
-    batch_size : int
-        Length of the slices to begin with, at least 1.
-    device : torch.device
-        Where the function computes, for the message and to free its cache.
-
-    Returns
-    -------
-    results : list
-        What the function returned, slice by slice.
-    batch_size : int
-        The length that fitted. Start with it the next time.
-
-    Raises
-    ------
-    torch.cuda.OutOfMemoryError
-        If even a slice of one item does not fit, with advice on what to set. It has this name
-        whatever the device.
-    """
+    """Call a function on slices of `items`, halving them when memory runs out."""
     results: list[T] = []
     start = 0
     while start < len(items):
@@ -352,18 +242,7 @@ def run_in_batches(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that a device or the machine has too little memory left.
-
-    Parameters
-    ----------
-    error : BaseException
-        CUDA and XPU have a class for it; of others the text is read, for instance "MPS backend out
-        of memory".
-
-    Returns
-    -------
-    is_out_of_memory : bool
-    """
+    """Whether an error says that a device or the machine has too little memory left."""
     if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and bool(_OUT_OF_MEMORY.search(str(error)))

@@ -40,13 +40,7 @@ class WeightsUnavailableError(OSError):
 
 
 def warn(message: str) -> None:
-    """Give a UserWarning that points to the user's own line.
-
-    Parameters
-    ----------
-    message : str
-        What is wrong and what to do.
-    """
+    """Give a UserWarning that points to the user's own line."""
     level, frame = 2, sys._getframe(1)
     while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in _BETWEEN:
         level, frame = level + 1, frame.f_back

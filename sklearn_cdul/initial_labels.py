@@ -18,22 +18,7 @@ _FEW_PHOTOS = 10
 
 
 def fit_labeler(classifier: Any, X: Any) -> tuple[CLIPPseudoLabeler, Any]:
-    """Fit the labeler of a classifier, or one with the embedded CLIP if it names none.
-
-    Parameters
-    ----------
-    classifier : CDULClassifier
-        Not changed: its labeler is cloned, and gets those of its parameters that both have.
-    X : sequence of images, or array of embeddings
-        What the user gave.
-
-    Returns
-    -------
-    labeler : CLIPPseudoLabeler
-        Fitted.
-    X : Photos, or what was given
-        Images are listed once, not by each that looks at them.
-    """
+    """Fit the labeler of a classifier, or one with the embedded CLIP if it names none."""
     if classifier.pseudo_labeler is None:
         shared = ("device", "precision", "n_jobs")
         labeler = CLIPPseudoLabeler(**{name: getattr(classifier, name) for name in shared})
@@ -57,37 +42,7 @@ def label_photos(
     shape: tuple[int, int],
     observed: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
-    """Label photos with CLIP, and make the labels that training starts with.
-
-    Parameters
-    ----------
-    classifier : CDULClassifier
-        Its parameters say how many neighbours are mixed in.
-    labeler : CLIPPseudoLabeler
-        Fitted.
-    X : Photos, or array of embeddings
-        As :func:`fit_labeler` returns them.
-    shape : tuple (n, k)
-        What the labels must have.
-    observed : ndarray of shape (n, k) or None
-        What a person said: 1, 0, or NaN where unobserved.
-
-    Returns
-    -------
-    labels : ndarray of shape (n, k), float32
-        CLIP's, with the observed ones in place; NaN rows stand for photos that can't be read.
-    readable : ndarray of shape (m,)
-        The rows of the others.
-    start : ndarray of shape (m, k)
-        What training starts with, neighbours mixed in.
-    targets : ndarray of shape (m, k) or None
-        What training holds fast: what is observed, on the scale of CLIP's labels.
-
-    Raises
-    ------
-    ValueError
-        If the labels have another shape or leave [0, 1], or if no photo can be read.
-    """
+    """Label photos with CLIP, and make the labels that training starts with."""
     # Held here, embeddings are not made again by transform.
     embeddings = labeler.embed(X) if classifier.n_neighbors else None
     labels = np.asarray(labeler.transform(X), dtype=np.float32)  # from a data frame, too
@@ -122,24 +77,7 @@ def label_photos(
 def place_labels(
     refined: np.ndarray, readable: np.ndarray, labels: np.ndarray, observed: np.ndarray | None
 ) -> np.ndarray:
-    """Put the labels that training ends with among those of all photos.
-
-    Parameters
-    ----------
-    refined : ndarray of shape (m, k)
-        As training returns them.
-    readable : ndarray of shape (m,)
-        The rows of these.
-    labels : ndarray of shape (n, k), float32
-        As :func:`label_photos` returns them.
-    observed : ndarray of shape (n, k) or None
-        What a person said stands as it was given.
-
-    Returns
-    -------
-    placed : ndarray of shape (n, k), float32
-        NaN rows stand for photos that can't be read.
-    """
+    """Put the labels that training ends with among those of all photos."""
     placed = np.full_like(labels, np.nan)
     placed[readable] = refined
     if observed is not None:

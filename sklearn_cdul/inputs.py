@@ -22,32 +22,7 @@ _FEATURES = ("n_features_in_", "feature_names_in_")
 def check_X(
     estimator: BaseEstimator, X: Any, *, kind: str, on_error: str, reset: bool | None = None
 ) -> Photos | np.ndarray:
-    """Return images as a list, or embeddings as an array of shape (n, views, d).
-
-    Parameters
-    ----------
-    estimator : estimator
-        Named in messages; of embeddings it records, or compares, the number and names of features.
-    X : sequence of images, or array of shape (n, d) or (n, views, d)
-        What the user gave. Embeddings may also be a sequence or a column of n arrays or lists, as
-        files of tables have them, or tensors of torch on any device.
-    kind : {"images", "embeddings"}
-        What `X` is to be.
-    on_error : {"raise", "nan"}
-        With "nan" embeddings may be NaN, or missing rows of a column.
-    reset : bool or None, default=None
-        See `check_features`; None does not call it.
-
-    Returns
-    -------
-    X : Photos, or float ndarray of shape (n, views, d)
-        Embeddings have dtype float32 or float64.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `X` is not of its kind, is empty, or has other features than in fit.
-    """
+    """Return images as a list, or embeddings as an array of shape (n, views, d)."""
     checked = check_images(X) if kind == "images" else _check_embeddings(estimator, X, on_error)
     if reset is not None:
         check_features(estimator, X, checked, reset=reset)
@@ -174,23 +149,6 @@ def check_features(
     """Record the number and the names of features, or compare them with those recorded.
 
     Features are those of one view. Images have none.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Changed in place if `reset` is true.
-    X : sequence of images or array of embeddings
-        What the user gave; a data frame has names.
-    checked : Photos, ndarray or None
-        What `check_X` returned for it; None if there is no X.
-    reset : bool
-        True sets `n_features_in_` and `feature_names_in_`, or deletes them if `checked` is no
-        array; False compares with them.
-
-    Raises
-    ------
-    ValueError
-        If `X` has other features than in fit.
     """
     if isinstance(checked, np.ndarray):
         # A data frame with one column of vectors has no names for their features.
@@ -202,20 +160,7 @@ def check_features(
 
 
 def check_dimensions(embeddings: np.ndarray, text_embeddings: np.ndarray) -> None:
-    """Refuse embeddings of another length than the class names have.
-
-    Parameters
-    ----------
-    embeddings : ndarray of shape (n, views, d)
-        Of images.
-    text_embeddings : ndarray of shape (k, d)
-        Of class names.
-
-    Raises
-    ------
-    ValueError
-        If the lengths differ.
-    """
+    """Refuse embeddings of another length than the class names have."""
     if np.ndim(embeddings) != 3:
         raise ValueError(
             "Embeddings of views must have shape (n, views, d), the whole image first; got "
@@ -229,18 +174,7 @@ def check_dimensions(embeddings: np.ndarray, text_embeddings: np.ndarray) -> Non
 
 
 def unwrap(estimator: Any) -> Any:
-    """Return the estimator at the end of searches and pipelines.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Any.
-
-    Returns
-    -------
-    estimator : estimator
-        What a fitted search has found, or the last step of a pipeline; another as it is.
-    """
+    """Return the estimator at the end of searches and pipelines."""
     while True:
         if hasattr(estimator, "best_estimator_"):
             estimator = estimator.best_estimator_
@@ -251,25 +185,13 @@ def unwrap(estimator: Any) -> Any:
 
 
 def forget_features(estimator: BaseEstimator) -> None:
-    """Delete what an earlier fit recorded of the features of X.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Changed in place.
-    """
+    """Delete what an earlier fit recorded of the features of X."""
     for name in _FEATURES:
         vars(estimator).pop(name, None)
 
 
 def copy_features(source: BaseEstimator, target: BaseEstimator) -> None:
-    """Record for one estimator what another has recorded of the features of X.
-
-    Parameters
-    ----------
-    source, target : estimators
-        The target is changed in place.
-    """
+    """Record for one estimator what another has recorded of the features of X."""
     forget_features(target)
     for name in _FEATURES:
         if hasattr(source, name):
@@ -277,16 +199,6 @@ def copy_features(source: BaseEstimator, target: BaseEstimator) -> None:
 
 
 def input_tags(kind: str) -> InputTags:
-    """Tags of scikit-learn for an estimator whose ``input`` is "images" or "embeddings".
-
-    Parameters
-    ----------
-    kind : {"images", "embeddings"}
-        What X holds.
-
-    Returns
-    -------
-    tags : InputTags
-    """
+    """Tags of scikit-learn for an estimator whose ``input`` is "images" or "embeddings"."""
     embeddings = kind == "embeddings"
     return InputTags(two_d_array=embeddings, three_d_array=embeddings, string=not embeddings)

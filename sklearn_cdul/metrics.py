@@ -139,25 +139,7 @@ def score_readable(
     *,
     if_none: float | None = None,
 ) -> float:
-    """Mean average precision over the images that could be read: rows of NaN are left out.
-
-    Parameters
-    ----------
-    y_true : array-like or sparse matrix of shape (n, k), or array-like of shape (n,)
-        True labels, 1 or 0, or NaN where nobody knows. With more than one class a vector holds one
-        class an image, as its column from 0 to k - 1.
-    y_score : array-like of shape (n, k) or (n,)
-        Scores; NaN rows stand for images that could not be read.
-    sample_weight : array-like of shape (n,) or None, default=None
-        Weight of each image, at least 0.
-    if_none : float or None, default=None
-        What to return if no image with a positive label can be read; None makes this an error.
-
-    Returns
-    -------
-    score : float
-        See :func:`mean_average_precision`.
-    """
+    """Mean average precision over the images that could be read: rows of NaN are left out."""
     scores = _as_columns(y_score)
     readable = ~np.isnan(scores).any(axis=1)
     labels = label_columns(y_true, *scores.shape)
@@ -188,27 +170,7 @@ class _NamedColumnsScorer(type(make_scorer(score_readable))):  # type: ignore[mi
 def label_columns(
     y_true: ArrayLike, n_images: int, n_classes: int, *, name: str = "y"
 ) -> np.ndarray:
-    """Return true labels as an array with one column a class.
-
-    Parameters
-    ----------
-    y_true : array-like or sparse matrix of shape (n, k), or array-like of shape (n,)
-        True labels, 1 or 0, or NaN where nobody knows. With more than one class a vector holds one
-        class an image, as its column from 0 to k - 1.
-    n_images, n_classes : int
-        What the shape must be.
-    name : str, default="y"
-        What the labels are called in messages.
-
-    Returns
-    -------
-    labels : ndarray of shape (n, k)
-
-    Raises
-    ------
-    ValueError
-        If they are missing or have another shape.
-    """
+    """Return true labels as an array with one column a class."""
     if y_true is None:
         raise ValueError(
             f"score compares with true labels: give {name}, an array of shape (n, k) with 1 where "

@@ -29,34 +29,7 @@ def progress(
     unit: str = "photo",
     verbose: Any = True,
 ) -> Iterator[Any]:
-    """Show a bar while a phase of the work runs; it stays if the phase took two seconds.
-
-    Parameters
-    ----------
-    phase : str
-        What is being done.
-    total : int or None, default=None
-        Number of parts. None is for work that can't tell how far it has got: the line then shows
-        the phase, and at the end the time that it took.
-    done : int, default=0
-        Parts that an earlier call did.
-    unit : str, default="photo"
-        What a part is.
-    verbose : bool or int, default=True
-        Whether anything is shown.
-
-    Yields
-    ------
-    bar : tqdm
-        Call its ``update(n)`` after n parts.
-
-    Examples
-    --------
-    >>> from sklearn_cdul.progress import progress
-    >>> with progress("Encoding", 3, verbose=False) as bar:
-    ...     for _ in range(3):
-    ...         bar.update(1)
-    """
+    """Show a bar while a phase of the work runs; it stays if the phase took two seconds."""
     form = "{desc}: {elapsed}" if total is None else None
     # A notebook shows the standard error in red.
     in_notebook = type(sys.stdout).__module__.startswith("ipykernel.")

@@ -8,19 +8,7 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Let a new file take the place of an old one once it is written whole.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        Where the file is to be.
-
-    Yields
-    ------
-    part : Path
-        What to write to, a file beside it. If `path` is a device it is that, and if it is a
-        folder, so that writing is an error.
-    """
+    """Let a new file take the place of an old one once it is written whole."""
     path = Path(path)
     if path.exists() and not path.is_file():
         yield path

@@ -12,20 +12,7 @@ T = TypeVar("T")
 
 
 def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Copy a tensor to a device. A CUDA device goes on computing meanwhile, and nobody waits.
-
-    Parameters
-    ----------
-    tensor : Tensor
-        On the CPU. For CUDA it is copied to pinned memory first, unless it lies there.
-    device : torch.device
-        Where it is needed.
-
-    Returns
-    -------
-    tensor : Tensor
-        On the device; what is computed with it next waits for it.
-    """
+    """Copy a tensor to a device. A CUDA device goes on computing meanwhile, and nobody waits."""
     if device.type != "cuda":
         return tensor.to(device)
     index = torch.cuda.current_device() if device.index is None else device.index
@@ -44,19 +31,7 @@ def _copy_stream(index: int) -> Any:
 
 
 def fetch(tensor: torch.Tensor) -> Callable[[], np.ndarray]:
-    """Begin to copy a tensor to the CPU.
-
-    Parameters
-    ----------
-    tensor : Tensor
-        On any device; without gradients.
-
-    Returns
-    -------
-    finish : callable
-        Waits for the copy and returns it as an array. Meanwhile a CUDA device can be given more to
-        do: the copy does not wait for that.
-    """
+    """Begin to copy a tensor to the CPU."""
     if tensor.device.type != "cuda":
         copied = tensor.cpu()
         return copied.numpy
@@ -76,17 +51,6 @@ def ahead(items: Iterable[T], device: torch.device) -> Iterator[T]:
     """Yield items, on a GPU each when the next one has been made.
 
     So the GPU has work to do while the CPU finishes the item and makes the one after the next.
-
-    Parameters
-    ----------
-    items : iterable
-        Each starts work on the device when it is made. If one fails, those before it come first.
-    device : torch.device
-        With the CPU each item comes at once.
-
-    Yields
-    ------
-    item : object
     """
     count = 0 if device.type == "cpu" else 1
     started: deque[T] = deque()

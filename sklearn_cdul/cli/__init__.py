@@ -10,18 +10,7 @@ from sklearn_cdul.cli.messages import FAILED, INTERRUPTED, say, show_warning
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command.
-
-    Parameters
-    ----------
-    arguments : sequence of str or None, default=None
-        What follows the name of the program; None takes it from ``sys.argv``.
-
-    Returns
-    -------
-    code : int
-        The exit code, see `messages.EPILOG`.
-    """
+    """Run a command."""
     options = make_parser().parse_args(arguments)
     with warnings.catch_warnings():
         warnings.showwarning = show_warning

@@ -23,13 +23,7 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Make the parser of the command line.
-
-    Returns
-    -------
-    parser : ArgumentParser
-        What it parses has `run`, the function of the command, and `after_interrupt`.
-    """
+    """Make the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="sklearn-cdul",
         description="Unlabelled photos and class names in, labels or a small classifier out.",

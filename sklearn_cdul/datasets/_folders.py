@@ -48,26 +48,7 @@ def read_lines(path: Path, expected: str) -> list[str]:
 
 
 def resolve_classes(classes: Iterable[str] | None, found: Mapping[str, str]) -> dict[str, int]:
-    """Column of each class.
-
-    Parameters
-    ----------
-    classes : iterable of str or None
-        The names that the user gave. None takes those that were found, in alphabetical order.
-    found : mapping of str to str
-        Names in the files -> where each was seen first, for the message.
-
-    Returns
-    -------
-    columns : dict
-        Name -> column.
-
-    Raises
-    ------
-    ValueError
-        If a name is empty or comes twice in `classes`, if there is none, or if one was found that
-        is not in `classes`.
-    """
+    """Column of each class."""
     if isinstance(classes, str):
         raise ValueError(f"classes must be a list of names, got {classes!r}.")
     if classes is None and not found:
@@ -114,35 +95,7 @@ def make_bunch(
     attributions: Sequence[dict[str, str]] = (),
     descr: str,
 ) -> Bunch:
-    """Bunch of the photos that exist.
-
-    Parameters
-    ----------
-    paths : sequence of Path, length n
-        Files of the photos, whether they exist or not.
-    target : ndarray of shape (n, k), dtype int64
-        Labels of the photos.
-    target_names : sequence of str, length k
-        Names of the classes.
-    split : str or sequence of str, length n
-        Name of the split, one for all photos or one for each.
-    missing : {"raise", "skip"}
-        What to do about a photo that does not exist.
-    attributions : sequence of dict, length n or 0
-        Who made the photos.
-    descr : str
-        Description of the data set.
-
-    Returns
-    -------
-    photos : Bunch
-        As the readers document it.
-
-    Raises
-    ------
-    FileNotFoundError
-        If a photo is missing and `missing` is "raise", or if all are missing.
-    """
+    """Bunch of the photos that exist."""
     kept = [i for i, path in enumerate(paths) if path.is_file()]
     n_missing = len(paths) - len(kept)
     if n_missing:

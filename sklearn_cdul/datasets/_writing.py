@@ -30,24 +30,7 @@ def check_labels(
     file: str | os.PathLike[str] | TextIO,
     scores: Any,
 ) -> Labels:
-    """Check that photos, labels, names and scores fit together.
-
-    Parameters
-    ----------
-    data, target, target_names, scores
-        See `dump_csv`.
-    file : str, os.PathLike or text file
-        What will be written. It decides how paths are written.
-
-    Returns
-    -------
-    labels : Labels
-
-    Raises
-    ------
-    TypeError, ValueError
-        See `dump_csv`.
-    """
+    """Check that photos, labels, names and scores fit together."""
     folder = os.getcwd() if hasattr(file, "write") else os.path.dirname(os.path.abspath(file))
     names = list(target_names)
     check_names(names, "target_names")
@@ -94,15 +77,7 @@ def _written(item: Any, index: int, folder: str) -> str:
 
 
 def write_text(file: str | os.PathLike[str] | TextIO, text: str) -> None:
-    """Write a text file whole: whoever interrupts this leaves the old one, or none.
-
-    Parameters
-    ----------
-    file : str, os.PathLike or text file
-        Where to write. A file of that name is replaced.
-    text : str
-        Its new content.
-    """
+    """Write a text file whole: whoever interrupts this leaves the old one, or none."""
     if hasattr(file, "write"):
         file.write(text)
         return

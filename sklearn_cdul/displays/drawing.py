@@ -20,13 +20,7 @@ _WIDTH = 2.6  # inches of a panel with a photo
 
 
 def import_pyplot() -> Any:
-    """Return ``matplotlib.pyplot``.
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed.
-    """
+    """Return ``matplotlib.pyplot``."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -39,29 +33,7 @@ def import_pyplot() -> Any:
 def make_axes(
     ax: Any, n_panels: int, n_columns: int, panel_size: tuple[float, float]
 ) -> tuple[Any, np.ndarray]:
-    """Return a figure and the axes of its panels, row by row.
-
-    Parameters
-    ----------
-    ax : matplotlib Axes, sequence of them or None
-        None makes a new figure. One Axes is divided into panels, unless there is only one. Of a
-        sequence the first are used.
-    n_panels, n_columns : int
-        How many panels, and how many in a row at most; at least 1.
-    panel_size : tuple (width, height) of float
-        Of a panel of a new figure, in inches.
-
-    Returns
-    -------
-    figure : matplotlib Figure
-    axes : ndarray of shape (n_panels,), dtype object
-
-    Raises
-    ------
-    ValueError
-        If `n_columns` is below 1, or `ax` has fewer Axes than there are panels, or is one that
-        can't be divided.
-    """
+    """Return a figure and the axes of its panels, row by row."""
     plt = import_pyplot()
     _check_columns(n_columns)
     n_columns = min(n_columns, n_panels)
@@ -99,32 +71,7 @@ def draw_photos(
     n_columns: int,
     ax: Any,
 ) -> tuple[Any, np.ndarray]:
-    """Draw photos whole, each with its caption beneath, in blocks that begin a row each.
-
-    Parameters
-    ----------
-    heads : sequence of str
-        Heading of each block; "" for none.
-    blocks : sequence of sequence of PIL image
-        The photos of each, of any shapes.
-    captions : sequence of sequence of list of tuple (text, colour)
-        The lines beneath each photo.
-    n_columns : int
-        Photos in a row at most.
-    ax : matplotlib Axes, sequence of them or None
-        See `make_axes`, whose errors come too.
-
-    Returns
-    -------
-    figure : matplotlib Figure
-    axes : ndarray of shape (n_photos,), dtype object
-        Those of the photos, block by block.
-
-    Raises
-    ------
-    ValueError
-        If `n_columns` is below 1.
-    """
+    """Draw photos whole, each with its caption beneath, in blocks that begin a row each."""
     _check_columns(n_columns)
     n_columns = max(min(n_columns, max(map(len, blocks), default=1)), 1)
     places: list[int] = []
@@ -160,25 +107,7 @@ def _check_columns(n_columns: int) -> None:
 
 
 def small_photos(photos: Photos, rows: Iterable[int]) -> list[Image.Image]:
-    """Load photos with no more pixels than are drawn.
-
-    Parameters
-    ----------
-    photos : Photos
-        What `check_images` returns.
-    rows : iterable of int
-        Which.
-
-    Returns
-    -------
-    images : list of PIL image
-        Their longer sides have 480 pixels at most.
-
-    Raises
-    ------
-    ImageError
-        If one can't be read.
-    """
+    """Load photos with no more pixels than are drawn."""
     images = [photos.load(int(row), (_PIXELS, _PIXELS)) for row in rows]
     return [
         ImageOps.contain(image, (_PIXELS, _PIXELS)) if max(image.size) > _PIXELS else image
@@ -187,17 +116,7 @@ def small_photos(photos: Photos, rows: Iterable[int]) -> list[Image.Image]:
 
 
 def draw_caption(axis: Any, lines: Caption, width: float) -> None:
-    """Write lines beneath a panel, cut off where they would run into the next one.
-
-    Parameters
-    ----------
-    axis : matplotlib Axes
-        The panel.
-    lines : sequence of tuple (text, colour)
-        From top to bottom.
-    width : float
-        Of the panel, in points.
-    """
+    """Write lines beneath a panel, cut off where they would run into the next one."""
     longest = max(int(width / (0.58 * _SMALL)), 12)
     for index, (text, color) in enumerate(lines):
         axis.annotate(
@@ -215,15 +134,7 @@ def draw_caption(axis: Any, lines: Caption, width: float) -> None:
 
 
 def explain(figure: Any, entries: Sequence[tuple[str, str]]) -> None:
-    """Say at the foot of a figure what the colours of its captions mean.
-
-    Parameters
-    ----------
-    figure : matplotlib Figure
-        With a constrained layout.
-    entries : sequence of tuple (text, colour)
-        Side by side.
-    """
+    """Say at the foot of a figure what the colours of its captions mean."""
     from matplotlib.lines import Line2D
 
     legend = figure.legend(
@@ -240,27 +151,11 @@ def explain(figure: Any, entries: Sequence[tuple[str, str]]) -> None:
 
 
 def short(score: float) -> str:
-    """Write a score with as many digits as tell small ones apart.
-
-    Parameters
-    ----------
-    score : float
-        In [0, 1].
-
-    Returns
-    -------
-    text : str
-    """
+    """Write a score with as many digits as tell small ones apart."""
     return f"{score:.2f}" if score >= 0.1 else f"{score:.3f}"
 
 
 def plain_text(texts: Sequence[Any]) -> None:
-    """Let texts that matplotlib has made itself start no formula at a "$".
-
-    Parameters
-    ----------
-    texts : sequence of matplotlib Text
-        Changed in place.
-    """
+    """Let texts that matplotlib has made itself start no formula at a "$"."""
     for text in texts:
         text.set_parse_math(False)

@@ -11,34 +11,7 @@ ORDERS = ("given", "surest", "doubtful", "wrong")
 def rank_photos(
     margins: np.ndarray, targets: np.ndarray | None, order: str, column: int | None = None
 ) -> np.ndarray:
-    """Sort photos by how sure or how wrong a model is.
-
-    Parameters
-    ----------
-    margins : ndarray of shape (n, k)
-        How far scores are above the cuts of their classes, in log-odds. Photos with NaN are left
-        out.
-    targets : ndarray of shape (n, k) or None
-        1 where the photo shows the class, 0 where it does not, NaN where nobody knows; needed by
-        "wrong".
-    order : {"given", "surest", "doubtful", "wrong"}
-        For one class: "surest" begins with the largest margin, "doubtful" with the one closest to
-        0, "wrong" with the largest on the wrong side, and keeps only photos of that kind. For all
-        classes: the sigmoid of the margin is taken as the probability; "surest" and "doubtful" go
-        by its mean entropy, "wrong" by its summed log loss and keeps photos with a wrong class.
-    column : int or None, default=None
-        The class; None for all.
-
-    Returns
-    -------
-    rows : ndarray of int
-        Positions of photos, the first in the order first; equal ones as they were given.
-
-    Raises
-    ------
-    ValueError
-        If `order` is unknown, or needs labels that are not there.
-    """
+    """Sort photos by how sure or how wrong a model is."""
     if order not in ORDERS:
         raise ValueError(f"order must be among {', '.join(map(repr, ORDERS))}; got {order!r}.")
     if order == "wrong" and targets is None:
@@ -65,24 +38,7 @@ def rank_photos(
 
 
 def take_in_turn(rankings: Sequence[np.ndarray], n_photos: int) -> list[np.ndarray]:
-    """Take the first photos of each ranking that none before it has taken.
-
-    Parameters
-    ----------
-    rankings : sequence of ndarray of int
-        Positions of photos.
-    n_photos : int
-        How many of each at most.
-
-    Returns
-    -------
-    taken : list of ndarray of int
-
-    Raises
-    ------
-    ValueError
-        If `n_photos` is below 1.
-    """
+    """Take the first photos of each ranking that none before it has taken."""
     if n_photos < 1:
         raise ValueError(f"n_photos must be at least 1; got {n_photos!r}.")
     taken: list[np.ndarray] = []

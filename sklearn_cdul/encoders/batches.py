@@ -35,20 +35,7 @@ def iter_batches(
     failures: list[ImageError] | None,
     unsound: dict[int, str] | None,
 ) -> Generator[Batch, None, None]:
-    """Embed images batch by batch.
-
-    Parameters
-    ----------
-    encoder : BaseEncoder
-        Its `encode_views` is called.
-    images, indices, grid_size, views, batch_size, n_jobs, on_error, failures, unsound
-        See `BaseEncoder.iter_embeddings`.
-
-    Yields
-    ------
-    batch : list of tuple (index, embedding)
-        See there. Before a FloatingPointError come the sound embeddings of its batch.
-    """
+    """Embed images batch by batch."""
     views_version(views)  # says what is wrong before an image is read
     per_batch = views_per_batch(encoder, batch_size)
     looks = looks_of(encoder, grid_size, views)
@@ -150,25 +137,7 @@ def _start_batch(encoder: Any, look: Look, views: np.ndarray) -> Callable[[], np
 
 
 def views_per_batch(encoder: Any, batch_size: int | str) -> int:
-    """Return how many views go into one forward pass.
-
-    Parameters
-    ----------
-    encoder : BaseEncoder
-        It may remember that memory has run out.
-    batch_size : int or "auto"
-        See `BaseEncoder.iter_embeddings`.
-
-    Returns
-    -------
-    n_views : int
-        At least 1.
-
-    Raises
-    ------
-    ValueError
-        If `batch_size` is something else.
-    """
+    """Return how many views go into one forward pass."""
     if batch_size == "auto":
         batch_size = encoder._auto_batch_size
     if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:

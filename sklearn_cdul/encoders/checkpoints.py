@@ -30,26 +30,7 @@ _PREFIXES = ("module.", "_orig_mod.", "model.")
 
 @contextlib.contextmanager
 def readable_checkpoint(path: str) -> Iterator[tuple[str, bool]]:
-    """Make a file of weights one that ``open_clip.create_model`` can read.
-
-    Parameters
-    ----------
-    path : str
-        A state dict, alone or beside other things; safetensors; or one of OpenAI's own files,
-        which are TorchScript archives.
-
-    Yields
-    ------
-    path : str
-        The file itself, or a temporary one with the weights alone.
-    is_openais : bool
-        Whether it is one of OpenAI's own. Their models have the activation QuickGELU.
-
-    Raises
-    ------
-    pickle.UnpicklingError, RuntimeError and others
-        As torch raises them if it can't read the file; see `why_unreadable`.
-    """
+    """Make a file of weights one that ``open_clip.create_model`` can read."""
     if path.lower().endswith(_PLAIN_SUFFIXES):
         yield path, False
         return
@@ -113,20 +94,7 @@ def _numbers_of_numpy_allowed() -> AbstractContextManager[Any]:
 
 
 def why_unreadable(error: Exception, path: str | None) -> str:
-    """Return a short reason why a file or folder of weights can't be loaded.
-
-    Parameters
-    ----------
-    error : Exception
-        What was raised.
-    path : str or None
-        The file, if it is one.
-
-    Returns
-    -------
-    reason : str
-        With advice if the file holds objects that are no weights.
-    """
+    """Return a short reason why a file or folder of weights can't be loaded."""
     text = " ".join(str(error).split())
     found = re.search(r"(?:GLOBAL|global:?|class) `?([\w.]+\.\w+)", text)
     if isinstance(error, pickle.UnpicklingError) and found:
@@ -139,16 +107,7 @@ def why_unreadable(error: Exception, path: str | None) -> str:
 
 
 def warn_about_activation(open_clip: Any, name: str, path: str) -> None:
-    """Warn if an architecture exists with another activation, and a file does not tell which.
-
-    Parameters
-    ----------
-    open_clip : module
-    name : str
-        The architecture, as the user gave it.
-    path : str
-        The file, not one of OpenAI's own.
-    """
+    """Warn if an architecture exists with another activation, and a file does not tell which."""
     twin = f"{name}-quickgelu"
     if twin in open_clip.list_models():
         warn(

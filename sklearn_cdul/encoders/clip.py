@@ -25,22 +25,7 @@ _PROBES = ["A Café&amp;  t-shirt_3 — 猫", "dog " * 100]
 
 
 class CLIPEncoder(BaseEncoder):
-    """A CLIP model that encodes prompts and images into one space.
-
-    Parameters
-    ----------
-    model : Module
-        A model of open_clip, in evaluation mode. It is moved to the device.
-    tokenizer : callable
-        Turns a list of prompts into an int64 tensor of shape (n, context length).
-    preprocessing : Preprocessing
-        What the image tower expects.
-    device : torch.device
-        Where to compute.
-    dtype : torch.dtype
-        In what the image tower computes: torch.float32, torch.bfloat16 or torch.float16. With
-        torch.int8 on a CPU it is that of the embedded encoder, whatever the model's weights.
-    """
+    """A CLIP model that encodes prompts and images into one space."""
 
     def __init__(
         self,
@@ -127,18 +112,7 @@ class CLIPEncoder(BaseEncoder):
         return self._model
 
     def encode_text(self, prompts: Iterable[str]) -> np.ndarray:
-        """Embed prompts, in float32.
-
-        Parameters
-        ----------
-        prompts : iterable of str, length n
-            Whole prompts, at least one.
-
-        Returns
-        -------
-        embeddings : ndarray of shape (n, d), dtype float32
-            Of length 1 each.
-        """
+        """Embed prompts, in float32."""
 
         def encode(batch: list[str]) -> np.ndarray:
             with torch.inference_mode():
@@ -167,18 +141,7 @@ class CLIPEncoder(BaseEncoder):
         return cut
 
     def encode_views(self, views: np.ndarray) -> np.ndarray:
-        """Embed a batch of views as `make_views` makes them, in one forward pass.
-
-        Parameters
-        ----------
-        views : ndarray of shape (b, H, W, 3), dtype uint8
-            (H, W) as in ``preprocessing.image_size``.
-
-        Returns
-        -------
-        embeddings : ndarray of shape (b, d), dtype float32
-            Of length 1 each.
-        """
+        """Embed a batch of views as `make_views` makes them, in one forward pass."""
         return self._start(views)()
 
     def start_views(self, views: np.ndarray) -> Callable[[], np.ndarray]:
@@ -202,22 +165,7 @@ class CLIPEncoder(BaseEncoder):
         return replace(self.preprocessing, image_size=tower.input_size)
 
     def encode_dense(self, views: np.ndarray, grid_size: int, *, whole: bool = True) -> np.ndarray:
-        """Embed a batch of photos, whole and in windows; see `BaseEncoder`.
-
-        Parameters
-        ----------
-        views : ndarray of shape (b, H, W, 3), dtype uint8
-            (H, W) as in ``dense_preprocessing.image_size``.
-        grid_size : int
-            As for a grid, at least 2; see `window_means`.
-        whole : bool, default=True
-            Whether the whole photo is wanted, too.
-
-        Returns
-        -------
-        embeddings : ndarray of shape (b, v, d), dtype float32
-            Of length 1 each: the whole photo, if wanted, then the windows row by row.
-        """
+        """Embed a batch of photos, whole and in windows; see `BaseEncoder`."""
         return self._start_dense(views, grid_size, whole)()
 
     def start_dense(

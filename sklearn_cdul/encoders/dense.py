@@ -27,26 +27,7 @@ def dense_tower(
     image_size: tuple[int, int],
     features: Callable[[Tensor], Tensor] | None = None,
 ) -> "DenseTower":
-    """Return what reads windows of an image tower of open_clip.
-
-    Parameters
-    ----------
-    visual : Module
-        The tower, ``model.visual``.
-    image_size : tuple (height, width) of int
-        What it was trained on.
-    features : callable or None, default=None
-        What makes maps of pixels in place of its own layers, if it is an `AverageTower`.
-
-    Returns
-    -------
-    tower : DenseTower
-
-    Raises
-    ------
-    ValueError
-        If the tower is of a kind that has no map of cells with an embedding each.
-    """
+    """Return what reads windows of an image tower of open_clip."""
     if AverageTower.can_read(visual):
         return AverageTower(visual, image_size, features)
     for kind in (AttentionTower, TokenTower):
@@ -60,20 +41,7 @@ def dense_tower(
 
 
 def window_means(maps: Tensor, grid_size: int) -> Tensor:
-    """Average windows of maps, `windows_per_side` a side, which partition the map.
-
-    Parameters
-    ----------
-    maps : Tensor of shape (b, c, h, w)
-        Of any float dtype.
-    grid_size : int
-        Snippets per side, at least 2. Where the map can't be divided, windows overlap by a cell.
-
-    Returns
-    -------
-    means : Tensor of shape (b, n, c), dtype float32
-        Row by row.
-    """
+    """Average windows of maps, `windows_per_side` a side, which partition the map."""
     n_windows = windows_per_side(grid_size)
     rows, columns = (_shares(length, n_windows) for length in maps.shape[2:])
     shares = to_device(torch.kron(rows, columns), maps.device)
@@ -92,15 +60,7 @@ def _shares(length: int, parts: int) -> Tensor:
 
 
 class DenseTower(ABC):
-    """An image tower of open_clip that also tells what it saw where.
-
-    Parameters
-    ----------
-    visual : Module
-        The tower.
-    image_size : tuple (height, width) of int
-        What it was trained on.
-    """
+    """An image tower of open_clip that also tells what it saw where."""
 
     def __init__(self, visual: Any, image_size: tuple[int, int]):
         self.visual, self.image_size = visual, image_size
@@ -117,22 +77,7 @@ class DenseTower(ABC):
 
     @abstractmethod
     def read(self, pixels: Tensor, *, whole: bool = True) -> tuple[Tensor | None, Tensor]:
-        """Look at photos.
-
-        Parameters
-        ----------
-        pixels : Tensor of shape (b, 3, H, W), float
-            Normalised, of `input_size`.
-        whole : bool, default=True
-            Whether the photos' own embeddings are wanted.
-
-        Returns
-        -------
-        photos : Tensor of shape (b, d) or None
-            Embeddings; None only if they are not wanted.
-        maps : Tensor of shape (b, c, h, w)
-            For `window_means` and `embed`.
-        """
+        """Look at photos."""
 
     def embed(self, means: Tensor) -> Tensor:
         """Return embeddings (m, d) of the means (m, c) of windows."""
@@ -140,17 +85,7 @@ class DenseTower(ABC):
 
 
 class AverageTower(DenseTower):
-    """A convolutional network of timm whose map is averaged, then projected.
-
-    Parameters
-    ----------
-    visual : Module
-        The tower.
-    image_size : tuple (height, width) of int
-        What it was trained on: at this size photos are embedded as a whole.
-    features : callable or None, default=None
-        Makes maps of pixels in place of the network's own layers.
-    """
+    """A convolutional network of timm whose map is averaged, then projected."""
 
     def __init__(
         self,

@@ -28,16 +28,6 @@ def guessed_classes(embeddings: np.ndarray) -> dict[int, list[str]]:
 
     The text tower was fitted to some 2,300 names. It puts another one near those that it takes for
     relatives; far from all of them means that it has no idea.
-
-    Parameters
-    ----------
-    embeddings : ndarray of shape (k, d)
-        Unit embeddings of the classes by the embedded encoder.
-
-    Returns
-    -------
-    guessed : dict of int to list of str
-        For each class far from every known name, by its index, the three nearest ones.
     """
     names, places = _known()
     similarities = np.asarray(embeddings) @ places.T
@@ -50,15 +40,7 @@ def guessed_classes(embeddings: np.ndarray) -> dict[int, list[str]]:
 
 
 def warn_about_guesses(names: Sequence[str], embeddings: np.ndarray) -> None:
-    """Warn about classes that the embedded encoder places by guess, with their neighbours.
-
-    Parameters
-    ----------
-    names : sequence of str, length k
-        The classes.
-    embeddings : ndarray of shape (k, d)
-        See `guessed_classes`.
-    """
+    """Warn about classes that the embedded encoder places by guess, with their neighbours."""
     guessed = guessed_classes(embeddings)
     if guessed:
         shown = [

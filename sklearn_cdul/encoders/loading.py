@@ -61,46 +61,7 @@ def load_encoder(
     precision: str = "auto",
     verbose: bool = False,
 ) -> BaseEncoder:
-    """Load an encoder, or return the one that this process has loaded already.
-
-    Parameters
-    ----------
-    model_name : str or BaseEncoder, default="embedded"
-        An encoder is returned as it is. "embedded" is the small one in this package. Otherwise a
-        model of open_clip: "ViT-L-14", "hf-hub:OWNER/NAME", "local-dir:/path/to/folder".
-    pretrained : str, os.PathLike or None, default=None
-        Weights for the name of an architecture: a tag of open_clip, such as "openai", or the path
-        of a checkpoint.
-    device : str or torch.device, default="auto"
-        See `resolve_device`.
-    precision : {"auto", "float32", "bfloat16", "float16", "int8"}, default="auto"
-        Arithmetic of the image tower; see `resolve_precision`. "auto" is float16 for the embedded
-        encoder on CUDA devices: it is known to fit, and embeddings stray far less than in bfloat16.
-        "int8" is for the embedded encoder on a CPU. Text is encoded in float32, once for each
-        class.
-    verbose : bool, default=False
-        Show that it is being loaded.
-
-    Returns
-    -------
-    encoder : BaseEncoder
-        The same object for the same arguments, while it is among the three used last.
-
-    Raises
-    ------
-    ValueError
-        If a name, the device or the precision is unknown, this encoder or device has no int8, an
-        architecture is named without weights, or a file does not hold such a model.
-    ImportError
-        If the model's tokenizer needs a package that is missing; before weights are downloaded.
-    WeightsUnavailableError
-        If the weights can't be had: no network, no such file.
-
-    Warns
-    -----
-    UserWarning
-        If weights in a file may have been trained with another activation.
-    """
+    """Load an encoder, or return the one that this process has loaded already."""
     if isinstance(model_name, BaseEncoder):
         if pretrained is not None:
             raise ValueError(
@@ -190,35 +151,7 @@ def _leave_devices(encoders: list[CLIPEncoder]) -> None:
 def _load_open_clip(
     model_name: str, pretrained: str | os.PathLike[str] | None
 ) -> tuple[torch.nn.Module, Callable[[list[str]], torch.Tensor], Preprocessing]:
-    """Load a model with its tokenizer and preprocessing, in float32 on the CPU.
-
-    Parameters
-    ----------
-    model_name : str
-        "embedded", or a name that ``open_clip.create_model`` takes: an architecture,
-        "hf-hub:OWNER/NAME" or "local-dir:FOLDER".
-    pretrained : str, os.PathLike or None
-        For an architecture, a tag of open_clip or the path of a checkpoint. None else.
-
-    Returns
-    -------
-    model : Module
-        In evaluation mode.
-    tokenizer : callable
-        Turns a list of prompts into an int64 tensor of shape (n, context length).
-    preprocessing : Preprocessing
-        What the image tower expects.
-
-    Raises
-    ------
-    ValueError
-        If the architecture or the tag is unknown, `pretrained` is missing, or given with a name
-        that brings its own weights, or a checkpoint or folder does not hold such a model.
-    ImportError
-        If the tokenizer needs a package that is missing.
-    WeightsUnavailableError
-        If the weights can't be downloaded, or there is no such file or folder.
-    """
+    """Load a model with its tokenizer and preprocessing, in float32 on the CPU."""
     # Importing open_clip takes seconds, and prediction alone does without it.
     import open_clip
 

@@ -18,25 +18,7 @@ from sklearn_cdul.images.views import (
 
 
 class Look(NamedTuple):
-    """One way to look at an image.
-
-    Attributes
-    ----------
-    cut : callable
-        Makes pieces of a PIL image: uint8 array of shape (v, H, W, 3).
-    n_pieces : int
-        v.
-    min_size : tuple (width, height) of int
-        More pixels than these hardly change the pieces.
-    start : callable
-        Begins to embed pieces of several images and returns what waits for the embeddings.
-    shape : tuple of int
-        Vectors of each piece, () for one.
-    method : str
-        The encoder's method behind it, for messages.
-    places : callable
-        Says where in a PIL image the parts lie that the vectors stand for, see `view_places`.
-    """
+    """One way to look at an image."""
 
     cut: Callable[[Any], np.ndarray]
     n_pieces: int
@@ -48,19 +30,7 @@ class Look(NamedTuple):
 
 
 def looks_of(encoder: Any, grid_size: int, views: str) -> list[Look]:
-    """Return the ways to look at an image; their vectors one after the other are its embedding.
-
-    Parameters
-    ----------
-    encoder : BaseEncoder
-        Its methods are called.
-    grid_size, views
-        See `BaseEncoder.iter_embeddings`.
-
-    Returns
-    -------
-    looks : list of Look
-    """
+    """Return the ways to look at an image; their vectors one after the other are its embedding."""
     kinds = split_views(views) if grid_size > 1 else ["grid"]
     return [_look(encoder, grid_size, kind, whole=kind == kinds[0]) for kind in kinds]
 

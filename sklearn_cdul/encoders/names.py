@@ -58,25 +58,7 @@ _EXPERIMENTS = ("commonpool", "datacomp_m", "datacomp_s")
 
 
 def check_architecture(open_clip: Any, model_name: str) -> str:
-    """Return open_clip's name of an architecture.
-
-    Parameters
-    ----------
-    open_clip : module
-    model_name : str
-        Not "embedded", and without a scheme.
-
-    Returns
-    -------
-    name : str
-        As in ``open_clip.list_models()``.
-
-    Raises
-    ------
-    ValueError
-        If there is none; tells names of transformers and of the Hugging Face hub, folders and
-        files from misspellings, and says how to write them.
-    """
+    """Return open_clip's name of an architecture."""
     name = model_name.replace("/", "-")  # OpenAI writes ViT-B/32
     known = open_clip.list_models()
     if name in known:
@@ -112,18 +94,7 @@ def check_architecture(open_clip: Any, model_name: str) -> str:
 
 
 def refuse_transformers(model_name: str) -> None:
-    """Refuse a checkpoint of transformers that open_clip has under other words.
-
-    Parameters
-    ----------
-    model_name : str
-        With or without "hf-hub:".
-
-    Raises
-    ------
-    ValueError
-        If it is one; with open_clip's words.
-    """
+    """Refuse a checkpoint of transformers that open_clip has under other words."""
     words = _OF_TRANSFORMERS.get(_repository(model_name).lower())
     if words is not None:
         raise ValueError(
@@ -149,27 +120,7 @@ def _words_of_open_clip(open_clip: Any, repository: str) -> str | None:
 
 
 def check_pretrained(open_clip: Any, name: str, pretrained: str | None) -> dict[str, Any]:
-    """Return the options of ``create_model`` that load these weights, all but of a file.
-
-    Parameters
-    ----------
-    open_clip : module
-    name : str
-        An architecture.
-    pretrained : str or None
-        A tag of open_clip or the path of a file.
-
-    Returns
-    -------
-    options : dict
-
-    Raises
-    ------
-    ValueError
-        If it is None, or neither a file nor a tag.
-    WeightsUnavailableError
-        If it looks like a path and there is no such file.
-    """
+    """Return the options of ``create_model`` that load these weights, all but of a file."""
     tags = open_clip.list_pretrained_tags_by_model(name)
     if pretrained is None:
         raise ValueError(
@@ -210,18 +161,7 @@ def _some_of(tags: Sequence[str]) -> str:
 
 
 def check_tokenizer(config: Any) -> None:
-    """Refuse a model whose tokenizer or text tower needs transformers if that is not installed.
-
-    Parameters
-    ----------
-    config : dict or None
-        What ``open_clip.get_model_config`` returns.
-
-    Raises
-    ------
-    ImportError
-        If transformers is missing; see `package_missing`.
-    """
+    """Refuse a model whose tokenizer or text tower needs transformers if that is not installed."""
     text = (config or {}).get("text_cfg", {})
     needs_transformers = text.get("hf_tokenizer_name") or text.get("hf_model_name")
     if needs_transformers and importlib.util.find_spec("transformers") is None:
@@ -229,19 +169,7 @@ def check_tokenizer(config: Any) -> None:
 
 
 def package_missing(model_name: str, error: ImportError) -> ImportError:
-    """Return the error for a model that needs more than open_clip brings along.
-
-    Parameters
-    ----------
-    model_name : str
-        As the user gave it.
-    error : ImportError
-        What was raised.
-
-    Returns
-    -------
-    error : ImportError
-    """
+    """Return the error for a model that needs more than open_clip brings along."""
     return ImportError(
         f"The tokenizer of model_name={model_name!r} needs the package transformers, and some need "
         f"sentencepiece: pip install transformers sentencepiece ({error})"
@@ -249,19 +177,7 @@ def package_missing(model_name: str, error: ImportError) -> ImportError:
 
 
 def why_unavailable(model_name: str, error: BaseException) -> str:
-    """Return a sentence on why open_clip could not get a model.
-
-    Parameters
-    ----------
-    model_name : str
-        As the user gave it.
-    error : BaseException
-        What open_clip raised.
-
-    Returns
-    -------
-    reason : str
-    """
+    """Return a sentence on why open_clip could not get a model."""
     cause: BaseException | None = error
     while cause is not None:
         # LocalEntryNotFoundError, which is one of these, means no connection.
@@ -279,19 +195,7 @@ def why_unavailable(model_name: str, error: BaseException) -> str:
 def weights_unavailable(
     model_name: str, pretrained: str | None, reason: object
 ) -> WeightsUnavailableError:
-    """Return the error for weights that can't be had, with the choices that need no network.
-
-    Parameters
-    ----------
-    model_name, pretrained : str or None
-        As the user gave them.
-    reason : object
-        A sentence or an error.
-
-    Returns
-    -------
-    error : WeightsUnavailableError
-    """
+    """Return the error for weights that can't be had, with the choices that need no network."""
     return WeightsUnavailableError(
         f"The weights of model_name={model_name!r}, pretrained={pretrained!r} can't be had: "
         f'{reason} Without a network use model_name="embedded" (a small encoder in this package), '

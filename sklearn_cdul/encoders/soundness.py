@@ -11,35 +11,13 @@ from sklearn_cdul.exceptions import warn
 
 
 def is_sound(embeddings: np.ndarray) -> np.ndarray:
-    """Whether vectors that were scaled to length 1 have it.
-
-    Parameters
-    ----------
-    embeddings : ndarray of shape (..., d)
-        What `unit_vectors` returns.
-
-    Returns
-    -------
-    is_sound : bool ndarray of shape (...)
-        False for NaN, infinity and zeros.
-    """
+    """Whether vectors that were scaled to length 1 have it."""
     with np.errstate(over="ignore", invalid="ignore"):
         return np.abs(np.linalg.norm(embeddings, axis=-1) - 1) < 0.01
 
 
 def what_is_wrong(embeddings: np.ndarray) -> str:
-    """Return words for vectors that are not sound.
-
-    Parameters
-    ----------
-    embeddings : ndarray
-        As the encoder gave them, only those that are not sound.
-
-    Returns
-    -------
-    words : str
-        "NaN", "infinity", "NaN or infinity" or "a vector of length 0".
-    """
+    """Return words for vectors that are not sound."""
     kinds = []
     if np.isnan(embeddings).any():
         kinds.append("NaN")
@@ -51,23 +29,7 @@ def what_is_wrong(embeddings: np.ndarray) -> str:
 def describe_unsound(
     unsound: Mapping[int, str], images: Sequence[Any], n_encoded: int, encoder: Any
 ) -> str:
-    """Return sentences on the images for which an encoder gave no sound vectors, with advice.
-
-    Parameters
-    ----------
-    unsound : mapping of int to str
-        Position of each such image in `images`, and what it got; not empty.
-    images : sequence of images
-        All of the call.
-    n_encoded : int
-        Of how many images they are part.
-    encoder : BaseEncoder
-        Which gave them. A `dtype` tells in what it computes.
-
-    Returns
-    -------
-    sentences : str
-    """
+    """Return sentences on the images for which an encoder gave no sound vectors, with advice."""
     words = " or ".join(dict.fromkeys(unsound.values()))
     first = min(unsound)
     image = images[first]
@@ -84,13 +46,7 @@ def describe_unsound(
 
 
 def warn_about_unsound(unsound: Mapping[int, str], images: Sequence[Any], encoder: Any) -> None:
-    """Give one warning for all images without sound vectors; none if there are none.
-
-    Parameters
-    ----------
-    unsound, images, encoder
-        See `describe_unsound`.
-    """
+    """Give one warning for all images without sound vectors; none if there are none."""
     if unsound:
         warn(
             f"{describe_unsound(unsound, images, len(images), encoder)} The rows of such images "

@@ -17,29 +17,7 @@ _MAX_REMEMBERED_BYTES = 2**27
 
 
 def embed_prompts(encoder: Any, prompts: Sequence[str], *, verbose: bool = False) -> np.ndarray:
-    """Embed prompts batch by batch.
-
-    Parameters
-    ----------
-    encoder : BaseEncoder
-        Its `encode_text` is called with 256 prompts at most.
-    prompts : sequence of str, length n
-        At least one.
-    verbose : bool, default=False
-        Show the progress.
-
-    Returns
-    -------
-    embeddings : ndarray of shape (n, d), dtype float32
-        Of length 1 each.
-
-    Raises
-    ------
-    ValueError
-        If the encoder returns another shape.
-    FloatingPointError
-        If it returns NaN, infinity or a vector of length 0; names the first such prompt.
-    """
+    """Embed prompts batch by batch."""
     parts = []
     with progress("Encoding prompts", len(prompts), unit="prompt", verbose=verbose) as bar:
         for start in range(0, len(prompts), PROMPTS_PER_BATCH):
@@ -72,24 +50,7 @@ def _embed_batch(encoder: Any, prompts: list[str]) -> np.ndarray:
 def average_prompts(
     embeddings: np.ndarray, prompts_per_class: Sequence[Sequence[str]]
 ) -> np.ndarray:
-    """Return the mean of each class's prompts, scaled to length 1.
-
-    Parameters
-    ----------
-    embeddings : ndarray of shape (n, d)
-        Of all prompts, those of the first class first.
-    prompts_per_class : sequence of sequences of str, length k
-        At least one prompt for each class, n in all.
-
-    Returns
-    -------
-    classes : ndarray of shape (k, d), dtype float32
-
-    Raises
-    ------
-    FloatingPointError
-        If the prompts of a class cancel each other.
-    """
+    """Return the mean of each class's prompts, scaled to length 1."""
     ends = np.cumsum([len(prompts) for prompts in prompts_per_class])
     parts = np.split(embeddings, ends[:-1])
     classes = unit_vectors(np.stack([part.mean(axis=0) for part in parts]))
@@ -105,22 +66,7 @@ def average_prompts(
 def remember(
     recent: Mapping[bytes, np.ndarray], key: bytes, classes: np.ndarray
 ) -> dict[bytes, np.ndarray]:
-    """Return what is remembered with a new entry; the oldest are left out when it gets too much.
-
-    Parameters
-    ----------
-    recent : mapping of bytes to ndarray
-        The oldest first. It is not changed.
-    key : bytes
-        See `key_of`.
-    classes : ndarray of shape (k, d)
-        To remember, unless it is larger than all that may be remembered, 128 MiB.
-
-    Returns
-    -------
-    recent : dict of bytes to ndarray
-        16 entries and 128 MiB at most.
-    """
+    """Return what is remembered with a new entry; the oldest are left out when it gets too much."""
     kept = {}
     room = _MAX_REMEMBERED_BYTES
     for other, value in [(key, classes), *reversed(list(recent.items()))][:_MAX_REMEMBERED]:

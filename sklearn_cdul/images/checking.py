@@ -39,21 +39,6 @@ def check_files(photos: Sequence[Any], *, n_jobs: int | None = None, verbose: bo
 
     Items that are no local files, or files in memory, are not looked at: PIL images, arrays,
     addresses in a cloud, items of lazy sequences.
-
-    Parameters
-    ----------
-    photos : Photos or sequence
-        What `check_images` returned.
-    n_jobs : int or None, default=None
-        Threads; see `map_images`.
-    verbose : bool, default=False
-        Show the progress.
-
-    Raises
-    ------
-    ImageError
-        If there are such photos. One error counts them all and names the first three; its index
-        and path are those of the first.
     """
     if isinstance(photos, Photos) and photos.files_checked:
         return

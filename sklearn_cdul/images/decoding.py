@@ -42,41 +42,6 @@ def load_image(item: Any, index: int, *, min_size: tuple[int, int] | None = None
 
     The orientation in the EXIF data is applied. Transparent pixels become white. 16-bit grey
     keeps its full range: 65535 becomes 255. Of several frames or pages the first is read.
-
-    Parameters
-    ----------
-    item : object
-        An item that `check_images` returns. A PIL image that is not decoded yet stays so, if it
-        was opened from a path or a file that can be read again.
-    index : int
-        Position in X, for the error message.
-    min_size : tuple (width, height) of int or None, default=None
-        The caller needs no more pixels than this. A JPEG file, and a larger image than
-        ``PIL.Image.MAX_IMAGE_PIXELS`` of any format, may then be decoded at 1/2, 1/4 or 1/8 of
-        its size, as long as both sides stay at least this large.
-
-    Returns
-    -------
-    image : PIL image of mode "RGB"
-        Not to be changed in place: it may be the user's own object.
-
-    Raises
-    ------
-    ImageError
-        If the file is missing, unreadable, damaged, truncated or no image; if it is no regular
-        file; if the image has no pixels, or more than twice ``PIL.Image.MAX_IMAGE_PIXELS`` (some
-        179 million) after a JPEG file was scaled down, which may be a decompression bomb; if its
-        pixels are floats or 32-bit integers beyond 0 to 65535.
-
-    Warns
-    -----
-    PIL.Image.DecompressionBombWarning
-        If it has from one to two times ``PIL.Image.MAX_IMAGE_PIXELS``.
-
-    Notes
-    -----
-    Large images wait for each other: all threads together decode 200 million pixels at a time, in
-    at most 8 bytes a pixel.
     """
     return decode(item, index, min_size)[0]
 
@@ -87,22 +52,7 @@ def decode(
     min_size: tuple[int, int] | None,
     warn: Callable[[str], None] | None = None,
 ) -> tuple[Image.Image, Callable[[tuple[int, int]], bool]]:
-    """Decode one image as `load_image` does, and tell whom else the pixels serve.
-
-    Parameters
-    ----------
-    item, index, min_size
-        See `load_image`, whose errors come too.
-    warn : callable or None, default=None
-        Called with a text for a large image; None warns.
-
-    Returns
-    -------
-    image : PIL image of mode "RGB"
-        As `load_image` returns it.
-    serves : callable
-        ``serves(size)`` is whether ``min_size=size`` would have given the same pixels.
-    """
+    """Decode one image as `load_image` does, and tell whom else the pixels serve."""
     if isinstance(item, LazyItem):
         item = read_lazy(item, index)
     with named_errors(item, index):
@@ -117,13 +67,7 @@ def decode(
 
 
 def read_lazy(item: LazyItem, index: int) -> Any:
-    """Return what a lazy sequence gives for an item, checked as `check_images` does.
-
-    Raises
-    ------
-    ImageError
-        If it is no image.
-    """
+    """Return what a lazy sequence gives for an item, checked as `check_images` does."""
     with named_errors(None, index):
         item = item.read()
     try:

@@ -9,26 +9,7 @@ from sklearn_cdul.images.errors import named_errors
 
 
 def content_digest(item: Any, index: int) -> bytes:
-    """Return a digest of an image's content.
-
-    Parameters
-    ----------
-    item : object
-        An item that `check_images` returns.
-    index : int
-        Position in X, for the error message.
-
-    Returns
-    -------
-    digest : bytes of length 16
-        Of an encoded image, in a file or not, that of its bytes; else that of its upright RGB
-        pixels. The two differ: a file and an array of its pixels needn't give the same views.
-
-    Raises
-    ------
-    ImageError
-        If the image can't be read. That a file can be read does not mean that it is an image.
-    """
+    """Return a digest of an image's content."""
     if isinstance(item, LazyItem):
         item = read_lazy(item, index)
     with named_errors(item, index):

@@ -28,18 +28,7 @@ if hasattr(os, "register_at_fork"):  # no thread of a child process ever frees i
 
 
 def lock_of(item: object) -> AbstractContextManager[Any]:
-    """Return the lock to hold while an object is used that two threads may share.
-
-    Parameters
-    ----------
-    item : object
-        Compared by identity.
-
-    Returns
-    -------
-    lock : RLock
-        Other objects may have the same one, so a thread may take it twice.
-    """
+    """Return the lock to hold while an object is used that two threads may share."""
     return _LOCKS[id(item) // 64 % len(_LOCKS)]
 
 
@@ -48,13 +37,6 @@ class LazyItem:
 
     Such are a column of a Hugging Face data set, or a Dataset of torch: to hold all items would
     be to hold all decoded photos.
-
-    Parameters
-    ----------
-    source : sequence
-        What the user gave.
-    index : int
-        Position in it.
     """
 
     __slots__ = ("_index", "_source")
@@ -75,18 +57,7 @@ def unwrap(item: Any) -> Any:
 
 
 def path_of(item: Any) -> str | None:
-    """Return the path of an item, or None if it has none.
-
-    Parameters
-    ----------
-    item : object
-        See `check_item`.
-
-    Returns
-    -------
-    path : str or None
-        Of a path in a cloud the address there; of a PIL image or a file what it was opened from.
-    """
+    """Return the path of an item, or None if it has none."""
     if isinstance(item, Image.Image):
         item = getattr(item, "filename", None)
     elif isinstance(item, Mapping):
@@ -122,26 +93,7 @@ def file_stamp(path: str | os.PathLike[str]) -> tuple[int, ...]:
 
 
 def open_encoded(item: Any) -> IO[bytes] | None:
-    """Open the encoded bytes of an item.
-
-    Parameters
-    ----------
-    item : object
-        What `check_item` accepts.
-
-    Returns
-    -------
-    file : binary file or None
-        At its start, to be closed by the caller and used by no other; None for an item that is
-        decoded or is a PIL image.
-
-    Raises
-    ------
-    OSError
-        If there is no such file, or it can't be read.
-    ValueError
-        If it is no regular file: a named pipe or a device may be read for ever.
-    """
+    """Open the encoded bytes of an item."""
     if isinstance(item, (np.ndarray, Image.Image)):
         return None
     if isinstance(item, Mapping):
@@ -164,25 +116,7 @@ def open_encoded(item: Any) -> IO[bytes] | None:
 
 
 def open_regular(path: Any) -> IO[bytes]:
-    """Open a file for reading, if it is a regular one.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        A named pipe, socket or device is not opened, or only if it takes the place of a regular
-        file at this very moment, and then it does not block.
-
-    Returns
-    -------
-    file : binary file
-
-    Raises
-    ------
-    OSError
-        If the file can't be opened; IsADirectoryError, on all systems, for a folder.
-    ValueError
-        If it is no regular file, or the path has a null character.
-    """
+    """Open a file for reading, if it is a regular one."""
     path = os.fspath(path)
     if len(path) > _LONGEST_PATH:  # the system's own error would repeat all of it
         raise ValueError("it is too long for a path")
@@ -208,17 +142,7 @@ def _check_is_regular(status: os.stat_result, path: str) -> None:
 
 
 def read_from_start(file: Any) -> bytes:
-    """Read a file from its first byte, and put it back where it was. Hold its lock.
-
-    Parameters
-    ----------
-    file : binary file
-        Seekable.
-
-    Returns
-    -------
-    data : bytes
-    """
+    """Read a file from its first byte, and put it back where it was. Hold its lock."""
     position = file.tell()
     try:
         file.seek(0)

@@ -13,20 +13,7 @@ from sklearn_cdul.images.items import folder_line, shorten
 
 @contextmanager
 def named_errors(item: Any, index: int) -> Iterator[None]:
-    """Turn what goes wrong inside a ``with`` statement into an `ImageError` that names the image.
-
-    Parameters
-    ----------
-    item : object
-        The image.
-    index : int
-        Position in X.
-
-    Raises
-    ------
-    ImageError
-        In place of any other exception than MemoryError. Its text is short, whatever was given.
-    """
+    """Turn what goes wrong inside into an `ImageError` that names the image."""
     path = path_of(item)
     where = f"X[{index}]" if path is None else f"X[{index}] ({shorten(path)})"
     try:

@@ -67,22 +67,6 @@ def open_picture(file: IO[bytes]) -> ImageFile.ImageFile:
     No format is tried that runs another program on the file. The number of pixels is not looked
     at: a large JPEG file may yet be decoded at a fraction of its size. What can't be opened is
     called by its name.
-
-    Parameters
-    ----------
-    file : binary file
-        Seekable. Stays open.
-
-    Returns
-    -------
-    image : ImageFile
-        Not decoded yet.
-
-    Raises
-    ------
-    UnidentifiedImageError
-        If no format of Pillow, or of a plug-in, takes the file. The text ends the sentence "this
-        file ...".
     """
     file.seek(0)
     head = file.read(_HEAD)

@@ -22,59 +22,18 @@ _BASE64 = re.compile(r"(/9j/|iVBORw0KGgo|R0lGOD|UklGR)[A-Za-z0-9+/=\s]*")
 
 
 def shorten(text: str) -> str:
-    """Return a text for a message, cut in its middle if it is long.
-
-    Parameters
-    ----------
-    text : str
-        For instance a path, of any length.
-
-    Returns
-    -------
-    text : str
-        Of at most some 200 characters that can be printed.
-    """
+    """Return a text for a message, cut in its middle if it is long."""
     text = text if len(text) <= 200 else f"{text[:120]}...{text[-70:]}"
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def folder_line(path: str) -> str:
-    """Return the line that lists the photos of a folder.
-
-    Parameters
-    ----------
-    path : str
-        Of the folder.
-
-    Returns
-    -------
-    line : str
-    """
+    """Return the line that lists the photos of a folder."""
     return f"sklearn_cdul.datasets.list_photos({shorten(path)!r})"
 
 
 def check_item(item: Any, where: str, whole: str = "X") -> None:
-    """Refuse what is no image by its type. No file is opened.
-
-    Parameters
-    ----------
-    item : object
-        Accepted are paths (str, os.PathLike, and paths with a ``read_bytes`` such as those of
-        universal_pathlib), fsspec's OpenFile, the bytes of an encoded image, binary files that can
-        seek, dicts with "bytes" or "path" as Hugging Face stores images, PIL images, and uint8
-        arrays of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
-    where : str
-        What the message calls it, "X[0]".
-    whole : str, default="X"
-        What the message calls the sequence.
-
-    Raises
-    ------
-    TypeError
-        If it is of another type.
-    ValueError
-        If it is missing, a URL or encoded as text, or an array of wrong shape or dtype.
-    """
+    """Refuse what is no image by its type. No file is opened."""
     if isinstance(item, Image.Image):
         return
     if isinstance(item, str):
@@ -102,19 +61,7 @@ def check_item(item: Any, where: str, whole: str = "X") -> None:
 
 
 def hint_for(item: Any, whole: str) -> str:
-    """Return the line that makes images of a sequence of such items; "" if none is known.
-
-    Parameters
-    ----------
-    item : object
-        A pair of photo and label, a dict, a tensor.
-    whole : str
-        What the user's sequence is called.
-
-    Returns
-    -------
-    hint : str
-    """
+    """Return the line that makes images of a sequence of such items; "" if none is known."""
     if type(item).__module__.split(".")[0] == "torch" and hasattr(item, "permute"):
         return _tensor_hint(item, whole)
     if isinstance(item, Mapping):

@@ -17,12 +17,6 @@ class Photos(list[Any]):
     Whoever decodes an image of the list, for instance to encode it, thereby also makes the small
     pictures that were asked for with `keep_pictures`, so that a network that is trained on them
     need not decode it again.
-
-    Parameters
-    ----------
-    images : iterable
-        What `list_items` returned. A `LazyItem` among them stands for an item that the user's
-        sequence makes when it is asked for; `load` asks each time, and nobody keeps it.
     """
 
     def __init__(self, images: Iterable[Any] = ()):
@@ -36,23 +30,7 @@ class Photos(list[Any]):
     def embed_once(
         self, encoder: object, settings: Any, embed: Callable[[], np.ndarray]
     ) -> np.ndarray:
-        """Return the embeddings of all images, made now unless somebody still holds them.
-
-        Parameters
-        ----------
-        encoder : object
-            What makes them; compared by identity.
-        settings : object
-            What else they depend on; compared by equality.
-        embed : callable
-            Makes them, an ndarray.
-
-        Returns
-        -------
-        embeddings : ndarray
-            Not to be changed. Only the last ones are remembered, and only as long as another holds
-            them: they may be large.
-        """
+        """Return the embeddings of all images, made now unless somebody still holds them."""
         if self._embedded is not None:
             made_by, made_with, held = self._embedded
             embeddings = held()
@@ -63,50 +41,18 @@ class Photos(list[Any]):
         return embeddings
 
     def keep_pictures(self, size: int) -> None:
-        """Ask to keep square pictures of all images, made when an image is next decoded.
-
-        Parameters
-        ----------
-        size : int
-            Their side in pixels. They take ``3 * size**2`` bytes an image.
-        """
+        """Ask to keep square pictures of all images, made when an image is next decoded."""
         self._pictures[size] = np.empty((len(self), 3, size, size), dtype=np.uint8)
         self._is_kept[size] = np.zeros(len(self), dtype=bool)
 
     def picture(self, index: int, size: int) -> np.ndarray | None:
-        """Return a picture that was kept.
-
-        Parameters
-        ----------
-        index : int
-            Position of the image.
-        size : int
-            Side of the picture in pixels.
-
-        Returns
-        -------
-        picture : ndarray of shape (3, size, size), dtype uint8, or None
-            None if there is none. Not to be changed.
-        """
+        """Return a picture that was kept."""
         if size in self._is_kept and self._is_kept[size][index]:
             return self._pictures[size][index]
         return None
 
     def load(self, index: int, min_size: tuple[int, int] | None = None) -> Image.Image:
-        """Decode one image to upright RGB.
-
-        Parameters
-        ----------
-        index : int
-            Position of the image.
-        min_size : tuple (width, height) of int or None, default=None
-            See `load_image`, whose errors come too.
-
-        Returns
-        -------
-        image : PIL image of mode "RGB"
-            Not to be changed in place.
-        """
+        """Decode one image to upright RGB."""
         image, serves = decode(self[index], index, min_size, self._warn_of_size)
         for size, is_kept in self._is_kept.items():
             # Not from pixels that were decoded at another scale: they would differ a little, and
@@ -124,18 +70,6 @@ class Photos(list[Any]):
 
 
 def make_picture(image: Image.Image, size: int) -> np.ndarray:
-    """Stretch an image to a square, as the encoder's views are, so that nothing is cut away.
-
-    Parameters
-    ----------
-    image : PIL image of mode "RGB"
-        Of any size.
-    size : int
-        Side of the square in pixels.
-
-    Returns
-    -------
-    picture : ndarray of shape (3, size, size), dtype uint8
-    """
+    """Stretch an image to a square, as the encoder's views are, so that nothing is cut away."""
     square = image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3)
     return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))

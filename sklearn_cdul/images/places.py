@@ -9,26 +9,7 @@ from sklearn_cdul.images.views import Preprocessing, part_boxes, snippet_boxes, 
 def view_places(
     image: Image.Image, grid_size: int, preprocessing: Preprocessing, views: str = "grid"
 ) -> np.ndarray:
-    """Return the part of an image that each of its views shows.
-
-    Parameters
-    ----------
-    image : PIL image of mode "RGB"
-        Of any size; of the size that `make_views` is given proposals are those that it takes.
-    grid_size : int
-        Snippets per side, at least 1.
-    preprocessing : Preprocessing
-        Of the model. One that crops the centre sees the middle of the image and of each snippet.
-    views : {"grid", "dense", "proposals"}, default="grid"
-        See `split_views`.
-
-    Returns
-    -------
-    places : ndarray of shape (n_views, 4), float
-        Left, upper, right and lower edge as shares of the image's width and height, in [0, 1]. The
-        whole image comes first, as in its embedding. Windows are taken to be of one size; where the
-        model's map can't be divided so, they overlap by a cell.
-    """
+    """Return the part of an image that each of its views shows."""
     width, height = image.size
     parts = part_boxes(image, grid_size, views) if grid_size > 1 and views != "dense" else []
     boxes = np.array([(0, 0, width, height), *parts], dtype=np.float64)

@@ -16,17 +16,7 @@ _MOST_OVERLAP = 0.5  # of two boxes: area in both over area in either
 
 
 def import_opencv() -> Any:
-    """Import the OpenCV that has selective search.
-
-    Returns
-    -------
-    cv2 : module
-
-    Raises
-    ------
-    ImportError
-        If there is none; it says what to install.
-    """
+    """Import the OpenCV that has selective search."""
     try:
         import cv2
 
@@ -47,24 +37,6 @@ def proposal_boxes(image: Image.Image, n_boxes: int) -> list[tuple[int, int, int
     pixels. Of the boxes that cover 2 to 80 % of the image the largest are taken, but none that
     overlaps with one taken before by half or more (intersection over union). The same pixels give
     the same boxes, whatever was called before and in whatever thread.
-
-    Parameters
-    ----------
-    image : PIL image of mode "RGB"
-        Of any size.
-    n_boxes : int
-        How many boxes to return at most. A smaller number gives the first of them.
-
-    Returns
-    -------
-    boxes : list of tuple (left, upper, right, lower)
-        In pixels, right and lower not included, as in Pillow's ``crop``. Fewer than `n_boxes` if
-        there are no more; an image of one colour has none.
-
-    Raises
-    ------
-    ImportError
-        If OpenCV with its contrib modules is not installed.
     """
     scale = _SEARCH_SIZE / max(image.size)
     width, height = (max(round(side * scale), 1) for side in image.size)

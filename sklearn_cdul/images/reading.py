@@ -22,38 +22,7 @@ _MAX_DEFAULT_THREADS = 8
 
 
 def check_images(X: Any) -> Photos:
-    """Return the images as a list, after a look at the type of each. No file is opened.
-
-    Parameters
-    ----------
-    X : sequence of images
-        A list, tuple, one-dimensional array, Series or other sequence of known length whose items
-        are, in any mixture,
-
-        - paths: str, os.PathLike, or objects with a method ``read_bytes`` (universal_pathlib);
-        - PIL images;
-        - uint8 arrays of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): grey, RGB or RGBA;
-        - encoded images: bytes, binary files that can seek, fsspec's OpenFile, or dicts with
-          "bytes" or "path" as Hugging Face stores images;
-
-        or a uint8 array of shape (n, H, W, C); or such a column as an array of shape (n, 1) or a
-        data frame with one column (pandas, polars or pyarrow), as pipelines hand it over.
-
-    Returns
-    -------
-    images : Photos of length n
-        The items of `X`, as they were given. If `X` makes an item when it is asked for, as a
-        column of a Hugging Face data set does, only the first is looked at now, and `Photos.load`
-        asks for each when it is needed. What this function returned before is returned again.
-
-    Raises
-    ------
-    TypeError
-        If `X` is a single image, has no order or no length, or an item is no image.
-    ValueError
-        If `X` is empty, a folder or a data set with several columns, an item is missing or a URL,
-        or an array has the wrong shape or dtype.
-    """
+    """Return the images as a list, after a look at the type of each. No file is opened."""
     return X if isinstance(X, Photos) else Photos(list_items(X))
 
 
@@ -72,38 +41,6 @@ def map_images(
 
     The threads work ahead of the consumer by a fixed number of images, so memory stays bounded.
     Closing the generator stops them.
-
-    Parameters
-    ----------
-    function : callable
-        Called in a thread with the RGB image of `load_image`. Its own exceptions pass through.
-    images : Photos or sequence
-        What `check_images` returns, or its items.
-    indices : iterable of int or None, default=None
-        Which images to read and in what order; None means all.
-    n_jobs : int or None, default=None
-        Number of threads. None takes one per available CPU, at most 8; -1 takes them all; 1 still
-        decodes while the consumer works.
-    min_size : tuple (width, height) of int or None, default=None
-        See `load_image`.
-    on_error : {"raise", "nan"}, default="raise"
-        With "nan" an image that can't be used gives None instead of an error.
-    failures : list or None, default=None
-        With ``on_error="nan"`` the `ImageError` of each such image is appended to it.
-    look_ahead : int or None, default=None
-        How many images may be decoded or waiting, at least 1. None means four per thread.
-
-    Yields
-    ------
-    result : object or None
-        What `function` returned.
-
-    Raises
-    ------
-    ImageError
-        At the first image that can't be used, unless ``on_error="nan"``.
-    ValueError
-        If `on_error` is neither "raise" nor "nan", or `n_jobs` is 0.
     """
     if on_error not in ("raise", "nan"):
         raise ValueError(f'on_error must be "raise" or "nan", got {on_error!r}.')
@@ -158,24 +95,7 @@ def read_pictures(
     on_error: str = "raise",
     failures: list[ImageError] | None = None,
 ) -> Iterator[np.ndarray | None]:
-    """Yield square pictures of images in order: those that were kept, the others decoded now.
-
-    Parameters
-    ----------
-    photos : Photos
-        What `check_images` returns.
-    size : int
-        Side of the pictures in pixels.
-    indices : sequence of int
-        Which images to read and in what order.
-    n_jobs, on_error, failures
-        See `map_images`, whose errors may come too.
-
-    Yields
-    ------
-    picture : ndarray of shape (3, size, size), dtype uint8, or None
-        See `make_picture`. None for an image that can't be used, with ``on_error="nan"``.
-    """
+    """Yield square pictures of images in order: those that were kept, the others decoded now."""
     missing = [index for index in indices if photos.picture(index, size) is None]
     decoded = map_images(
         partial(make_picture, size=size),
@@ -192,18 +112,7 @@ def read_pictures(
 
 
 def with_advice(error: ImageError) -> ImageError:
-    """Return the error that stops a run over many images, which says how to go on without one.
-
-    Parameters
-    ----------
-    error : ImageError
-        Of one image.
-
-    Returns
-    -------
-    error : ImageError
-        With the same index and path, and the first error as its cause.
-    """
+    """Return the error that stops a run over many images, which says how to go on without one."""
     advised = ImageError(
         f'{error} With on_error="nan" its row becomes NaN.', error.index, error.path
     )
@@ -212,23 +121,7 @@ def with_advice(error: ImageError) -> ImageError:
 
 
 def count_threads(n_jobs: int | None) -> int:
-    """Return the number of threads that read images.
-
-    Parameters
-    ----------
-    n_jobs : int or None
-        See `map_images`.
-
-    Returns
-    -------
-    n_threads : int
-        At least 1.
-
-    Raises
-    ------
-    ValueError
-        If `n_jobs` is 0.
-    """
+    """Return the number of threads that read images."""
     # joblib counts the CPUs that this process may use, containers included.
     if n_jobs is None:
         cpus, share = joblib.cpu_count(), os.environ.get("OMP_NUM_THREADS", "")
@@ -239,15 +132,7 @@ def count_threads(n_jobs: int | None) -> int:
 
 
 def warn_about_failures(failures: Sequence[ImageError], n_images: int) -> None:
-    """Give one warning for all images that could not be used; none if there are none.
-
-    Parameters
-    ----------
-    failures : sequence of ImageError
-        What `map_images` collected.
-    n_images : int
-        How many images were to be read.
-    """
+    """Give one warning for all images that could not be used; none if there are none."""
     if failures:
         warn(
             f"{len(failures)} of {n_images} images can't be used; their rows are NaN. The first: "

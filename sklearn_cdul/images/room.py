@@ -57,17 +57,5 @@ if hasattr(os, "register_at_fork"):  # threads of the parent never leave it in a
 
 
 def room_for(pixels: int) -> AbstractContextManager[None]:
-    """Wait until an image can be decoded beside those that are being decoded now.
-
-    Parameters
-    ----------
-    pixels : int
-        How many it has. If these are more than all threads together may decode at a time, 200
-        million, it is decoded alone.
-
-    Returns
-    -------
-    context : context manager
-        To be held while the image is decoded.
-    """
+    """Wait until an image can be decoded beside those that are being decoded now."""
     return _room.hold(pixels)

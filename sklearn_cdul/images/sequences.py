@@ -14,24 +14,7 @@ from sklearn_cdul.images.items import check_item, folder_line, hint_for, is_imag
 
 
 def list_items(X: Any) -> list[Any]:
-    """Return the items of X as a list, after a look at the type of each. No file is opened.
-
-    Parameters
-    ----------
-    X : sequence of images
-        See `check_images`.
-
-    Returns
-    -------
-    items : list
-        Of a sequence that makes its items when they are asked for, a `LazyItem` for each: nothing
-        but the first was asked for.
-
-    Raises
-    ------
-    TypeError, ValueError
-        See `check_images`. Of a sequence that is refused no more than the first item is made.
-    """
+    """Return the items of X as a list, after a look at the type of each. No file is opened."""
     _refuse_single(X)
     if isinstance(X, np.ndarray):
         items = _array_as_list(X)

@@ -87,71 +87,19 @@ def _three_floats(values: Any) -> tuple[float, float, float]:
 
 
 def grid_shape(grid_size: int) -> tuple[int, int]:
-    """Return the number of rows and columns of the grid of snippets.
-
-    Parameters
-    ----------
-    grid_size : int
-        Snippets per side, at least 1.
-
-    Returns
-    -------
-    rows, columns : int
-
-    Raises
-    ------
-    ValueError
-        If `grid_size` is no integer of at least 1.
-    """
+    """Return the number of rows and columns of the grid of snippets."""
     if isinstance(grid_size, bool) or not isinstance(grid_size, Integral) or grid_size < 1:
         raise ValueError(f"grid_size must be an integer of at least 1, got {grid_size!r}.")
     return int(grid_size), int(grid_size)
 
 
 def n_views(grid_size: int, views: str = "grid") -> int:
-    """Return how many vectors the embedding of an image has.
-
-    Parameters
-    ----------
-    grid_size : int
-        Snippets per side, at least 1.
-    views : str, default="grid"
-        See `split_views`.
-
-    Returns
-    -------
-    n_views : int
-        1 for the whole image, and those of each kind, see `n_parts`.
-
-    Examples
-    --------
-    >>> n_views(1), n_views(3), n_views(3, "dense"), n_views(3, "grid+dense")
-    (1, 10, 17, 26)
-    """
+    """Return how many vectors the embedding of an image has."""
     return 1 + sum(n_parts(grid_size, kind) for kind in split_views(views))
 
 
 def n_parts(grid_size: int, kind: str) -> int:
-    """Return how many snippets, boxes or windows of one kind an image has.
-
-    Parameters
-    ----------
-    grid_size : int
-        Snippets per side, at least 1. With 1 the only one would be the whole image, which is not
-        encoded twice.
-    kind : {"grid", "dense", "proposals"}
-        See `split_views`.
-
-    Returns
-    -------
-    n_parts : int
-        0 for ``grid_size=1``.
-
-    Raises
-    ------
-    ValueError
-        If `grid_size` is no integer of at least 1.
-    """
+    """Return how many snippets, boxes or windows of one kind an image has."""
     rows, columns = grid_shape(grid_size)
     if rows * columns == 1:
         return 0
@@ -159,39 +107,12 @@ def n_parts(grid_size: int, kind: str) -> int:
 
 
 def windows_per_side(grid_size: int) -> int:
-    """Return how many windows a side are read off a map.
-
-    Parameters
-    ----------
-    grid_size : int
-        Snippets per side, at least 1.
-
-    Returns
-    -------
-    n_windows : int
-        One more: a window also shows something of what lies around it.
-    """
+    """Return how many windows a side are read off a map."""
     return grid_size + 1
 
 
 def split_views(views: str) -> list[str]:
-    """Return the kinds of views that an image is looked at in.
-
-    Parameters
-    ----------
-    views : str
-        "grid" or "proposals" (see `make_views`), "dense" (see `BaseEncoder.encode_dense`), or
-        "grid+dense" for both.
-
-    Returns
-    -------
-    kinds : list of str
-
-    Raises
-    ------
-    ValueError
-        If it is something else.
-    """
+    """Return the kinds of views that an image is looked at in."""
     if views not in VIEWS:
         known = ", ".join(f'"{known}"' for known in VIEWS)
         raise ValueError(f"views must be one of {known}; got {views!r}.")
@@ -199,25 +120,7 @@ def split_views(views: str) -> list[str]:
 
 
 def views_version(views: str) -> tuple[int | str, ...]:
-    """Return what the views of an image depend on besides the image, grid size and encoder.
-
-    Parameters
-    ----------
-    views : str
-        See `split_views`.
-
-    Returns
-    -------
-    version : tuple
-        Another one for views with other pixels.
-
-    Raises
-    ------
-    ValueError
-        If `views` is something else.
-    ImportError
-        If proposals are wanted and there is no OpenCV that finds them.
-    """
+    """Return what the views of an image depend on besides the image, grid size and encoder."""
     version: tuple[int | str, ...] = (VIEWS_VERSION,)
     kinds = split_views(views)
     if "proposals" in kinds:
@@ -233,23 +136,6 @@ def snippet_boxes(width: int, height: int, grid_size: int) -> list[tuple[int, in
 
     The boxes partition the image: each pixel lies in exactly one. Only where a side has fewer
     pixels than snippets do they overlap, and are one pixel wide.
-
-    Parameters
-    ----------
-    width, height : int
-        Size of the image in pixels, at least 1.
-    grid_size : int
-        Snippets per side, at least 1.
-
-    Returns
-    -------
-    boxes : list of tuple (left, upper, right, lower)
-        In pixels, right and lower not included, as in Pillow's ``crop``.
-
-    Examples
-    --------
-    >>> snippet_boxes(5, 4, 2)
-    [(0, 0, 2, 2), (2, 0, 5, 2), (0, 2, 2, 4), (2, 2, 5, 4)]
     """
     rows, columns = grid_shape(grid_size)
     return [
@@ -273,18 +159,6 @@ def required_size(grid_size: int, preprocessing: Preprocessing) -> tuple[int, in
     down to this one: resizing then does the rest of the smoothing. The size is the same for
     proposals: they are searched on a smaller copy, and nearly all have sides at least half as long
     as those of a snippet.
-
-    Parameters
-    ----------
-    grid_size : int
-        Snippets per side, at least 1.
-    preprocessing : Preprocessing
-        Of the model.
-
-    Returns
-    -------
-    width, height : int
-        In pixels.
     """
     rows, columns = grid_shape(grid_size)
     height, width = preprocessing.image_size
@@ -302,24 +176,6 @@ def make_views(
     Each view has the pixels that open_clip's own preprocessing makes of the image or of the
     snippet before normalisation. Only with "shortest" is the rounding between the two passes of
     the filter another: on photos a value may differ by 1 or 2 of 255.
-
-    Parameters
-    ----------
-    image : PIL image of mode "RGB"
-        Of any size.
-    grid_size : int
-        Snippets per side, at least 1.
-    preprocessing : Preprocessing
-        Of the model, with an input of (H, W) pixels.
-    views : {"grid", "proposals"}, default="grid"
-        Besides the whole image the snippets of the grid, or as many boxes of `proposal_boxes`.
-        Where there are fewer boxes, snippets make up the number.
-
-    Returns
-    -------
-    views : ndarray of shape (n_views, H, W, 3), dtype uint8
-        The whole image, then the snippets row by row or the proposals, the largest first; see
-        `n_views`.
     """
     pixels = np.empty((n_views(grid_size), *preprocessing.image_size, 3), dtype=np.uint8)
     pixels[0] = np.asarray(fit_image(image, preprocessing))
@@ -333,18 +189,7 @@ def make_views(
 def part_boxes(
     image: Image.Image, grid_size: int, views: str = "grid"
 ) -> list[tuple[int, int, int, int]]:
-    """Return the boxes of an image that are cut out and encoded besides the whole.
-
-    Parameters
-    ----------
-    image, grid_size, views
-        See `make_views`.
-
-    Returns
-    -------
-    boxes : list of tuple (left, upper, right, lower), ``grid_size**2`` of them
-        In pixels, see `snippet_boxes`.
-    """
+    """Return the boxes of an image that are cut out and encoded besides the whole."""
     boxes = snippet_boxes(*image.size, grid_size)
     if views == "proposals":
         boxes = (proposal_boxes(image, len(boxes)) + boxes)[: len(boxes)]
@@ -352,19 +197,7 @@ def part_boxes(
 
 
 def fit_image(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
-    """Resize, crop and pad one image to the input of the model.
-
-    Parameters
-    ----------
-    image : PIL image of mode "RGB"
-        Of any size.
-    preprocessing : Preprocessing
-        Of the model, with an input of (H, W) pixels.
-
-    Returns
-    -------
-    image : PIL image of mode "RGB" and size (W, H)
-    """
+    """Resize, crop and pad one image to the input of the model."""
     height, width = preprocessing.image_size
     square = height == width
     bilinear = preprocessing.interpolation == "bilinear"

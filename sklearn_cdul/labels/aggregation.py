@@ -246,16 +246,7 @@ def soft_labels(
 
 
 def unit_vectors(vectors):
-    """Scale vectors to length 1; a zero vector stays zero.
-
-    Parameters
-    ----------
-    vectors : array of shape (..., d)
-
-    Returns
-    -------
-    unit_vectors : float array of shape (..., d)
-    """
+    """Scale vectors to length 1; a zero vector stays zero."""
     vectors = np.asarray(vectors)
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors / np.where(lengths == 0, 1, lengths)

@@ -6,22 +6,7 @@ from sklearn_cdul.labels.thresholds import ROUNDING
 
 
 def check_labels(labels: np.ndarray, shape: tuple[int, int], *, may_be_nan: bool) -> None:
-    """Refuse what a labeler gave if it can't be labels; those of the package are always fine.
-
-    Parameters
-    ----------
-    labels : ndarray
-        Soft labels.
-    shape : tuple (n, k)
-        What their shape must be.
-    may_be_nan : bool
-        Whether NaN rows stand for images that could not be read.
-
-    Raises
-    ------
-    ValueError
-        If the shape is another, or a value is NaN or outside [0, 1]; names the first.
-    """
+    """Refuse what a labeler gave if it can't be labels; those of the package are always fine."""
     if labels.shape != shape:
         raise ValueError(
             f"The labeler's transform must give one row an image and one column a class, shape "

@@ -10,26 +10,6 @@ def observed_on_scale(labels: np.ndarray, observed: np.ndarray) -> np.ndarray:
     photos a 1 would outweigh all others in a regression, and such labels would do harm. So a
     positive becomes the highest soft label of its class, and a negative the lowest. Not in the
     paper.
-
-    Parameters
-    ----------
-    labels : ndarray of shape (n, k)
-        Soft labels in [0, 1], before anything was observed.
-    observed : ndarray of shape (n, k)
-        1, 0, or NaN where nothing was observed.
-
-    Returns
-    -------
-    targets : ndarray of shape (n, k), dtype float32
-        NaN where nothing was observed. Classes of which all labels are observed, or whose soft
-        labels are all equal, keep 1 and 0.
-
-    Examples
-    --------
-    >>> labels = np.array([[0.02], [0.04], [0.2], [0.3]])
-    >>> observed = np.array([[1.0], [np.nan], [np.nan], [0.0]])
-    >>> observed_on_scale(labels, observed).round(2).ravel()
-    array([0.3 ,  nan,  nan, 0.02], dtype=float32)
     """
     low, high = labels.min(axis=0), labels.max(axis=0)
     keep = ~np.isnan(observed).any(axis=0) | (low == high)

@@ -15,47 +15,7 @@ def resolve_classes(
     *,
     parameter: str = "classes",
 ) -> tuple[list[str], list[list[str]]]:
-    """Return the class names and, for each, the prompts whose embeddings are averaged.
-
-    Parameters
-    ----------
-    classes : str, sequence of str, or mapping of str to str or sequence of str
-        - A sequence of names (list, tuple, array, Series); each name is its own wording, with
-          spaces for underscores.
-        - A mapping from a name to the wording or wordings that stand for it, for instance
-          synonyms. With the template ``"{}"`` these may be whole prompts.
-        - The name of a vocabulary: ``"coco"``, ``"voc"``, ``"nus-wide"`` or ``"general"``.
-
-        Spaces around names and wordings are dropped.
-    prompt_template : str or sequence of str, default="a photo of a {}"
-        Sentence with one ``{}`` where the wording goes. Several make an ensemble.
-    parameter : str, default="classes"
-        What messages call the classes.
-
-    Returns
-    -------
-    names : list of str, length k
-        The class names, in the order given.
-    prompts : list of list of str, length k
-        The prompts of each class: every wording in every template, at least one.
-
-    Raises
-    ------
-    TypeError
-        If `classes` has no order (a set) or no length (a generator), or if a name, a wording or a
-        template is not a string.
-    ValueError
-        If there are no classes; if a name or a wording is empty, a name occurs twice or a mapping
-        gives no wording; if a string names no vocabulary; if there is no template, or one has not
-        exactly one ``{}``.
-
-    Examples
-    --------
-    >>> resolve_classes(["cat", "dog"])
-    (['cat', 'dog'], [['a photo of a cat'], ['a photo of a dog']])
-    >>> resolve_classes({"sofa": ["sofa", "couch"]}, ["a {}", "one {}"])
-    (['sofa'], [['a sofa', 'one sofa', 'a couch', 'one couch']])
-    """
+    """Return the class names and, for each, the prompts whose embeddings are averaged."""
     if isinstance(classes, Mapping):
         wordings = _read_mapping(classes, parameter)
     else:
@@ -75,22 +35,7 @@ def resolve_others(
     names: Sequence[str],
     prompt_template: str | Sequence[str],
 ) -> tuple[list[str], list[list[str]]]:
-    """Return the names of other things and their prompts, without those that are classes.
-
-    Parameters
-    ----------
-    other_classes : str, sequence of str, mapping or None
-        As ``classes`` of `resolve_classes`; None stands for no others.
-    names : sequence of str
-        The classes. Others that differ from one in letter case alone are left out as well.
-    prompt_template : str or sequence of str
-        See `resolve_classes`.
-
-    Returns
-    -------
-    names, prompts
-        See `resolve_classes`, whose errors come too.
-    """
+    """Return the names of other things and their prompts, without those that are classes."""
     if other_classes is None:
         return [], []
     known = {name.casefold() for name in names}

@@ -222,23 +222,7 @@ def _best_f1(scores: np.ndarray, truth: np.ndarray, start: float) -> float:
 
 
 def check_scores(scores: ArrayLike) -> np.ndarray:
-    """Check probabilities that a user gives.
-
-    Parameters
-    ----------
-    scores : array-like of shape (n, k)
-        In [0, 1], or NaN; what single precision adds to that is let through.
-
-    Returns
-    -------
-    scores : ndarray of shape (n, k)
-        Not changed.
-
-    Raises
-    ------
-    ValueError
-        If `scores` is not two-dimensional or has values outside [0, 1].
-    """
+    """Check probabilities that a user gives."""
     table = np.asarray(scores)
     if table.ndim != 2:
         raise ValueError(f"scores must have the shape (n, k), got {table.shape}.")

@@ -21,23 +21,7 @@ _CAMEL_CASE = re.compile(r"[A-Za-z][a-z]{2,}(?:[A-Z][a-z]{2,})+")
 
 
 def as_words(name: str) -> str:
-    """Return the wording of a name that is written as an identifier: underscores become spaces.
-
-    Parameters
-    ----------
-    name : str
-        A class name.
-
-    Returns
-    -------
-    wording : str
-        The name itself if it has none.
-
-    Examples
-    --------
-    >>> as_words("hot_dog")
-    'hot dog'
-    """
+    """Return the wording of a name that is written as an identifier: underscores become spaces."""
     return " ".join(name.replace("_", " ").split()) or name
 
 
@@ -50,19 +34,7 @@ def warn_about_classes(
     are_cut: np.ndarray,
     english_only: bool,
 ) -> None:
-    """Give every warning of this module that applies.
-
-    Parameters
-    ----------
-    names, prompts, embeddings
-        Classes, and after them what else competes, with their prompts and unit vectors.
-    identifiers : sequence of str
-        Those names that are their own wording.
-    are_cut : ndarray of shape (n,), dtype bool
-        For each of all prompts, whether the encoder does not read its end.
-    english_only : bool
-        Whether the encoder reads English only.
-    """
+    """Give every warning of this module that applies."""
     warn_about_identifiers(identifiers)
     if english_only:
         warn_about_scripts(names, prompts)
@@ -71,13 +43,7 @@ def warn_about_classes(
 
 
 def warn_about_identifiers(names: Sequence[str]) -> None:
-    """Warn about names that are no words: numbers, codes, CamelCase, lists of synonyms.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Names that are their own wording.
-    """
+    """Warn about names that are no words: numbers, codes, CamelCase, lists of synonyms."""
     codes = [name for name in names if _CODE.fullmatch(name)]
     camels = [name for name in names if _CAMEL_CASE.fullmatch(name)]
     lists = [name for name in names if "," in name]
@@ -101,15 +67,7 @@ def warn_about_identifiers(names: Sequence[str]) -> None:
 
 
 def warn_about_scripts(names: Sequence[str], prompts: Sequence[Sequence[str]]) -> None:
-    """Warn about prompts in a script that a text tower for English cannot read.
-
-    Parameters
-    ----------
-    names : sequence of str, length k
-        The classes.
-    prompts : sequence of sequences of str, length k
-        Their prompts.
-    """
+    """Warn about prompts in a script that a text tower for English cannot read."""
     foreign = [
         name
         for name, texts in zip(names, prompts, strict=True)
@@ -135,17 +93,7 @@ def _is_foreign(letter: str) -> bool:
 def warn_about_cut(
     names: Sequence[str], prompts: Sequence[Sequence[str]], are_cut: np.ndarray
 ) -> None:
-    """Warn about prompts whose end the encoder does not read.
-
-    Parameters
-    ----------
-    names : sequence of str, length k
-        The classes.
-    prompts : sequence of sequences of str, length k
-        Their prompts, n in all.
-    are_cut : ndarray of shape (n,), dtype bool
-        For each prompt, class after class.
-    """
+    """Warn about prompts whose end the encoder does not read."""
     ends = np.cumsum([len(texts) for texts in prompts])[:-1]
     cut = [name for name, part in zip(names, np.split(are_cut, ends), strict=True) if part.any()]
     if cut:
@@ -159,17 +107,6 @@ def warn_about_equal_classes(names: Sequence[str], embeddings: np.ndarray) -> No
     """Warn about classes that have the same place, between which the encoder can't choose.
 
     A single one, which has nothing to be compared with, is pointed out, too.
-
-    Parameters
-    ----------
-    names : sequence of str, length k
-        The classes, and after them what else competes.
-    embeddings : ndarray of shape (k, d)
-        One unit vector a class.
-
-    Notes
-    -----
-    All pairs are compared, in blocks: time O(k^2 d), memory O(k).
     """
     if len(names) == 1:
         warn(

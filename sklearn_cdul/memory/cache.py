@@ -63,45 +63,6 @@ def encode_images_once(
     changes an embedding: ``encoder.fingerprint``, `grid_size`, `views` and the version of the code
     that cuts views, for proposals that of OpenCV too. The device is not among these: within the
     rounding of the precision all devices agree.
-
-    Parameters
-    ----------
-    encoder : BaseEncoder
-        For the images that are not in the folder.
-    images : sequence of images, length n
-        See `check_images`.
-    memory : str or os.PathLike
-        The folder, on a local disk: processes of different machines can't share one over a
-        network. It is created if it does not exist; "~" is the home folder.
-    grid_size, views, batch_size, n_jobs, on_error
-        See `BaseEncoder.iter_embeddings`. With "nan" an image that can't be used is not stored,
-        nor is one for which the encoder gives NaN.
-    verbose : bool, default=False
-        Show the progress.
-
-    Returns
-    -------
-    embeddings : ndarray of shape (n, n_views, d), dtype float32
-        As ``encoder.encode_images`` returns. What is stored are these very bits.
-
-    Raises
-    ------
-    ImageError
-        If an image can't be used, unless ``on_error="nan"``.
-    FloatingPointError
-        If the encoder gives NaN, infinity or a vector of length 0, unless ``on_error="nan"``.
-    ImportError
-        If proposals are wanted and OpenCV is missing, or this Python has no sqlite3.
-    OSError, ValueError
-        If the folder can't be created or read. Before anything is encoded.
-
-    Warns
-    -----
-    UserWarning
-        With the number of images that can't be used, and of those for which the encoder gave NaN,
-        if ``on_error="nan"``. If embeddings can't be stored, for instance on a full disk, or the
-        folder can't be read any more: they are used all the same. If a file of the folder is
-        damaged or deleted: what can't be read of it is computed again.
     """
     folder = check_folder(memory)
     # It imports sqlite3, which a few Pythons lack; without memory= nobody needs it.

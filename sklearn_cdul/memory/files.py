@@ -32,18 +32,7 @@ CREATE TABLE IF NOT EXISTS claims (key BLOB PRIMARY KEY, owner BLOB NOT NULL) WI
 
 @contextmanager
 def opening_lock(folder: Path) -> Iterator[None]:
-    """Hold the lock while tables or lock files are made, or a new file is begun.
-
-    Parameters
-    ----------
-    folder : Path
-        Must exist.
-
-    Raises
-    ------
-    OSError
-        If files can't be locked there, or another process holds the lock for a minute.
-    """
+    """Hold the lock while tables or lock files are made, or a new file is begun."""
     lock = FileLock(folder / "opening.lock")
     if not acquire(lock, _TIMEOUT):
         raise TimeoutError(f"{lock.lock_file} is locked")
@@ -54,24 +43,7 @@ def opening_lock(folder: Path) -> Iterator[None]:
 
 
 def acquire(lock: FileLock, timeout: float) -> bool:
-    """Take a lock, if nobody else has it.
-
-    Parameters
-    ----------
-    lock : FileLock
-        On a file in a folder that exists.
-    timeout : float
-        Seconds to wait.
-
-    Returns
-    -------
-    is_taken : bool
-
-    Raises
-    ------
-    OSError
-        If files can't be locked there.
-    """
+    """Take a lock, if nobody else has it."""
     try:
         lock.acquire(timeout=timeout)
     except Timeout:
@@ -82,31 +54,7 @@ def acquire(lock: FileLock, timeout: float) -> bool:
 
 
 def open_file(folder: Path) -> tuple[Path, sqlite3.Connection]:
-    """Open the newest file of a folder for reading and writing; create it if there is none.
-
-    Parameters
-    ----------
-    folder : Path
-        It is created if it does not exist.
-
-    Returns
-    -------
-    path : Path
-        The file.
-    connection : sqlite3.Connection
-        Without Python's own transactions, which begin too late: two processes would read, then
-        both write.
-
-    Raises
-    ------
-    OSError, sqlite3.OperationalError
-        If the folder or the file can't be created or written.
-
-    Warns
-    -----
-    UserWarning
-        If the newest file is damaged and a new one is begun.
-    """
+    """Open the newest file of a folder for reading and writing; create it if there is none."""
     folder.mkdir(parents=True, exist_ok=True)
     with opening_lock(folder):
         damaged = _newest(folder)
@@ -124,18 +72,6 @@ def open_successor(damaged: Path, error: sqlite3.DatabaseError) -> tuple[Path, s
     """Open the file that comes after a damaged one, unless another process has begun it already.
 
     What can still be read of the damaged file is copied.
-
-    Parameters
-    ----------
-    damaged : Path
-        The file.
-    error : sqlite3.DatabaseError
-        For which `is_damage` is true.
-
-    Returns
-    -------
-    path, connection
-        See `open_file`, whose errors and warnings may come too.
     """
     with opening_lock(damaged.parent):
         if _newest(damaged.parent) != damaged:
@@ -149,18 +85,7 @@ def open_successor(damaged: Path, error: sqlite3.DatabaseError) -> tuple[Path, s
 
 
 def open_read_only(folder: Path) -> tuple[Path, sqlite3.Connection] | None:
-    """Open the newest file of a folder for reading.
-
-    Parameters
-    ----------
-    folder : Path
-        Needs no permission to write.
-
-    Returns
-    -------
-    path, connection
-        See `open_file`; or None if there is no file that can be read.
-    """
+    """Open the newest file of a folder for reading."""
     # SQLite can't open a file with a write-ahead log where it can't create the log, except as
     # immutable. First without: where someone else may write, the log is there.
     with suppress(OSError):
@@ -179,17 +104,7 @@ def open_read_only(folder: Path) -> tuple[Path, sqlite3.Connection] | None:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Write all or nothing, while nobody else writes.
-
-    Parameters
-    ----------
-    connection : sqlite3.Connection
-        As `open_file` returns it.
-
-    Yields
-    ------
-    connection : sqlite3.Connection
-    """
+    """Write all or nothing, while nobody else writes."""
     # IMMEDIATE: nobody else writes between what is read here and what is written.
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -202,34 +117,13 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether SQLite found that a file is not what it wrote.
-
-    Parameters
-    ----------
-    error : sqlite3.Error
-        What was raised.
-
-    Returns
-    -------
-    is_damage : bool
-        False for anything that another disk, or patience, could cure.
-    """
+    """Whether SQLite found that a file is not what it wrote."""
     # "malformed" and "not a database" come as this class itself, all else as one derived from it.
     return type(error) is sqlite3.DatabaseError
 
 
 def checksum(key: bytes, embedding: bytes) -> bytes:
-    """Return what is stored beside an embedding, to find damage.
-
-    Parameters
-    ----------
-    key, embedding : bytes
-        The key goes in, since a damaged index may lead to the embedding of another image.
-
-    Returns
-    -------
-    checksum : bytes of length 8
-    """
+    """Return what is stored beside an embedding, to find damage."""
     return hashlib.blake2b(embedding, digest_size=8, key=key).digest()
 
 
@@ -240,22 +134,7 @@ def is_whole(key: object, embedding: object, check: object) -> bool:
 
 
 def copy_rows(old: sqlite3.Connection, connection: sqlite3.Connection) -> int:
-    """Copy whole rows that the other file lacks; of a damaged file those before and after damage.
-
-    Parameters
-    ----------
-    old, connection : sqlite3.Connection
-        To read from and to write to.
-
-    Returns
-    -------
-    n_copied : int
-
-    Raises
-    ------
-    sqlite3.Error
-        If the rows can't be written.
-    """
+    """Copy whole rows that the other file lacks; of a damaged file what can be read."""
     n_copied = 0
     damage: list[Exception] = []
     for order in ("ASC", "DESC"):

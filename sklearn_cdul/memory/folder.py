@@ -40,27 +40,7 @@ _ADVICE = {
 
 
 def check_folder(memory: str | os.PathLike[str]) -> Path:
-    """Return the folder of ``memory=``, if embeddings can be kept there as far as one can tell.
-
-    Parameters
-    ----------
-    memory : str or os.PathLike
-        "~" is the home folder.
-
-    Returns
-    -------
-    folder : Path
-        It need not exist.
-
-    Raises
-    ------
-    ValueError
-        If it can be no path.
-    OSError
-        If the home folder is unknown.
-    ImportError
-        If this Python was built without sqlite3.
-    """
+    """Return the folder of ``memory=``, if embeddings can be kept there as far as one can tell."""
     try:
         import sqlite3  # noqa: F401
     except ImportError as error:
@@ -80,37 +60,14 @@ def check_folder(memory: str | os.PathLike[str]) -> Path:
 
 
 def cant_be_used(folder: Path, error: Exception) -> OSError:
-    """Return the error for a folder in which embeddings can't be stored or read.
-
-    Parameters
-    ----------
-    folder : Path
-        As `check_folder` returned it.
-    error : OSError or sqlite3.Error
-        What was raised.
-
-    Returns
-    -------
-    error : OSError
-        Names the folder, and says what to do.
-    """
+    """Return the error for a folder in which embeddings can't be stored or read."""
     return OSError(
         f"Embeddings can't be stored in the folder memory={str(folder)!r}: {error}. {advice(error)}"
     )
 
 
 def advice(error: Exception) -> str:
-    """Return a sentence on what to do about an error with a file.
-
-    Parameters
-    ----------
-    error : OSError or sqlite3.Error
-        What was raised.
-
-    Returns
-    -------
-    advice : str
-    """
+    """Return a sentence on what to do about an error with a file."""
     if isinstance(error, TimeoutError):
         return _ADVICE["busy"]
     name = errno.errorcode.get(getattr(error, "errno", None) or 0)

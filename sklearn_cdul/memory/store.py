@@ -41,37 +41,6 @@ class EmbeddingStore:
 
     Trouble after the opening ends no work: what can't be read is missing, what can't be stored is
     not stored, and a warning says so once.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the files are. It is created if it does not exist.
-    is_sound : callable, default=accepts all
-        Takes an embedding, and tells whether it is one. Others count as missing.
-    quiet : bool, default=False
-        Whether to say nothing if embeddings can't be stored.
-
-    Attributes
-    ----------
-    path : Path
-        The SQLite file.
-    readable : bool
-        False if the file can't be read any more. Then nothing is found, and nothing stored.
-    writable : bool
-        False if nothing can be stored, because the folder is read-only or the disk is full.
-        `claim` then gives everything away.
-    replaced : bool
-        Whether another file has taken the place of a damaged or deleted one.
-
-    Raises
-    ------
-    OSError
-        If there is no such file yet and it can't be created.
-
-    Warns
-    -----
-    UserWarning
-        If the file can't be written or read, was deleted, or is damaged and replaced by a new one.
     """
 
     def __init__(
@@ -111,35 +80,11 @@ class EmbeddingStore:
             self._connection.close()
 
     def get(self, key: bytes) -> bytes | None:
-        """Look up one embedding.
-
-        Parameters
-        ----------
-        key : bytes
-            As in `put`.
-
-        Returns
-        -------
-        embedding : bytes or None
-            None if there is none, or if it is not what was stored.
-        """
+        """Look up one embedding."""
         return self._safely(lambda: self._get(key), None)
 
     def claim(self, keys: Sequence[bytes]) -> tuple[list[bytes], dict[bytes, bytes]]:
-        """Claim the keys that nobody else has claimed or stored.
-
-        Parameters
-        ----------
-        keys : sequence of bytes
-            A few, since nobody else can write meanwhile.
-
-        Returns
-        -------
-        mine : list of bytes
-            Keys to compute and hand to `put`.
-        ready : dict of bytes to bytes
-            Embeddings that are stored. Keys in neither are claimed by others.
-        """
+        """Claim the keys that nobody else has claimed or stored."""
         self.notice_deletion()
         if self._can_claim():
             claimed = self._safely(lambda: self._claim_missing(keys), None, writes=True)
@@ -149,13 +94,7 @@ class EmbeddingStore:
         return [key for key in keys if key not in ready], ready
 
     def put(self, embeddings: Mapping[bytes, bytes | None]) -> None:
-        """Store embeddings in one transaction, and end the claims on them.
-
-        Parameters
-        ----------
-        embeddings : mapping of bytes to bytes or None
-            None only ends the claim.
-        """
+        """Store embeddings in one transaction, and end the claims on them."""
         if not embeddings:
             return
         self.notice_deletion()

@@ -33,37 +33,6 @@ def encode_classes_once(
 
     An entry belongs to the prompt and to ``encoder.text_fingerprint``. An encoder that has none
     embeds all prompts itself.
-
-    Parameters
-    ----------
-    encoder : BaseEncoder
-        For the prompts that are not in the folder.
-    prompts_per_class : sequence of sequences of str, length k
-        At least one prompt for each class.
-    memory : str or os.PathLike
-        See `encode_images_once`.
-    verbose : bool, default=False
-        Show the progress.
-
-    Returns
-    -------
-    embeddings : ndarray of shape (k, d), dtype float32
-        Of length 1 each.
-
-    Raises
-    ------
-    FloatingPointError
-        If a prompt has no usable embedding; names it.
-    ImportError
-        If this Python has no sqlite3.
-    OSError, ValueError
-        If the folder can't be created or read.
-
-    Warns
-    -----
-    UserWarning
-        If a file of the folder is damaged, deleted or can't be read any more: what it lacks is
-        computed again. If only the storing fails, nothing is said here: the images follow.
     """
     folder = check_folder(memory)
     if encoder.text_fingerprint is None:

@@ -14,19 +14,7 @@ _MOST_PAIRS = 20
 
 
 def score_histogram(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Count the scores of one class in bins of equal width in logits.
-
-    Parameters
-    ----------
-    column : ndarray of shape (n,)
-        Logits, finite.
-
-    Returns
-    -------
-    counts : ndarray of shape (b,), int64
-    edges : ndarray of shape (b + 1,), float64
-        In logits.
-    """
+    """Count the scores of one class in bins of equal width in logits."""
     if len(column) == 0:
         return np.zeros(1, dtype=np.int64), np.array([-1.0, 1.0])
     low, high = column.min(), column.max()
@@ -37,28 +25,7 @@ def score_histogram(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def pick_photos(
     column: np.ndarray, cut: float, moved: np.ndarray | None, wrong: np.ndarray, n_shown: int
 ) -> dict[str, np.ndarray]:
-    """Choose the photos of one class that a person should see.
-
-    Parameters
-    ----------
-    column : ndarray of shape (n,)
-        Logits; NaN for photos that could not be read.
-    cut : float
-        Logit from which the class is predicted.
-    moved : ndarray of shape (n,) or None
-        How far training moved the label, in [-1, 1]; NaN counts as nothing.
-    wrong : ndarray of shape (n,), bool
-        Whether the prediction contradicts a known label.
-    n_shown : int
-        How many of each kind at most.
-
-    Returns
-    -------
-    rows : dict of str to ndarray of int
-        "wrong": surest first; "surest": highest scores first; "borderline": nearest to the cut
-        first, without the surest; "corrected": moved farthest first. A kind without photos
-        is left out.
-    """
+    """Choose the photos of one class that a person should see."""
     distance = np.abs(column - cut)
     readable = np.flatnonzero(~np.isnan(column))
     kinds = {}
@@ -76,22 +43,7 @@ def pick_photos(
 def alike_classes(
     logits: np.ndarray, predicted: np.ndarray, text_embeddings: np.ndarray | None
 ) -> list[tuple[int, int, float, float | None, int, int]]:
-    """Find pairs of classes whose scores rise and fall together.
-
-    Parameters
-    ----------
-    logits : ndarray of shape (n, k)
-        Of readable photos.
-    predicted : ndarray of shape (n, k), bool
-    text_embeddings : ndarray of shape (k, d) or None
-        Unit vectors of the class names.
-
-    Returns
-    -------
-    pairs : list of tuples
-        (class, other class, correlation of their logits, cosine of their names or None, photos with
-        both, photos with one alone), the highest correlation first; at most 20.
-    """
+    """Find pairs of classes whose scores rise and fall together."""
     if len(logits) < 3 or logits.shape[1] < 2:
         return []
     centred = logits - logits.mean(axis=0)
@@ -112,23 +64,7 @@ def alike_classes(
 def class_figures(
     scores: np.ndarray, predicted: np.ndarray, labels: np.ndarray | None
 ) -> dict[str, np.ndarray]:
-    """Figures of each class, as columns of a table.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n, k)
-        Of readable photos.
-    predicted : ndarray of shape (n, k), bool
-    labels : ndarray of shape (n, k) or None
-        1, 0, or NaN where nobody knows.
-
-    Returns
-    -------
-    figures : dict of str to ndarray of shape (k,)
-        "predicted" (photos), "share" of the photos; with labels "average_precision", "f1",
-        "precision" and "recall", NaN where there is nothing to divide by, and "labelled" and
-        "positives", photos with a known and with a positive label.
-    """
+    """Figures of each class, as columns of a table."""
     figures = {"predicted": predicted.sum(axis=0), "share": predicted.mean(axis=0)}
     if labels is None:
         return figures
@@ -152,17 +88,6 @@ def are_training_photos(logits: np.ndarray, pseudo_labels: np.ndarray) -> bool:
     Nothing else tells: a fitted model keeps no photos. What a network says of the photos that it
     was trained on correlates with their labels, beyond what differs between classes; what it says
     of as many others, or of the same in another order, does not.
-
-    Parameters
-    ----------
-    logits : ndarray of shape (n, k)
-        Of the photos, NaN for those that could not be read.
-    pseudo_labels : ndarray of shape (m, k)
-        Of the training photos, in [0, 1] or NaN.
-
-    Returns
-    -------
-    are_training_photos : bool
     """
     if logits.shape != pseudo_labels.shape:
         return False

@@ -34,18 +34,7 @@ _TITLES = {
 
 
 def render(report: "LabelReport") -> str:
-    """Return the page of a report.
-
-    Parameters
-    ----------
-    report : LabelReport
-        Keeps the thumbnails that are made for it.
-
-    Returns
-    -------
-    page : str
-        HTML with all that it needs in it.
-    """
+    """Return the page of a report."""
     page, css, js = (
         Path(__file__).with_name(f"page.{kind}").read_text(encoding="utf-8")
         for kind in ("html", "css", "js")

@@ -78,22 +78,7 @@ def suggest_photos(estimator: Any, X: Any, n: int = 25, *, observed: Any = None)
 
 
 def rank_by_worth(margins: np.ndarray, n: int, labelled: np.ndarray | None = None) -> np.ndarray:
-    """What :func:`suggest_photos` does with the scores.
-
-    Parameters
-    ----------
-    margins : ndarray of shape (n_photos, k)
-        How far scores are above the cuts of their classes, in log-odds. NaN rows stand for photos
-        that could not be read.
-    n : int
-        How many photos to choose.
-    labelled : ndarray of shape (n_photos,), bool, or None, default=None
-        Photos that are labelled already.
-
-    Returns
-    -------
-    rows : ndarray of int
-    """
+    """What :func:`suggest_photos` does with the scores."""
     readable = np.flatnonzero(~np.isnan(margins).any(axis=1))
     table = margins[readable]
     spread = table.std(axis=0) if len(table) else np.ones(table.shape[1])

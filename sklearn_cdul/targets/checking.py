@@ -78,27 +78,7 @@ def check_targets(y: Any, class_names: Sequence[str], *, X: Any = None, name: st
 
 
 def check_observed(observed: Any, X: Any, class_names: Sequence[str]) -> np.ndarray | None:
-    """Return observed labels as an array, NaN where a label is unobserved.
-
-    Parameters
-    ----------
-    observed : array-like of shape (n, k), or what `check_targets` takes, or None
-        1, 0, or NaN.
-    X : sequence of n images, or array of embeddings
-        The photos, as the user gave them.
-    class_names : sequence of str, length k
-        The classes.
-
-    Returns
-    -------
-    observed : ndarray of shape (n, k), dtype float32, or None
-        None for None.
-
-    Raises
-    ------
-    ValueError
-        If the shape, the names or a value is wrong; says which.
-    """
+    """Return observed labels as an array, NaN where a label is unobserved."""
     if observed is None:
         return None
     shape = (len(X), len(class_names))
@@ -124,15 +104,7 @@ def _check_values(values: np.ndarray, class_names: Sequence[str], name: str) -> 
 
 
 def warn_about_scores(y: Any, class_names: Sequence[str]) -> None:
-    """Warn of labels that would give wrong scores, or that were meant to be trained with.
-
-    Parameters
-    ----------
-    y : object
-        What was given to ``fit``.
-    class_names : sequence of str, length k
-        The classes.
-    """
+    """Warn of labels that would give wrong scores, or that were meant to be trained with."""
     if hasattr(y, "columns"):
         columns = [str(column) for column in y.columns]
         if columns == list(class_names) or sorted(columns) != sorted(class_names):

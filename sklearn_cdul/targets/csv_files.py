@@ -15,27 +15,7 @@ SEPARATOR = ";"
 
 
 def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Read a file with commas, semicolons or tabs.
-
-    Parameters
-    ----------
-    path : Path
-        UTF-8, with or without a mark at its start. The first line names the columns.
-
-    Returns
-    -------
-    header : list of str
-        Names of the columns, each of them once.
-    rows : list of (int, list of str)
-        Number of the line and the cells, as many as columns, of each row. One or more.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is no such table. The message names file and line.
-    """
+    """Read a file with commas, semicolons or tabs."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
@@ -67,15 +47,5 @@ def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 
 
 def split_names(cell: str) -> list[str]:
-    """Return the names in a cell.
-
-    Parameters
-    ----------
-    cell : str
-        Names with semicolons between them.
-
-    Returns
-    -------
-    names : list of str
-    """
+    """Return the names in a cell."""
     return [name.strip() for name in cell.split(SEPARATOR) if name.strip()]

@@ -24,43 +24,7 @@ def place_rows(
     class_names: Sequence[str],
     name: str,
 ) -> np.ndarray:
-    """Return labels with one row for each photo of X.
-
-    Parameters
-    ----------
-    values : ndarray of shape (m, k), float
-        Labels, NaN where there is none.
-    X : sequence of images, or array of embeddings
-        The n photos, as the user gave them.
-    kind : {"path", "row", "index"} or None
-        What says of which photo a row is; None if nothing does, and the rows are in the order of
-        `X`. A path is that of a photo if they are the same, or if one is the end of the other, part
-        by part: "a.jpg" is that of "photos/a.jpg". A row is the photo's position in `X`. An index
-        of text may hold paths; any other is compared with the index of `X`, if that has one, and
-        else means nothing.
-    keys : sequence of m str, sequence of m int or pandas Index
-        By `kind`.
-    class_names : sequence of str, length k
-        The classes.
-    name : str
-        What the labels are called in messages.
-
-    Returns
-    -------
-    placed : ndarray of shape (n, k)
-        NaN for photos without a row.
-
-    Raises
-    ------
-    ValueError
-        If no row is of a photo in X, a path is that of several photos, two rows contradict each
-        other, or the rows are in the order of `X` and not n.
-
-    Warns
-    -----
-    UserWarning
-        If some rows are of photos that are not in X while other photos have no row.
-    """
+    """Return labels with one row for each photo of X."""
     if kind == "index":
         kind, keys = _read_index(keys, X, name)
     if kind is None:

@@ -23,17 +23,7 @@ _WORDS = {
 
 @dataclass
 class Table:
-    """Labels that were read, with what says of which photo a row is.
-
-    Parameters
-    ----------
-    values : ndarray of shape (m, k), float32
-        1, 0, or NaN where there is no label. Other numbers are left for others to refuse.
-    kind : {"path", "row", "index"} or None, default=None
-        What `keys` are, see `place_rows`.
-    keys : sequence of length m or None, default=None
-        One a row.
-    """
+    """Labels that were read, with what says of which photo a row is."""
 
     values: np.ndarray
     kind: str | None = None
@@ -41,27 +31,7 @@ class Table:
 
 
 def read_table(y: Any, class_names: Sequence[str], name: str) -> Table | None:
-    """Read labels that have names.
-
-    Parameters
-    ----------
-    y : object
-        See `check_targets`.
-    class_names : sequence of str, length k
-        The classes.
-    name : str
-        What the labels are called in messages.
-
-    Returns
-    -------
-    table : Table or None
-        None if nothing in `y` has a name.
-
-    Raises
-    ------
-    ValueError, OSError
-        See `check_targets`.
-    """
+    """Read labels that have names."""
     if isinstance(y, (str, os.PathLike)):
         header, rows = read_csv(Path(y).expanduser())
         cells = zip(*(row for _, row in rows), strict=True)
@@ -91,17 +61,7 @@ def read_table(y: Any, class_names: Sequence[str], name: str) -> Table | None:
 
 
 def has_names(y: Any) -> bool:
-    """Whether labels are names: one a photo, or a list, tuple or set of them, perhaps all empty.
-
-    Parameters
-    ----------
-    y : object
-        Labels of any kind.
-
-    Returns
-    -------
-    has_names : bool
-    """
+    """Whether labels are names: one a photo, or a list, tuple or set of them, perhaps all empty."""
     if isinstance(y, str) or not (isinstance(y, Sequence) or hasattr(y, "__array__")):
         return False  # sparse matrices and generators among them
     if isinstance(y, np.ndarray) and (y.ndim != 1 or y.dtype.kind not in "OUT"):

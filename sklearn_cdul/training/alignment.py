@@ -21,17 +21,7 @@ _LABEL_MARGIN = 1e-4
 
 
 def latents_from_labels(soft_labels: Tensor) -> Tensor:
-    """Latents whose sigmoid is the soft label, ``u = log(y / (1 - y))``.
-
-    Parameters
-    ----------
-    soft_labels : Tensor of shape (n, k)
-        Values in [0, 1]; those outside [1e-4, 1 - 1e-4] are moved to that range first.
-
-    Returns
-    -------
-    latents : Tensor of shape (n, k)
-    """
+    """Latents whose sigmoid is the soft label, ``u = log(y / (1 - y))``."""
     return torch.logit(soft_labels, eps=_LABEL_MARGIN)
 
 
@@ -40,18 +30,6 @@ def kl_divergence(labels: Tensor, logits: Tensor) -> Tensor:
 
     ``KL = y_u log(y_u / y_p) + (1 - y_u) log((1 - y_u) / (1 - y_p))`` with ``y_p = sigmoid(v)``.
     Its gradient in v is ``y_p - y_u``.
-
-    Parameters
-    ----------
-    labels : Tensor of shape (n, k)
-        ``y_u`` in [0, 1]; 0 and 1 themselves are allowed.
-    logits : Tensor of shape (n, k)
-        ``v``, the network's output before the sigmoid.
-
-    Returns
-    -------
-    divergence : Tensor of shape (n, k)
-        Values >= 0, in nats.
     """
     cross_entropy = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
     negative_entropy = torch.xlogy(labels, labels) + torch.xlogy(1 - labels, 1 - labels)
@@ -62,18 +40,6 @@ def update_speed(labels: Tensor, sigma: float) -> Tensor:
     """How fast a label may move, the Gaussian ``psi`` of the paper, highest at 1/2.
 
     ``psi(y) = exp(-(y - 1/2)^2 / (2 sigma^2)) / (sigma sqrt(2 pi))``
-
-    Parameters
-    ----------
-    labels : Tensor
-        ``y_u`` in [0, 1].
-    sigma : float
-        Width > 0. The smaller, the more a sure label stays where it is.
-
-    Returns
-    -------
-    speed : Tensor
-        Same shape, values > 0.
     """
     gaussian = torch.exp(-((labels - 0.5) ** 2) / (2 * sigma**2))
     return gaussian / (sigma * math.sqrt(2 * math.pi))
@@ -83,42 +49,13 @@ def update_latents(latents: Tensor, logits: Tensor, sigma: float, rate: float = 
     """Step B, the labels follow the network: ``u <- u - rate psi(y_u) dKL/dy_u``.
 
     The derivative is ``dKL/dy_u = u - v``, so the step is ``u + rate psi(y_u) (v - u)``.
-
-    Parameters
-    ----------
-    latents, logits : Tensors of shape (n, k)
-        ``u`` of the labels and ``v`` of the network for the same images.
-    sigma : float
-        Width of :func:`update_speed`.
-    rate : float, default=1.0
-        Factor on the step. 1 is the paper's.
-
-    Returns
-    -------
-    latents : Tensor of shape (n, k)
     """
     return latents + rate * update_speed(torch.sigmoid(latents), sigma) * (logits - latents)
 
 
 @dataclass
 class LabelState:
-    """Pseudo labels of all training images, and where their training stands between two epochs.
-
-    Attributes
-    ----------
-    latents : Tensor of shape (n, k), float32
-        ``u`` of every training image, on the device of training.
-    observed : Tensor of shape (n, k), float32, or None
-        1 or 0 where a person gave the label, NaN elsewhere. Observed labels never move.
-    first : Tensor of shape (n, k), float32
-        The latents before the first epoch.
-    summed : Tensor of shape (n, k), float32, or None
-        Sum of the predictions that the next step B will take the mean of; None if there are none.
-    n_summed : int
-        From how many epochs these are.
-    history : list of dict
-        The records of the epochs so far, see :func:`align`.
-    """
+    """Pseudo labels of all training images, and where their training stands between two epochs."""
 
     latents: Tensor
     observed: Tensor | None = None
@@ -156,27 +93,7 @@ class LabelState:
 
 
 class GradientSteps:
-    """Step A of the paper, one epoch: a gradient step on the network for each batch.
-
-    Parameters
-    ----------
-    network : Module
-        Gives logits of shape (b, k).
-    optimizer : Optimizer
-        Over the network's parameters.
-    batches : callable
-        Called once an epoch; gives pairs of indices (b,) into the labels and inputs (b, ...). Each
-        image comes once an epoch, to one of the processes if there are several, see `Ranks`; inputs
-        beyond the indices count for nothing.
-    forward : callable
-        ``forward(network, inputs)`` gives float32 logits.
-    scheduler : LRScheduler or None
-        Stepped after each batch.
-    n_batches : int
-        Batches an epoch, for progress bars.
-    on_batch : callable
-        Called after each batch.
-    """
+    """Step A of the paper, one epoch: a gradient step on the network for each batch."""
 
     def __init__(
         self,
@@ -199,15 +116,7 @@ class GradientSteps:
         self.on_batch = on_batch
 
     def __call__(self, state: LabelState) -> tuple[Tensor, float]:
-        """Train for one epoch.
-
-        Returns
-        -------
-        predictions : Tensor of shape (n, k)
-            Logits made on the way, each before the step that its photo gave rise to.
-        loss : float
-            Mean divergence of a label from its prediction, in nats.
-        """
+        """Train for one epoch."""
         predictions = torch.zeros_like(state.latents)
         loss_sum = torch.zeros((), device=state.latents.device)
         self.network.train()
@@ -246,35 +155,6 @@ def align(
     last but one: a label that moves after the last epoch would teach nobody. It takes the
     predictions of step A, averaged over the epochs since the last step B (the first one takes its
     own epoch's), so it costs no forward pass of its own.
-
-    Parameters
-    ----------
-    step_a : callable
-        Makes the network better at the labels: :class:`GradientSteps`, or
-        :class:`~sklearn_cdul.training.closed_form.ClosedForm`. It gets the state and returns
-        predictions, a Tensor (n, k) of logits, and their mean divergence from the labels.
-    state : LabelState
-        Changed in place. If it has a history, the epochs of this are over.
-    epochs, warmup_epochs, update_interval : int
-        The schedule. An ``update_interval`` of 0 leaves the labels as they are.
-    update_rate, sigma : float
-        See :func:`update_latents`.
-    cumulative_updates : bool
-        Step B starts from the labels as they are, as in the paper. With False it starts each time
-        from the labels that `state` has at the beginning, which bounds how far they move.
-    on_epoch : callable
-        Called with the epoch's record after each epoch, when `state` is ready for the next.
-
-    Returns
-    -------
-    history : list of dict
-        For each epoch ``epoch`` (from 1), ``loss`` (mean KL a label, in nats) and
-        ``label_movement`` (mean absolute change of ``y_u`` in step B, 0 without one).
-
-    Raises
-    ------
-    FloatingPointError
-        At the end of an epoch whose loss is NaN or infinite.
     """
     update_epochs = range(warmup_epochs, epochs, update_interval) if update_interval else ()
     for epoch in range(len(state.history) + 1, epochs + 1):

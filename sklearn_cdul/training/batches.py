@@ -32,21 +32,7 @@ _PREDICTION_BATCH = defaultdict(lambda: 256, cpu=10)
 
 
 class Source(Protocol):
-    """What a network can be built for, trained on and asked about.
-
-    Attributes
-    ----------
-    device : torch.device
-        Where batches are put.
-    precision, training_precision : torch.dtype
-        Arithmetic of prediction and of training.
-    is_precision_given : bool
-        Whether the user chose it; else that of prediction may be another, for speed.
-    rows : sequence of int
-        Positions of the photos in X.
-    verbose : bool
-        Whether to show the progress of prediction.
-    """
+    """What a network can be built for, trained on and asked about."""
 
     device: torch.device
     rows: Sequence[int]
@@ -87,25 +73,7 @@ def make_source(
     keep: str | None = None,
     verbose: bool = False,
 ) -> "PhotoSource | EmbeddingSource":
-    """Return the source for what `check_X` returned.
-
-    Parameters
-    ----------
-    X : Photos or ndarray of shape (n, views, d)
-        Images, or embeddings, the whole image first.
-    device : torch.device
-        Where batches are put.
-    precision : {"auto", "float32", "bfloat16", "float16"}
-        See `resolve_precision`.
-    image_size, n_jobs, on_error, keep
-        Of `PhotoSource`; embeddings don't need them.
-    verbose : bool, default=False
-        Whether to show progress.
-
-    Returns
-    -------
-    source : PhotoSource or EmbeddingSource
-    """
+    """Return the source for what `check_X` returned."""
     if isinstance(X, Photos):
         return PhotoSource(
             X,
@@ -125,26 +93,6 @@ class PhotoSource:
 
     Pictures are stretched to a square, as the encoder's views are, so no object is cut away.
     Training pictures are randomly cropped and flipped; the random numbers are torch's.
-
-    Parameters
-    ----------
-    photos : Photos
-        Images that passed ``check_images``.
-    image_size : int
-        Side of the network's input in pixels.
-    device : torch.device
-        Where batches are put.
-    precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
-        Arithmetic of the network.
-    n_jobs : int or None, default=None
-        Threads that decode.
-    on_error : {"raise", "nan"}, default="raise"
-        See ``map_images``. With "nan" a bad image is a black picture.
-    keep : {"training", "prediction"} or None, default=None
-        What the decoded pictures will be needed for more than once. As far as there is room they
-        then stay in memory, made by whoever first decodes a photo. All files are looked at now.
-    verbose : bool, default=False
-        Whether to show the progress of checks and of prediction.
     """
 
     def __init__(
@@ -200,11 +148,6 @@ class PhotoSource:
         """Make a fresh network and check that it takes such pictures.
 
         It looks at so many rows and columns of regions, if it can: see `look_at_regions`.
-
-        Raises
-        ------
-        TypeError, ValueError, WeightsUnavailableError
-            See `build_photo_network` and `check_input_size`.
         """
         fresh = build_photo_network(network, n_classes)
         check_input_size(fresh, self.image_size, n_classes)
@@ -212,20 +155,7 @@ class PhotoSource:
         return fresh.to(self.device, memory_format=memory_format(self.device))  # type: ignore[call-overload]
 
     def training(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Pictures of the batches, randomly cropped and flipped.
-
-        Parameters
-        ----------
-        batches : sequence of Tensors of shape (b,)
-            Positions of the photos.
-
-        Yields
-        ------
-        indices : Tensor of shape (b,)
-            Those of the batch that this process has, see `Ranks`; alone it has all.
-        pictures : Tensor of shape (b, 3, image_size, image_size), dtype uint8
-            If it has none, a picture that shall count for nothing.
-        """
+        """Pictures of the batches, randomly cropped and flipped."""
         ranks, blank = Ranks(), torch.empty(1, self._training_size, self._training_size)
         own = [ranks.places(len(indices)) for indices in batches]
         wanted = [indices[places or [0]] for indices, places in zip(batches, own, strict=True)]
@@ -243,17 +173,7 @@ class PhotoSource:
             yield to_device(indices[places], self.device), self._in_layout(batch)
 
     def prediction(self, failures: dict[int, ImageError]) -> Iterator[Tensor]:
-        """All pictures once, in order, whole.
-
-        Parameters
-        ----------
-        failures : dict
-            Gets the error of each photo that can't be used, by its position here.
-
-        Yields
-        ------
-        pictures : Tensor of shape (b, 3, image_size, image_size), dtype uint8
-        """
+        """All pictures once, in order, whole."""
         pictures = self._pictures(range(len(self)), self.image_size, failures)
         size = _PREDICTION_BATCH[self.device.type]
         for start in range(0, len(self), size):
@@ -293,19 +213,7 @@ class PhotoSource:
 
 
 class EmbeddingSource:
-    """Vectors for training and for prediction.
-
-    Parameters
-    ----------
-    embeddings : ndarray of shape (n, d)
-        One vector a photo; NaN rows stand for photos that could not be read.
-    device : torch.device
-        Where batches are put.
-    precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
-        "auto" is float32: one linear layer costs nothing.
-    verbose : bool, default=False
-        Whether to show the progress of prediction.
-    """
+    """Vectors for training and for prediction."""
 
     def __init__(self, embeddings, *, device, precision="auto", verbose=False):
         self.verbose = verbose
@@ -358,20 +266,7 @@ class EmbeddingSource:
 
 
 def split_batches(order: Tensor, batch_size: int) -> list[Tensor]:
-    """Cut an order into batches.
-
-    Parameters
-    ----------
-    order : Tensor of shape (n,)
-        Positions of photos.
-    batch_size : int
-        At least 1.
-
-    Returns
-    -------
-    batches : list of Tensors of shape (b,)
-        A last one of a single photo, which has no spread, joins its neighbour.
-    """
+    """Cut an order into batches."""
     batches = list(order.split(batch_size))
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]
@@ -379,18 +274,6 @@ def split_batches(order: Tensor, batch_size: int) -> list[Tensor]:
 
 
 def epoch(source: Source, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Every photo once, in random order.
-
-    Parameters
-    ----------
-    source : PhotoSource or EmbeddingSource
-    batch_size : int
-        Photos a batch.
-
-    Yields
-    ------
-    indices, inputs
-        See :meth:`PhotoSource.training`.
-    """
+    """Every photo once, in random order."""
     order = Ranks().agree(torch.randperm(len(source)))
     return source.training(split_batches(order, batch_size))

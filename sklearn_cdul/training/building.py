@@ -18,27 +18,7 @@ _ELSEWHERE = ("hf-hub:", "hf_hub:", "local-dir:")
 
 
 def build_photo_network(network: str | Callable[..., nn.Module], n_classes: int) -> PhotoNetwork:
-    """Make the network with ``n_classes`` fresh outputs, without regions.
-
-    Parameters
-    ----------
-    network : str or callable
-        "embedded" for EfficientNet-Lite2 with the ImageNet weights in this package, a timm name,
-        or a callable that is given ``num_classes=k`` and returns a Module.
-    n_classes : int
-        Number of outputs k.
-
-    Returns
-    -------
-    network : PhotoNetwork
-
-    Raises
-    ------
-    ValueError
-        If timm has no model of that name.
-    WeightsUnavailableError
-        If timm can't get the pretrained weights.
-    """
+    """Make the network with ``n_classes`` fresh outputs, without regions."""
     import timm
 
     if not isinstance(network, str):
@@ -99,21 +79,7 @@ def _pretrained_timm_model(name: str, n_classes: int) -> nn.Module:
 
 
 def resolve_image_size(image_size: int | str, network: str | Callable[..., nn.Module]) -> int:
-    """Return the side of the network's input in pixels.
-
-    Parameters
-    ----------
-    image_size : int or "auto"
-        "auto" is 320, or the size that a network of timm was made for if it takes no other. Of
-        callables and of names that point elsewhere ("hf-hub:") nothing is known: 224, as most are
-        made for.
-    network : str or callable
-        See `build_photo_network`.
-
-    Returns
-    -------
-    image_size : int
-    """
+    """Return the side of the network's input in pixels."""
     if image_size != "auto":
         return int(image_size)
     if not isinstance(network, str) or network.startswith(_ELSEWHERE):
@@ -130,13 +96,7 @@ def resolve_image_size(image_size: int | str, network: str | Callable[..., nn.Mo
 
 
 def check_input_size(network: nn.Module, image_size: int, n_classes: int) -> None:
-    """Run one grey picture through, so that an unfit network fails before the long part.
-
-    Raises
-    ------
-    ValueError
-        If the network refuses pictures of this size, or gives something else than (b, k) logits.
-    """
+    """Run one grey picture through, so that an unfit network fails before the long part."""
     pixels = torch.full((1, 3, image_size, image_size), 128, dtype=torch.uint8)
     try:
         with torch.inference_mode():
@@ -153,17 +113,7 @@ def check_input_size(network: nn.Module, image_size: int, n_classes: int) -> Non
 
 
 def look_at_regions(network: PhotoNetwork, regions: int, image_size: int) -> None:
-    """Let a network look at the regions of its feature map, if it has one.
-
-    Parameters
-    ----------
-    network : PhotoNetwork
-        In evaluation mode. Changed in place.
-    regions : int
-        See `PhotoNetwork`.
-    image_size : int
-        Side of its input.
-    """
+    """Let a network look at the regions of its feature map, if it has one."""
     grey = torch.full((1, 3, image_size, image_size), 128.0)
     if regions > 1 and has_regions(network.backbone, network.normalise(grey)):
         network.regions = regions

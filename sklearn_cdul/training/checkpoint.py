@@ -37,16 +37,6 @@ class Checkpoint:
     Each training has a folder of its own, named by all that its result depends on. So nothing is
     taken from another one, and the candidates of a search may share a `folder`. Use it as a context
     manager around the training; call :meth:`finish` when the result is kept.
-
-    Parameters
-    ----------
-    folder : str, os.PathLike or None
-        Where the folders of trainings are; it is created. None keeps nothing.
-
-    Raises
-    ------
-    OSError
-        If it can't be created or written to.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None):
@@ -76,20 +66,7 @@ class Checkpoint:
         self._lock = self._own = None
 
     def begin(self, describe: Callable[[], Sequence[Any]]) -> None:
-        """Find or make the folder of the training that is described so.
-
-        Parameters
-        ----------
-        describe : callable
-            Returns all that the result depends on: bytes, arrays, or objects whose ``repr`` tells
-            them apart. Called only if there is a folder.
-
-        Warns
-        -----
-        UserWarning
-            If the same training runs in another process: then this one keeps nothing. If there are
-            unfinished trainings of something else.
-        """
+        """Find or make the folder of the training that is described so."""
         if self._folder is None:
             return
         own = None
@@ -136,13 +113,7 @@ class Checkpoint:
         return KeptRows(self._own / f"{name}{share}.npy")
 
     def restore(self, parts: Mapping[str, HasState]) -> None:
-        """Load what :meth:`save` has saved last, if anything.
-
-        Parameters
-        ----------
-        parts : mapping of str to objects with ``load_state_dict``
-            Changed in place.
-        """
+        """Load what :meth:`save` has saved last, if anything."""
         if self._own is None or not (path := self._own / "epochs.pt").exists():
             return
         states = torch.load(path, map_location="cpu", weights_only=True)
@@ -150,13 +121,7 @@ class Checkpoint:
             holder.load_state_dict(states[part])
 
     def save(self, parts: Mapping[str, HasState]) -> None:
-        """Replace what was saved before, unless that was a moment ago.
-
-        Parameters
-        ----------
-        parts : mapping of str to objects with ``state_dict``
-            The same as in :meth:`restore`.
-        """
+        """Replace what was saved before, unless that was a moment ago."""
         start = time.monotonic()
         wait = _SAVE_SHARE * self._save_seconds
         if self._own is None or self._ranks.number or start - self._saved_at < wait:
@@ -175,13 +140,7 @@ class Checkpoint:
 
 
 class KeptRows:
-    """Rows of an array in a file, batch by batch: a killed process loses the last batch at most.
-
-    Parameters
-    ----------
-    path : Path
-        The file, of several arrays in NumPy's format one after the other.
-    """
+    """Rows of an array in a file, batch by batch: a killed process loses the last batch at most."""
 
     def __init__(self, path: Path):
         self._path = path

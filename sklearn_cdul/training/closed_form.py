@@ -19,19 +19,6 @@ class ClosedForm:
 
     The labels then follow predictions that know other photos' labels but not their own: those of a
     layer that has seen a label repeat it. This is not in the paper, whose network has seen all.
-
-    Parameters
-    ----------
-    layer : Linear
-        The output layer, changed in place with each call.
-    features : ndarray of shape (n, v, d)
-        What it receives of each photo, finite; see `read_features`. Of more than 20,000 photos as
-        many, drawn at random, are fitted to.
-
-    Attributes
-    ----------
-    left_out : ndarray of shape (n, k), float32
-        Logits of the last call: of each photo by a fit without it.
     """
 
     left_out: np.ndarray

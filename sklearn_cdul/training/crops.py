@@ -23,18 +23,7 @@ class Crop(NamedTuple):
 
 
 def draw_crop(picture: Tensor) -> Crop:
-    """Draw a random crop of half to all of a picture's area, mirrored every other time.
-
-    Parameters
-    ----------
-    picture : Tensor of shape (3, H, W)
-
-    Returns
-    -------
-    crop : Crop
-        Its sides have a ratio from 3/4 to 4/3. The random numbers are those of torch's CPU
-        generator, wherever the picture is.
-    """
+    """Draw a random crop of half to all of a picture's area, mirrored every other time."""
     from torchvision.transforms import RandomResizedCrop  # takes seconds; prediction does without
 
     top, left, height, width = RandomResizedCrop.get_params(
@@ -44,19 +33,7 @@ def draw_crop(picture: Tensor) -> Crop:
 
 
 def cut(picture: Tensor, crop: Crop, size: int) -> Tensor:
-    """Cut one picture and resize the crop, with a bilinear filter that smooths.
-
-    Parameters
-    ----------
-    picture : Tensor of shape (3, H, W), dtype uint8
-    crop : Crop
-    size : int
-        Side of the result in pixels.
-
-    Returns
-    -------
-    picture : Tensor of shape (3, size, size), dtype uint8
-    """
+    """Cut one picture and resize the crop, with a bilinear filter that smooths."""
     from torchvision.transforms.v2 import functional
 
     resized = functional.resized_crop(picture, *crop[:4], size=[size, size], antialias=True)
@@ -64,20 +41,7 @@ def cut(picture: Tensor, crop: Crop, size: int) -> Tensor:
 
 
 def cut_together(pictures: Tensor, crops: Sequence[Crop], size: int) -> Tensor:
-    """Do what `cut` does to a batch, as two products of matrices, which suits a GPU.
-
-    Parameters
-    ----------
-    pictures : Tensor of shape (b, 3, H, W), dtype uint8
-    crops : sequence of Crop, length b
-    size : int
-        Side of the results in pixels.
-
-    Returns
-    -------
-    pictures : Tensor of shape (b, 3, size, size), dtype uint8
-        Those of `cut`, but for the rounding.
-    """
+    """Do what `cut` does to a batch, as two products of matrices, which suits a GPU."""
     boxes = to_device(torch.tensor(crops), pictures.device)
     tops, lefts, heights, widths, flips = boxes.unbind(1)
     rows = _filter(tops, heights, pictures.shape[2], size)

@@ -38,25 +38,7 @@ class _FeatureReader(nn.Module):
 def read_features(
     network: Any, layer: nn.Linear, source: Source, kept: KeptRows | None = None
 ) -> np.ndarray | None:
-    """Read what the output layer receives of each photo.
-
-    Parameters
-    ----------
-    network : PhotoNetwork or EmbeddingNetwork
-    layer : Linear
-        Its output layer, see `output_layer`.
-    source : PhotoSource or EmbeddingSource of length n
-        Photos, seen whole.
-    kept : KeptRows or None, default=None
-        See `predict_logits`.
-
-    Returns
-    -------
-    features : ndarray of shape (n, v, d), float32, or None
-        Of the whole feature map, then of its regions if the network looks at them. A photo that
-        could not be read has the mean of the others. None if the layer takes something else than
-        one vector a photo and region.
-    """
+    """Read what the output layer receives of each photo."""
     predict = fastest(network, source.device, source.training_precision)
     reader = _FeatureReader(predict, layer)
     precision = source.training_precision

@@ -79,13 +79,7 @@ def linear_probe(
 
 
 class LinearProbe:
-    """What :func:`linear_probe` computes of the features, once for several sets of labels.
-
-    Parameters
-    ----------
-    features : array-like of shape (n, d) or (n, v, d)
-        See :func:`linear_probe`.
-    """
+    """What :func:`linear_probe` computes of the features, once for several sets of labels."""
 
     def __init__(self, features: ArrayLike):
         views = check_array(features, allow_nd=True, dtype=_FLOATS, input_name="features")

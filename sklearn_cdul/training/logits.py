@@ -24,20 +24,7 @@ _engines: WeakKeyDictionary[nn.Module, tuple[list[float], CPUEngine]] = WeakKeyD
 def fastest(
     network: nn.Module, device: torch.device, precision: torch.dtype
 ) -> Callable[[Tensor], Tensor]:
-    """Return the fastest way to a network's logits, for prediction.
-
-    Parameters
-    ----------
-    network : Module
-    device : torch.device
-    precision : torch.dtype
-
-    Returns
-    -------
-    predict : callable
-        Inputs to logits: on CPUs with the feature map from ONNX Runtime, if that can run just these
-        layers; else the network itself.
-    """
+    """Return the fastest way to a network's logits, for prediction."""
     if not isinstance(network, PhotoNetwork) or not can_run(
         network.architecture, device, precision
     ):
@@ -75,19 +62,7 @@ def forward(network: Callable[[Tensor], Tensor], inputs: Tensor, precision: torc
 
 
 def prediction_precision(network: nn.Module, source: Any) -> torch.dtype:
-    """In what a network predicts: the source's precision, or float32 by ONNX Runtime.
-
-    Parameters
-    ----------
-    network : Module
-    source : PhotoSource or EmbeddingSource
-
-    Returns
-    -------
-    precision : torch.dtype
-        Float32 where the choice is ours and ONNX Runtime can run the network: it is faster than
-        torch in bfloat16, on CPUs that have it too.
-    """
+    """In what a network predicts: the source's precision, or float32 by ONNX Runtime."""
     architecture = getattr(network, "architecture", None)
     free = not source.is_precision_given and can_run(architecture, source.device, torch.float32)
     return torch.float32 if free else source.precision
@@ -101,28 +76,7 @@ def predict_logits(
     *,
     phase: str = "Predicting",
 ) -> np.ndarray:
-    """Logits of all photos.
-
-    Parameters
-    ----------
-    network : Module
-    source : PhotoSource or EmbeddingSource
-    precision : torch.dtype
-    kept : KeptRows or None, default=None
-        Where batches are kept, and those that the same call made before it was killed are found.
-    phase : str, default="Predicting"
-        What the progress is called.
-
-    Returns
-    -------
-    logits : ndarray of shape (n, k), float32
-        NaN rows stand for photos that could not be read, and one warning counts them.
-
-    Raises
-    ------
-    FloatingPointError
-        If the network gives NaN or infinity for anything else.
-    """
+    """Logits of all photos."""
     network.eval()
     predict = fastest(network, source.device, precision)
     failures: dict[int, ImageError] = {}  # by their positions in `rest`

@@ -10,23 +10,7 @@ from sklearn_cdul.training.regions import mix_views, region_features
 
 
 class PhotoNetwork(nn.Module):
-    """A backbone that takes uint8 pictures: scaling and normalisation are its first step.
-
-    Parameters
-    ----------
-    backbone : Module
-        Maps normalised float images (b, 3, H, W) to logits (b, k).
-    mean, std : sequences of 3 floats
-        Normalisation of each channel, for pixels in [0, 1].
-    freeze_batch_norm : bool
-        Keep the running statistics of batch normalisation, which small batches would spoil.
-
-    Attributes
-    ----------
-    regions : int
-        The feature map is also looked at in so many rows and columns of regions, see
-        `look_at_regions`. With 1 it is averaged alone, as the backbone does.
-    """
+    """A backbone that takes uint8 pictures: scaling and normalisation are its first step."""
 
     mean: Tensor
     std: Tensor
@@ -84,15 +68,7 @@ class _LinearInPrecisionOfInput(nn.Linear):
 
 
 class EmbeddingNetwork(nn.Module):
-    """A linear layer on standardised vectors, the network for ``input="embeddings"``.
-
-    Parameters
-    ----------
-    embeddings : Tensor of shape (n, d)
-        Training vectors, from which mean and standard deviation are taken.
-    n_classes : int
-        Number of outputs k.
-    """
+    """A linear layer on standardised vectors, the network for ``input="embeddings"``."""
 
     mean: Tensor
     std: Tensor

@@ -29,15 +29,7 @@ class _Probabilities(nn.Module):
 
 
 def export_onnx(classifier: Any, path: str | os.PathLike[str]) -> None:
-    """Write the network with a sigmoid behind it; ``CDULClassifier.export_onnx`` says what and how.
-
-    Parameters
-    ----------
-    classifier : CDULClassifier
-        Fitted. It is not changed.
-    path : str or os.PathLike
-        The file to write.
-    """
+    """Write the network with a sigmoid behind it, see ``CDULClassifier.export_onnx``."""
     onnx = _import_onnx()
     network = classifier.network_
     properties = {

@@ -15,21 +15,6 @@ def pack_network(network: Any, n_classes: int) -> dict[str, Any] | nn.Module:
 
     The description holds no object of torch or timm, so a file with it is independent of how they
     arrange their classes, and skops can read it without trusting those.
-
-    Parameters
-    ----------
-    network : PhotoNetwork or EmbeddingNetwork
-        Not changed.
-    n_classes : int
-        Number of outputs k.
-
-    Returns
-    -------
-    state : dict or Module
-        ``architecture`` and ``timm_version`` (str), ``n_classes`` and ``regions`` (int) and
-        ``arrays`` (dict of ndarray, by the names of ``state_dict``). For a network that no name
-        describes, because a callable made it or somebody changed its layers, a copy of it on the
-        CPU.
     """
     import timm
 
@@ -50,23 +35,7 @@ def pack_network(network: Any, n_classes: int) -> dict[str, Any] | nn.Module:
 
 
 def unpack_network(state: dict[str, Any] | nn.Module) -> nn.Module:
-    """Build the network that :func:`pack_network` described.
-
-    Parameters
-    ----------
-    state : dict or Module
-        As returned by :func:`pack_network`.
-
-    Returns
-    -------
-    network : Module
-        On the CPU, in evaluation mode.
-
-    Raises
-    ------
-    ValueError
-        If the installed timm does not have the architecture, or another one of that name.
-    """
+    """Build the network that :func:`pack_network` described."""
     if isinstance(state, nn.Module):
         return state
     import timm

@@ -16,13 +16,6 @@ class Ranks:
 
     All of them do the same steps at the same time. Each looks at its share of the photos, and what
     comes out is added up, so that all know it.
-
-    Attributes
-    ----------
-    number : int
-        Of this process, from 0.
-    count : int
-        How many there are; 1 without torchrun.
     """
 
     def __init__(self):
@@ -52,19 +45,7 @@ class Ranks:
         return list(range(self.number, n, self.count))
 
     def in_shares(self, function: Callable[[Any], np.ndarray], source: Any) -> np.ndarray:
-        """Call a function of photos on this process's share of them; return what all got.
-
-        Parameters
-        ----------
-        function : callable
-            Takes a source of n photos and returns an array (n, ...) of float32, a row a photo.
-        source : PhotoSource or EmbeddingSource of length n
-
-        Returns
-        -------
-        rows : ndarray of shape (n, ...), float32
-            In the order of the photos.
-        """
+        """Call a function of photos on this process's share of them; return what all got."""
         n = len(source)
         if self.count == 1 or n < self.count:
             return function(source)

@@ -21,17 +21,7 @@ MOST_REGIONS = 16
 
 
 def mix_views(logits: Any) -> Any:
-    """Mix the logits of the whole map and of its regions.
-
-    Parameters
-    ----------
-    logits : Tensor or ndarray of shape (b, v, k)
-        Of the whole map first, then of each region. With v = 1 there are none.
-
-    Returns
-    -------
-    logits : Tensor or ndarray of shape (b, k)
-    """
+    """Mix the logits of the whole map and of its regions."""
     if logits.shape[1] == 1:
         return logits[:, 0]
     regions = logits[:, 1:]
@@ -40,23 +30,7 @@ def mix_views(logits: Any) -> Any:
 
 
 def has_regions(backbone: nn.Module, pixels: Tensor) -> bool:
-    """Whether a network has a feature map whose regions can go through its output layer.
-
-    Parameters
-    ----------
-    backbone : Module
-        In evaluation mode.
-    pixels : Tensor of shape (1, 3, H, W)
-        Some normalised picture.
-
-    Returns
-    -------
-    has_regions : bool
-        True for networks with timm's methods whose features are a map, or the tokens of square
-        patches if these are averaged, of at least two rows. They are tried, since no attribute
-        tells it. A class token is another thing than the average of patches, so no layer suits
-        both.
-    """
+    """Whether a network has a feature map whose regions can go through its output layer."""
     model: Any = backbone
     needed = ("forward_features", "forward_head", "get_classifier", "num_features")
     if not all(hasattr(model, name) for name in needed):
@@ -77,23 +51,7 @@ def has_regions(backbone: nn.Module, pixels: Tensor) -> bool:
 
 
 def region_features(backbone: Any, features: Tensor, regions: int) -> Tensor:
-    """Average the features over each region.
-
-    Parameters
-    ----------
-    backbone : Module
-        For which `has_regions` is true.
-    features : Tensor
-        What its ``forward_features`` gave for b pictures.
-    regions : int
-        The map is cut in so many rows and columns. Where they don't divide its size, neighbouring
-        regions share a row or column, as in torch's adaptive pooling.
-
-    Returns
-    -------
-    features : Tensor
-        Features of b * regions**2 maps of one cell each, for ``forward_head``.
-    """
+    """Average the features over each region."""
     layout = _layout(backbone, features)
     if layout == "tokens":
         prefix = backbone.num_prefix_tokens

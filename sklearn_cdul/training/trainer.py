@@ -58,19 +58,7 @@ class TrainingSettings:
 
 
 def check_memory(n_photos: int, n_classes: int) -> None:
-    """Refuse labels that this machine has no room for, before hours of work.
-
-    Parameters
-    ----------
-    n_photos, n_classes : int
-        Of the training.
-
-    Raises
-    ------
-    MemoryError
-        If the arrays with a number for each photo and class need more than all memory there is.
-        Where the system does not tell how much that is, nothing is refused.
-    """
+    """Refuse labels that this machine has no room for, before hours of work."""
     try:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf
@@ -85,20 +73,7 @@ def check_memory(n_photos: int, n_classes: int) -> None:
 
 
 class Trainer:
-    """Trains one network, and the labels with it.
-
-    Parameters
-    ----------
-    network : Module
-        Fresh, on the device of training. It is changed in place.
-    settings : TrainingSettings
-        How to train.
-
-    Raises
-    ------
-    ValueError
-        If nothing in the network could learn with these settings.
-    """
+    """Trains one network, and the labels with it."""
 
     def __init__(self, network: nn.Module, settings: TrainingSettings):
         self.network: Any = network
@@ -120,37 +95,6 @@ class Trainer:
 
         Frozen layers see each photo once, whole. What the output layer receives of it is kept, and
         with the probe each epoch fits the layer to it in closed form.
-
-        Parameters
-        ----------
-        source : PhotoSource or EmbeddingSource of length n
-            Training photos.
-        labels : ndarray of shape (n, k)
-            Soft labels in [0, 1] to start from.
-        observed : ndarray of shape (n, k) or None
-            The labels that a person gave, as soft labels, NaN elsewhere; these never move.
-        validation : tuple (source, ndarray of shape (m, k)) or None, default=None
-            Photos and true labels, to be scored after each epoch.
-        checkpoint : Checkpoint or None, default=None
-            Where the features of photos, and after an epoch of gradient steps all that changes, are
-            kept, and found again. What is in closed form takes seconds and is computed anew.
-
-        Returns
-        -------
-        history : list of dict
-            A record an epoch, see :func:`~sklearn_cdul.training.alignment.align`; with validation
-            photos also ``validation_map``.
-        labels : ndarray of shape (n, k), float32
-            The labels after the last move.
-        scores : ndarray of shape (m, k), float32
-            Logits of training photos to find thresholds on: those that the network gives, and with
-            the probe the middle between these and those that it gives of photos that it has not
-            seen. Of all photos, or of 20,000 if there are more and gradient steps were taken.
-
-        Raises
-        ------
-        torch.cuda.OutOfMemoryError
-            With advice on what to set.
         """
         settings = self.settings
         ranks = Ranks()
@@ -299,15 +243,7 @@ class Trainer:
 
 
 def start_from_priors(network: nn.Module, labels: Tensor) -> None:
-    """Make a fresh network predict each class's mean label, whatever the photo.
-
-    Parameters
-    ----------
-    network : Module
-        Changed in place, if its output layer is linear.
-    labels : Tensor of shape (n, k)
-        Pseudo labels in [0, 1].
-    """
+    """Make a fresh network predict each class's mean label, whatever the photo."""
     layer = output_layer(network)
     if layer is not None and layer.bias is not None:
         nn.init.zeros_(layer.weight)
@@ -331,16 +267,6 @@ def parameter_groups(network: nn.Module, learning_rate: float, head_learning_rat
 
     With a `learning_rate` of 0 the other layers are frozen, batch statistics included, which saves
     most of the backward pass.
-
-    Returns
-    -------
-    groups : list of dict
-        For torch optimizers.
-
-    Raises
-    ------
-    ValueError
-        If `learning_rate` is 0 and no output layer is known that could learn.
     """
     layer = output_layer(network)
     head = list(layer.parameters()) if layer is not None else []
