@@ -1,6 +1,6 @@
 """Which settings of the labels and of the network matter, with frozen layers.
 
-The network is the embedded EfficientNet-Lite2. What its output layer receives of each photo is read
+The network is the bundled EfficientNet-Lite2. What its output layer receives of each photo is read
 once for each input size, so that a training takes a second and many settings can be tried. That is
 what CDULClassifier does by default; use benchmarks/accuracy.py for networks of which all layers
 are trained.
@@ -81,7 +81,7 @@ class Bench:
         if not file.exists():
             settings = {"image_size": self.image_size, "device": torch.device("cpu")}
             source = PhotoSource(check_images(part.data), **settings)
-            network = source.build_network("embedded", 1, regions=self.regions)
+            network = source.build_network("bundled", 1, regions=self.regions)
             np.save(file, read_features(network, output_layer(network), source))
         return np.load(file)
 

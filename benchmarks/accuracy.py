@@ -6,7 +6,7 @@ split. With frozen layers nothing is random but for more than 20,000 photos; one
 
 With --similarities FILE, a file as benchmarks/aggregation.py describes it, the labels come from the
 stored similarities of a larger CLIP; all training photos must be in it. Their neighbours are found
-with the embedded encoder.
+with the bundled encoder.
 """
 
 import common

@@ -31,10 +31,10 @@ import open_clip
 import torch
 from PIL import Image
 
+from sklearn_cdul.compute.devices import autocast, resolve_precision
 from sklearn_cdul.datasets import load_food_photos
-from sklearn_cdul.devices import autocast, resolve_precision
 from sklearn_cdul.encoders.batches import views_per_batch
-from sklearn_cdul.encoders.loading import EMBEDDED_FOLDER, load_encoder
+from sklearn_cdul.encoders.loading import BUNDLED_FOLDER, load_encoder
 from sklearn_cdul.images.reading import map_images
 from sklearn_cdul.images.views import make_views, required_size, snippet_boxes
 from sklearn_cdul.labels import soft_labels
@@ -49,7 +49,7 @@ class Loop:
 
     def __init__(self, model_name, pretrained, device):
         self.per_pass = N_VIEWS
-        name = f"local-dir:{EMBEDDED_FOLDER}" if model_name == "embedded" else model_name
+        name = f"local-dir:{BUNDLED_FOLDER}" if model_name == "bundled" else model_name
         model, _, self.preprocess = open_clip.create_model_and_transforms(name, pretrained)
         self.model = model.eval().to(device)
         self.device = device
@@ -198,7 +198,7 @@ def main():
     parser.add_argument("--split", help="use only these rows of the CSV file")
     parser.add_argument("--pixels", type=int, help="scale the photos to this longer side first")
     parser.add_argument("--n-images", type=int, default=24)
-    parser.add_argument("--model-name", default="embedded")
+    parser.add_argument("--model-name", default="bundled")
     parser.add_argument("--pretrained")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--n-jobs", type=int)

@@ -11,7 +11,7 @@ training crops and flips pictures that are kept in memory by torchvision, a phot
 
     python benchmarks/bench_limits.py --device cuda
 
-On a CPU leave out the encoders with ``--parts train predict``; bench_encode.py times the embedded
+On a CPU leave out the encoders with ``--parts train predict``; bench_encode.py times the bundled
 one. ``--tiny`` runs everything with small models and few photos, to test the script.
 """
 
@@ -29,8 +29,8 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
+from sklearn_cdul.compute.devices import autocast, memory_format, resolve_device, resolve_precision
 from sklearn_cdul.datasets import load_food_photos
-from sklearn_cdul.devices import autocast, memory_format, resolve_device, resolve_precision
 from sklearn_cdul.encoders.clip import CLIPEncoder
 from sklearn_cdul.images.reading import check_images, map_images, read_pictures
 from sklearn_cdul.images.views import Preprocessing, make_views, required_size
@@ -171,11 +171,11 @@ def encode(options):
 
 def train(options):
     resnet = functools.partial(timm.create_model, "resnet101")
-    tasks = [("embedded", "embedded", 320, 16)]
+    tasks = [("bundled", "bundled", 320, 16)]
     if options.tiny:
-        tasks = [("embedded", "embedded", 64, 4)]
+        tasks = [("bundled", "bundled", 64, 4)]
     elif options.device.type == "cuda":
-        tasks += [("embedded", "embedded", 320, 64), ("resnet101", resnet, 448, 16)]
+        tasks += [("bundled", "bundled", 320, 64), ("resnet101", resnet, 448, 16)]
     for task in tasks:
         train_one(options, *task)
 
@@ -269,7 +269,7 @@ def predict(options):
         return PhotoSource(images, image_size=size, device=options.device, keep=keep)
 
     kept = source_of(cycled(decoded, count), keep="prediction")
-    network = kept.build_network("embedded", N_CLASSES, regions=2).eval()
+    network = kept.build_network("bundled", N_CLASSES, regions=2).eval()
     precision, layer = prediction_precision(network, kept), output_layer(network)
     way = fastest(network, options.device, precision)
     predict_logits(network, kept, precision)  # now its pictures are kept
@@ -294,7 +294,7 @@ def predict(options):
             "files": (lambda: predict_logits(network, source_of(paths), precision), count),
             "decoding alone": (read, count),
         }
-        title = f"predict, embedded, {size} px, {precision}"
+        title = f"predict, bundled, {size} px, {precision}"
         report(options, title, "photos", ways, "network alone", {"files": "decoding alone"})
 
 

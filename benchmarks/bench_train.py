@@ -14,7 +14,7 @@ import common
 import timm
 import torch
 
-from sklearn_cdul.devices import resolve_precision
+from sklearn_cdul.compute.devices import resolve_precision
 from sklearn_cdul.training.building import build_photo_network
 from sklearn_cdul.training.logits import fastest, forward, prediction_precision
 
@@ -48,7 +48,7 @@ def speeds(network, pixels, precision, repeats):
 
 def main():
     parser = common.parser(__doc__, "image-size", "repeats", "json", image_size=320, repeats=3)
-    parser.add_argument("--networks", nargs="+", default=["embedded", "resnet18", "convnext_atto"])
+    parser.add_argument("--networks", nargs="+", default=["bundled", "resnet18", "convnext_atto"])
     parser.add_argument("--batch-size", type=int, default=16)
     options = common.parse(parser)
     heads = ("train bf16", "train fp32", "pred. bf16", "pred. fp32", "default")
@@ -60,7 +60,7 @@ def main():
     pixels = torch.randint(0, 256, shape, dtype=torch.uint8)
     pixels = pixels.contiguous(memory_format=torch.channels_last)
     for name in options.networks:
-        make = name if name == "embedded" else functools.partial(timm.create_model, name)
+        make = name if name == "bundled" else functools.partial(timm.create_model, name)
         network = build_photo_network(make, 20).to(memory_format=torch.channels_last)
         half, full = [
             speeds(network, pixels, precision, options.repeats) if timed else ["", "", ""]

@@ -17,7 +17,7 @@ from PIL import Image
 from sklearn.metrics import f1_score
 
 from sklearn_cdul import CLIPPseudoLabeler, __version__
-from sklearn_cdul._show_versions import _REQUIRED, _cpu_instructions, _versions
+from sklearn_cdul._utils.show_versions import _REQUIRED, _cpu_instructions, _versions
 from sklearn_cdul.datasets import load_coco, load_nus_wide, load_voc
 from sklearn_cdul.labels import combine_labels, softmax_similarities
 from sklearn_cdul.metrics import mean_average_precision
@@ -151,7 +151,7 @@ class StoredLabeler(CLIPPseudoLabeler):
 
 
 def make_labeler(options, vocabulary):
-    """The embedded encoder's labeler; with --similarities one whose labels are the stored ones."""
+    """The bundled encoder's labeler; with --similarities one whose labels are the stored ones."""
     if not options.similarities:
         return CLIPPseudoLabeler(vocabulary, memory=options.memory)
     stored = np.load(options.similarities)

@@ -5,7 +5,7 @@ to a new fit as ``observed=``, or to ``fit_thresholds`` of the fit without label
 the test photos. Besides, two simple ways to choose: the photos with the highest mean doubt
 ("uncertain"), and those nearest to the centres of as many clusters of k-means ("diverse").
 
-The network is the embedded one with frozen layers, as by default. What its output layer receives of
+The network is the bundled one with frozen layers, as by default. What its output layer receives of
 each photo is read once and kept in --features, so that a fit takes a second. Without --data it runs
 on the bundled photos.
 """
@@ -62,7 +62,7 @@ class Bench:
         if not file.exists():
             settings = {"image_size": 320, "device": torch.device("cpu")}
             source = PhotoSource(check_images(part.data), **settings)
-            network = source.build_network("embedded", 1, regions=2)
+            network = source.build_network("bundled", 1, regions=2)
             np.save(file, read_features(network, output_layer(network), source))
         return np.load(file)
 

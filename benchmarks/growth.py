@@ -4,7 +4,7 @@ Each figure comes from a process of its own. "seconds" is the time of its proces
 other programs disturb little. "peak" is the most memory that the process held at a time, above what
 it held before, on Linux alone. Photos are small (96 pixels wide), hard links of the bundled ones,
 so the figures of --what photos are those of the package around encoder and network; the encoder
-there is free (a few means of pixels), unless --encoder embedded asks for the real one.
+there is free (a few means of pixels), unless --encoder bundled asks for the real one.
 """
 
 import hashlib
@@ -131,7 +131,7 @@ def classes(k, n=1000):
 
 
 def grid(g, n=20):
-    """Labels of n photos by the embedded encoder, in 1 + g^2 views."""
+    """Labels of n photos by the bundled encoder, in 1 + g^2 views."""
     food = load_food_photos()
     labeler = CLIPPseudoLabeler(food.target_names, grid_size=g).fit()
     paths = food.data[: n + 2]
@@ -142,7 +142,7 @@ def grid(g, n=20):
 
 
 def pixels(size, n=40):
-    """Training on n photos, apart from CLIP, and prediction, by the embedded network."""
+    """Training on n photos, apart from CLIP, and prediction, by the bundled network."""
     paths = load_food_photos().data[:n]
     labeler = CLIPPseudoLabeler(NAMES[:CLASSES], model_name=FreeEncoder(), grid_size=1)
     model = CDULClassifier(pseudo_labeler=labeler, image_size=size, random_state=0)
@@ -165,7 +165,7 @@ def neighbors(n, d=256):
 
 
 def closed_form(n, d=1280, views=5):
-    """The fit in closed form to what the output layer of the embedded network receives."""
+    """The fit in closed form to what the output layer of the bundled network receives."""
     rng = np.random.default_rng(0)
     features = rng.standard_normal((n, views, d), dtype=np.float32)
     labels = rng.random((n, CLASSES), dtype=np.float32)
@@ -200,7 +200,7 @@ def main():
     parser = common.parser(__doc__)
     parser.add_argument("--what", nargs="+", choices=WHAT, default=list(WHAT))
     parser.add_argument("--values", nargs="+", type=int, help="of the one that --what names")
-    parser.add_argument("--encoder", choices=("free", "embedded"), default="free")
+    parser.add_argument("--encoder", choices=("free", "bundled"), default="free")
     parser.add_argument("--grid", type=int, default=1, help="of --what photos")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     parser.add_argument("--call", help="used by the script itself")

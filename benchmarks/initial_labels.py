@@ -1,7 +1,7 @@
 """Other ways to make the first labels, compared by mAP on two encoders.
 
 --similarities FILE has stored similarities of a large CLIP (see benchmarks/aggregation.py); --data
-DIR is a data set's folder, whose training photos are encoded with the embedded encoder. A way
+DIR is a data set's folder, whose training photos are encoded with the bundled encoder. A way
 counts as better if it is so on both. Temperatures are multiples of 0.03 and of the encoder's own.
 """
 
@@ -110,7 +110,7 @@ def main():
     labeler = CLIPPseudoLabeler(vocabulary, memory=options.memory).fit()
     embeddings = labeler.embed(train.data)
     cosines = cosine_similarities(embeddings, labeler.text_embeddings_)
-    sources["embedded"] = Views(
+    sources["bundled"] = Views(
         cosines[:, 0],
         cosines[:, 1:],
         labeler.temperature_,

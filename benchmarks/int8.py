@@ -1,4 +1,4 @@
-"""Does it pay to run the embedded encoder in int8: its speed, its embeddings and labels' mAP.
+"""Does it pay to run the bundled encoder in int8: its speed, its embeddings and labels' mAP.
 
 "Alone" is the image tower on pixels that are ready, in batches of ten views; "photos" is
 `encode_images` from files, decoding included. "Times as fast" as float32 is the median of the

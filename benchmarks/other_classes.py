@@ -1,7 +1,7 @@
-"""What names of other things gain (``other_classes=``): on photos of the classes, and on others.
+"""What ``background_classes=`` gains: on photos of the classes, and on others.
 
 Two sets of photos are each the other's strangers: the bundled photos of food, and --data DIR, a
-folder of Pascal VOC. Each set's classes are given to the embedded encoder alone, with the
+folder of Pascal VOC. Each set's classes are given to the bundled encoder alone, with the
 vocabulary "general", and with the names that the strangers show. Thresholds and networks are made
 on the training photos of the set itself. Classes that both sets may show, labelled or not, are left
 out of VOC's, and so are photos of the strangers that show one.
@@ -46,7 +46,7 @@ def figures(photos, strangers, scores, predict, min_positives):
 
 def rows(photos, strangers, others, options):
     """Figures of the labels, and for each seed those of a network trained on them."""
-    labeler = CLIPPseudoLabeler(photos.names, other_classes=others, input="embeddings").fit()
+    labeler = CLIPPseudoLabeler(photos.names, background_classes=others, input="embeddings").fit()
     cut = find_thresholds(labeler.transform(photos.X["train"]))
 
     def predict(X):

@@ -2,7 +2,7 @@
 
 The observed entries (photo, class) are drawn at random and passed as ``observed=``. By default the
 network is a linear layer on the embeddings of the whole photos (``input="embeddings"``), which
-trains in a second; with --end-to-end it is the embedded network on the photos.
+trains in a second; with --end-to-end it is the bundled network on the photos.
 """
 
 import common

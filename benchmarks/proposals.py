@@ -1,6 +1,6 @@
 """Object proposals against the grid: mAP of the labels, cost, and what hiding a part does.
 
---data DIR is a data set's folder; its photos are labelled with the embedded encoder. It needs
+--data DIR is a data set's folder; its photos are labelled with the bundled encoder. It needs
 OpenCV: pip install -e ".[proposals]".
 
 "find" is the time of finding the boxes in a decoded photo, "CLIP" that of encoding all views, both
@@ -70,7 +70,7 @@ def measure_costs(paths, grid_sizes):
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    encoder = load_encoder("embedded", None, device="cpu", precision="auto")
+    encoder = load_encoder("bundled", None, device="cpu", precision="auto")
     clip, find = [{g: [] for g in grids} for grids in ((1, *grid_sizes), grid_sizes)]
     for path in [paths[0], *paths]:  # the first only warms up
         photo = read(path)

@@ -29,7 +29,7 @@ def scripts(options):
     device = ["--device", options.device]
     if options.tiny:
         few = [
-            *("--networks", "embedded", "--batch-size", "2"),
+            *("--networks", "bundled", "--batch-size", "2"),
             *("--image-size", "64", "--repeats", "1"),
         ]
         return [

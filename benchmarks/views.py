@@ -1,7 +1,7 @@
 """What snippets, windows of one pass, and both cost and gain: mAP of the labels, time per photo.
 
 --data DIR is a data set's folder. --model-name and --pretrained name any model of open_clip whose
-tower can be read (see docs/method.rst); the embedded one needs no download.
+tower can be read (see docs/method.rst); the bundled one needs no download.
 
 Time is that of `encode_images` on some test photos, decoding included, in seconds a photo (median,
 turn and turn about), and in parts of that of the grid of 3 x 3.
@@ -24,7 +24,7 @@ WAYS = {
 def main():
     parser = common.parser(__doc__, *common.PHOTOS, "min-positives", "memory", "repeats")
     parser.add_argument("--timed", type=int, default=24, help="photos to time")
-    parser.add_argument("--model-name", default="embedded")
+    parser.add_argument("--model-name", default="bundled")
     parser.add_argument("--pretrained")
     options = common.parse(parser)
     train, test, vocabulary = common.load(options)

@@ -16,8 +16,8 @@ from xml.etree import ElementTree
 import common
 from PIL import Image
 
+from sklearn_cdul.class_names.vocabularies import VOCABULARIES
 from sklearn_cdul.datasets import load_voc
-from sklearn_cdul.labels.vocabularies import VOCABULARIES
 
 CLASSES = [name.replace(" ", "") for name in VOCABULARIES["voc"]]
 SPLITS = {"train": "train", "test": "val"}

@@ -6,14 +6,13 @@ import sys
 import textwrap
 from pathlib import Path
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # the examples must run on the embedded encoder
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # the examples must run on the bundled encoder
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 
 import sklearn_cdul
-from sklearn_cdul.documentation import documentation_url
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
@@ -58,7 +57,6 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = "sklearn_cdul"
-html_baseurl = documentation_url()
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
 html_copy_source = False

@@ -36,8 +36,9 @@ print(f"{len(paths)} photos")
 # %%
 # The names
 # ---------
-# A class is a name, or a name with the words that stand for it. ``other_classes`` are things that
-# the photos show, too, and that need no column: they keep CLIP from seeing a class in everything.
+# A class is a name, or a name with the words that stand for it. ``background_classes`` are things
+# that the photos show, too, and that need no column: they keep CLIP from seeing a class in
+# everything.
 
 classes = {
     "coffee": ["coffee", "espresso", "cappuccino"],
@@ -50,7 +51,7 @@ classes = {
 others = ["vegetables", "bread", "pasta", "soup", "table", "cutlery", "person"]
 labeler = CLIPPseudoLabeler(
     classes,
-    other_classes=others,
+    background_classes=others,
     memory=Path(gettempdir(), "sklearn_cdul_examples"),  # all examples share it
     on_error="nan",  # leave damaged photos out, and say so
 )

@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sklearn_cdul._show_versions import show_versions
+    from sklearn_cdul._utils.show_versions import show_versions
     from sklearn_cdul.classifier import CDULClassifier
     from sklearn_cdul.encoders.base import BaseEncoder
     from sklearn_cdul.labeler import CLIPPseudoLabeler
@@ -32,7 +32,7 @@ _HOMES = {
     "BaseEncoder": "encoders.base",
     "CDULClassifier": "classifier",
     "CLIPPseudoLabeler": "labeler",
-    "show_versions": "_show_versions",
+    "show_versions": "_utils.show_versions",
 }
 
 

@@ -10,16 +10,20 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length
 
-from sklearn_cdul.devices import OwnRandomState, gradients_on, resolve_device, resolve_precision
-from sklearn_cdul.documentation import DocumentedMixin
+from sklearn_cdul._utils.progress import progress
+from sklearn_cdul._utils.saving import SavingMixin
+from sklearn_cdul.compute.devices import (
+    OwnRandomState,
+    gradients_on,
+    resolve_device,
+    resolve_precision,
+)
 from sklearn_cdul.initial_labels import fit_labeler, label_photos, place_labels
 from sklearn_cdul.inputs import copy_features, input_tags
 from sklearn_cdul.labeler import CLIPPseudoLabeler
 from sklearn_cdul.labels.thresholds import check_thresholds, find_thresholds
 from sklearn_cdul.metrics import label_columns, mean_average_precision
 from sklearn_cdul.prediction import PredictionMixin
-from sklearn_cdul.progress import progress
-from sklearn_cdul.saving import SavingMixin
 from sklearn_cdul.targets.checking import check_observed, check_targets, warn_about_scores
 from sklearn_cdul.training.batches import PhotoSource
 from sklearn_cdul.training.checkpoint import Checkpoint
@@ -29,7 +33,7 @@ from sklearn_cdul.training.regions import MOST_REGIONS
 from sklearn_cdul.training.trainer import Trainer, TrainingSettings, check_memory
 
 
-class CDULClassifier(PredictionMixin, SavingMixin, DocumentedMixin, ClassifierMixin, BaseEstimator):
+class CDULClassifier(PredictionMixin, SavingMixin, ClassifierMixin, BaseEstimator):
     """Learn a multi-label photo classifier from class names, without labels.
 
     CLIP labels the training photos softly (:class:`CLIPPseudoLabeler`). A small network learns
@@ -43,9 +47,9 @@ class CDULClassifier(PredictionMixin, SavingMixin, DocumentedMixin, ClassifierMi
         are the 80 of MS-COCO, with a warning, unless it names others.
     pseudo_labeler : CLIPPseudoLabeler or None, default=None
         Makes the initial labels; a clone is fitted. It has its own ``device``, ``precision`` and
-        ``n_jobs``. None makes one with the embedded CLIP and those of this classifier.
-    network : str or callable, default="embedded"
-        "embedded" is EfficientNet-Lite2 with the ImageNet weights in this package. Else a name of
+        ``n_jobs``. None makes one with the bundled CLIP and those of this classifier.
+    network : str or callable, default="bundled"
+        "bundled" is EfficientNet-Lite2 with the ImageNet weights in this package. Else a name of
         timm, whose pretrained weights are downloaded ("resnet101" is the paper's), or a callable
         that takes ``num_classes`` and returns a torch Module giving logits, for example
         ``functools.partial(timm.create_model, "resnet18", pretrained=True)``; it is called anew in
@@ -55,7 +59,7 @@ class CDULClassifier(PredictionMixin, SavingMixin, DocumentedMixin, ClassifierMi
         With ``input="embeddings"`` of the pseudo labeler the network is a linear layer and this is
         not used.
     image_size : int or "auto", default="auto"
-        Side in pixels of the network's square input. "auto" is 320 for "embedded" and for networks
+        Side in pixels of the network's square input. "auto" is 320 for "bundled" and for networks
         of timm that take any size, else the size they were made for; 224 for callables and for
         names that point to a hub or a folder. A larger input shows smaller objects, and time grows
         with its square.
@@ -97,7 +101,7 @@ class CDULClassifier(PredictionMixin, SavingMixin, DocumentedMixin, ClassifierMi
     learning_rate : float, default=0
         Of the pretrained layers, for AdamW; falls to 0 along a cosine. With 0 they are frozen: each
         photo goes through them once, and with the linear probe no gradient is needed at all. (Where
-        what the output layer receives would take more than 2 GiB, 26 kB a photo for "embedded",
+        what the output layer receives would take more than 2 GiB, 26 kB a photo for "bundled",
         each epoch reads the photos and takes gradient steps.) 3e-5 trains them, which takes many
         times as long and gains little with some hundred photos.
     head_learning_rate : float, default=1e-4
@@ -125,7 +129,7 @@ class CDULClassifier(PredictionMixin, SavingMixin, DocumentedMixin, ClassifierMi
         steps, and ends with the same result. Only a fit of the same photos, labels and parameters
         goes on, so several may share the folder. Embeddings are kept there too, and stay, unless
         ``memory`` names a folder; the rest is deleted when the fit ends. Until then it takes 26 kB
-        of disk a photo for "embedded" and, with gradient steps, three times the size of the
+        of disk a photo for "bundled" and, with gradient steps, three times the size of the
         network. A ``random_state`` of None is 0 then.
     on_error : {"raise", "nan"} or None, default=None
         What to do about an image that can't be read: stop with an error that names it, or leave it
@@ -136,7 +140,7 @@ class CDULClassifier(PredictionMixin, SavingMixin, DocumentedMixin, ClassifierMi
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
         Arithmetic of the network; "auto" is bfloat16 where the hardware has it, float16 on older
         CUDA devices, else float32. Where it is float16, and with "auto" on a CPU, training runs in
-        float32. With "auto" so do prediction by the layers of "embedded" on a CPU, where that is
+        float32. With "auto" so do prediction by the layers of "bundled" on a CPU, where that is
         faster, and all of a network on embeddings.
     n_jobs : int or None, default=None
         Threads that decode images. None chooses by the number of cores.
@@ -224,7 +228,7 @@ class CDULClassifier(PredictionMixin, SavingMixin, DocumentedMixin, ClassifierMi
         classes=None,
         *,
         pseudo_labeler=None,
-        network="embedded",
+        network="bundled",
         image_size="auto",
         regions=2,
         epochs=3,
@@ -350,7 +354,7 @@ class CDULClassifier(PredictionMixin, SavingMixin, DocumentedMixin, ClassifierMi
         labels, readable, start, targets = label_photos(self, labeler, X, shape, observed)
 
         # Train.
-        labeler.leave_device()
+        labeler.offload()
         source = source.select(readable)
         with checkpoint:
             with random:

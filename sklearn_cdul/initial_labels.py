@@ -5,20 +5,20 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
+from sklearn_cdul._utils.progress import progress
 from sklearn_cdul.exceptions import warn
 from sklearn_cdul.inputs import check_X
 from sklearn_cdul.labeler import CLIPPseudoLabeler
 from sklearn_cdul.labels.checking import check_labels
 from sklearn_cdul.labels.neighbors import smooth_labels
 from sklearn_cdul.labels.observed import observed_on_scale
-from sklearn_cdul.progress import progress
 
 # Fewer than this many training photos give rise to a warning.
 _FEW_PHOTOS = 10
 
 
 def fit_labeler(classifier: Any, X: Any) -> tuple[CLIPPseudoLabeler, Any]:
-    """Fit the labeler of a classifier, or one with the embedded CLIP if it names none."""
+    """Fit the labeler of a classifier, or one with the bundled CLIP if it names none."""
     if classifier.pseudo_labeler is None:
         shared = ("device", "precision", "n_jobs")
         labeler = CLIPPseudoLabeler(**{name: getattr(classifier, name) for name in shared})

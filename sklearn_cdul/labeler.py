@@ -10,9 +10,12 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_cdul.documentation import DocumentedMixin
+from sklearn_cdul._utils.progress import progress
+from sklearn_cdul._utils.saving import SavingMixin
+from sklearn_cdul.class_names.known_names import warn_about_guesses
+from sklearn_cdul.class_names.prompts import resolve_background, resolve_classes
+from sklearn_cdul.class_names.wordings import warn_about_classes
 from sklearn_cdul.encoders.base import BaseEncoder
-from sklearn_cdul.encoders.known_names import warn_about_guesses
 from sklearn_cdul.encoders.loading import free_gpu, load_encoder
 from sklearn_cdul.encoders.looks import looks_of
 from sklearn_cdul.exceptions import warn
@@ -20,20 +23,16 @@ from sklearn_cdul.images.checking import check_files
 from sklearn_cdul.images.views import VIEWS, n_parts, split_views, views_version
 from sklearn_cdul.inputs import check_dimensions, check_features, check_X, input_tags
 from sklearn_cdul.labels.aggregation import soft_labels
-from sklearn_cdul.labels.prompts import resolve_classes, resolve_others
-from sklearn_cdul.labels.wordings import warn_about_classes
 from sklearn_cdul.memory.cache import encode_images_once
 from sklearn_cdul.memory.texts import encode_classes_once
 from sklearn_cdul.metrics import score_readable
-from sklearn_cdul.progress import progress
-from sklearn_cdul.saving import SavingMixin
 from sklearn_cdul.targets import check_targets
 
 # Parameters on which the embeddings do not depend.
 _ENCODING_OPTIONS = ("batch_size", "n_jobs", "on_error", "verbose")
 
 
-class CLIPPseudoLabeler(SavingMixin, DocumentedMixin, TransformerMixin, BaseEstimator):
+class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
     """Label photos softly with CLIP, whole and in snippets.
 
     Each photo is looked at as a whole and as ``grid_size`` x ``grid_size`` snippets, or in other
@@ -47,8 +46,8 @@ class CLIPPseudoLabeler(SavingMixin, DocumentedMixin, TransformerMixin, BaseEsti
         Names of the classes. A mapping gives each name a wording or a list of synonyms, which are
         embedded in place of the name and averaged. A string names a vocabulary of the package.
         None takes "coco", the 80 of MS-COCO, with a warning.
-    model_name : str or BaseEncoder, default="embedded"
-        Which CLIP. "embedded" is the small one in this package, which needs no download. Any name
+    model_name : str or BaseEncoder, default="bundled"
+        Which CLIP. "bundled" is the small one in this package, which needs no download. Any name
         that ``open_clip.create_model_and_transforms`` takes serves too, among them
         ``hf-hub:ORG/NAME`` and ``local-dir:PATH``. Or an encoder of your own, see
         :class:`BaseEncoder`; ``device`` and ``precision`` are then its own.
@@ -56,11 +55,11 @@ class CLIPPseudoLabeler(SavingMixin, DocumentedMixin, TransformerMixin, BaseEsti
         Weights of an open_clip model: one of its tags (for example "openai") or a checkpoint file.
     prompt_template : str or list of str, default="a photo of a {}"
         Sentence with one ``{}`` for the name. The embeddings of several templates are averaged.
-    other_classes : list of str, dict, {"general", "coco", "voc", "nus-wide"} or None, default=None
+    background_classes : list of str, dict, str or None, default=None
         What else the photos may show. These names compete in the softmax and get no column, so that
         a photo of something else gets less of each class; with them a single class makes sense.
         "general" is 19 words for surroundings. Names that are classes are left out. :ref:`The guide
-        <other-classes>` says what they gain and cost.
+        <background-classes>` says what they gain and cost.
     grid_size : int, default=3
         Snippets a side. 1 looks at the whole image alone; 3 costs ten views a photo.
     views : {"grid", "dense", "grid+dense", "proposals"}, default="grid"
@@ -93,14 +92,14 @@ class CLIPPseudoLabeler(SavingMixin, DocumentedMixin, TransformerMixin, BaseEsti
         its row NaN and warn once.
     batch_size : int or "auto", default="auto"
         Views in a forward pass, for "dense" photos. "auto" is 320 on a GPU, halved when memory runs
-        out, 10 on a CPU, and for the embedded encoder there at least 20, with more than four
+        out, 10 on a CPU, and for the bundled encoder there at least 20, with more than four
         threads five a thread.
     device : str or torch.device, default="auto"
         "auto" takes a CUDA device if there is one. A Mac's GPU must be asked for with "mps".
     precision : {"auto", "float32", "bfloat16", "float16", "int8"}, default="auto"
         Arithmetic of the encoder. "auto" is bfloat16 where the hardware has it, float16 on older
-        CUDA devices, else float32. For the embedded encoder it is float16 on all CUDA devices and
-        float32 on CPUs, where ONNX Runtime computes. "int8" is for the embedded encoder on a CPU:
+        CUDA devices, else float32. For the bundled encoder it is float16 on all CUDA devices and
+        float32 on CPUs, where ONNX Runtime computes. "int8" is for the bundled encoder on a CPU:
         about twice as fast as float32 on CPUs with VNNI, and almost as accurate.
     n_jobs : int or None, default=None
         Threads that decode images. None chooses by the number of cores.
@@ -113,8 +112,8 @@ class CLIPPseudoLabeler(SavingMixin, DocumentedMixin, TransformerMixin, BaseEsti
         Names of the k classes in the order of the columns.
     text_embeddings_ : ndarray of shape (k, d), float32
         One unit vector a class.
-    other_embeddings_ : ndarray of shape (m, d), float32
-        One unit vector for each of ``other_classes``.
+    background_embeddings_ : ndarray of shape (m, d), float32
+        One unit vector for each of ``background_classes``.
     temperature_ : float
         The tau in use.
     n_features_in_ : int
@@ -144,7 +143,7 @@ class CLIPPseudoLabeler(SavingMixin, DocumentedMixin, TransformerMixin, BaseEsti
         "model_name": [str, BaseEncoder],
         "pretrained": [str, os.PathLike, None],
         "prompt_template": [str, list, tuple],
-        "other_classes": ["array-like", dict, str, None],
+        "background_classes": ["array-like", dict, str, None],
         "grid_size": [Interval(Integral, 1, None, closed="left")],
         "views": [StrOptions(set(VIEWS))],
         "temperature": [Interval(Real, 0, None, closed="neither"), None],
@@ -163,10 +162,10 @@ class CLIPPseudoLabeler(SavingMixin, DocumentedMixin, TransformerMixin, BaseEsti
         self,
         classes=None,
         *,
-        model_name="embedded",
+        model_name="bundled",
         pretrained=None,
         prompt_template="a photo of a {}",
-        other_classes=None,
+        background_classes=None,
         grid_size=3,
         views="grid",
         temperature=None,
@@ -185,7 +184,7 @@ class CLIPPseudoLabeler(SavingMixin, DocumentedMixin, TransformerMixin, BaseEsti
         self.model_name = model_name
         self.pretrained = pretrained
         self.prompt_template = prompt_template
-        self.other_classes = other_classes
+        self.background_classes = background_classes
         self.grid_size = grid_size
         self.views = views
         self.temperature = temperature
@@ -231,7 +230,9 @@ class CLIPPseudoLabeler(SavingMixin, DocumentedMixin, TransformerMixin, BaseEsti
         checked = None if X is None else check_X(self, X, kind=self.input, on_error=self.on_error)
         if isinstance(checked, np.ndarray):
             encoder = encoder.with_embedding_dim(checked.shape[2])
-        others, other_prompts = resolve_others(self.other_classes, names, self.prompt_template)
+        others, other_prompts = resolve_background(
+            self.background_classes, names, self.prompt_template
+        )
         prompts = prompts + other_prompts
         encode_classes = encoder.encode_classes
         if self.memory is not None and self.input == "images":
@@ -247,10 +248,10 @@ class CLIPPseudoLabeler(SavingMixin, DocumentedMixin, TransformerMixin, BaseEsti
             are_cut=encoder.are_cut([text for texts in prompts for text in texts]),
             english_only=encoder.english_only,
         )
-        if isinstance(self.model_name, str) and self.model_name == "embedded":
+        if isinstance(self.model_name, str) and self.model_name == "bundled":
             warn_about_guesses(names, text_embeddings[: len(names)])
         check_features(self, X, checked, reset=True)
-        self.text_embeddings_, self.other_embeddings_ = np.split(text_embeddings, [len(names)])
+        self.text_embeddings_, self.background_embeddings_ = np.split(text_embeddings, [len(names)])
         self.temperature_ = float(
             encoder.temperature if self.temperature is None else self.temperature
         )
@@ -317,7 +318,7 @@ class CLIPPseudoLabeler(SavingMixin, DocumentedMixin, TransformerMixin, BaseEsti
         options = {name: getattr(self, name) for name in _ENCODING_OPTIONS}
         return X.embed_once(encoder, cut, partial(encode, X, **cut, **options))
 
-    def view_places(self, X):
+    def view_boxes(self, X):
         """Where the views of images lie, view by view as in :meth:`embed`.
 
         Parameters
@@ -340,7 +341,7 @@ class CLIPPseudoLabeler(SavingMixin, DocumentedMixin, TransformerMixin, BaseEsti
             If an image can't be read, whatever ``on_error`` is; names index and path.
         """
         if self.input != "images":
-            raise ValueError('view_places needs images; this estimator has input="embeddings".')
+            raise ValueError('view_boxes needs images; this estimator has input="embeddings".')
         photos = check_X(self, X, kind=self.input, on_error=self.on_error)
         looks = looks_of(self._encoder(), int(self.grid_size), self.views)
         return np.stack(
@@ -369,7 +370,7 @@ class CLIPPseudoLabeler(SavingMixin, DocumentedMixin, TransformerMixin, BaseEsti
             return soft_labels(
                 embeddings,
                 self.text_embeddings_,
-                self.other_embeddings_,
+                self.background_embeddings_,
                 temperature=self.temperature_,
                 local_threshold=self.local_threshold,
                 global_weight=self.global_weight,
@@ -422,14 +423,14 @@ class CLIPPseudoLabeler(SavingMixin, DocumentedMixin, TransformerMixin, BaseEsti
         check_is_fitted(self)
         return np.asarray(self.class_names_, dtype=object)
 
-    def leave_device(self):
+    def offload(self):
         """Take CLIP's weights off the GPU; they come back when they are next needed.
 
         :class:`CDULClassifier` does so before it trains its network.
         """
         free_gpu()
         if isinstance(self.model_name, BaseEncoder):
-            self.model_name.leave_device()
+            self.model_name.offload()
 
     def _classes_in_use(self):
         if self.classes is not None:

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import expit
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_cdul.devices import memory_format, resolve_device
+from sklearn_cdul.compute.devices import memory_format, resolve_device
 from sklearn_cdul.inputs import check_X
 from sklearn_cdul.labels.thresholds import apply_thresholds, check_thresholds, fit_thresholds
 from sklearn_cdul.metrics import label_columns, mean_average_precision, score_readable

@@ -10,40 +10,31 @@ import sklearn_cdul
 PACKAGE = Path(sklearn_cdul.__file__).parent
 # What a room (a folder, or a module beside them) may import of the others.
 ARROWS = {
-    "cli": {"classifier", "labeler", "labels", "datasets", "review"},
-    "classifier": {
-        "labeler",
-        "initial_labels",
-        "prediction",
-        "training",
-        "labels",
-        "inputs",
-        "targets",
-    }
-    | {"metrics", "devices"},
+    "cli": {"classifier", "labeler", "class_names", "labels", "datasets", "review"},
+    "classifier": {"labeler", "initial_labels", "prediction", "training", "labels", "inputs"}
+    | {"targets", "metrics", "compute"},
     "initial_labels": {"labeler", "labels", "inputs", "exceptions"},
-    "prediction": {"training", "labels", "inputs", "targets", "metrics", "devices"},
-    "labeler": {"memory", "encoders", "images", "labels", "inputs", "targets", "metrics"}
-    | {"exceptions"},
-    "review": {"answers", "images", "labels", "metrics", "targets"},
-    "displays": {"answers", "images", "labels", "metrics", "targets"},
-    "answers": {"inputs", "labels", "metrics", "targets"},
+    "prediction": {"training", "labels", "inputs", "targets", "metrics", "compute"},
+    "labeler": {"class_names", "memory", "encoders", "images", "labels", "inputs", "targets"}
+    | {"metrics", "exceptions"},
+    "review": {"predictions", "images", "labels", "metrics", "targets"},
+    "displays": {"predictions", "images", "labels", "metrics", "targets"},
+    "predictions": {"inputs", "labels", "metrics", "targets"},
     "memory": {"encoders", "images", "exceptions"},
-    "encoders": {"images", "labels", "devices", "transfers", "cpu_engine", "exceptions"},
-    "training": {"images", "metrics", "devices", "transfers", "cpu_engine", "exceptions"},
+    "encoders": {"images", "compute", "exceptions"},
+    "training": {"images", "metrics", "compute", "exceptions"},
     "inputs": {"images"},
     "images": {"exceptions"},
-    "datasets": {"labels", "targets"},
+    "datasets": {"class_names", "targets"},
+    "class_names": {"exceptions"},
     "labels": {"exceptions"},
     "metrics": {"inputs", "targets"},
     "targets": {"images", "exceptions"},
-    "devices": {"exceptions"},
-    "transfers": set(),
-    "cpu_engine": set(),
+    "compute": {"exceptions"},
     "exceptions": set(),
 }
 # Rooms that import no other and are open to all.
-OPEN = {"documentation", "progress", "replacing", "saving"}
+OPEN = {"_utils"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 

@@ -87,8 +87,8 @@ def rows(output):
 @pytest.mark.slow
 def test_the_papers_setting_runs_and_takes_up_where_it_was_stopped(tree, tmp_path):
     arguments = [
-        *("--data", tree, "--out", tmp_path / "out", "--model-name", "embedded"),
-        *("--pretrained", "", "--network", "embedded", "--image-size", 64, "--epochs", 1),
+        *("--data", tree, "--out", tmp_path / "out", "--model-name", "bundled"),
+        *("--pretrained", "", "--network", "bundled", "--image-size", 64, "--epochs", 1),
     ]
     first = run("reproduce_paper.py", *arguments)
     table = rows(first.stdout)
@@ -152,7 +152,7 @@ def test_strangers_are_measured_with_and_without_other_classes(food_photos, tmp_
     # Under names of things that no food photo shows, so that they count as VOC's own classes.
     tree = lay_out(food_photos, tmp_path_factory, {"bus": "bottle", "train": "person"})
     output = run(
-        "other_classes.py",
+        "background_classes.py",
         *("--data", tree, "--seeds", 1, "--min-positives", 1),
         *("--memory", tmp_path_factory.mktemp("memory")),
     ).stdout
@@ -221,7 +221,7 @@ def test_all_figures_of_speed_come_from_one_command(tmp_path):
     encoding = tables["encode, 96 px"]
     assert encoding["ours"]["of bound"] > 0
     assert encoding["one crop at a time"]["by crop = 1"] == 1
-    training = next(rows for title, rows in tables.items() if title.startswith("train, embedded"))
+    training = next(rows for title, rows in tables.items() if title.startswith("train, bundled"))
     assert training["bare loop"]["of bare loop"] == 1
     prediction = next(rows for title, rows in tables.items() if title.startswith("predict"))
     assert 0 < prediction["files"]["of network"] < prediction["files"]["of bound"]

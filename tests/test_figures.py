@@ -45,8 +45,8 @@ def test_the_first_pages_say_the_same_of_quality_and_speed():
 
 def test_what_is_said_elsewhere_of_these_photos_is_in_the_table():
     whole, labels, network = (row[1:] for row in readme_table("on 97 test photos"))
-    (embedded,) = found("README.md", r"(whole photo [\d.]+, labels [\d.]+, network [\d.]+)")
-    assert re.findall(r"\d+\.\d", embedded) == [whole[0], labels[0], network[0]]
+    (bundled,) = found("README.md", r"(whole photo [\d.]+, labels [\d.]+, network [\d.]+)")
+    assert re.findall(r"\d+\.\d", bundled) == [whole[0], labels[0], network[0]]
     food, _ = found("docs/names.rst", r"labels, no others +([\d.]+) +([\d.]+)")
     assert list(food) == labels[:2]
 

@@ -1,6 +1,5 @@
 """What somebody meets who has just installed the package."""
 
-import importlib.metadata
 import re
 import subprocess
 import sys
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import sklearn_cdul
-from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler, documentation
+from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 
 ROOT = Path(__file__).parents[1]
 
@@ -58,33 +57,6 @@ def test_modules_come_with_the_package():
     code = "import sklearn_cdul; print(sklearn_cdul.datasets.load_food_photos().target.shape[1])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "20"
-
-
-@pytest.fixture
-def published(monkeypatch):
-    """The package's metadata with the address of a documentation, as after a release."""
-    real = importlib.metadata.metadata("sklearn-cdul")
-
-    class Metadata:
-        def get_all(self, name):
-            return [*(real.get_all(name) or []), "Documentation, https://docs.example.org/stable/"]
-
-    documentation.documentation_url.cache_clear()
-    monkeypatch.setattr(documentation, "metadata", lambda name: Metadata())
-    yield
-    documentation.documentation_url.cache_clear()
-
-
-@pytest.mark.parametrize("estimator", [CDULClassifier(["cup"]), CLIPPseudoLabeler(["cup"])])
-def test_the_html_repr_links_to_the_page_of_the_estimator(estimator, published):
-    name = type(estimator).__name__
-    page = f"https://docs.example.org/stable/api/generated/sklearn_cdul.{name}.html"
-    assert page in estimator._repr_html_()
-
-
-def test_the_html_repr_links_nowhere_while_no_documentation_is_online(monkeypatch):
-    monkeypatch.setattr(documentation, "documentation_url", lambda: "")
-    assert 'rel="noreferrer"' not in CDULClassifier()._repr_html_()
 
 
 @pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="reads a checkout")

@@ -14,12 +14,12 @@ from numpy.testing import assert_allclose
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
-from sklearn_cdul.devices import resolve_device
+from sklearn_cdul.compute.devices import resolve_device
+from sklearn_cdul.compute.transfers import fetch, to_device
 from sklearn_cdul.encoders.loading import load_encoder, unload_encoders
 from sklearn_cdul.images.reading import check_images
 from sklearn_cdul.metrics import mean_average_precision
 from sklearn_cdul.training.batches import PhotoSource, epoch
-from sklearn_cdul.transfers import fetch, to_device
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -213,7 +213,7 @@ def test_a_model_fitted_on_a_gpu_predicts_where_there_is_none(photos, tmp_path):
 def test_an_encoder_leaves_the_gpu_and_comes_back(photos):
     encoder = load_encoder(device="cuda", precision="float32")
     before = encoder.encode_images(photos[:2])
-    encoder.leave_device()
+    encoder.offload()
     assert encoder._model.logit_scale.device.type == "cpu"
     assert_allclose(encoder.encode_images(photos[:2]), before, atol=1e-5)
 

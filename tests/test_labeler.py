@@ -163,7 +163,7 @@ def test_on_error_nan_gives_a_nan_row_and_one_warning(paths, labels, tmp_path):
         ({"input": "pixels"}, "input"),
         ({"on_error": "skip"}, "on_error"),
         ({"precision": "int4"}, "precision"),
-        ({"precision": "int8", "model_name": "ViT-B-32", "pretrained": "openai"}, "embedded"),
+        ({"precision": "int8", "model_name": "ViT-B-32", "pretrained": "openai"}, "bundled"),
         ({"model_name": "ViT-B-33"}, "ViT-B-32"),
         ({"device": "tpu7"}, "device"),
     ],
@@ -189,13 +189,13 @@ def test_a_fit_that_fails_leaves_the_last_one_as_it_was(paths):
 
 
 def test_other_classes_compete_and_get_no_column(paths, labels):
-    labeler = CLIPPseudoLabeler(NAMES, other_classes="general")
+    labeler = CLIPPseudoLabeler(NAMES, background_classes="general")
     competing = labeler.fit_transform(paths)
     assert competing.shape == (6, 4)
-    assert labeler.other_embeddings_.shape == (19, 256)
+    assert labeler.background_embeddings_.shape == (19, 256)
     assert labeler.get_feature_names_out().tolist() == NAMES
     assert (competing < labels).all()
-    assert CLIPPseudoLabeler(NAMES).fit().other_embeddings_.shape == (0, 256)
+    assert CLIPPseudoLabeler(NAMES).fit().background_embeddings_.shape == (0, 256)
 
 
 def test_with_other_classes_a_single_class_makes_sense(food_photos):
@@ -204,14 +204,16 @@ def test_with_other_classes_a_single_class_makes_sense(food_photos):
     y = food_photos.target[test][:, [food_photos.target_names.index("coffee")]]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        labeler = CLIPPseudoLabeler(["coffee"], other_classes=["food", "plate"], grid_size=1).fit()
+        labeler = CLIPPseudoLabeler(
+            ["coffee"], background_classes=["food", "plate"], grid_size=1
+        ).fit()
     assert labeler.score(photos, y) > 3 * y.mean()
 
 
 @pytest.mark.parametrize("views", ["grid", "dense", "grid+dense"])
 def test_each_view_has_an_embedding_and_a_place(paths, views):
     labeler = CLIPPseudoLabeler(NAMES, grid_size=2, views=views).fit()
-    places = labeler.view_places(paths[:2])
+    places = labeler.view_boxes(paths[:2])
     assert places.shape[:2] == labeler.embed(paths[:2]).shape[:2]
     assert places[:, 0].tolist() == [[0, 0, 1, 1]] * 2
     assert (places[..., :2] < places[..., 2:]).all()
@@ -220,4 +222,4 @@ def test_each_view_has_an_embedding_and_a_place(paths, views):
 def test_embeddings_do_not_tell_where_they_come_from():
     labeler = CLIPPseudoLabeler(NAMES, input="embeddings").fit()
     with pytest.raises(ValueError, match="needs images"):
-        labeler.view_places(np.zeros((2, 192), np.float32))
+        labeler.view_boxes(np.zeros((2, 192), np.float32))

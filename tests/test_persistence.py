@@ -207,7 +207,7 @@ def test_skops_needs_no_more_types_for_other_parameters(changes, embeddings):
 def test_parameters_that_came_after_a_file_was_saved_get_their_defaults(fitted, photos):
     old = pickle.loads(pickle.dumps(fitted))
     newer = [(old, "regions"), (old, "checkpoint"), (old, "on_error")]
-    newer += [(old.pseudo_labeler, "views"), (old.pseudo_labeler_, "other_classes")]
+    newer += [(old.pseudo_labeler, "views"), (old.pseudo_labeler_, "background_classes")]
     for estimator, name in newer:
         delattr(estimator, name)
     from_pickle = pickle.loads(pickle.dumps(old))
@@ -215,7 +215,7 @@ def test_parameters_that_came_after_a_file_was_saved_get_their_defaults(fitted, 
     for loaded in (from_pickle, from_skops):
         assert loaded.get_params()["regions"] == CDULClassifier().regions
         assert loaded.get_params()["pseudo_labeler__views"] == CLIPPseudoLabeler().views
-        assert loaded.pseudo_labeler_.get_params()["other_classes"] is None
+        assert loaded.pseudo_labeler_.get_params()["background_classes"] is None
         assert loaded.image_size == fitted.image_size == 64
         assert_array_equal(loaded.predict_proba(photos), fitted.predict_proba(photos))
 

@@ -1,4 +1,4 @@
-"""Write the graph of the embedded encoder's image tower that ONNX Runtime runs, without weights.
+"""Write the graph of the bundled encoder's image tower that ONNX Runtime runs, without weights.
 
     python tools/build_cpu_graph.py
 

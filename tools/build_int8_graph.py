@@ -1,4 +1,4 @@
-"""Write the graph of the embedded encoder's image tower in int8, with its weights.
+"""Write the graph of the bundled encoder's image tower in int8, with its weights.
 
     python tools/build_int8_graph.py
 
@@ -23,7 +23,7 @@ import onnxruntime
 from build_cpu_graph import build
 from onnx import ModelProto, helper, numpy_helper
 
-from sklearn_cdul.cpu_engine import INT8_GRAPH
+from sklearn_cdul.compute.cpu_engine import INT8_GRAPH
 from sklearn_cdul.datasets import load_food_photos
 from sklearn_cdul.encoders.loading import load_encoder
 from sklearn_cdul.images.reading import map_images

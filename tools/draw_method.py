@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/method.rst from the bundled photos and the embedded encoder.
+"""Draw the pictures of docs/method.rst from the bundled photos and the bundled encoder.
 
     python tools/draw_method.py
 

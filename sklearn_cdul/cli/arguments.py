@@ -117,13 +117,13 @@ def _add_labeler(command: argparse.ArgumentParser) -> None:
         'name to its wordings; or "coco", "voc", "nus-wide"',
     )
     command.add_argument(
-        "--other-classes",
+        "--background-classes",
         metavar="NAMES",
         help='what else the photos show: as for --classes, or "general"',
     )
     command.add_argument(
         "--model-name",
-        default="embedded",
+        default="bundled",
         metavar="NAME",
         help="encoder: a model of open_clip (default: %(default)s, which needs no download)",
     )

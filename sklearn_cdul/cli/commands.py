@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from sklearn_cdul import __version__
+from sklearn_cdul._utils.atomic_write import atomic_write
 from sklearn_cdul.cli.messages import INCOMPLETE, say
-from sklearn_cdul.replacing import replacing
 
 # Photos that are listed by name if they were left out.
 MOST_LISTED = 20
@@ -50,7 +50,7 @@ def train(options: argparse.Namespace) -> int:
     )
     model.set_params(**dict(options.set)).fit(photos, observed=options.observed)
     usable = _usable(model.initial_pseudo_labels_, photos)
-    with replacing(options.out) as part:
+    with atomic_write(options.out) as part:
         joblib.dump(model, part)
     code = _finish(options.out, f"a classifier of {len(model.class_names_)} classes", usable)
     if options.report is not None:
@@ -89,14 +89,14 @@ def _write_report(model: Any, photos: list[str], labels: Path | None, out: Path)
 
 
 def _labeler(options: argparse.Namespace) -> Any:
-    classes, others = _classes(options.classes), options.other_classes
+    classes, others = _classes(options.classes), options.background_classes
     from sklearn_cdul import CLIPPseudoLabeler
 
     return CLIPPseudoLabeler(
         classes,
         model_name=options.model_name,
         pretrained=options.pretrained,
-        other_classes=None if others is None else _classes(others),
+        background_classes=None if others is None else _classes(others),
         memory=options.memory,
         on_error="nan",
         device=options.device,
@@ -140,7 +140,7 @@ def _classes(name: str) -> Any:
     """Class names: of a file with one a line, of a JSON file, or a vocabulary."""
     path = Path(name)
     if not path.is_file():
-        from sklearn_cdul.labels.vocabularies import VOCABULARIES
+        from sklearn_cdul.class_names.vocabularies import VOCABULARIES
 
         if name in VOCABULARIES:
             return name

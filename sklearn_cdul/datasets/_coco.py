@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from sklearn.utils import Bunch
 
+from sklearn_cdul.class_names.vocabularies import VOCABULARIES
 from sklearn_cdul.datasets._folders import (
     check_choice,
     check_folder,
@@ -16,7 +17,6 @@ from sklearn_cdul.datasets._folders import (
     make_bunch,
 )
 from sklearn_cdul.datasets._writing import check_labels, write_json
-from sklearn_cdul.labels.vocabularies import VOCABULARIES
 from sklearn_cdul.targets.tables import some
 
 # Where tools put the file of a split, and the photos beside it.

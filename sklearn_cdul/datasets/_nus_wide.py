@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from sklearn.utils import Bunch
 
+from sklearn_cdul.class_names.vocabularies import VOCABULARIES
 from sklearn_cdul.datasets._folders import (
     check_choice,
     check_folder,
@@ -14,7 +15,6 @@ from sklearn_cdul.datasets._folders import (
     read_bytes,
     read_lines,
 )
-from sklearn_cdul.labels.vocabularies import VOCABULARIES
 
 DESCR = """NUS-WIDE, split "{split}"
 

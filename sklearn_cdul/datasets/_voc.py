@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 from sklearn.utils import Bunch
 
+from sklearn_cdul.class_names.vocabularies import VOCABULARIES
 from sklearn_cdul.datasets._folders import (
     check_choice,
     check_folder,
@@ -19,7 +20,6 @@ from sklearn_cdul.datasets._folders import (
     read_lines,
 )
 from sklearn_cdul.datasets._listing import SUFFIXES
-from sklearn_cdul.labels.vocabularies import VOCABULARIES
 from sklearn_cdul.targets.tables import some
 
 YEARS = ("2007", "2008", "2009", "2010", "2011", "2012")

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 
+from sklearn_cdul._utils.atomic_write import atomic_write
 from sklearn_cdul.datasets._folders import check_names
-from sklearn_cdul.replacing import replacing
 from sklearn_cdul.targets import check_targets
 
 
@@ -81,7 +81,7 @@ def write_text(file: str | os.PathLike[str] | TextIO, text: str) -> None:
     if hasattr(file, "write"):
         file.write(text)
         return
-    with replacing(file) as part:
+    with atomic_write(file) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_cdul.answers import Answers, find_classes
 from sklearn_cdul.displays.drawing import BLUE, GREY, TEXT, import_pyplot, make_axes
+from sklearn_cdul.predictions import Predictions, find_classes
 
 _MOST_CLASSES = 20  # unless classes are named
 
@@ -107,7 +107,7 @@ class ScoreHistogramDisplay:
             If the estimator has no classes, or arguments do not fit each other.
         """
         import_pyplot()
-        display = cls(**vars(Answers.from_estimator(estimator, X, y)))
+        display = cls(**vars(Predictions.from_estimator(estimator, X, y)))
         return display.plot(classes=classes, bins=bins, n_columns=n_columns, ax=ax)
 
     @classmethod
@@ -149,7 +149,7 @@ class ScoreHistogramDisplay:
             See :meth:`from_estimator`.
         """
         import_pyplot()
-        display = cls(**vars(Answers.of(scores, y, thresholds, class_names)))
+        display = cls(**vars(Predictions.of(scores, y, thresholds, class_names)))
         return display.plot(classes=classes, bins=bins, n_columns=n_columns, ax=ax)
 
     def plot(
@@ -183,7 +183,7 @@ class ScoreHistogramDisplay:
         ValueError
             If there is no such class, or `n_columns` is below 1.
         """
-        answers = Answers(self.scores, self.thresholds, list(self.class_names), self.targets)
+        answers = Predictions(self.scores, self.thresholds, list(self.class_names), self.targets)
         found = (answers.scores >= answers.thresholds).sum(axis=0)
         if classes is None:
             columns = np.sort(np.argsort(-found, kind="stable")[:_MOST_CLASSES])

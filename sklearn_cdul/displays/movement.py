@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_cdul.answers import Answers, find_class, last_step, log_odds
 from sklearn_cdul.displays.drawing import (
     BLUE,
     GREEN,
@@ -22,6 +21,7 @@ from sklearn_cdul.displays.drawing import (
 from sklearn_cdul.displays.ranking import take_in_turn
 from sklearn_cdul.images.reading import check_images
 from sklearn_cdul.labels.thresholds import find_thresholds
+from sklearn_cdul.predictions import Predictions, find_class, last_step, log_odds
 
 _MOST_LINES = 4  # of a caption
 _MOST_POINTS = 20_000
@@ -184,8 +184,8 @@ class LabelMovementDisplay:
             See :meth:`from_estimator`.
         """
         import_pyplot()
-        before = Answers.of(initial_labels, y, None, class_names, photos=photos)
-        after = Answers.of(labels, None, None, class_names)
+        before = Predictions.of(initial_labels, y, None, class_names, photos=photos)
+        after = Predictions.of(labels, None, None, class_names)
         display = cls(
             initial_labels=before.scores,
             labels=after.scores,

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_cdul.answers import Answers
 from sklearn_cdul.displays.drawing import (
     AMBER,
     GREEN,
@@ -20,6 +19,7 @@ from sklearn_cdul.displays.drawing import (
 )
 from sklearn_cdul.displays.ranking import rank_photos, take_in_turn
 from sklearn_cdul.images.reading import check_images
+from sklearn_cdul.predictions import Predictions
 
 _MOST_LINES = 6  # of a caption
 _HEADS = {
@@ -143,7 +143,7 @@ class PhotosDisplay:
         """
         import_pyplot()
         shown = X if photos is None else photos
-        answers = Answers.from_estimator(estimator, X, y)
+        answers = Predictions.from_estimator(estimator, X, y)
         display = cls._of(shown, answers)
         return display.plot(
             class_name=class_name, order=order, n_photos=n_photos, n_columns=n_columns, ax=ax
@@ -192,13 +192,13 @@ class PhotosDisplay:
             See :meth:`from_estimator`.
         """
         import_pyplot()
-        display = cls._of(photos, Answers.of(scores, y, thresholds, class_names, photos=photos))
+        display = cls._of(photos, Predictions.of(scores, y, thresholds, class_names, photos=photos))
         return display.plot(
             class_name=class_name, order=order, n_photos=n_photos, n_columns=n_columns, ax=ax
         )
 
     @classmethod
-    def _of(cls, photos: Any, answers: Answers) -> "PhotosDisplay":
+    def _of(cls, photos: Any, answers: Predictions) -> "PhotosDisplay":
         display = cls(photos=photos, **vars(answers))
         if len(display.photos) != len(answers.scores):
             raise ValueError(
@@ -247,7 +247,7 @@ class PhotosDisplay:
         ValueError
             If there is no such class or order, labels are needed, or a number is below 1.
         """
-        answers = Answers(self.scores, self.thresholds, list(self.class_names), self.targets)
+        answers = Predictions(self.scores, self.thresholds, list(self.class_names), self.targets)
         column = None if class_name is None else answers.column(class_name)
         orders = [order] if isinstance(order, str) else list(order)
         margins = answers.margins
@@ -272,7 +272,7 @@ class PhotosDisplay:
         return self
 
     @staticmethod
-    def _caption(answers: Answers, row: int, column: int | None) -> list[tuple[str, str]]:
+    def _caption(answers: Predictions, row: int, column: int | None) -> list[tuple[str, str]]:
         scores = answers.scores[row]
         found = scores >= answers.thresholds
         truth = np.full(len(scores), np.nan) if answers.targets is None else answers.targets[row]

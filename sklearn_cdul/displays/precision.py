@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_cdul.answers import known_targets, last_step
 from sklearn_cdul.displays.drawing import GREY, import_pyplot, plain_text
 from sklearn_cdul.metrics import average_precision_per_class
+from sklearn_cdul.predictions import known_targets, last_step
 from sklearn_cdul.targets import check_targets
 
 _CHANCE = "random order"

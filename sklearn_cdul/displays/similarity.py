@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_cdul.answers import find_classes, last_step
 from sklearn_cdul.displays.drawing import TEXT, import_pyplot, make_axes, small_photos
 from sklearn_cdul.images.reading import check_images
 from sklearn_cdul.images.views import n_parts, n_views, snippet_boxes, split_views
 from sklearn_cdul.labels.aggregation import cosine_similarities, softmax_similarities
 from sklearn_cdul.labels.thresholds import ROUNDING
+from sklearn_cdul.predictions import find_classes, last_step
 
 _MOST_NUMBERS = 16  # parts of a photo, if each is to bear its value
 _PARTS = {"grid": "snippet", "dense": "window", "proposals": "proposal"}
@@ -34,7 +34,7 @@ class SimilarityDisplay:
         row by row, windows or proposals; see :func:`~sklearn_cdul.labels.softmax_similarities`.
     places : ndarray of shape (views, 4)
         Left, upper, right and lower edge of what each view shows, see
-        :meth:`CLIPPseudoLabeler.view_places <sklearn_cdul.CLIPPseudoLabeler.view_places>`.
+        :meth:`CLIPPseudoLabeler.view_boxes <sklearn_cdul.CLIPPseudoLabeler.view_boxes>`.
     class_names : list of str, length k
         The classes.
     views : {"grid", "dense", "grid+dense", "proposals"}, default="grid"
@@ -129,14 +129,14 @@ class SimilarityDisplay:
             X = X[0]
         photos = check_images([X])
         embeddings = labeler.embed(photos)[0]
-        texts = np.concatenate([labeler.text_embeddings_, labeler.other_embeddings_])
+        texts = np.concatenate([labeler.text_embeddings_, labeler.background_embeddings_])
         labels = softmax_similarities(cosine_similarities(embeddings, texts), labeler.temperature_)
         return cls.from_predictions(
             X,
             labels[:, : len(labeler.class_names_)],
             class_names=labeler.class_names_,
             views=labeler.views,
-            places=labeler.view_places(photos)[0],
+            places=labeler.view_boxes(photos)[0],
             classes=classes,
             n_classes=n_classes,
             n_columns=n_columns,

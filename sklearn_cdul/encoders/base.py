@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from sklearn_cdul._utils.progress import progress
 from sklearn_cdul.encoders.batches import Batch, iter_batches
 from sklearn_cdul.encoders.soundness import warn_about_unsound
 from sklearn_cdul.encoders.texts import average_prompts, embed_prompts, key_of, remember
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.reading import check_images, warn_about_failures
 from sklearn_cdul.images.views import Preprocessing, n_views
-from sklearn_cdul.progress import progress
 
 # Small batches stay in the cache of a CPU; a GPU wants many views at once.
 _AUTO_BATCH_SIZE = {"cpu": 10, "cuda": 320}
@@ -293,7 +293,7 @@ class BaseEncoder:
             self._classes = remember(self._classes, key, classes)
         return classes.copy()
 
-    def leave_device(self) -> None:
+    def offload(self) -> None:
         """Take the weights off the GPU; they come back when they are next needed.
 
         A classifier calls it before its network is trained. This one does nothing.
@@ -396,7 +396,7 @@ class BaseEncoder:
             windows are read off one pass by `encode_dense`, or both.
         batch_size : int or "auto", default="auto"
             Views in one forward pass, for "dense" photos. "auto" is 320 on a GPU, halved when
-            memory runs out, 10 on a CPU, and for the embedded encoder there at least 20, with more
+            memory runs out, 10 on a CPU, and for the bundled encoder there at least 20, with more
             than four threads five a thread.
         n_jobs : int or None, default=None
             Threads that decode; see `map_images`.

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from sklearn_cdul.devices import run_in_batches
+from sklearn_cdul._utils.vectors import unit_vectors
+from sklearn_cdul.compute.devices import run_in_batches
+from sklearn_cdul.compute.transfers import ahead
 from sklearn_cdul.encoders.looks import Look, looks_of
 from sklearn_cdul.encoders.soundness import describe_unsound, is_sound, what_is_wrong
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.reading import map_images
 from sklearn_cdul.images.views import views_version
-from sklearn_cdul.labels.aggregation import unit_vectors
-from sklearn_cdul.transfers import ahead
 
 Batch = list[tuple[int, np.ndarray | None]]
 

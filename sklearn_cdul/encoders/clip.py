@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sklearn_cdul.cpu_engine import INT8_GRAPH, CPUEngine, can_run, graph_digest
-from sklearn_cdul.devices import autocast, free_cache, memory_format, run_in_batches
+from sklearn_cdul.compute.cpu_engine import INT8_GRAPH, CPUEngine, can_run, graph_digest
+from sklearn_cdul.compute.devices import autocast, free_cache, memory_format, run_in_batches
+from sklearn_cdul.compute.transfers import fetch, to_device
 from sklearn_cdul.encoders.base import BaseEncoder
 from sklearn_cdul.encoders.dense import DenseTower, dense_tower, window_means
 from sklearn_cdul.encoders.texts import PROMPTS_PER_BATCH
 from sklearn_cdul.images.views import Preprocessing
-from sklearn_cdul.transfers import fetch, to_device
 
 # Prompts whose tokens tell how a tokenizer treats case, accents, spaces, signs and length.
 _PROBES = ["A Café&amp;  t-shirt_3 — 猫", "dog " * 100]
@@ -100,7 +100,7 @@ class CLIPEncoder(BaseEncoder):
         """State for pickle, without what is made anew."""
         return {key: value for key, value in super().__getstate__().items() if key != "_engine"}
 
-    def leave_device(self) -> None:
+    def offload(self) -> None:
         """Take the weights off the GPU; they come back when they are next needed."""
         if self.device.type != "cpu":
             self._model = _moved(self._model, torch.device("cpu"))

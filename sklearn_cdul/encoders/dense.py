@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sklearn_cdul.compute.transfers import to_device
 from sklearn_cdul.images.views import windows_per_side
-from sklearn_cdul.transfers import to_device
 
-# More pixels make finer maps. benchmarks/views.py measures what this gives the embedded encoder.
+# More pixels make finer maps. benchmarks/views.py measures what this gives the bundled encoder.
 _ENLARGED = 1.7
 _MULTIPLE = 32  # pixels in a cell of most towers
 

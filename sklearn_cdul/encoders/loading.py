@@ -1,4 +1,4 @@
-"""Load an encoder by its name: the embedded one, or any model of open_clip."""
+"""Load an encoder by its name: the bundled one, or any model of open_clip."""
 
 import gc
 import os
@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from sklearn_cdul.devices import OwnRandomState, resolve_device, resolve_precision
+from sklearn_cdul._utils.progress import progress
+from sklearn_cdul.compute.devices import OwnRandomState, resolve_device, resolve_precision
 from sklearn_cdul.encoders.base import BaseEncoder
 from sklearn_cdul.encoders.checkpoints import (
     readable_checkpoint,
@@ -31,9 +32,8 @@ from sklearn_cdul.encoders.names import (
     why_unavailable,
 )
 from sklearn_cdul.images.views import Preprocessing
-from sklearn_cdul.progress import progress
 
-EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
+BUNDLED_FOLDER = Path(__file__).parent / "bundled"
 # Encoders kept loaded in this process, the most recently used ones.
 _MAX_LOADED = 3
 _loaded: OrderedDict[tuple[Any, ...], CLIPEncoder] = OrderedDict()
@@ -54,7 +54,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
 
 
 def load_encoder(
-    model_name: str | BaseEncoder = "embedded",
+    model_name: str | BaseEncoder = "bundled",
     pretrained: str | os.PathLike[str] | None = None,
     *,
     device: str | torch.device = "auto",
@@ -70,7 +70,7 @@ def load_encoder(
             )
         return model_name
     place = resolve_device(device)
-    if model_name == "embedded" and precision == "auto":
+    if model_name == "bundled" and precision == "auto":
         # As fast as bfloat16 on GPUs and much nearer to float32. On CPUs ONNX Runtime, in float32,
         # is faster than torch in bfloat16.
         precision = {"cuda": "float16", "cpu": "float32"}.get(place.type, precision)
@@ -103,9 +103,9 @@ def load_encoder(
 
 
 def _check_int8(model_name: str, place: torch.device) -> None:
-    if model_name != "embedded":
+    if model_name != "bundled":
         raise ValueError(
-            'precision="int8" is for model_name="embedded" alone, got '
+            'precision="int8" is for model_name="bundled" alone, got '
             f'model_name={model_name!r}. Use precision="auto".'
         )
     if place.type != "cpu":
@@ -145,7 +145,7 @@ def free_gpu() -> None:
 
 def _leave_devices(encoders: list[CLIPEncoder]) -> None:
     for encoder in encoders:
-        encoder.leave_device()
+        encoder.offload()
 
 
 def _load_open_clip(
@@ -156,14 +156,14 @@ def _load_open_clip(
     import open_clip
 
     pretrained = None if pretrained is None else os.fspath(pretrained)
-    if model_name == "embedded" or model_name.startswith(SCHEMES):
+    if model_name == "bundled" or model_name.startswith(SCHEMES):
         refuse_transformers(model_name)
         if pretrained is not None:
             raise ValueError(
                 f"model_name={model_name!r} brings its own weights, so pretrained={pretrained!r} "
                 'can\'t be used with it. Name an architecture, for instance model_name="ViT-B-32".'
             )
-        name = f"local-dir:{EMBEDDED_FOLDER}" if model_name == "embedded" else model_name
+        name = f"local-dir:{BUNDLED_FOLDER}" if model_name == "bundled" else model_name
         options: dict[str, Any] = {"require_pretrained": True}
     else:
         name = check_architecture(open_clip, model_name)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sklearn_cdul.images.places import view_places
+from sklearn_cdul.images.boxes import view_boxes
 from sklearn_cdul.images.views import (
     Preprocessing,
     make_views,
@@ -58,4 +58,4 @@ def _look(encoder: Any, grid_size: int, kind: str, whole: bool) -> Look:
 def _places(
     image: Any, grid_size: int, preprocessing: Preprocessing, kind: str, whole: bool
 ) -> np.ndarray:
-    return view_places(image, grid_size, preprocessing, kind)[0 if whole else 1 :]
+    return view_boxes(image, grid_size, preprocessing, kind)[0 if whole else 1 :]

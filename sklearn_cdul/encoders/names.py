@@ -80,7 +80,7 @@ def check_architecture(open_clip: Any, model_name: str) -> str:
         if words := _words_of_open_clip(open_clip, repository):
             advice = f'Write model_name="hf-hub:{repository}", or {words}.'
     else:
-        by_lower_case = {candidate.lower(): candidate for candidate in ["embedded", *known]}
+        by_lower_case = {candidate.lower(): candidate for candidate in ["bundled", *known]}
         close = difflib.get_close_matches(name.lower(), by_lower_case, n=4)
         advice = (
             f"Close: {', '.join(by_lower_case[match] for match in close)}."
@@ -89,7 +89,7 @@ def check_architecture(open_clip: Any, model_name: str) -> str:
         )
     raise ValueError(
         f"model_name={model_name!r} is no model of open_clip. {advice} Names that begin with "
-        '"hf-hub:" or "local-dir:" and "embedded" work too.'
+        '"hf-hub:" or "local-dir:" and "bundled" work too.'
     )
 
 
@@ -198,7 +198,7 @@ def weights_unavailable(
     """Return the error for weights that can't be had, with the choices that need no network."""
     return WeightsUnavailableError(
         f"The weights of model_name={model_name!r}, pretrained={pretrained!r} can't be had: "
-        f'{reason} Without a network use model_name="embedded" (a small encoder in this package), '
+        f'{reason} Without a network use model_name="bundled" (a small encoder in this package), '
         'model_name="local-dir:/path/to/folder" (an open_clip config and its weights), or '
         'pretrained="/path/to/checkpoint".'
     )

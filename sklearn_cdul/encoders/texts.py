@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from sklearn_cdul._utils.progress import progress
+from sklearn_cdul._utils.vectors import unit_vectors
 from sklearn_cdul.encoders.soundness import is_sound, what_is_wrong
-from sklearn_cdul.labels.aggregation import unit_vectors
-from sklearn_cdul.progress import progress
 
 PROMPTS_PER_BATCH = 256
 # Of what encoders remember of the last lists of classes.

@@ -8,6 +8,7 @@ from typing import IO, Any
 
 from PIL import ImageFile
 
+from sklearn_cdul._utils.progress import progress
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.decoding import load_image
 from sklearn_cdul.images.encoded import is_local_path, open_encoded
@@ -15,7 +16,6 @@ from sklearn_cdul.images.errors import named_errors
 from sklearn_cdul.images.formats import open_picture
 from sklearn_cdul.images.photos import Photos
 from sklearn_cdul.images.reading import count_threads, with_advice
-from sklearn_cdul.progress import progress
 
 # What stands at the very end of a complete file.
 _LAST = {"GIF": b";", "JPEG2000": b"\xff\xd9"}

@@ -8,6 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from sklearn_cdul._utils.vectors import unit_vectors
+
 # Similarities that are worked on at a time; about five arrays of them, of float32, are needed.
 _BLOCK_VALUES = 2**24
 
@@ -159,7 +161,7 @@ def combine_labels(global_labels, aggregated_labels, global_weight=0.5):
 def soft_labels(
     image_embeddings,
     text_embeddings,
-    other_embeddings=None,
+    background_embeddings=None,
     *,
     temperature,
     local_threshold=0.0,
@@ -177,7 +179,7 @@ def soft_labels(
         and the label is the global one.
     text_embeddings : array of shape (k, d)
         One embedding a class.
-    other_embeddings : array of shape (m, d) or None, default=None
+    background_embeddings : array of shape (m, d) or None, default=None
         Embeddings of other things, which compete in the softmax and get no label. Not in the paper.
     temperature : float
         tau > 0 of the softmax.
@@ -226,8 +228,8 @@ def soft_labels(
             f"groups must add up to {images.shape[1] - 1}, the views besides the whole image; got "
             f"{list(groups)}."
         )
-    if other_embeddings is not None:
-        texts = np.concatenate([texts, unit_vectors(other_embeddings)])
+    if background_embeddings is not None:
+        texts = np.concatenate([texts, unit_vectors(background_embeddings)])
 
     def label(block):
         labels = softmax_similarities(unit_vectors(block) @ texts.T, temperature)[..., :k]
@@ -243,10 +245,3 @@ def soft_labels(
     return np.concatenate(
         [label(images[i : i + size]) for i in range(0, max(len(images), 1), size)]
     )
-
-
-def unit_vectors(vectors):
-    """Scale vectors to length 1; a zero vector stays zero."""
-    vectors = np.asarray(vectors)
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.where(lengths == 0, 1, lengths)

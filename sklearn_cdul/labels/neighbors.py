@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_array, check_consistent_length
 
-from sklearn_cdul.labels.aggregation import unit_vectors
+from sklearn_cdul._utils.vectors import unit_vectors
 
 
 def smooth_labels(

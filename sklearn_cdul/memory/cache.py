@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from sklearn_cdul._utils.progress import progress
 from sklearn_cdul.encoders.base import BaseEncoder
 from sklearn_cdul.encoders.soundness import is_sound, warn_about_unsound
 from sklearn_cdul.exceptions import ImageError
@@ -19,7 +20,6 @@ from sklearn_cdul.images.encoded import file_stamp, is_local_path
 from sklearn_cdul.images.reading import check_images, count_threads, warn_about_failures
 from sklearn_cdul.images.views import n_views, views_version
 from sklearn_cdul.memory.folder import check_folder
-from sklearn_cdul.progress import progress
 
 if TYPE_CHECKING:
     from sklearn_cdul.memory.store import EmbeddingStore

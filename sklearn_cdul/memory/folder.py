@@ -81,7 +81,7 @@ def memory_size(memory: str | os.PathLike[str]) -> int:
 
     One photo takes some ``4 * views * d`` bytes for each setting (encoder, precision, ``grid_size``
     and ``views``), with 10 views at ``grid_size=3`` and d numbers a view, and what is left over of
-    a page of 16 kB: 16 kB for the embedded encoder (d = 256), 33 kB for ViT-L-14 (d = 768). A
+    a page of 16 kB: 16 kB for the bundled encoder (d = 256), 33 kB for ViT-L-14 (d = 768). A
     prompt takes some ``4 * d`` bytes.
 
     Parameters

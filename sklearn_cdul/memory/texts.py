@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sklearn_cdul._utils.progress import progress
 from sklearn_cdul.encoders.base import BaseEncoder
 from sklearn_cdul.encoders.soundness import is_sound
 from sklearn_cdul.encoders.texts import PROMPTS_PER_BATCH, embed_prompts
 from sklearn_cdul.memory.folder import check_folder
-from sklearn_cdul.progress import progress
 
 if TYPE_CHECKING:
     from sklearn_cdul.memory.store import EmbeddingStore

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sklearn_cdul.answers import log_odds
 from sklearn_cdul.metrics import average_precision_per_class
+from sklearn_cdul.predictions import log_odds
 
 # A class that is predicted for this share of the photos counts as always predicted.
 ALWAYS = 0.9

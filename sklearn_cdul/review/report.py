@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_cdul.answers import Answers, last_step, log_odds
+from sklearn_cdul._utils.atomic_write import atomic_write
 from sklearn_cdul.images.encoded import path_of
 from sklearn_cdul.images.reading import check_images
 from sklearn_cdul.labels.thresholds import apply_thresholds
-from sklearn_cdul.replacing import replacing
+from sklearn_cdul.predictions import Predictions, last_step, log_odds
 from sklearn_cdul.review.findings import ALWAYS, alike_classes, are_training_photos, class_figures
 from sklearn_cdul.review.page import render
 
@@ -176,7 +176,7 @@ class LabelReport:
             photos = X
         if photos is not None:
             photos = check_images(photos)  # what is wrong with them is said before the work
-        answers = Answers.from_estimator(estimator, X, y)
+        answers = Predictions.from_estimator(estimator, X, y)
         movement = None
         if hasattr(model, "pseudo_labels_") and are_training_photos(
             log_odds(answers.scores), model.pseudo_labels_
@@ -235,7 +235,7 @@ class LabelReport:
         ValueError, TypeError
             If shapes do not fit each other, or values are wrong.
         """
-        answers = Answers.of(scores, y, thresholds, class_names, photos=photos)
+        answers = Predictions.of(scores, y, thresholds, class_names, photos=photos)
         return cls(
             photos,
             answers.scores,
@@ -266,7 +266,7 @@ class LabelReport:
         """
         path = Path(path)
         page = self.to_html()
-        with replacing(path) as part:
+        with atomic_write(path) as part:
             part.write_text(page, encoding="utf-8")
         return path
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import entr, expit
 from sklearn.metrics import pairwise_distances_argmin_min
 
-from sklearn_cdul.answers import Answers, last_step
+from sklearn_cdul.predictions import Predictions, last_step
 from sklearn_cdul.targets.checking import check_observed
 
 # The usual distance between photos is that of so many of them.
@@ -74,7 +74,7 @@ def suggest_photos(estimator: Any, X: Any, n: int = 25, *, observed: Any = None)
         raise ValueError(f"n must be at least 1, got {n}.")
     labels = check_observed(observed, X, model.class_names_)
     labelled = None if labels is None else ~np.isnan(labels).all(axis=1)
-    return rank_by_worth(Answers.from_estimator(estimator, X, None).margins, n, labelled)
+    return rank_by_worth(Predictions.from_estimator(estimator, X, None).margins, n, labelled)
 
 
 def rank_by_worth(margins: np.ndarray, n: int, labelled: np.ndarray | None = None) -> np.ndarray:

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sklearn_cdul.devices import memory_format, resolve_precision
+from sklearn_cdul.compute.devices import memory_format, resolve_precision
+from sklearn_cdul.compute.transfers import to_device
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.checking import check_files
 from sklearn_cdul.images.encoded import file_stamp, is_local_path
@@ -20,7 +21,6 @@ from sklearn_cdul.training.building import build_photo_network, check_input_size
 from sklearn_cdul.training.crops import cut, cut_together, draw_crop
 from sklearn_cdul.training.network import EmbeddingNetwork
 from sklearn_cdul.training.ranks import Ranks
-from sklearn_cdul.transfers import to_device
 
 # Training crops are cut from pictures a little larger than the network's input, as is usual.
 _CROP_MARGIN = 8 / 7

@@ -10,10 +10,10 @@ from sklearn_cdul.exceptions import WeightsUnavailableError
 from sklearn_cdul.training.network import PhotoNetwork
 from sklearn_cdul.training.regions import has_regions
 
-# The image tower of the embedded CLIP. Only its file is shared with the room of the encoders.
-EMBEDDED_WEIGHTS = Path(__file__).parents[1] / "encoders/embedded/open_clip_model.safetensors"
-EMBEDDED_ARCHITECTURE = "tf_efficientnet_lite2"
-_EMBEDDED_TRUNK = "visual.trunk."
+# The image tower of the bundled CLIP. Only its file is shared with the room of the encoders.
+BUNDLED_WEIGHTS = Path(__file__).parents[1] / "encoders/bundled/open_clip_model.safetensors"
+BUNDLED_ARCHITECTURE = "tf_efficientnet_lite2"
+_BUNDLED_TRUNK = "visual.trunk."
 _ELSEWHERE = ("hf-hub:", "hf_hub:", "local-dir:")
 
 
@@ -28,9 +28,9 @@ def build_photo_network(network: str | Callable[..., nn.Module], n_classes: int)
                 "The callable given as network must return a torch.nn.Module; it returned "
                 f"{type(backbone).__name__}."
             )
-    elif network == "embedded":
-        backbone = timm.create_model(EMBEDDED_ARCHITECTURE, num_classes=n_classes)
-        backbone.load_state_dict(_embedded_trunk(), strict=False)
+    elif network == "bundled":
+        backbone = timm.create_model(BUNDLED_ARCHITECTURE, num_classes=n_classes)
+        backbone.load_state_dict(_bundled_trunk(), strict=False)
     else:
         backbone = _pretrained_timm_model(network, n_classes)
     config = timm.data.resolve_model_data_config(backbone) if _is_timm(backbone) else {}
@@ -38,7 +38,7 @@ def build_photo_network(network: str | Callable[..., nn.Module], n_classes: int)
     std = config.get("std", timm.data.IMAGENET_DEFAULT_STD)
     photo_network = PhotoNetwork(backbone, mean, std, freeze_batch_norm=isinstance(network, str))
     if isinstance(network, str):
-        name = EMBEDDED_ARCHITECTURE if network == "embedded" else network
+        name = BUNDLED_ARCHITECTURE if network == "bundled" else network
         photo_network.architecture = name if timm.is_model(name) else None
     return photo_network
 
@@ -47,14 +47,14 @@ def _is_timm(backbone) -> bool:
     return hasattr(backbone, "pretrained_cfg")
 
 
-def _embedded_trunk() -> dict[str, Tensor]:
+def _bundled_trunk() -> dict[str, Tensor]:
     from safetensors import safe_open
 
-    with safe_open(EMBEDDED_WEIGHTS, framework="pt") as weights:
+    with safe_open(BUNDLED_WEIGHTS, framework="pt") as weights:
         return {
-            key.removeprefix(_EMBEDDED_TRUNK): weights.get_tensor(key).float()
+            key.removeprefix(_BUNDLED_TRUNK): weights.get_tensor(key).float()
             for key in weights.keys()  # noqa: SIM118 - not a dict
-            if key.startswith(_EMBEDDED_TRUNK)
+            if key.startswith(_BUNDLED_TRUNK)
         }
 
 
@@ -64,7 +64,7 @@ def _pretrained_timm_model(name: str, n_classes: int) -> nn.Module:
     if not timm.is_model(name) and not name.startswith(_ELSEWHERE):
         close = timm.list_models(f"*{name}*")[:5]
         raise ValueError(
-            f"network={name!r} is neither 'embedded' nor a model of timm."
+            f"network={name!r} is neither 'bundled' nor a model of timm."
             + (f" Did you mean one of {close}?" if close else " See timm.list_models().")
         )
     try:
@@ -72,7 +72,7 @@ def _pretrained_timm_model(name: str, n_classes: int) -> nn.Module:
     except (OSError, RuntimeError) as error:
         raise WeightsUnavailableError(
             f"The pretrained weights of network={name!r} could not be loaded: {error}\n"
-            "Without a connection, use network='embedded', or a callable such as "
+            "Without a connection, use network='bundled', or a callable such as "
             "functools.partial(timm.create_model, NAME, pretrained=True, "
             "pretrained_cfg_overlay={'file': 'PATH'})."
         ) from error
@@ -84,7 +84,7 @@ def resolve_image_size(image_size: int | str, network: str | Callable[..., nn.Mo
         return int(image_size)
     if not isinstance(network, str) or network.startswith(_ELSEWHERE):
         return 224
-    if network == "embedded":
+    if network == "bundled":
         return 320
     import timm
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sklearn_cdul.transfers import to_device
+from sklearn_cdul.compute.transfers import to_device
 
 # Smallest share of the picture's area in a training crop: its labels must stay true.
 _SMALLEST_CROP = 0.5

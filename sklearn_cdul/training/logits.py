@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sklearn_cdul.cpu_engine import CPUEngine, can_run
-from sklearn_cdul.devices import autocast, run_in_batches
+from sklearn_cdul._utils.progress import progress
+from sklearn_cdul.compute.cpu_engine import CPUEngine, can_run
+from sklearn_cdul.compute.devices import autocast, run_in_batches
+from sklearn_cdul.compute.transfers import ahead, fetch
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.reading import warn_about_failures
-from sklearn_cdul.progress import progress
 from sklearn_cdul.training.network import PhotoNetwork
-from sklearn_cdul.transfers import ahead, fetch
 
 # Of networks that have predicted on a CPU: a print of their weights then, and the engine.
 _engines: WeakKeyDictionary[nn.Module, tuple[list[float], CPUEngine]] = WeakKeyDictionary()

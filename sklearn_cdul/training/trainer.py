@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sklearn_cdul.devices import RandomStates, is_out_of_memory
+from sklearn_cdul._utils.progress import progress
+from sklearn_cdul.compute.devices import RandomStates, is_out_of_memory
 from sklearn_cdul.metrics import score_readable
-from sklearn_cdul.progress import progress
 from sklearn_cdul.training.alignment import (
     GradientSteps,
     LabelState,

@@ -17,7 +17,7 @@ def test_classes_may_come_with_the_labeler(photos):
     assert classifier.fit(photos[:4]).class_names_ == ["egg", "tea"]
 
 
-def test_without_a_labeler_the_embedded_clip_labels_whole_and_snippets(photos):
+def test_without_a_labeler_the_bundled_clip_labels_whole_and_snippets(photos):
     classifier = CDULClassifier(NAMES, image_size=64, epochs=1, random_state=0).fit(photos[:3])
     assert classifier.pseudo_labeler_.grid_size == 3
     assert_array_equal(

@@ -4,7 +4,7 @@ import json
 
 from PIL import Image
 
-from sklearn_cdul.labels.vocabularies import VOCABULARIES
+from sklearn_cdul.class_names.vocabularies import VOCABULARIES
 
 VOC, COCO, NUS = (VOCABULARIES[name] for name in ("voc", "coco", "nus-wide"))
 # Numbers from 1 to 90 that MS-COCO does not use.

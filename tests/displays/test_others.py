@@ -66,7 +66,7 @@ def test_every_kind_of_part_is_drawn_where_clip_looked(views, few):
     display = SimilarityDisplay.from_estimator(labeler, photo, n_classes=1)
     panel, name = display.axes_[1], display.drawn_names_[0]
     parts = display.view_labels[1:, NAMES.index(name)]
-    place = labeler.view_places([photo])[0, 1 + parts.argmax()]
+    place = labeler.view_boxes([photo])[0, 1 + parts.argmax()]
     np.testing.assert_allclose(brightest(panel), place, atol=1 / 240)
     assert f"{parts.max():.2f}" in panel.get_title() and f"{parts.max():.2f}" in texts(panel)
 

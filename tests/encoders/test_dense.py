@@ -166,7 +166,7 @@ def test_windows_cover_the_map(side, n_windows):
     assert_allclose(means.sum(dim=1), 1, atol=1e-5)
 
 
-# the embedded encoder
+# the bundled encoder
 
 
 def test_the_engine_reads_windows_as_torch_does(paths):

@@ -1,4 +1,4 @@
-"""The embedded encoder in int8 stays near float32, and apart from it in memory."""
+"""The bundled encoder in int8 stays near float32, and apart from it in memory."""
 
 import pickle
 import runpy

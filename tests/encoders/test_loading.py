@@ -22,8 +22,8 @@ from sklearn_cdul.images.views import Preprocessing, make_views, snippet_boxes
 
 
 @pytest.fixture(scope="module")
-def embedded():
-    """The embedded encoder in float32, so that comparisons can be strict."""
+def bundled():
+    """The bundled encoder in float32, so that comparisons can be strict."""
     return load_encoder(device="cpu", precision="float32")
 
 
@@ -32,7 +32,7 @@ def reference():
     """What open_clip makes of the same folder: model, preprocessing, tokenizer."""
     import open_clip
 
-    name = f"local-dir:{loading.EMBEDDED_FOLDER}"
+    name = f"local-dir:{loading.BUNDLED_FOLDER}"
     model, _, preprocess = open_clip.create_model_and_transforms(name)
     return model.eval(), preprocess, open_clip.get_tokenizer(name)
 
@@ -45,7 +45,7 @@ def photos(food_photos):
 # agreement with open_clip
 
 
-def test_views_embed_as_open_clip_embeds_the_crops(embedded, reference, photos):
+def test_views_embed_as_open_clip_embeds_the_crops(bundled, reference, photos):
     model, preprocess, _ = reference
     for path in photos[:1]:
         with Image.open(path) as photo:
@@ -54,30 +54,30 @@ def test_views_embed_as_open_clip_embeds_the_crops(embedded, reference, photos):
         with torch.inference_mode():
             batch = torch.stack([preprocess(image.crop(box)) for box in boxes])
             expected = model.encode_image(batch, normalize=True).numpy()
-        np.testing.assert_allclose(embedded.encode_images([path])[0], expected, atol=1e-4)
+        np.testing.assert_allclose(bundled.encode_images([path])[0], expected, atol=1e-4)
 
 
-def test_onnx_runtime_embeds_views_as_torch(embedded, photos):
-    views = make_views(Image.open(photos[1]).convert("RGB"), 3, embedded.preprocessing)
-    assert embedded._engine is not None
-    by_torch = copy.copy(embedded)
+def test_onnx_runtime_embeds_views_as_torch(bundled, photos):
+    views = make_views(Image.open(photos[1]).convert("RGB"), 3, bundled.preprocessing)
+    assert bundled._engine is not None
+    by_torch = copy.copy(bundled)
     vars(by_torch)["_engine"] = None
     expected = by_torch.encode_views(views)
-    embeddings = embedded.encode_views(views)
+    embeddings = bundled.encode_views(views)
     np.testing.assert_allclose(embeddings, expected, atol=1e-5)
     assert (embeddings * expected).sum(axis=1).mean() > 0.9999
-    assert by_torch.fingerprint == embedded.fingerprint
+    assert by_torch.fingerprint == bundled.fingerprint
 
 
-def test_onnx_runtime_runs_other_weights_of_the_same_layers(embedded, photos, tmp_path):
-    folder = shutil.copytree(loading.EMBEDDED_FOLDER, tmp_path / "mine")
+def test_onnx_runtime_runs_other_weights_of_the_same_layers(bundled, photos, tmp_path):
+    folder = shutil.copytree(loading.BUNDLED_FOLDER, tmp_path / "mine")
     weights = load_file(folder / "open_clip_model.safetensors")
     weights["visual.trunk.conv_stem.weight"][0] += 0.1
     save_file(weights, folder / "open_clip_model.safetensors")
     mine = load_encoder(f"local-dir:{folder}", device="cpu", precision="float32")
-    views = make_views(Image.open(photos[1]).convert("RGB"), 1, embedded.preprocessing)
+    views = make_views(Image.open(photos[1]).convert("RGB"), 1, bundled.preprocessing)
     embeddings = mine.encode_views(views)
-    assert np.abs(embeddings - embedded.encode_views(views)).max() > 1e-3
+    assert np.abs(embeddings - bundled.encode_views(views)).max() > 1e-3
     assert vars(mine).pop("_engine") is not None
     vars(mine)["_engine"] = None
     np.testing.assert_allclose(embeddings, mine.encode_views(views), atol=1e-5)
@@ -88,59 +88,59 @@ def test_other_models_and_bfloat16_are_left_to_torch(tiny):
     assert load_encoder(device="cpu", precision="bfloat16")._engine is None
 
 
-def test_a_pickled_encoder_leaves_the_engine_behind(embedded, photos):
-    views = make_views(Image.open(photos[1]).convert("RGB"), 1, embedded.preprocessing)
-    expected = embedded.encode_views(views)
-    loaded = pickle.loads(pickle.dumps(embedded))
+def test_a_pickled_encoder_leaves_the_engine_behind(bundled, photos):
+    views = make_views(Image.open(photos[1]).convert("RGB"), 1, bundled.preprocessing)
+    expected = bundled.encode_views(views)
+    loaded = pickle.loads(pickle.dumps(bundled))
     assert "_engine" not in vars(loaded)
     np.testing.assert_allclose(loaded.encode_views(views), expected, atol=1e-6)
 
 
-def test_classes_embed_as_open_clips_zero_shot_classifier(embedded, reference):
+def test_classes_embed_as_open_clips_zero_shot_classifier(bundled, reference):
     from open_clip import build_zero_shot_classifier
 
     model, _, tokenizer = reference
     names, templates = ["bread", "a cup of coffee"], ["a photo of a {}.", "{}", "one {}"]
     expected = build_zero_shot_classifier(model, tokenizer, names, templates).numpy().T
-    classes = embedded.encode_classes([[t.format(name) for t in templates] for name in names])
+    classes = bundled.encode_classes([[t.format(name) for t in templates] for name in names])
     np.testing.assert_allclose(classes, expected, atol=1e-5)
 
 
-def test_classes_may_have_different_numbers_of_prompts(embedded):
-    classes = embedded.encode_classes([["a cat"], ["a dog", "a puppy"], ["a cup"]])
-    np.testing.assert_allclose(classes[0], embedded.encode_text(["a cat"])[0], atol=1e-6)
-    mean = embedded.encode_text(["a dog", "a puppy"]).mean(axis=0)
+def test_classes_may_have_different_numbers_of_prompts(bundled):
+    classes = bundled.encode_classes([["a cat"], ["a dog", "a puppy"], ["a cup"]])
+    np.testing.assert_allclose(classes[0], bundled.encode_text(["a cat"])[0], atol=1e-6)
+    mean = bundled.encode_text(["a dog", "a puppy"]).mean(axis=0)
     np.testing.assert_allclose(classes[1], mean / np.linalg.norm(mean), atol=1e-6)
 
 
-def test_a_list_of_classes_is_embedded_once(embedded, monkeypatch):
+def test_a_list_of_classes_is_embedded_once(bundled, monkeypatch):
     prompts = [["a fork"], ["a spoon", "a ladle"]]
-    first = embedded.encode_classes(prompts)
+    first = bundled.encode_classes(prompts)
 
     def fail(prompts):
         pytest.fail("embedded again")
 
-    monkeypatch.setitem(vars(embedded), "encode_text", fail)
-    again = embedded.encode_classes(prompts)
+    monkeypatch.setitem(vars(bundled), "encode_text", fail)
+    again = bundled.encode_classes(prompts)
     assert again.tolist() == first.tolist()
     again[:] = 0  # a caller that writes to its copy harms nobody
-    assert embedded.encode_classes(prompts).tolist() == first.tolist()
+    assert bundled.encode_classes(prompts).tolist() == first.tolist()
 
 
-def test_temperature_and_size_are_the_models_own(embedded, reference):
+def test_temperature_and_size_are_the_models_own(bundled, reference):
     model = reference[0]
-    assert embedded.temperature == pytest.approx(1 / model.logit_scale.exp().item())
-    assert embedded.embedding_dim == 256
-    assert embedded.preprocessing.image_size == (260, 260)
-    assert embedded.preprocessing.resize_mode == "squash"
+    assert bundled.temperature == pytest.approx(1 / model.logit_scale.exp().item())
+    assert bundled.embedding_dim == 256
+    assert bundled.preprocessing.image_size == (260, 260)
+    assert bundled.preprocessing.resize_mode == "squash"
 
 
 # shape, type, invariance
 
 
-def test_embeddings_are_float32_of_length_one(embedded, photos):
-    images = embedded.encode_images(photos[:2], grid_size=2)
-    text = embedded.encode_text(["a", "b", "c"])
+def test_embeddings_are_float32_of_length_one(bundled, photos):
+    images = bundled.encode_images(photos[:2], grid_size=2)
+    text = bundled.encode_text(["a", "b", "c"])
     assert images.shape == (2, 5, 256)
     assert text.shape == (3, 256)
     for embeddings in (images, text):
@@ -148,12 +148,12 @@ def test_embeddings_are_float32_of_length_one(embedded, photos):
         np.testing.assert_allclose(np.linalg.norm(embeddings, axis=-1), 1, atol=1e-5)
 
 
-def test_bfloat16_stays_close_to_float32(embedded, photos):
+def test_bfloat16_stays_close_to_float32(bundled, photos):
     bf16 = load_encoder(device="cpu", precision="bfloat16")
-    cosines = (bf16.encode_images(photos[:3]) * embedded.encode_images(photos[:3])).sum(axis=-1)
+    cosines = (bf16.encode_images(photos[:3]) * bundled.encode_images(photos[:3])).sum(axis=-1)
     assert cosines.mean() > 0.995
     assert cosines.min() > 0.97
-    assert bf16.encode_text(["a cup"]).tolist() == embedded.encode_text(["a cup"]).tolist()
+    assert bf16.encode_text(["a cup"]).tolist() == bundled.encode_text(["a cup"]).tolist()
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 10, 64])
@@ -176,13 +176,13 @@ def test_the_whole_image_comes_first_whatever_the_grid(tiny, photos):
     np.testing.assert_allclose(whole[:, 0], tiny.encode_images(pictures)[:, 0], atol=1e-5)
 
 
-def test_decoding_large_jpegs_at_a_fraction_changes_embeddings_little(embedded, photos, tmp_path):
+def test_decoding_large_jpegs_at_a_fraction_changes_embeddings_little(bundled, photos, tmp_path):
     with Image.open(photos[0]) as photo:
         large = photo.convert("RGB").resize((2000, 1400), Image.Resampling.BICUBIC)
     large.save(tmp_path / "large.jpg", quality=95)
     for grid_size in (1, 2):  # decoded at 1/2, which leaves each snippet 500 x 350 pixels
-        fast = embedded.encode_images([tmp_path / "large.jpg"], grid_size=grid_size)
-        full = embedded.encode_images(
+        fast = bundled.encode_images([tmp_path / "large.jpg"], grid_size=grid_size)
+        full = bundled.encode_images(
             [np.asarray(Image.open(tmp_path / "large.jpg"))], grid_size=grid_size
         )
         assert (fast * full).sum(axis=-1).min() > 0.99
@@ -301,10 +301,10 @@ def test_importing_the_encoder_does_not_import_open_clip():
     assert subprocess.run([sys.executable, "-c", code], env=os.environ).returncode == 0
 
 
-def test_auto_batches_are_known_for_every_device(tiny, embedded, monkeypatch):
+def test_auto_batches_are_known_for_every_device(tiny, bundled, monkeypatch):
     assert base._AUTO_BATCH_SIZE.keys() == {"cpu", "cuda"}
     assert batches.views_per_batch(tiny, "auto") == 10
     for n_threads, size in ((1, 20), (4, 20), (16, 80)):
         monkeypatch.setattr(torch, "get_num_threads", lambda n=n_threads: n)
-        assert batches.views_per_batch(embedded, "auto") == size
-    assert batches.views_per_batch(embedded, 7) == 7
+        assert batches.views_per_batch(bundled, "auto") == size
+    assert batches.views_per_batch(bundled, 7) == 7

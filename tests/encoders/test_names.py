@@ -13,7 +13,7 @@ from sklearn_cdul.exceptions import WeightsUnavailableError
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("ViT-B32", "Close: .*ViT-B-32"), ("embeded", "embedded"), ("xyzzy", "list_models")],
+    [("ViT-B32", "Close: .*ViT-B-32"), ("embeded", "bundled"), ("xyzzy", "list_models")],
 )
 def test_an_unknown_model_is_an_error_with_close_names(name, message):
     with pytest.raises(ValueError, match=f"model_name='{name}' is no model.*{message}"):
@@ -27,7 +27,7 @@ def test_an_unknown_tag_is_an_error_with_the_tags():
 
 def test_a_tag_for_a_model_with_its_own_weights_is_refused():
     with pytest.raises(ValueError, match="brings its own weights"):
-        load_encoder("embedded", "openai", device="cpu")
+        load_encoder("bundled", "openai", device="cpu")
 
 
 def test_an_architecture_without_weights_is_an_error_with_its_best_tags():
@@ -55,7 +55,7 @@ def test_weights_that_cant_be_had_are_an_error_that_names_offline_choices(name, 
     # conftest.py keeps huggingface_hub offline; the last one must not be in its cache.
     with pytest.raises(WeightsUnavailableError) as caught:
         load_encoder(name, pretrained, device="cpu")
-    for choice in ('model_name="embedded"', "local-dir:", 'pretrained="/path/to/checkpoint"'):
+    for choice in ('model_name="bundled"', "local-dir:", 'pretrained="/path/to/checkpoint"'):
         assert choice in str(caught.value)
 
 

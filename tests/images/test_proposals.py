@@ -212,6 +212,6 @@ def test_without_opencv_everything_else_works(paths, monkeypatch):
 def test_other_values_of_views_are_refused(paths):
     with pytest.raises(ValueError, match="views"):
         CLIPPseudoLabeler(NAMES, views="boxes").fit()
-    encoder = load_encoder("embedded", None, device="cpu", precision="float32")
+    encoder = load_encoder("bundled", None, device="cpu", precision="float32")
     with pytest.raises(ValueError, match=r"one of .*\"grid\+dense\".*got 'boxes'"):
         encoder.encode_images(paths[:1], views="boxes")

@@ -17,7 +17,7 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.encoders import loading
 from sklearn_cdul.encoders.clip import CLIPEncoder
-from sklearn_cdul.encoders.loading import EMBEDDED_FOLDER, load_encoder
+from sklearn_cdul.encoders.loading import BUNDLED_FOLDER, load_encoder
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.memory.cache import encode_images_once
 from tests.memory.common import N_PHOTOS, NAMES, SETTINGS, rows_in
@@ -79,8 +79,8 @@ def test_only_what_changes_an_embedding_asks_for_a_new_one(labeler, photos, enco
 
 @pytest.fixture
 def other_weights(tmp_path):
-    """A folder like that of the embedded encoder, with another number in the image tower."""
-    folder = shutil.copytree(EMBEDDED_FOLDER, tmp_path / "other")
+    """A folder like that of the bundled encoder, with another number in the image tower."""
+    folder = shutil.copytree(BUNDLED_FOLDER, tmp_path / "other")
     file = folder / "open_clip_model.safetensors"
     weights = load_file(file)
     name = next(n for n in weights if n.startswith("visual.") and n.endswith("weight"))
@@ -96,12 +96,12 @@ def test_other_weights_ask_for_new_embeddings(labeler, photos, expected, encoded
     assert sum(encoded) == 4
 
 
-def test_new_weights_of_the_embedded_encoder_ask_for_new_embeddings(
+def test_new_weights_of_the_bundled_encoder_ask_for_new_embeddings(
     labeler, photos, expected, encoded, other_weights, monkeypatch
 ):
     # as after an update of the package, with the same parameters and the folder of the old one
     with monkeypatch.context() as before:
-        before.setattr(loading, "EMBEDDED_FOLDER", other_weights)
+        before.setattr(loading, "BUNDLED_FOLDER", other_weights)
         before.setattr(loading, "_loaded", OrderedDict())
         old = labeler.embed(photos[:2])
     assert_allclose(clone(labeler).embed(photos[:2]), expected[:2], atol=1e-5)

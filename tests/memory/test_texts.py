@@ -13,7 +13,7 @@ PROMPTS = [["a photo of a cup", "a cup"], ["a photo of a dog"]]
 
 @pytest.fixture
 def encoder(monkeypatch):
-    """The embedded one, which has forgotten all classes and counts prompts."""
+    """The bundled one, which has forgotten all classes and counts prompts."""
     encoder = load_encoder(device="cpu", precision="float32")
     counts = []
     encode_text = type(encoder).encode_text

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy.special import expit
 
-from sklearn_cdul.answers import log_odds
+from sklearn_cdul.predictions import log_odds
 from sklearn_cdul.review.findings import (
     alike_classes,
     are_training_photos,

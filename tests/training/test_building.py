@@ -10,12 +10,12 @@ from safetensors.torch import load_file
 from torch.testing import assert_close
 
 from sklearn_cdul.exceptions import WeightsUnavailableError
-from sklearn_cdul.training.building import EMBEDDED_WEIGHTS, build_photo_network, resolve_image_size
+from sklearn_cdul.training.building import BUNDLED_WEIGHTS, build_photo_network, resolve_image_size
 
 
-def test_embedded_network_starts_from_the_imagenet_weights_in_the_package():
-    network = build_photo_network("embedded", 7)
-    weights = load_file(EMBEDDED_WEIGHTS)
+def test_bundled_network_starts_from_the_imagenet_weights_in_the_package():
+    network = build_photo_network("bundled", 7)
+    weights = load_file(BUNDLED_WEIGHTS)
     assert_close(
         network.backbone.conv_stem.weight, weights["visual.trunk.conv_stem.weight"].float()
     )
@@ -45,14 +45,14 @@ def test_unknown_network_names_close_ones():
 def test_weights_out_of_reach_give_advice(monkeypatch, tmp_path):
     if os.environ.get("HF_HUB_OFFLINE") != "1":
         pytest.skip("would download")
-    with pytest.raises(WeightsUnavailableError, match="embedded"):
+    with pytest.raises(WeightsUnavailableError, match="bundled"):
         build_photo_network("resnet101", 3)
 
 
 @pytest.mark.parametrize(
     ("network", "size"),
     [
-        ("embedded", 320),
+        ("bundled", 320),
         ("resnet18", 320),
         ("vit_tiny_patch16_384", 384),  # takes no other
         ("hf-hub:someone/something", 224),

@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 
 def test_unreadable_images_are_an_error_or_nan(grey_images, tmp_path):
     images = [*grey_images[:2], str(tmp_path / "missing.jpg"), grey_images[3]]
-    network = build_photo_network("embedded", 2)
+    network = build_photo_network("bundled", 2)
     with pytest.raises(ImageError, match=r"missing\.jpg"):
         predict_logits(network, photo_source(images), torch.float32)
     with pytest.warns(UserWarning, match="1 of 4"):
@@ -50,7 +50,7 @@ def test_prediction_halves_the_batch_when_memory_runs_out(grey_images):
 
 @pytest.mark.parametrize("regions", [1, 2])
 def test_onnx_runtime_predicts_what_torch_does_and_follows_training(regions):
-    network = build_photo_network("embedded", 3).eval()
+    network = build_photo_network("bundled", 3).eval()
     look_at_regions(network, regions, 96)
     pixels = torch.randint(0, 256, (7, 3, 96, 96), dtype=torch.uint8)
 
@@ -74,7 +74,7 @@ def test_onnx_runtime_predicts_what_torch_does_and_follows_training(regions):
 
 
 def test_other_arithmetic_and_other_layers_stay_with_torch():
-    network = build_photo_network("embedded", 3).eval()
+    network = build_photo_network("bundled", 3).eval()
     assert fastest(network, CPU, torch.bfloat16) is network
     assert fastest(network, torch.device("meta"), torch.float32) is network
     hook = network.backbone.conv_head.register_forward_hook(lambda *_: None)

@@ -10,7 +10,7 @@ from sklearn_cdul.training.building import build_photo_network
 
 
 def test_network_takes_pixels_and_normalises_them_itself():
-    network = build_photo_network("embedded", 2).eval()
+    network = build_photo_network("bundled", 2).eval()
     pixels = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     with torch.inference_mode():
         expected = network.backbone((pixels.float() / 255 - 0.5) / 0.5)
@@ -20,7 +20,7 @@ def test_network_takes_pixels_and_normalises_them_itself():
 def test_named_networks_keep_their_batch_statistics_and_callables_do_not():
     pixels = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
     for network, frozen in [
-        ("embedded", True),
+        ("bundled", True),
         (functools.partial(timm.create_model, "resnet18"), False),
     ]:
         model = build_photo_network(network, 2).train()

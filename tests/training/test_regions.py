@@ -110,7 +110,7 @@ def test_views_are_mixed_by_the_largest_region():
 
 @pytest.mark.parametrize("size", [64, 96, 224])  # maps of 2, 3 and 7 rows
 def test_the_network_mixes_the_logits_of_its_views(size):
-    network = build_photo_network("embedded", 3).eval()
+    network = build_photo_network("bundled", 3).eval()
     pixels = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8)
     with torch.inference_mode():
         whole = network(pixels)
@@ -123,7 +123,7 @@ def test_the_network_mixes_the_logits_of_its_views(size):
 
 
 def test_a_saved_network_looks_at_regions_again():
-    network = build_photo_network("embedded", 3).eval()
+    network = build_photo_network("bundled", 3).eval()
     look_at_regions(network, 3, 96)
     again = unpack_network(pack_network(network, 3))
     pixels = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8)

@@ -42,14 +42,14 @@ class UnusedOutputLayer(torch.nn.Module):
 
 
 def test_a_fresh_network_predicts_the_mean_label_of_each_class():
-    network = build_photo_network("embedded", 2).eval()
+    network = build_photo_network("bundled", 2).eval()
     start_from_priors(network, torch.tensor([[0.1, 0.9], [0.3, 0.7]]))
     pixels = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
     with torch.inference_mode():
         assert_close(torch.sigmoid(network(pixels)), torch.tensor([[0.2, 0.8]]).expand(3, 2))
 
 
-@pytest.mark.parametrize("name", ["embedded", "linear"])
+@pytest.mark.parametrize("name", ["bundled", "linear"])
 def test_a_probed_network_predicts_the_labels_from_the_first(name, food_photos):
     images = food_photos.data[:12]
     labels = torch.tensor(food_photos.target[:12, :4], dtype=torch.float32) * 0.8 + 0.1
@@ -60,7 +60,7 @@ def test_a_probed_network_predicts_the_labels_from_the_first(name, food_photos):
         network = EmbeddingNetwork(vectors, 4)
         source = EmbeddingSource(vectors.numpy(), device=CPU)
     else:
-        network = build_photo_network("embedded", 4)
+        network = build_photo_network("bundled", 4)
         source = photo_source(images, image_size=96)
     start_from_priors(network, labels)
     before = predict_logits(network, source, torch.float32)
@@ -97,7 +97,7 @@ def test_an_output_layer_that_is_not_used_has_no_features(grey_images):
 
 
 def test_with_a_learning_rate_of_zero_only_the_output_layer_has_gradients():
-    network = build_photo_network("embedded", 2)
+    network = build_photo_network("bundled", 2)
     (head,) = parameter_groups(network, 0.0, 1e-2)
     assert [p.shape for p in head["params"]] == [(2, 1280), (2,)]
     network(torch.zeros(2, 3, 64, 64)).sum().backward()
@@ -120,7 +120,7 @@ def test_a_learning_rate_of_zero_needs_an_output_layer():
 
 
 def test_the_output_layer_has_its_own_learning_rate():
-    network = build_photo_network("embedded", 2)
+    network = build_photo_network("bundled", 2)
     body, head = parameter_groups(network, 1e-4, 1e-2)
     assert (body["lr"], head["lr"]) == (1e-4, 1e-2)
     assert {id(p) for p in head["params"]} == {

@@ -1,0 +1,1 @@
+"""Devices, transfers to and from them, and ONNX Runtime on the CPU."""

@@ -1,0 +1,108 @@
+"""Run a network on the CPU by ONNX Runtime, which is there faster than torch."""
+
+import hashlib
+import os
+import weakref
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+Prepare = Callable[[np.ndarray], np.ndarray]
+
+# Graphs by name, made by tools/. Those without weights have their architecture's name in timm.
+_GRAPHS = {path.stem: path for path in (Path(__file__).parent / "graphs").glob("*.onnx")}
+# The bundled encoder's image tower in 8 bits, with its weights.
+INT8_GRAPH = "bundled_int8"
+_running: weakref.WeakSet["CPUEngine"] = weakref.WeakSet()
+
+
+@cache
+def _pool(n_threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(n_threads, thread_name_prefix="CPUEngine")
+
+
+def _run(session: Any, prepare: Prepare | None, pixels: np.ndarray) -> np.ndarray:
+    ready = pixels if prepare is None else prepare(pixels)
+    maps: np.ndarray = session.run(None, {"pixels": ready})[0]
+    return maps
+
+
+def _close_all() -> None:
+    # Threads are not in the child of a fork, which would wait for them for ever.
+    _pool.cache_clear()
+    for engine in list(_running):
+        engine._sessions = {}
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(before=_close_all)
+
+
+def can_run(architecture: str | None, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether `CPUEngine` is the way to run a network."""
+    return architecture in _GRAPHS and device.type == "cpu" and dtype == torch.float32
+
+
+def graph_digest(architecture: str) -> str:
+    """Return a digest of a graph; with its weights, if it has them."""
+    return hashlib.blake2b(_GRAPHS[architecture].read_bytes(), digest_size=16).hexdigest()
+
+
+class CPUEngine:
+    """The layers of a network of timm up to its feature map, in float32 or, one of them, in int8.
+
+    Any number of threads may share it. It is at home in the child of a fork and can be pickled.
+    """
+
+    def __init__(self, architecture: str, weights: Mapping[str, torch.Tensor]):
+        self._architecture = architecture
+        self._weights = {
+            name: np.array(tensor.detach().float().numpy(), order="C")
+            for name, tensor in weights.items()
+            if not name.startswith("classifier.") and not name.endswith(".num_batches_tracked")
+        }
+        self._sessions: dict[int, Any] = {}  # of ONNX Runtime, by their number of threads
+
+    def __getstate__(self) -> dict[str, Any]:
+        """State for pickle, without ONNX Runtime's own."""
+        return {**vars(self), "_sessions": {}}
+
+    def run(self, pixels: np.ndarray, prepare: Prepare | None = None) -> np.ndarray:
+        """Compute feature maps."""
+        pictures = [pixels[i : i + 1] for i in range(len(pixels))]
+        n_threads = torch.get_num_threads()
+        if len(pictures) == 1:
+            return _run(self._session(n_threads), prepare, pictures[0])
+        # Threads with a picture of their own wait for none of the others. Those that share one do,
+        # layer by layer, and for long where photos are decoded beside them.
+        maps = _pool(n_threads).map(partial(_run, self._session(1), prepare), pictures)
+        return np.concatenate(list(maps))
+
+    def _session(self, n_threads: int) -> Any:
+        # No lock, which a fork could leave closed: at worst two threads make the same.
+        session = self._sessions.get(n_threads)
+        if session is None:
+            session = self._sessions[n_threads] = self._make_session(n_threads)
+            _running.add(self)
+        return session
+
+    def _make_session(self, n_threads: int) -> Any:
+        # Else newer versions send what they are used for to their makers.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = n_threads
+        options.log_severity_level = 3  # errors
+        # A thread that waits busily would take a core from those that decode.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(a) for a in self._weights.values()]
+        options.add_external_initializers(list(self._weights), values)
+        return onnxruntime.InferenceSession(
+            _GRAPHS[self._architecture], options, providers=["CPUExecutionProvider"]
+        )

@@ -1,0 +1,256 @@
+"""Choose device and precision, and survive a GPU that is short of memory."""
+
+import contextlib
+import os
+import platform
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from sklearn_cdul.exceptions import warn
+
+T = TypeVar("T")
+
+# Of torch's random state, which all threads of a process share. A network made by a callable may
+# itself be the result of a fit, hence a lock that its holder can take again.
+_RANDOM_STATE_LOCK = threading.RLock()
+
+
+def _renew_lock() -> None:
+    # The thread that held it is not in the child of a fork.
+    global _RANDOM_STATE_LOCK
+    _RANDOM_STATE_LOCK = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_renew_lock)
+
+_CPU = torch.device("cpu")
+_PRECISIONS = {
+    "float32": torch.float32,
+    "fp32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "bf16": torch.bfloat16,
+    "float16": torch.float16,
+    "fp16": torch.float16,
+}
+# Words of the errors of MPS, of the CPU, of CUDA's libraries and of older drivers.
+_OUT_OF_MEMORY = re.compile(
+    "out of memory|not enough memory|can't allocate memory|alloc_failed|"
+    "out_of_device_memory|out_of_host_memory|out_of_resources",
+    re.IGNORECASE,
+)
+
+
+def resolve_device(device: str | torch.device = "auto") -> torch.device:
+    """Return the device to compute on."""
+    if not isinstance(device, (str, torch.device)):
+        raise TypeError(f"device must be a string or a torch.device, got {device!r}.")
+    if device == "auto":
+        if not torch.cuda.is_available():
+            return _CPU
+        if not _is_cut_off_by_fork("cuda"):
+            return torch.device("cuda")
+        warn(
+            'device="auto" is the CPU here: this process was forked from one that had used CUDA, '
+            'and cannot use it itself. Start processes by "spawn", or let joblib do it (loky).',
+        )
+        return _CPU
+    try:
+        resolved = torch.device(device)
+    except RuntimeError as error:
+        message = f'device={device!r} is no device. Use "auto", "cpu", "cuda" or "cuda:1".'
+        raise ValueError(message) from error
+    if resolved.type == "cpu":
+        return resolved
+    count = _count_devices(resolved.type)
+    if (resolved.index or 0) >= count:
+        raise ValueError(
+            f"device={str(device)!r} is not available: torch {torch.__version__} sees {count} "
+            f'devices of type "{resolved.type}" here. Use device="auto" or "cpu".'
+        )
+    if _is_cut_off_by_fork(resolved.type):
+        raise ValueError(
+            f"device={str(device)!r} can't be used here: this process was forked from one that had "
+            'used it. Start processes by "spawn", let joblib do it (loky), or use device="cpu".'
+        )
+    return resolved
+
+
+def _is_cut_off_by_fork(kind: str) -> bool:
+    # No driver survives a fork; torch marks the child.
+    return getattr(getattr(torch, kind, None), "_is_in_bad_fork", bool)()
+
+
+def _count_devices(kind: str) -> int:
+    if kind == "mps":
+        return int(torch.backends.mps.is_available())
+    backend: Any = getattr(torch, kind, None)
+    return backend.device_count() if hasattr(backend, "device_count") else 0
+
+
+def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+    """Return the type in which a model computes most of its layers."""
+    if precision == "auto":
+        if device.type == "cuda":
+            # Emulated bfloat16 is slower than float16.
+            native = torch.cuda.get_device_capability(device)[0] >= 8 or bool(torch.version.hip)
+            return torch.bfloat16 if native else torch.float16
+        return torch.bfloat16 if device.type == "cpu" and _cpu_has_bf16() else torch.float32
+    if precision not in _PRECISIONS:
+        raise ValueError(
+            f'precision must be "auto", "float32", "bfloat16" or "float16", got {precision!r}. '
+            '"int8" is for the bundled encoder on a CPU: CLIPPseudoLabeler(precision="int8").'
+        )
+    dtype = _PRECISIONS[precision]
+    if dtype == torch.float16 and device.type == "cpu":
+        raise ValueError('precision="float16" is for GPUs. On a CPU use "auto".')
+    return dtype
+
+
+def _cpu_has_bf16() -> bool:
+    # torch computes bfloat16 on any CPU, but without these instructions slower than float32.
+    # Linux lists them; torch has no public question for them in the versions we support.
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return False
+    try:
+        cpu_info = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    flags = next((line for line in cpu_info.splitlines() if line.startswith("flags")), "").split()
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
+    """Return a context in which torch's layers compute in `dtype`."""
+    if dtype in (torch.float32, torch.int8):
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=dtype)
+
+
+@contextlib.contextmanager
+def gradients_on() -> Iterator[None]:
+    """Let tensors have gradients, whatever the caller has switched off around; also a decorator."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def memory_format(device: torch.device) -> torch.memory_format:
+    """Return the order of numbers in memory that convolutions are fastest with."""
+    return torch.channels_last if device.type in ("cpu", "cuda") else torch.contiguous_format
+
+
+class OwnRandomState:
+    """torch's random state for blocks of code, seeded before the first and put back after each.
+
+    A context manager that may be entered several times: each block draws on where the one before
+    stopped. Other threads that enter one of their own wait until a block is done, since all threads
+    share torch's random state.
+    """
+
+    def __init__(self, seed: int, device: torch.device = _CPU):
+        self._seed = seed
+        self._device = device
+        self._own: list[torch.Tensor] | None = None  # where the last block stopped
+
+    def __enter__(self) -> None:
+        self._generators = _generators(self._device)
+        self._lock = _RANDOM_STATE_LOCK  # a fork inside the block makes another one
+        self._lock.acquire()
+        try:
+            self._before = [generator.get_state() for generator in self._generators]
+            if self._own is None:
+                for generator in self._generators:
+                    generator.manual_seed(self._seed)
+            else:
+                _set_states(self._generators, self._own)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def __exit__(self, *exception: object) -> None:
+        try:
+            self._own = [generator.get_state() for generator in self._generators]
+            _set_states(self._generators, self._before)
+        finally:
+            self._lock.release()
+
+
+class RandomStates:
+    """torch's random state, of the CPU and of a device, saved and loaded like a module's."""
+
+    def __init__(self, device: torch.device):
+        self._generators = _generators(device)
+
+    def state_dict(self) -> list[torch.Tensor]:
+        """Return where the generators stand."""
+        return [generator.get_state() for generator in self._generators]
+
+    def load_state_dict(self, state: list[torch.Tensor]) -> None:
+        """Let them draw on from there."""
+        _set_states(self._generators, state)
+
+
+def _generators(device: torch.device) -> list[torch.Generator]:
+    generators = [torch.default_generator]
+    if device.type in ("cuda", "xpu"):
+        backend: Any = getattr(torch, device.type)
+        backend.init()
+        index = backend.current_device() if device.index is None else device.index
+        generators.append(backend.default_generators[index])
+    elif device.type == "mps":
+        generators.append(torch.mps._get_default_mps_generator())
+    return generators
+
+
+def _set_states(generators: list[torch.Generator], states: list[torch.Tensor]) -> None:
+    for generator, state in zip(generators, states, strict=True):
+        generator.set_state(state)
+
+
+def run_in_batches(
+    function: Callable[[Any], T], items: Any, batch_size: int, device: torch.device
+) -> tuple[list[T], int]:
+    """Call a function on slices of `items`, halving them when memory runs out."""
+    results: list[T] = []
+    start = 0
+    while start < len(items):
+        try:
+            results.append(function(items[start : start + batch_size]))
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            tried = min(batch_size, len(items) - start)
+            if tried == 1:
+                raise torch.cuda.OutOfMemoryError(
+                    f"{device} has too little memory for a batch of 1. Free memory that other "
+                    'models or processes hold, choose a smaller model, or set device="cpu". '
+                    f"({error})"
+                ) from error
+            batch_size = max(tried // 2, 1)
+        else:
+            start += batch_size
+            continue
+        # Only here, past the except clause, has the failed call let go of its tensors.
+        free_cache(device)
+    return results, batch_size
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a device or the machine has too little memory left."""
+    if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and bool(_OUT_OF_MEMORY.search(str(error)))
+
+
+def free_cache(device: torch.device) -> None:
+    """Give the memory that torch keeps for later back to a GPU; with the CPU nothing happens."""
+    if device.type != "cpu":
+        backend: Any = getattr(torch, device.type, None)
+        if hasattr(backend, "empty_cache"):
+            backend.empty_cache()

@@ -1,0 +1,1 @@
+"""The steps of build_bundled_clip.py: places, meanings, guesses, texts, tower, files."""
