@@ -1,72 +1,56 @@
-"""The images of one call, which remember what was made of them, so that it is not made twice."""
+"""What a call keeps of its photos, so that none is read or decoded more often than needed."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
-from weakref import ref
 
 import numpy as np
 from PIL import Image
 
-from sklearn_cdul.images.decoding import decode, warn_of_size
-from sklearn_cdul.images.encoded import lock_of
+# Decoded pictures of one list of photos up to this many bytes stay in memory; those beyond are
+# decoded anew each time.
+_KEPT_BYTES = 2**30
 
 
 class Photos(list[Any]):
-    """A list of images as the user gave them, each decoded on demand.
+    """The images of X after :func:`~sklearn_cdul.inputs.check_X`: a plain list of items."""
 
-    Whoever decodes an image of the list, for instance to encode it, thereby also makes the small
-    pictures that were asked for with `keep_pictures`, so that a network that is trained on them
-    need not decode it again.
+
+class PictureCache:
+    """Square pictures of photos, kept whenever one is decoded.
+
+    ``fit`` makes one and hands it to the encoder and to the network's source: the encoder decodes
+    each photo, and the network finds its pictures here. Photos are known by their position.
     """
 
-    def __init__(self, images: Iterable[Any] = ()):
-        super().__init__(images)
-        self.files_checked = False  # by check_files, which looks at them once
-        self._embedded: tuple[Any, Any, ref[np.ndarray]] | None = None
+    def __init__(self, n_photos: int, sizes: Iterable[int] = ()):
         self._pictures: dict[int, np.ndarray] = {}
         self._is_kept: dict[int, np.ndarray] = {}
-        self._warned_of_size = False
+        room = _KEPT_BYTES
+        for size in sizes:
+            room -= 3 * size**2 * n_photos
+            if room < 0:
+                break
+            self._pictures[size] = np.empty((n_photos, 3, size, size), dtype=np.uint8)
+            self._is_kept[size] = np.zeros(n_photos, dtype=bool)
 
-    def embed_once(
-        self, encoder: object, settings: Any, embed: Callable[[], np.ndarray]
-    ) -> np.ndarray:
-        """Return the embeddings of all images, made now unless somebody still holds them."""
-        if self._embedded is not None:
-            made_by, made_with, held = self._embedded
-            embeddings = held()
-            if embeddings is not None and made_by is encoder and made_with == settings:
-                return embeddings
-        embeddings = embed()
-        self._embedded = encoder, settings, ref(embeddings)
-        return embeddings
-
-    def keep_pictures(self, size: int) -> None:
-        """Ask to keep square pictures of all images, made when an image is next decoded."""
-        self._pictures[size] = np.empty((len(self), 3, size, size), dtype=np.uint8)
-        self._is_kept[size] = np.zeros(len(self), dtype=bool)
-
-    def picture(self, index: int, size: int) -> np.ndarray | None:
-        """Return a picture that was kept."""
+    def get(self, index: int, size: int) -> np.ndarray | None:
+        """Return the picture of a photo, (3, size, size), if it is kept."""
         if size in self._is_kept and self._is_kept[size][index]:
             return self._pictures[size][index]
         return None
 
-    def load(self, index: int, min_size: tuple[int, int] | None = None) -> Image.Image:
-        """Decode one image to upright RGB."""
-        image, serves = decode(self[index], index, min_size, self._warn_of_size)
+    def offer(
+        self, index: int, image: Image.Image, serves: Callable[[tuple[int, int]], bool]
+    ) -> None:
+        """Make the pictures that are wanted of a decoded photo.
+
+        Not from pixels that were decoded at another scale: they would differ a little, and with
+        them the network, depending on who came first.
+        """
         for size, is_kept in self._is_kept.items():
-            # Not from pixels that were decoded at another scale: they would differ a little, and
-            # with them the network, depending on who came first.
             if not is_kept[index] and serves((size, size)):
                 self._pictures[size][index] = make_picture(image, size)
                 is_kept[index] = True
-        return image
-
-    def _warn_of_size(self, message: str) -> None:
-        with lock_of(self):
-            warned, self._warned_of_size = self._warned_of_size, True
-        if not warned:
-            warn_of_size(message)
 
 
 def make_picture(image: Image.Image, size: int) -> np.ndarray:

@@ -12,7 +12,8 @@ import joblib
 import numpy as np
 
 from sklearn_cdul.exceptions import ImageError, warn
-from sklearn_cdul.images.photos import Photos, make_picture
+from sklearn_cdul.images.decoding import decode, warn_of_size
+from sklearn_cdul.images.photos import Photos, PictureCache, make_picture
 from sklearn_cdul.images.sequences import list_items
 
 T = TypeVar("T")
@@ -28,7 +29,7 @@ def check_images(X: Any) -> Photos:
 
 def map_images(
     function: Callable[..., T],
-    images: Sequence[Any],
+    photos: Sequence[Any],
     *,
     indices: Iterable[int] | None = None,
     n_jobs: int | None = None,
@@ -36,24 +37,25 @@ def map_images(
     on_error: str = "raise",
     failures: list[ImageError] | None = None,
     look_ahead: int | None = None,
+    cache: PictureCache | None = None,
 ) -> Iterator[T | None]:
-    """Decode images in threads and yield ``function(image)`` of each, in order.
+    """Decode photos in threads and yield ``function(image)`` of each, in order.
 
-    The threads work ahead of the consumer by a fixed number of images, so memory stays bounded.
+    The threads work ahead of the consumer by a fixed number of photos, so memory stays bounded.
     Closing the generator stops them.
     """
-    if on_error not in ("raise", "nan"):
-        raise ValueError(f'on_error must be "raise" or "nan", got {on_error!r}.')
     n_threads = count_threads(n_jobs)
     ahead = 4 * n_threads if look_ahead is None else max(look_ahead, 1)
-    order = range(len(images)) if indices is None else indices
-    photos = images if isinstance(images, Photos) else Photos(images)
+    order = range(len(photos)) if indices is None else indices
+    warn_once = _once(warn_of_size)
 
     def work(index: int) -> T | ImageError:
         try:
-            image = photos.load(int(index), min_size)
+            image, serves = decode(photos[index], index, min_size, warn_once)
         except ImageError as error:
             return error
+        if cache is not None:
+            cache.offer(index, image, serves)
         return function(image)
 
     def generate() -> Iterator[T | None]:
@@ -63,7 +65,7 @@ def map_images(
             for index in order:
                 if len(pending) >= ahead:
                     yield finish(pending.popleft())
-                pending.append(pool.submit(work, index))
+                pending.append(pool.submit(work, int(index)))
             while len(pending) > 1:
                 yield finish(pending.popleft())
             last = [finish(pending.popleft())] if pending else []
@@ -86,17 +88,28 @@ def map_images(
     return generate()
 
 
+def _once(function: Callable[[str], None]) -> Callable[[str], None]:
+    """A function that does something the first time only."""
+    first = iter([function])
+    return lambda message: next(first, lambda _: None)(message)
+
+
 def read_pictures(
     photos: Photos,
     size: int,
     *,
     indices: Sequence[int],
+    cache: PictureCache | None = None,
     n_jobs: int | None = None,
     on_error: str = "raise",
     failures: list[ImageError] | None = None,
 ) -> Iterator[np.ndarray | None]:
-    """Yield square pictures of images in order: those that were kept, the others decoded now."""
-    missing = [index for index in indices if photos.picture(index, size) is None]
+    """Yield square pictures of photos in order: those in the cache, the others decoded now."""
+
+    def kept(index: int) -> np.ndarray | None:
+        return None if cache is None else cache.get(index, size)
+
+    missing = [index for index in indices if kept(index) is None]
     decoded = map_images(
         partial(make_picture, size=size),
         photos,
@@ -105,10 +118,11 @@ def read_pictures(
         min_size=(size, size),
         on_error=on_error,
         failures=failures,
+        cache=cache,
     )
     to_come = set(missing)
     for index in indices:
-        yield next(decoded) if index in to_come else photos.picture(index, size)
+        yield next(decoded) if index in to_come else kept(index)
 
 
 def with_advice(error: ImageError) -> ImageError:
