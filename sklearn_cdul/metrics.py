@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.metrics import average_precision_score, make_scorer
 
-from sklearn_cdul.inputs import unwrap
+from sklearn_cdul._utils.estimators import final_estimator
 from sklearn_cdul.targets import check_targets
 
 
@@ -161,7 +161,7 @@ class _NamedColumnsScorer(type(make_scorer(score_readable))):  # type: ignore[mi
     """Puts the columns of a data frame in the order of the classifier's classes first."""
 
     def _score(self, method_caller, estimator, X, y_true, **kwargs):
-        inner = unwrap(estimator)
+        inner = final_estimator(estimator)
         if hasattr(inner, "class_names_"):
             y_true = check_targets(y_true, inner.class_names_, X=X)
         return super()._score(method_caller, estimator, X, y_true, **kwargs)

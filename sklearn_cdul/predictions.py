@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.special import logit
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_cdul.inputs import unwrap
+from sklearn_cdul._utils.estimators import final_estimator
 from sklearn_cdul.labels.thresholds import check_scores, check_thresholds, find_thresholds
 from sklearn_cdul.metrics import label_columns
 from sklearn_cdul.targets import check_targets
@@ -88,7 +88,7 @@ def known_targets(
 def last_step(estimator: Any) -> Any:
     """Return the estimator that knows the classes: the one found by a search, or a last step."""
     check_is_fitted(estimator)
-    model = unwrap(estimator)
+    model = final_estimator(estimator)
     if not hasattr(model, "class_names_"):
         check_is_fitted(model)
         raise TypeError(
