@@ -16,6 +16,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.compute.devices import resolve_device
 from sklearn_cdul.compute.transfers import fetch, to_device
+from sklearn_cdul.encoders.embedding import embed_photos
 from sklearn_cdul.encoders.loading import load_encoder, unload_encoders
 from sklearn_cdul.images.reading import check_images
 from sklearn_cdul.metrics import mean_average_precision
@@ -36,7 +37,7 @@ def photos(food_photos):
 @pytest.fixture(scope="module")
 def on_cpu(photos):
     """Embeddings (24, 10, d) in float32."""
-    return load_encoder(device="cpu", precision="float32").encode_images(photos)
+    return embed_photos(load_encoder(device="cpu", precision="float32"), photos)
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def test_what_goes_there_comes_back():
 @pytest.mark.parametrize("precision", COSINES)
 def test_embeddings_are_near_those_of_a_cpu(precision, photos, on_cpu):
     encoder = load_encoder(device="cuda", precision=precision)
-    cosines = (encoder.encode_images(photos, batch_size=50) * on_cpu).sum(axis=-1)
+    cosines = (embed_photos(encoder, photos, batch_size=50) * on_cpu).sum(axis=-1)
     print(precision, cosines.mean(), cosines.min())
     assert cosines.mean() > COSINES[precision][0]
     assert cosines.min() > COSINES[precision][1]
@@ -104,9 +105,9 @@ def test_auto_is_the_gpu_and_every_name_of_it_gives_the_same(photos):
     encoder = load_encoder()
     assert encoder.device.type == "cuda"
     assert encoder.dtype == torch.float16
-    expected = encoder.encode_images(photos[:4])
+    expected = embed_photos(encoder, photos[:4])
     for device in ("cuda", "cuda:0", torch.device("cuda", 0)):
-        other = load_encoder(device=device).encode_images(photos[:4])
+        other = embed_photos(load_encoder(device=device), photos[:4])
         assert_allclose(other, expected, atol=1e-6)
     with pytest.raises(ValueError, match="not available"):
         load_encoder(device=f"cuda:{torch.cuda.device_count()}")
@@ -114,16 +115,16 @@ def test_auto_is_the_gpu_and_every_name_of_it_gives_the_same(photos):
 
 def test_a_batch_that_does_not_fit_is_halved(photos, on_cpu, little_memory):
     encoder = load_encoder(device="cuda", precision="float32")
-    encoder.encode_images(photos[:1])  # weights and libraries are there
+    embed_photos(encoder, photos[:1])  # weights and libraries are there
     little_memory(300 * 2**20)
-    embeddings = encoder.encode_images(photos, batch_size=240)
+    embeddings = embed_photos(encoder, photos, batch_size=240)
     assert encoder._largest_batch < 240
     assert (embeddings * on_cpu).sum(axis=-1).min() > COSINES["float32"][1]
 
 
 def test_if_not_even_one_view_fits_the_error_says_what_to_do(photos, little_memory):
     encoder = load_encoder(device="cuda", precision="float32")
-    encoder.encode_images(photos[:1])
+    embed_photos(encoder, photos[:1])
     little_memory(0)
     filling = []  # what is free within reserved blocks goes, too
     for size in (2**21, 2**19, 2**16, 2**10):
@@ -131,7 +132,7 @@ def test_if_not_even_one_view_fits_the_error_says_what_to_do(photos, little_memo
             while True:
                 filling.append(torch.empty(size, dtype=torch.uint8, device="cuda"))
     with pytest.raises(torch.cuda.OutOfMemoryError, match='device="cpu"'):
-        encoder.encode_images(photos[:1])
+        embed_photos(encoder, photos[:1])
 
 
 def test_training_that_does_not_fit_says_what_to_set(photos, given, little_memory):
@@ -212,10 +213,10 @@ def test_a_model_fitted_on_a_gpu_predicts_where_there_is_none(photos, tmp_path):
 
 def test_an_encoder_leaves_the_gpu_and_comes_back(photos):
     encoder = load_encoder(device="cuda", precision="float32")
-    before = encoder.encode_images(photos[:2])
+    before = embed_photos(encoder, photos[:2])
     encoder.offload()
     assert encoder._model.logit_scale.device.type == "cpu"
-    assert_allclose(encoder.encode_images(photos[:2]), before, atol=1e-5)
+    assert_allclose(embed_photos(encoder, photos[:2]), before, atol=1e-5)
 
 
 def test_embeddings_of_a_gpu_are_kept_and_of_a_broken_photo_nothing_is(photos, tmp_path):

@@ -98,7 +98,7 @@ def embed_photos(
                     n_waiting = kept.n_waiting
                 bar.update(len(photos) - n_waiting - bar.n)
                 if failures and on_error == "raise":
-                    _raise_first(failures, photos, encoder)
+                    _raise_first(failures, photos, len(photos) - n_waiting, encoder)
             if kept is not None:  # others may have stored the last ones
                 n_waiting = kept.n_waiting
         bar.update(len(photos) - bar.n)
@@ -109,12 +109,15 @@ def embed_photos(
 
 
 def _raise_first(
-    failures: dict[int, ImageError | FloatingPointError], photos: Sequence[Any], encoder: Any
+    failures: dict[int, ImageError | FloatingPointError],
+    photos: Sequence[Any],
+    n_done: int,
+    encoder: BaseEncoder,
 ) -> None:
     first = failures[min(failures)]
     if isinstance(first, ImageError):
         raise with_advice(first)
-    message = describe_unsound(failures, photos, encoder)
+    message = describe_unsound(failures, photos, n_done, encoder)
     raise FloatingPointError(f'{message} on_error="nan" leaves such images out.')
 
 

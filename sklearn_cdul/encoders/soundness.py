@@ -26,7 +26,9 @@ def what_is_wrong(embeddings: np.ndarray) -> str:
     return " or ".join(kinds) or "a vector of length 0"
 
 
-def describe_unsound(unsound: Mapping[int, Exception], images: Sequence[Any], encoder: Any) -> str:
+def describe_unsound(
+    unsound: Mapping[int, Exception], images: Sequence[Any], n_encoded: int, encoder: Any
+) -> str:
     """Return sentences on the images for which an encoder gave no sound vectors, with advice."""
     words = " or ".join(dict.fromkeys(map(str, unsound.values())))
     first = min(unsound)
@@ -39,7 +41,7 @@ def describe_unsound(unsound: Mapping[int, Exception], images: Sequence[Any], en
         )
     else:
         advice = 'Its arithmetic may be too coarse: set precision="float32".'
-    count = f"{len(unsound)} images" if len(unsound) > 1 else "one image"
+    count = f"{len(unsound)} of {n_encoded} images"
     return f"The encoder gave {words} for {count}, first X[{first}]{path}. {advice}"
 
 
@@ -48,4 +50,5 @@ def warn_about_unsound(
 ) -> None:
     """Give one warning for all images without sound vectors; none if there are none."""
     if unsound:
-        warn(f"{describe_unsound(unsound, images, encoder)} The rows of such images are NaN.")
+        words = describe_unsound(unsound, images, len(images), encoder)
+        warn(f"{words} The rows of such images are NaN.")

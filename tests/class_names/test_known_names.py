@@ -6,10 +6,11 @@ import pytest
 from sklearn_cdul import CLIPPseudoLabeler
 from sklearn_cdul.class_names.known_names import guessed_classes
 from sklearn_cdul.encoders.loading import BUNDLED_FOLDER, load_encoder
+from sklearn_cdul.encoders.texts import encode_classes
 
 
 def embed(*names):
-    return load_encoder(device="cpu").encode_classes([[f"a photo of a {name}"] for name in names])
+    return encode_classes(load_encoder(device="cpu"), [[f"a photo of a {name}"] for name in names])
 
 
 @pytest.mark.parametrize("vocabulary", ["coco", "voc"])
