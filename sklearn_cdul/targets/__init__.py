@@ -2,7 +2,4 @@
 
 from sklearn_cdul.targets.checking import check_targets
 
-def read_targets(y, names, X=None, *, name="y"):
-    return check_targets(y, names, X=X, name=name)
-
 __all__ = ["check_targets"]
