@@ -34,7 +34,8 @@ from sklearn_cdul.labels.thresholds import (
     fit_thresholds,
 )
 from sklearn_cdul.metrics import mean_average_precision, score_readable
-from sklearn_cdul.targets import read_targets, warn_about_scores
+from sklearn_cdul.targets import read_targets
+from sklearn_cdul.targets.reading import warn_about_scores
 from sklearn_cdul.training import GradientTraining, RidgeTraining
 from sklearn_cdul.training.batches import make_source
 from sklearn_cdul.training.building import resolve_image_size

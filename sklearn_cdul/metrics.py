@@ -8,7 +8,7 @@ from scipy.sparse import issparse
 from sklearn.metrics import average_precision_score, make_scorer
 
 from sklearn_cdul._utils.estimators import final_estimator
-from sklearn_cdul.targets import check_targets
+from sklearn_cdul.targets import read_targets
 
 
 def mean_average_precision(
@@ -142,7 +142,7 @@ def score_readable(
     """Mean average precision over the images that could be read: rows of NaN are left out."""
     scores = _as_columns(y_score)
     readable = ~np.isnan(scores).any(axis=1)
-    labels = label_columns(y_true, *scores.shape)
+    labels = read_targets(_dense(y_true), [str(i) for i in range(scores.shape[1])], scores)
     positive = labels == 1
     if positive.any() and not positive[readable].any():
         if if_none is not None:
@@ -163,35 +163,13 @@ class _NamedColumnsScorer(type(make_scorer(score_readable))):  # type: ignore[mi
     def _score(self, method_caller, estimator, X, y_true, **kwargs):
         inner = final_estimator(estimator)
         if hasattr(inner, "class_names_"):
-            y_true = check_targets(y_true, inner.class_names_, X=X)
+            y_true = read_targets(y_true, inner.class_names_, X)
         return super()._score(method_caller, estimator, X, y_true, **kwargs)
 
 
-def label_columns(
-    y_true: ArrayLike, n_images: int, n_classes: int, *, name: str = "y"
-) -> np.ndarray:
-    """Return true labels as an array with one column a class."""
-    if y_true is None:
-        raise ValueError(
-            f"score compares with true labels: give {name}, an array of shape (n, k) with 1 where "
-            "the class is in the image. Without labels there is no score."
-        )
-    labels = _dense(y_true)
-    if n_classes > 1 and labels.ndim == 1:
-        columns = np.arange(n_classes)
-        if not np.isin(labels, columns).all():
-            raise ValueError(
-                f"A vector {name} must hold one class an image, as a column from 0 to "
-                f"{n_classes - 1}. Or give an array of shape (n, {n_classes})."
-            )
-        labels = (labels[:, np.newaxis] == columns).astype(int)
-    labels = _as_columns(labels)
-    if labels.shape != (n_images, n_classes):
-        raise ValueError(
-            f"{name} must have shape {(n_images, n_classes)}, one row an image and one column a "
-            f"class; got {labels.shape}."
-        )
-    return labels
+def label_columns(y_true, n_images, n_classes, *, name="y"):  # gone once callers moved
+    """Return true labels as an array with one column per class."""
+    return read_targets(y_true, range(n_classes), np.empty((n_images, 0)), name=name)
 
 
 mean_average_precision_scorer = _NamedColumnsScorer(
@@ -212,7 +190,7 @@ Examples
 >>> from sklearn_cdul.metrics import mean_average_precision_scorer
 >>> search = GridSearchCV(
 ...     CDULClassifier(["pizza", "cake"]),
-...     {"epochs": [5, 10]},
+...     {"n_neighbors": [10, 20]},
 ...     scoring={"mAP": mean_average_precision_scorer, "F1": "f1_macro"},
 ...     refit="mAP",
 ... )

@@ -55,7 +55,7 @@ def test_observed_labels_stay_as_they_were_given(photos):
 
 @pytest.mark.parametrize(
     ("observed", "message"),
-    [(np.zeros((3, 3)), "shape"), (np.full((20, 3), 0.5), "1, 0 and NaN")],
+    [(np.zeros((3, 3)), "shape"), (np.full((20, 3), 0.5), "1, 0, or NaN")],
 )
 def test_wrong_observed_labels_are_refused(observed, message, photos):
     with pytest.raises(ValueError, match=message):

@@ -19,7 +19,7 @@ def test_history_has_the_validation_map(photos, food_photos):
 
 def test_validation_labels_that_cannot_be_scored_with_fail_before_training(photos):
     classifier = CDULClassifier(**QUICK)
-    with pytest.raises(ValueError, match="only 0 and 1"):
+    with pytest.raises(ValueError, match="y_val must hold 1, 0, or NaN"):
         classifier.fit(photos[:4], X_val=photos[:2], y_val=[[2, 0, 0], [0, 0, 0]])
     with pytest.raises(ValueError, match="No class has"):
         classifier.fit(photos[:4], X_val=photos[:2], y_val=np.zeros((2, 3)))

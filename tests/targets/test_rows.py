@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from sklearn_cdul.targets import check_targets
+from sklearn_cdul.targets import read_targets
 
 NAMES = ["dog", "cat"]
 PATHS = ["x/a.jpg", "x/b.jpg", "y/a.jpg", "y/c.jpg"]
@@ -21,7 +21,7 @@ def frame(keys, values, column="path"):
 
 def dogs(y, X=PATHS):
     """The column of dogs after matching, as text: a digit or a dot a photo."""
-    column = check_targets(y, NAMES, X=X)[:, 0]
+    column = read_targets(y, NAMES, X=X)[:, 0]
     return "".join("." if np.isnan(value) else str(int(value)) for value in column)
 
 
@@ -72,8 +72,25 @@ def test_two_rows_of_a_photo_may_agree_but_not_contradict_each_other():
         dogs(frame(["b.jpg", "x/b.jpg"], [1, 0]))
 
 
+def test_rows_of_a_photo_that_name_classes_are_united():
+    rows = pd.DataFrame({"path": ["b.jpg", "c.jpg", "x/b.jpg"], "label": ["dog", "", "cat"]})
+    assert dogs(rows) == ".1.0"
+    expected = [[np.nan] * 2, [1, 1], [np.nan] * 2, [0, 0]]
+    np.testing.assert_array_equal(read_targets(rows, NAMES, PATHS), expected)
+
+
+def test_rows_that_name_their_photos_are_refused_where_there_are_none():
+    for labels in (frame(["b.jpg"], [1]), {"b.jpg": "dog"}, frame([1], [1], "row")):
+        with pytest.raises(ValueError, match="of which image a row is, but there are no images"):
+            read_targets(labels, NAMES)
+
+
+def test_a_vector_of_pandas_is_matched_by_its_index():
+    assert dogs(pd.Series([1, 0], index=["c.jpg", "b.jpg"])) == ".1.0"
+
+
 def test_rows_of_no_photo_warn_unless_all_photos_have_one():
-    with pytest.warns(UserWarning, match=r"1 of 2 rows .* first is 'q.jpg'; 3 of 4 photos have no"):
+    with pytest.warns(UserWarning, match=r"1 of 2 rows .* first is 'q.jpg'; 3 of 4 images have no"):
         assert dogs(frame(["b.jpg", "q.jpg"], [1, 1])) == ".1.."
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -122,5 +139,5 @@ def test_the_same_index_in_another_order_is_refused_where_it_may_mean_nothing():
 
 
 def test_rows_that_can_only_be_counted_must_be_as_many_as_the_photos():
-    with pytest.raises(ValueError, match=r"y has 2 rows and X 4 photos\. .* a column 'path'"):
+    with pytest.raises(ValueError, match=r"shape \(4, 2\).*got \(2, 2\)\. .* a column 'path'"):
         dogs([["dog"], []])
