@@ -16,7 +16,7 @@ from sklearn_cdul.images.checking import check_files
 from sklearn_cdul.images.encoded import path_of
 from sklearn_cdul.images.items import shorten
 from sklearn_cdul.images.photos import Photos
-from sklearn_cdul.images.sequences import list_items
+from sklearn_cdul.images.reading import check_images
 
 _FOR_PATHS = 'For paths of images set input="images"'
 # What an estimator records of the features of X.
@@ -41,7 +41,7 @@ def check_X(
     if kind == "embeddings":
         checked = _check_embeddings(estimator, X, on_error)
     else:
-        checked = X if isinstance(X, Photos) else Photos(list_items(X))
+        checked = check_images(X)
         if files and on_error == "raise":
             check_files(checked, n_jobs=n_jobs, verbose=verbose)
     if reset is not None:
@@ -59,7 +59,7 @@ def digest_of_X(X: Any) -> str | None:
         digest.update(repr(X.shape).encode())
         digest.update(np.ascontiguousarray(X, dtype=np.float32).tobytes())
         return digest.hexdigest()
-    for item in X if isinstance(X, Photos) else list_items(X):
+    for item in check_images(X):
         path = path_of(item)
         if path is not None:
             content = repr(path).encode()  # surrogates are no UTF-8
