@@ -36,7 +36,8 @@ from sklearn_cdul.labels.thresholds import (
 from sklearn_cdul.metrics import mean_average_precision, score_readable
 from sklearn_cdul.targets import read_targets
 from sklearn_cdul.targets.reading import warn_about_scores
-from sklearn_cdul.training import GradientTraining, RidgeTraining
+from sklearn_cdul.training import GradientTraining, RidgeTraining, resolve_training
+from sklearn_cdul.training.alignment import check_memory
 from sklearn_cdul.training.batches import make_source
 from sklearn_cdul.training.building import resolve_image_size
 from sklearn_cdul.training.logits import predict_logits, prediction_precision
@@ -44,7 +45,6 @@ from sklearn_cdul.training.onnx_export import export_onnx
 from sklearn_cdul.training.packing import pack_network, unpack_network
 from sklearn_cdul.training.ranks import Ranks
 from sklearn_cdul.training.regions import MOST_REGIONS
-from sklearn_cdul.training.settings import check_memory, resolve_training
 
 # Fewer than this many training photos give rise to a warning.
 _FEW_PHOTOS = 10
