@@ -40,7 +40,7 @@ from sklearn_cdul.training import GradientTraining, RidgeTraining, resolve_train
 from sklearn_cdul.training.alignment import check_memory
 from sklearn_cdul.training.batches import make_source
 from sklearn_cdul.training.building import resolve_image_size
-from sklearn_cdul.training.logits import predict_logits, prediction_precision
+from sklearn_cdul.training.logits import predict_logits
 from sklearn_cdul.training.onnx_export import export_onnx
 from sklearn_cdul.training.packing import pack_network, unpack_network
 from sklearn_cdul.training.ranks import Ranks
@@ -632,7 +632,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
     def _logits(self, source):
         layout = memory_format(source.device)
         network = self.network_.to(source.device, memory_format=layout)
-        return predict_logits(network, source, prediction_precision(network, source))
+        return predict_logits(network, source)
 
     def _make_labeler(self):
         """A labeler with the parameters that are given here."""

@@ -20,6 +20,7 @@ from sklearn_cdul.encoders.embedding import embed_photos
 from sklearn_cdul.encoders.loading import load_encoder, unload_encoders
 from sklearn_cdul.images.reading import check_images
 from sklearn_cdul.metrics import mean_average_precision
+from sklearn_cdul.training import GradientTraining
 from sklearn_cdul.training.batches import PhotoSource, epoch
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -62,7 +63,7 @@ class Given(CLIPPseudoLabeler):
 
     labels: np.ndarray
 
-    def transform(self, X):
+    def aggregate(self, embeddings):
         return self.labels
 
 
@@ -70,11 +71,11 @@ class Given(CLIPPseudoLabeler):
 def given(photos, monkeypatch):
     labels = np.eye(len(NAMES), dtype=np.float32)[np.arange(len(photos)) % len(NAMES)]
     monkeypatch.setattr(Given, "labels", labels, raising=False)
-    return {"pseudo_labeler": Given(NAMES, device="cpu"), "n_neighbors": 0, "linear_probe": False}
+    return {"pseudo_labeler": Given(NAMES, device="cpu"), "n_neighbors": 0}
 
 
 def fitted(photos, **changes):
-    settings = {"random_state": 0, "epochs": 2, "device": "cuda"}
+    settings = {"random_state": 0, "device": "cuda"}
     return CDULClassifier(NAMES, **(settings | changes)).fit(photos)
 
 
@@ -138,7 +139,8 @@ def test_if_not_even_one_view_fits_the_error_says_what_to_do(photos, little_memo
 def test_training_that_does_not_fit_says_what_to_set(photos, given, little_memory):
     little_memory(200 * 2**20)
     with pytest.raises(torch.cuda.OutOfMemoryError, match="Set batch_size or image_size lower"):
-        fitted(photos, **given, learning_rate=1e-4, batch_size=24, precision="float32")
+        training = GradientTraining(learning_rate=1e-4, batch_size=24, head_init="mean")
+        fitted(photos, **given, training=training, precision="float32")
 
 
 def test_fit_and_predict_are_near_those_of_a_cpu(food_photos):
@@ -175,14 +177,15 @@ def test_training_pictures_are_those_of_a_cpu(photos):
         assert (pictures - expected).abs().max() <= 2
 
 
-@pytest.mark.parametrize("settings", [{}, {"learning_rate": 1e-4, "batch_size": 8}])
+@pytest.mark.parametrize("settings", [{}, {"training": GradientTraining(batch_size=8)}])
 def test_a_seed_repeats_a_fit(settings, photos):
     first, second = (fitted(photos, **settings).predict_proba(photos) for _ in range(2))
     assert_allclose(first, second, atol=0.01)
 
 
 def test_all_layers_learn(photos, given):
-    model = fitted(photos, **given, learning_rate=3e-4, epochs=12, update_interval=0)
+    training = GradientTraining(12, learning_rate=3e-4, update_interval=0, head_init="mean")
+    model = fitted(photos, **given, training=training)
     assert model.history_[-1]["loss"] < 0.8 * model.history_[0]["loss"]
     assert next(model.network_.parameters()).device.type == "cuda"
 

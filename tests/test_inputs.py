@@ -109,7 +109,10 @@ def test_what_holds_no_embeddings_is_named(X, message):
 
 def test_searches_and_pipelines_are_unwrapped_at_any_depth():
     inner = GaussianNB()
-    assert final_estimator(inner) is inner and final_estimator(make_pipeline(make_pipeline(inner))) is inner
+    assert (
+        final_estimator(inner) is inner
+        and final_estimator(make_pipeline(make_pipeline(inner))) is inner
+    )
     search = GridSearchCV(make_pipeline(inner), {}, cv=2).fit(VECTORS[:4], [0, 1, 0, 1])
     assert isinstance(final_estimator(make_pipeline(search)), GaussianNB)
     assert final_estimator(GridSearchCV(inner, {})).estimator is inner  # not fitted
