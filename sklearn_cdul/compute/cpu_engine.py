@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from sklearn_cdul._utils.forks import before_fork
+
 Prepare = Callable[[np.ndarray], np.ndarray]
 
 # Graphs by name, made by tools/. Those without weights have their architecture's name in timm.
@@ -32,15 +34,12 @@ def _run(session: Any, prepare: Prepare | None, pixels: np.ndarray) -> np.ndarra
     return maps
 
 
+@before_fork
 def _close_all() -> None:
     # Threads are not in the child of a fork, which would wait for them for ever.
     _pool.cache_clear()
     for engine in list(_running):
         engine._sessions = {}
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(before=_close_all)
 
 
 def can_run(architecture: str | None, device: torch.device, dtype: torch.dtype) -> bool:

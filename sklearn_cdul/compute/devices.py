@@ -1,7 +1,6 @@
 """Choose device and precision, and survive a GPU that is short of memory."""
 
 import contextlib
-import os
 import platform
 import re
 import threading
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from sklearn_cdul._utils.forks import in_child
 from sklearn_cdul.exceptions import warn
 
 T = TypeVar("T")
@@ -21,14 +21,11 @@ T = TypeVar("T")
 _RANDOM_STATE_LOCK = threading.RLock()
 
 
+@in_child
 def _renew_lock() -> None:
     # The thread that held it is not in the child of a fork.
     global _RANDOM_STATE_LOCK
     _RANDOM_STATE_LOCK = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_renew_lock)
 
 _CPU = torch.device("cpu")
 _PRECISIONS = {

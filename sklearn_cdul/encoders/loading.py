@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from sklearn_cdul._utils.forks import in_child
 from sklearn_cdul._utils.progress import progress
 from sklearn_cdul.compute.devices import OwnRandomState, resolve_device, resolve_precision
 from sklearn_cdul.encoders.base import BaseEncoder
@@ -40,6 +41,7 @@ _loaded: OrderedDict[tuple[Any, ...], CLIPEncoder] = OrderedDict()
 _loading = threading.Lock()
 
 
+@in_child
 def _renew_locks() -> None:
     # The threads that held them are not in the child of a fork.
     global _loading
@@ -47,10 +49,6 @@ def _renew_locks() -> None:
     for attribute in [*vars(BaseEncoder).values(), *vars(CLIPEncoder).values()]:
         if isinstance(attribute, cached_property) and hasattr(attribute, "lock"):
             attribute.lock = threading.RLock()  # before Python 3.12
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def load_encoder(
