@@ -12,7 +12,7 @@ def in_child(function: Callable[[], object]) -> Callable[[], object]:
 
 
 def before_fork(function: Callable[[], object]) -> Callable[[], object]:
-    """Run a function in the parent before each fork: say, to end threads that a child would miss."""
+    """Run a function before each fork: say, to end threads that the child would wait for."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=function)
     return function

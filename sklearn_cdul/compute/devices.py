@@ -27,6 +27,7 @@ def _renew_lock() -> None:
     global _RANDOM_STATE_LOCK
     _RANDOM_STATE_LOCK = threading.RLock()
 
+
 _CPU = torch.device("cpu")
 _PRECISIONS = {
     "float32": torch.float32,

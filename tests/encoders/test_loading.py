@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from sklearn_cdul.encoders import base, batches, loading
+from sklearn_cdul.encoders import loading
 from sklearn_cdul.encoders.clip import CLIPEncoder
 from sklearn_cdul.encoders.loading import load_encoder
 from sklearn_cdul.exceptions import ImageError
@@ -299,12 +299,3 @@ def test_models_of_every_family_encode_images_and_text(name, photos):
 def test_importing_the_encoder_does_not_import_open_clip():
     code = "import sys, sklearn_cdul.encoders.loading; sys.exit('open_clip' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env=os.environ).returncode == 0
-
-
-def test_auto_batches_are_known_for_every_device(tiny, bundled, monkeypatch):
-    assert base._AUTO_BATCH_SIZE.keys() == {"cpu", "cuda"}
-    assert batches.views_per_batch(tiny, "auto") == 10
-    for n_threads, size in ((1, 20), (4, 20), (16, 80)):
-        monkeypatch.setattr(torch, "get_num_threads", lambda n=n_threads: n)
-        assert batches.views_per_batch(bundled, "auto") == size
-    assert batches.views_per_batch(bundled, 7) == 7
