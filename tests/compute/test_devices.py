@@ -32,7 +32,7 @@ def test_auto_takes_a_gpu_if_there_is_one(monkeypatch):
 
 def test_auto_leaves_the_gpu_of_a_mac_alone(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.mps, "device_count", lambda: 1)
     assert resolve_device("auto") == CPU
     assert resolve_device("mps") == torch.device("mps")
 
@@ -100,9 +100,7 @@ def test_float16_is_for_gpus():
     [("avx2 avx512f", torch.float32), ("avx512_bf16 fma", torch.bfloat16), ("", torch.float32)],
 )
 def test_auto_is_bf16_only_on_cpus_that_have_it(monkeypatch, flags, dtype):
-    monkeypatch.setattr(devices.platform, "machine", lambda: "x86_64")
-    text = f"processor: 0\nflags\t\t: fpu {flags}\n"
-    monkeypatch.setattr(devices.Path, "read_text", lambda path: text)
+    monkeypatch.setattr(devices, "cpu_flags", lambda: {"fpu", *flags.split()})
     assert resolve_precision("auto", CPU) == dtype
 
 
