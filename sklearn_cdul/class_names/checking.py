@@ -131,11 +131,11 @@ def warn_about_guesses(names: Sequence[str], embeddings: np.ndarray) -> None:
     known, known_embeddings = _known_names()
     similarities = np.asarray(embeddings) @ known_embeddings.T
     guessed = np.flatnonzero(similarities.max(axis=1) < _NEAR)
-    nearest = np.argsort(-similarities[guessed[:_MOST_SHOWN]], axis=1, kind="stable")[:, :3]
-    shown = [
-        f"{names[int(index)]!r} (nearest names that it knows: {', '.join(known[i] for i in columns)})"
-        for index, columns in zip(guessed, nearest, strict=False)
-    ]
+    shown = []
+    for index in guessed[:_MOST_SHOWN].tolist():
+        nearest = np.argsort(-similarities[index], kind="stable")[:3]
+        words = ", ".join(known[column] for column in nearest)
+        shown.append(f"{names[index]!r} (nearest names that it knows: {words})")
     if shown:
         more = f" and {len(guessed) - len(shown)} more" if len(guessed) > len(shown) else ""
         warn(
