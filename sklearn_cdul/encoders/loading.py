@@ -70,7 +70,11 @@ def load_encoder(
         # is faster than torch in bfloat16.
         precision = {"cuda": "float16", "cpu": "float32"}.get(device.type, precision)
     if precision == "int8":
-        _check_int8(model_name, device)
+        if model_name != "bundled" or device.type != "cpu":
+            raise ValueError(
+                'precision="int8" is for model_name="bundled" on a CPU, got '
+                f'model_name={model_name!r} on "{device}". Use precision="auto".'
+            )
         dtype = torch.int8
     else:
         dtype = resolve_precision(precision, device)
@@ -83,11 +87,7 @@ def load_encoder(
     # open_clip first draws random weights; neither the user's random state nor that of a training
     # in another thread is for that. Locked in this order, as a training that loads an encoder does.
     # Both are held while loading: a second thread shall not load the same weights again.
-    with (
-        progress(f"Loading {model_name}", verbose=verbose),
-        OwnRandomState(0),
-        _loading,
-    ):
+    with progress(f"Loading {model_name}", verbose=verbose), OwnRandomState(0), _loading:
         if key not in _loaded:
             model, tokenizer, preprocessing = _load_open_clip(model_name, weights)
             _loaded[key] = CLIPEncoder(model, tokenizer, preprocessing, device=device, dtype=dtype)
@@ -95,19 +95,6 @@ def load_encoder(
                 _loaded.popitem(last=False)
         _loaded.move_to_end(key)
         return _loaded[key]
-
-
-def _check_int8(model_name: str, device: torch.device) -> None:
-    if model_name != "bundled":
-        raise ValueError(
-            'precision="int8" is for model_name="bundled" alone, got '
-            f'model_name={model_name!r}. Use precision="auto".'
-        )
-    if device.type != "cpu":
-        raise ValueError(
-            f'precision="int8" is for CPUs, but the device is "{device}". Use precision="auto" or '
-            'device="cpu".'
-        )
 
 
 def unload_encoders() -> None:

@@ -14,7 +14,6 @@ from sklearn_cdul.compute.devices import (
     autocast,
     free_cache,
     is_out_of_memory,
-    memory_format,
     resolve_device,
     resolve_precision,
     run_in_batches,
@@ -212,12 +211,6 @@ def test_each_device_frees_its_own_cache(monkeypatch):
     for kind in ("cpu", "cuda", "mps", "xpu", "meta"):
         free_cache(torch.device(kind))
     assert freed == ["cuda", "mps", "xpu"]
-
-
-def test_channels_last_is_for_cpus_and_cuda():
-    formats = {kind: memory_format(torch.device(kind)) for kind in ("cpu", "cuda", "mps", "xpu")}
-    last, usual = torch.channels_last, torch.contiguous_format
-    assert formats == {"cpu": last, "cuda": last, "mps": usual, "xpu": usual}
 
 
 def test_a_random_state_of_ones_own_goes_on_from_block_to_block_and_leaves_the_users_alone():
