@@ -51,7 +51,7 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     if device == "auto":
         if not torch.cuda.is_available():
             return _CPU
-        if not _is_cut_off_by_fork("cuda"):
+        if not torch.cuda._is_in_bad_fork():  # no driver survives a fork; torch marks the child
             return torch.device("cuda")
         warn(
             'device="auto" is the CPU here: this process was forked from one that had used CUDA, '
@@ -61,7 +61,7 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     try:
         resolved = torch.device(device)
     except RuntimeError as error:
-        message = f'device={device!r} is no device. Use "auto", "cpu", "cuda" or "cuda:1".'
+        message = f'device={device!r} is not a device. Use "auto", "cpu", "cuda" or "cuda:1".'
         raise ValueError(message) from error
     if resolved.type == "cpu":
         return resolved
@@ -72,17 +72,12 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
             f"device={str(device)!r} is not available: torch {torch.__version__} sees {count} "
             f'devices of type "{resolved.type}" here. Use device="auto" or "cpu".'
         )
-    if _is_cut_off_by_fork(resolved.type):
+    if getattr(backend, "_is_in_bad_fork", bool)():
         raise ValueError(
             f"device={str(device)!r} can't be used here: this process was forked from one that had "
             'used it. Start processes by "spawn", let joblib do it (loky), or use device="cpu".'
         )
     return resolved
-
-
-def _is_cut_off_by_fork(kind: str) -> bool:
-    # No driver survives a fork; torch marks the child.
-    return getattr(getattr(torch, kind, None), "_is_in_bad_fork", bool)()
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:

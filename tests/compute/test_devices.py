@@ -66,8 +66,8 @@ def test_devices_that_are_not_there_are_refused(monkeypatch):
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:x", ""])
-def test_nonsense_is_no_device(device):
-    with pytest.raises(ValueError, match="is no device"):
+def test_nonsense_is_not_a_device(device):
+    with pytest.raises(ValueError, match="is not a device"):
         resolve_device(device)
     with pytest.raises(TypeError, match="device must be a string"):
         resolve_device(None)
