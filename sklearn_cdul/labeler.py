@@ -11,9 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_cdul._utils.progress import progress
 from sklearn_cdul._utils.saving import SavingMixin
-from sklearn_cdul.class_names.known_names import warn_about_guesses
+from sklearn_cdul.class_names.checking import warn_about_classes, warn_about_guesses
 from sklearn_cdul.class_names.prompts import resolve_background, resolve_classes
-from sklearn_cdul.class_names.wordings import warn_about_classes
 from sklearn_cdul.encoders.base import BaseEncoder
 from sklearn_cdul.encoders.embedding import embed_photos, ways_to_look
 from sklearn_cdul.encoders.loading import free_gpu, load_encoder

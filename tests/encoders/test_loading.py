@@ -115,6 +115,12 @@ def test_classes_may_have_different_numbers_of_prompts(bundled):
     np.testing.assert_allclose(classes[1], mean / np.linalg.norm(mean), atol=1e-6)
 
 
+def test_prompts_of_more_tokens_than_fit_are_known(bundled):
+    prompts = [" ".join(["tea"] * count) for count in range(1, 17)]
+    fits = np.arange(1, 17) < 14  # 16 tokens, two of them mark the ends
+    np.testing.assert_array_equal(bundled.are_cut(prompts), ~fits)
+
+
 def test_a_list_of_classes_is_embedded_once(bundled, monkeypatch):
     prompts = [["a fork"], ["a spoon", "a ladle"]]
     first = encode_classes(bundled, prompts)
