@@ -237,7 +237,7 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
             prompts,
             text_embeddings,
             identifiers=[] if isinstance(self.classes, (str, Mapping, type(None))) else names,
-            are_cut=encoder.is_truncated([text for texts in prompts for text in texts]),
+            is_truncated=encoder.is_truncated([text for texts in prompts for text in texts]),
             english_only=encoder.english_only,
         )
         if isinstance(self.model_name, str) and self.model_name == "bundled":

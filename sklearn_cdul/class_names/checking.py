@@ -32,14 +32,14 @@ def warn_about_classes(
     embeddings: np.ndarray,
     *,
     identifiers: Sequence[str],
-    are_cut: np.ndarray,
+    is_truncated: np.ndarray,
     english_only: bool,
 ) -> None:
     """Give every warning that applies to any encoder."""
     _warn_about_identifiers(identifiers)
     if english_only:
         _warn_about_scripts(names, prompts)
-    _warn_about_length(names, prompts, are_cut)
+    _warn_about_length(names, prompts, is_truncated)
     if len(names) == 1:
         warn(
             f"{names[0]!r} is the only class. The softmax compares classes with each other, so "
@@ -91,11 +91,11 @@ def _is_foreign(letter: str) -> bool:
 
 
 def _warn_about_length(
-    names: Sequence[str], prompts: Sequence[Sequence[str]], are_cut: np.ndarray
+    names: Sequence[str], prompts: Sequence[Sequence[str]], is_truncated: np.ndarray
 ) -> None:
     """Warn about prompts whose end the encoder does not read."""
     ends = np.cumsum([len(texts) for texts in prompts])[:-1]
-    cut = [name for name, part in zip(names, np.split(are_cut, ends), strict=True) if part.any()]
+    cut = [name for name, part in zip(names, np.split(is_truncated, ends), strict=True) if part.any()]
     if cut:
         warn(
             f"Prompts of {len(cut)} of {len(names)} classes are longer than the encoder reads, and "

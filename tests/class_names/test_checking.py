@@ -30,7 +30,7 @@ def compare(vectors):
         [[name] for name in names],
         np.asarray(vectors),
         identifiers=[],
-        are_cut=np.zeros(len(names), dtype=bool),
+        is_truncated=np.zeros(len(names), dtype=bool),
         english_only=True,
     )
 
@@ -157,7 +157,7 @@ def test_the_stored_embeddings_are_those_of_the_text_tower():
         names, stored = str(stored["names"]).split("\n"), stored["places"].astype(float)
     stored /= np.linalg.norm(stored, axis=1, keepdims=True)
     prompts = [[f"a photo of a {name}"] for name in names[::8]]
-    embeddings = load_encoder(device="cpu").encode_classes(prompts)
+    embeddings = encode_classes(load_encoder(device="cpu"), prompts)
     assert (embeddings * stored[::8]).sum(axis=1).mean() > 0.98
 
 

@@ -103,7 +103,7 @@ def test_a_dollar_in_a_name_starts_no_formula():
     assert texts(display.axes_[0]) == ["$5 and \\$10$ bill 0.90"]
 
 
-def test_long_captions_are_cut_off():
+def test_long_captions_is_truncated_off():
     names = [f"a class whose name is far too long to be written, number {i}" for i in range(9)]
     lines = texts(draw([[0.9] * 9], class_names=names).axes_[0])
     assert lines[0].endswith("…")

@@ -118,7 +118,7 @@ def test_classes_may_have_different_numbers_of_prompts(bundled):
 def test_prompts_of_more_tokens_than_fit_are_known(bundled):
     prompts = [" ".join(["tea"] * count) for count in range(1, 17)]
     fits = np.arange(1, 17) < 14  # 16 tokens, two of them mark the ends
-    np.testing.assert_array_equal(bundled.are_cut(prompts), ~fits)
+    np.testing.assert_array_equal(bundled.is_truncated(prompts), ~fits)
 
 
 def test_a_list_of_classes_is_embedded_once(bundled, monkeypatch):

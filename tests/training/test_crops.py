@@ -38,7 +38,7 @@ def test_a_batch_is_cut_as_single_pictures_are(picture, size):
     assert difference.float().mean() < 0.3
 
 
-def test_single_pictures_are_cut_as_torchvision_cuts_them(picture):
+def test_single_pictures_is_truncated_as_torchvision_cuts_them(picture):
     from torchvision.transforms import v2
 
     theirs = v2.Compose(
