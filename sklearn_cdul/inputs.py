@@ -1,5 +1,6 @@
 """Check X, whichever of its two kinds an estimator takes: images or embeddings."""
 
+import hashlib
 import math
 from collections.abc import Mapping, Set
 from itertools import islice
@@ -10,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import InputTags
 from sklearn.utils.validation import check_array, validate_data
 
+from sklearn_cdul.images.encoded import path_of
 from sklearn_cdul.images.items import shorten
 from sklearn_cdul.images.photos import Photos
 from sklearn_cdul.images.reading import check_images
@@ -171,6 +173,18 @@ def check_dimensions(embeddings: np.ndarray, text_embeddings: np.ndarray) -> Non
             f"X has {embeddings.shape[2]} features, but the encoder embeds class names in "
             f"{text_embeddings.shape[1]} dimensions. Make the embeddings with the same encoder."
         )
+
+
+def digest_of_X(X: Any) -> str | None:
+    """Return what tells a list of images, or embeddings, from others; None if nothing does."""
+    try:
+        paths = [path_of(image) for image in check_images(X)]
+        content = (
+            None if None in paths else "\0".join(map(str, paths)).encode(errors="surrogatepass")
+        )
+    except (TypeError, ValueError):  # embeddings
+        content = np.ascontiguousarray(X).tobytes()
+    return None if content is None else hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def unwrap(estimator: Any) -> Any:

@@ -102,6 +102,18 @@ def last_step(estimator: Any) -> Any:
     return model
 
 
+def reach_last_step(estimator: Any, X: Any) -> tuple[Any, Any]:
+    """Return the last step of searches and pipelines, and X as the steps before hand it on."""
+    model = last_step(estimator)
+    while estimator is not model:
+        if hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        else:
+            X = estimator[:-1].transform(X) if len(estimator) > 1 else X
+            estimator = estimator[-1]
+    return model, X
+
+
 def find_class(class_name: str, class_names: Sequence[str]) -> int:
     """Return the position of a class."""
     names = list(class_names)
