@@ -38,7 +38,9 @@ thresholds : ndarray of shape (k,)
     "targets": """\
 targets : ndarray of shape (n, k) or None, default=None
     True labels: 1, 0, or NaN where nobody knows.""",
-    "axes": """\
+    "axes": """
+Attributes
+----------
 axes_ : ndarray of shape (n_panels,), dtype object
     The matplotlib Axes, row by row.
 figure_ : matplotlib Figure
@@ -54,13 +56,12 @@ n_columns : int, default=4
     Panels per row.
 ax : matplotlib Axes, sequence of them or None, default=None
     Where to draw. None makes a figure. One Axes is divided into panels.""",
-    "returns": """\
+    "result": """
 Returns
 -------
 display : $class
     Drawn.
-""",
-    "errors": """\
+
 Raises
 ------
 ImportError

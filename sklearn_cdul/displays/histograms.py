@@ -26,11 +26,7 @@ class ScoreHistogramDisplay:
 
     Parameters
     ----------
-    {scores, found, class_names, targets}
-
-    Attributes
-    ----------
-    {axes}
+    {scores, found, class_names, targets, axes}
     drawn_names_ : list of str
         The class of each panel.
 
@@ -62,9 +58,7 @@ class ScoreHistogramDisplay:
 
         Parameters
         ----------
-        {estimator, X, y, options}
-
-        {returns, errors}
+        {estimator, X, y, options, result}
         """
         check_options(cls.plot, options)
         return cls(**vars(Predictions.from_estimator(estimator, X, y))).plot(**options)
@@ -84,9 +78,7 @@ class ScoreHistogramDisplay:
 
         Parameters
         ----------
-        {scores, y, class_names, thresholds, options}
-
-        {returns, errors}
+        {scores, y, class_names, thresholds, options, result}
         """
         check_options(cls.plot, options)
         return cls(**vars(Predictions.of(scores, y, thresholds, class_names))).plot(**options)
@@ -108,9 +100,7 @@ class ScoreHistogramDisplay:
             Which to draw. None draws all, but of more than 20 those that most photos get.
         bins : int, default=20
             Bars from the lowest to the highest score of a class.
-        {panels}
-
-        {returns, errors}
+        {panels, result}
         """
         found = (self.scores >= self.thresholds).sum(axis=0)
         if classes is None:

@@ -48,11 +48,7 @@ class LabelMovementDisplay:
         The classes.
     photos : sequence of images or None, default=None
         The n photos; without them only ``kind="scatter"`` can be drawn.
-    {targets}
-
-    Attributes
-    ----------
-    {axes}
+    {targets, axes}
     rows_ : ndarray of shape (n_panels,), dtype int
         Which photo each panel shows. Only with ``kind="photos"``.
     margins_ : ndarray of shape (2, n, k)
@@ -98,9 +94,7 @@ class LabelMovementDisplay:
             Fitted. Its ``initial_pseudo_labels_`` and ``pseudo_labels_`` are compared.
         X : sequence of images or None, default=None
             The photos it was fitted on, in the same order.
-        {y, options}
-
-        {returns, errors}
+        {y, options, result}
         """
         check_options(cls.plot, options)
         model = last_step(estimator)
@@ -139,9 +133,7 @@ class LabelMovementDisplay:
         {y, class_names}
         photos : sequence of images or None, default=None
             The n photos.
-        {options}
-
-        {returns, errors}
+        {options, result}
         """
         check_options(cls.plot, options)
         before = Predictions.of(initial_labels, y, None, class_names, photos=photos)
@@ -176,9 +168,7 @@ class LabelMovementDisplay:
             as log-odds above the threshold. None takes "photos" if there are photos.
         class_name : str or None, default=None
             Look at this class alone.
-        {n_photos, panels}
-
-        {returns, errors}
+        {n_photos, panels, result}
         """
         if kind is None:
             kind = "scatter" if self.photos is None else "photos"

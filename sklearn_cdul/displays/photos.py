@@ -28,9 +28,12 @@ _MOST_LINES = 6  # of a caption
 # Of each order the head for all classes, and that for one.
 _HEADS = {
     "given": ("As given", "As given"),
-    "surest": ("Surest: lowest mean entropy", "Surest: highest score"),
-    "doubtful": ("Most doubtful: highest mean entropy", "Most doubtful: closest to the threshold"),
-    "wrong": ("Most wrong: largest log loss", "Most wrong: largest log loss"),
+    "surest": ("Surest (lowest mean entropy)", "Surest (highest score)"),
+    "doubtful": (
+        "Most doubtful (highest mean entropy)",
+        "Most doubtful (closest to the threshold)",
+    ),
+    "wrong": ("Most wrong (largest log loss)", "Most wrong (largest log loss)"),
 }
 _LEGEND = [
     ("✓ found, in the labels", GREEN),
@@ -51,11 +54,7 @@ class PhotosDisplay:
     ----------
     photos : sequence of images
         n photos, see :class:`~sklearn_cdul.CLIPPseudoLabeler`.
-    {scores, found, class_names, targets}
-
-    Attributes
-    ----------
-    {axes}
+    {scores, found, class_names, targets, axes}
     rows_ : ndarray of shape (n_panels,), dtype int
         Which photo each panel shows, as its position in `photos`.
 
@@ -102,9 +101,7 @@ class PhotosDisplay:
         {estimator, X, y}
         photos : sequence of images or None, default=None
             The photos of the rows of X, if X holds something else, for example embeddings.
-        {options}
-
-        {returns, errors}
+        {options, result}
         """
         check_options(cls.plot, options)
         shown = check_images(X if photos is None else photos)
@@ -129,9 +126,7 @@ class PhotosDisplay:
         ----------
         photos : sequence of images
             n photos, see :class:`~sklearn_cdul.CLIPPseudoLabeler`.
-        {scores, y, class_names, thresholds, options}
-
-        {returns, errors}
+        {scores, y, class_names, thresholds, options, result}
         """
         check_options(cls.plot, options)
         answers = Predictions.of(scores, y, thresholds, class_names, photos=photos)
@@ -162,9 +157,7 @@ class PhotosDisplay:
             "doubtful" go by how far scores are from the thresholds of their classes, in log-odds:
             for one class the highest above and the closest; for all the lowest and the highest mean
             entropy of the classes. "wrong" begins with the largest log loss.
-        {n_photos, panels}
-
-        {returns, errors}
+        {n_photos, panels, result}
         """
         column = None if class_name is None else find_class(class_name, self.class_names)
         orders = [order] if isinstance(order, str) else list(order)

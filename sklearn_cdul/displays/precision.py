@@ -79,9 +79,7 @@ class AveragePrecisionDisplay:
         {X, y}
         name : str or None, default=None
             Of the model, for the legend; None takes the name of its class.
-        {options}
-
-        {returns, errors}
+        {options, result}
         """
         check_options(cls.plot, options)
         model = last_step(estimator)
@@ -114,9 +112,7 @@ class AveragePrecisionDisplay:
         {class_names}
         name : str or None, default=None
             Of the model, for the legend.
-        {options}
-
-        {returns, errors}
+        {options, result}
         """
         check_options(cls.plot, options)
         names = list(class_names)
@@ -148,8 +144,7 @@ class AveragePrecisionDisplay:
         ax : matplotlib Axes or None, default=None
             Where to draw. The ``ax_`` of a display of the same photos keeps its order of classes.
             None makes a figure.
-
-        {returns, errors}
+        {result}
         """
         name = self.name if name is None else name
         least = max(min_positives, 1)

@@ -102,9 +102,7 @@ class SimilarityDisplay:
             its network is not.
         X : image or list of one image
             The photo.
-        {options}
-
-        {returns, errors}
+        {options, result}
         """
         check_options(cls.plot, options)
         model = last_step(estimator)
@@ -150,16 +148,14 @@ class SimilarityDisplay:
         photo : image
             The photo.
         view_labels : array-like of shape (views, k)
-            See above.
+            Soft label of each view in [0, 1], that of the whole photo first.
         {class_names}
         views : {"grid", "dense", "grid+dense", "proposals"}, default="grid"
-            See above.
+            What the parts are.
         boxes : array-like of shape (views, 4) or None, default=None
-            See above. None takes snippets and windows that divide the photo evenly; proposals may
-            be anywhere, so they need it.
-        {options}
-
-        {returns, errors}
+            What each view shows. None takes snippets and windows that divide the photo evenly;
+            proposals may be anywhere, so they need it.
+        {options, result}
         """
         check_options(cls.plot, options)
         labels, names = np.asarray(view_labels, dtype=np.float64), list(class_names)
@@ -194,9 +190,7 @@ class SimilarityDisplay:
             Which to draw. None takes those with the highest label in the whole photo or a part.
         n_classes : int, default=3
             How many, if `classes` is None.
-        {panels}
-
-        {returns, errors}
+        {panels, result}
         """
         if n_classes < 1:
             raise ValueError(f"n_classes must be at least 1; got {n_classes!r}.")

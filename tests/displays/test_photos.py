@@ -83,14 +83,14 @@ def test_each_order_begins_a_row_and_no_photo_is_drawn_twice():
     )
     assert display.rows_.tolist() == [0, 1, 2, 3]
     heads = [axis.get_title(loc="left") for axis in display.axes_]
-    assert heads == ["Surest: highest score", "", "Most doubtful: closest to the threshold", ""]
+    assert heads == ["Surest (highest score)", "", "Most doubtful (closest to the threshold)", ""]
 
 
 def test_where_nothing_is_wrong_the_picture_says_so():
     display = draw([[0.9, 0.1]], [[1, 0]], order=["surest", "wrong"])
     assert display.rows_.tolist() == [0]
     heads = [axis.get_title(loc="left") for axis in display.figure_.axes]
-    assert "Most wrong: largest log loss: no photo" in heads
+    assert "Most wrong (largest log loss): no photo" in heads
 
 
 def test_photos_without_scores_are_left_out():
