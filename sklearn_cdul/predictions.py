@@ -1,4 +1,4 @@
-"""What an estimator says of photos, as arrays whose columns are its classes."""
+"""What a model predicts for photos, as arrays with one column per class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

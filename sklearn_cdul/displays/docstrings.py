@@ -24,7 +24,7 @@ y : array of shape (n, k) or (n,), names of each photo, data frame, CSV file or 
     and refused where the photos are not given.""",
     "scores": """\
 scores : array-like of shape (n, k)
-    Probabilities or soft labels in [0, 1]. Rows with NaN are left out.""",
+    Probabilities or soft labels in [0, 1]. Rows with NaN are ignored.""",
     "class_names": """\
 class_names : sequence of str, length k
     The classes.""",

@@ -127,7 +127,7 @@ def small_photos(photos: Photos, rows: Iterable[int]) -> list[Image.Image]:
 
 
 def draw_caption(axis: Any, lines: Caption, width: float) -> None:
-    """Write lines beneath a panel, cut off where they would run into the next one."""
+    """Write lines beneath a panel, shortened where they would run into the next one."""
     longest = max(int(width / (0.58 * _SMALL)), 12)
     for index, (text, color) in enumerate(lines):
         axis.annotate(

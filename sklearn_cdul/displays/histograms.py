@@ -19,8 +19,8 @@ _MOST_CLASSES = 20  # unless classes are named
 class ScoreHistogramDisplay:
     """Histograms of the scores, one panel per class, with the threshold between no and yes.
 
-    Two hills with the threshold between them promise a class that can be told; one hill with the
-    threshold at its side, a class whose yes is a guess.
+    Two peaks with the threshold between them mean that the class is told apart; a single peak with
+    the threshold on its slope means that its positives are guesses.
 
     {made}
 

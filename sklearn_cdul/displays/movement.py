@@ -43,7 +43,7 @@ class LabelMovementDisplay:
     Parameters
     ----------
     initial_labels, labels : ndarrays of shape (n, k)
-        Before and after, in [0, 1]. Rows with NaN are left out.
+        Before and after, in [0, 1]. Rows with NaN are ignored.
     class_names : list of str, length k
         The classes.
     photos : sequence of images or None, default=None

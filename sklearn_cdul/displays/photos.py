@@ -105,8 +105,8 @@ class PhotosDisplay:
         """
         check_options(cls.plot, options)
         shown = check_images(X if photos is None else photos)
-        answers = Predictions.from_estimator(estimator, X, y, photos=photos)
-        return cls(photos=shown, **vars(answers)).plot(**options)
+        predictions = Predictions.from_estimator(estimator, X, y, photos=photos)
+        return cls(photos=shown, **vars(predictions)).plot(**options)
 
     @classmethod
     @fill
@@ -129,8 +129,8 @@ class PhotosDisplay:
         {scores, y, class_names, thresholds, options, result}
         """
         check_options(cls.plot, options)
-        answers = Predictions.of(scores, y, thresholds, class_names, photos=photos)
-        return cls(photos=photos, **vars(answers)).plot(**options)
+        predictions = Predictions.of(scores, y, thresholds, class_names, photos=photos)
+        return cls(photos=photos, **vars(predictions)).plot(**options)
 
     @fill
     def plot(

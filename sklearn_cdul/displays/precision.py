@@ -20,9 +20,9 @@ _CHANCE = "random order"
 class AveragePrecisionDisplay:
     """Average precision of each class, with what a random order would reach.
 
-    A dot stands for the average precision of a class, a grey line for the share of photos that show
-    it, which photos in random order reach on average. Several models go into one picture: give
-    :meth:`plot` of the next the ``ax_`` of the first.
+    A dot marks the average precision of a class, a grey line the share of photos that show it,
+    which a random order reaches on average. Several models go into one picture: give :meth:`plot`
+    of the next the ``ax_`` of the first.
 
     {made}
 
@@ -108,7 +108,7 @@ class AveragePrecisionDisplay:
             True labels in the order of the scores. Those that name their photos by path are
             refused, unless `y_score` is a pandas frame with the paths as its index.
         y_score : array-like of shape (n, k)
-            Scores of any range, higher for a more likely label. Rows with NaN are left out.
+            Scores of any range, higher for a more likely label. Rows with NaN are ignored.
         {class_names}
         name : str or None, default=None
             Of the model, for the legend.

@@ -1,4 +1,4 @@
-"""A page to look at: what a model believes of many photos, and where a person should check it."""
+"""A page that shows what a model predicts for many photos, and where a person should check it."""
 
 import hashlib
 import html
@@ -44,15 +44,15 @@ _SHORT = {"average_precision": "ap", **{name: name for name in ("f1", "precision
 
 @dataclass(eq=False, repr=False)
 class LabelReport:
-    """A page in one HTML file that shows what a model believes of photos, and takes corrections.
+    """A page in one HTML file that shows what a model predicts for photos, and takes corrections.
 
     Of each class it shows a histogram of the scores, the surest photos, those nearest to the
     threshold, those whose labels training moved farthest (if they are the photos of the training)
     and those that contradict labels. It also shows photos of no class, classes that are never or
     always predicted, and names that are hard to tell apart. In the page a person says of a photo
-    whether a class is in it, and saves the answers as a CSV file that ``observed=``, ``score`` and
-    ``fit_thresholds`` take. The file needs no server and loads nothing. It has 1,000 thumbnails at
-    most, however many photos there are.
+    whether a class is in it, and saves that as a CSV file, which ``observed=`` takes. The page
+    needs no server and loads nothing. It has 1,000 thumbnails at most, however many photos there
+    are.
 
     Use :meth:`from_estimator` or :meth:`from_predictions`, then :meth:`save`. The parameters become
     attributes of the same names.
@@ -201,16 +201,16 @@ class LabelReport:
             photos = check_images(photos)  # what is wrong with them is said before the work
         if y is not None:
             y = known_targets(y, model.class_names_, X, photos)
-        answers = Predictions.from_estimator(model, given, y)
+        predictions = Predictions.from_estimator(model, given, y)
         movement, digest = None, getattr(model, "X_digest_", None)
         if digest is not None and digest == digest_of_X(given):
             movement = model.initial_pseudo_labels_, model.pseudo_labels_
         return cls(
             photos,
-            answers.scores,
-            class_names=answers.class_names,
-            thresholds=answers.thresholds,
-            labels=answers.targets,
+            predictions.scores,
+            class_names=predictions.class_names,
+            thresholds=predictions.thresholds,
+            labels=predictions.targets,
             movement=movement,
             text_embeddings=labeler.text_embeddings_,
             n_shown=n_shown,
@@ -258,13 +258,13 @@ class LabelReport:
         ValueError, TypeError
             If shapes do not fit each other, or values are wrong.
         """
-        answers = Predictions.of(scores, y, thresholds, class_names, photos=photos)
+        predictions = Predictions.of(scores, y, thresholds, class_names, photos=photos)
         return cls(
             photos,
-            answers.scores,
-            class_names=answers.class_names,
-            thresholds=answers.thresholds,
-            labels=answers.targets,
+            predictions.scores,
+            class_names=predictions.class_names,
+            thresholds=predictions.thresholds,
+            labels=predictions.targets,
             n_shown=n_shown,
             title=title,
         )
