@@ -102,16 +102,16 @@ def last_step(estimator: Any) -> Any:
     return model
 
 
-def reach_last_step(estimator: Any, X: Any) -> tuple[Any, Any]:
-    """Return the last step of searches and pipelines, and X as the steps before hand it on."""
-    model = last_step(estimator)
-    while estimator is not model:
+def pass_steps(estimator: Any, X: Any) -> Any:
+    """Return X as the last step of searches and pipelines gets it from the steps before."""
+    while True:
         if hasattr(estimator, "best_estimator_"):
             estimator = estimator.best_estimator_
-        else:
+        elif hasattr(estimator, "steps"):
             X = estimator[:-1].transform(X) if len(estimator) > 1 else X
             estimator = estimator[-1]
-    return model, X
+        else:
+            return X
 
 
 def find_class(class_name: str, class_names: Sequence[str]) -> int:

@@ -17,7 +17,7 @@ from sklearn_cdul.images.encoded import path_of
 from sklearn_cdul.images.reading import check_images, map_images
 from sklearn_cdul.inputs import digest_of_X
 from sklearn_cdul.labels.thresholds import apply_thresholds
-from sklearn_cdul.predictions import Predictions, known_targets, log_odds, reach_last_step
+from sklearn_cdul.predictions import Predictions, known_targets, last_step, log_odds, pass_steps
 from sklearn_cdul.review.findings import (
     ALWAYS,
     alike_classes,
@@ -193,14 +193,14 @@ class LabelReport:
         ValueError, TypeError, ImageError
             If `estimator`, `X`, `y` or `photos` can't be used.
         """
-        model, given = reach_last_step(estimator, X)
+        model = last_step(estimator)
         labeler = getattr(model, "pseudo_labeler_", model)
+        # What is wrong with photos and labels is said before the work.
+        photos = None if photos is None else check_images(photos)
+        y = None if y is None else known_targets(y, model.class_names_, X, photos)
+        given = pass_steps(estimator, X)
         if photos is None and labeler.input == "images":
-            photos = given
-        if photos is not None:
-            photos = check_images(photos)  # what is wrong with them is said before the work
-        if y is not None:
-            y = known_targets(y, model.class_names_, X, photos)
+            photos = check_images(given)
         predictions = Predictions.from_estimator(model, given, y)
         movement, digest = None, getattr(model, "X_digest_", None)
         if digest is not None and digest == digest_of_X(given):
