@@ -45,9 +45,6 @@ axes_ : ndarray of shape (n_panels,), dtype object
     The matplotlib Axes, row by row.
 figure_ : matplotlib Figure
     Of the axes.""",
-    "options": """\
-**options
-    Parameters of :meth:`plot`.""",
     "n_photos": """\
 n_photos : int, default=4
     Photos of each kind, at most.""",

@@ -58,7 +58,10 @@ class ScoreHistogramDisplay:
 
         Parameters
         ----------
-        {estimator, X, y, options, result}
+        {estimator, X, y}
+        **options : classes, bins, n_columns, ax
+            See :meth:`plot`.
+        {result}
         """
         check_options(cls.plot, options)
         return cls(**vars(Predictions.from_estimator(estimator, X, y))).plot(**options)
@@ -78,7 +81,10 @@ class ScoreHistogramDisplay:
 
         Parameters
         ----------
-        {scores, y, class_names, thresholds, options, result}
+        {scores, y, class_names, thresholds}
+        **options : classes, bins, n_columns, ax
+            See :meth:`plot`.
+        {result}
         """
         check_options(cls.plot, options)
         return cls(**vars(Predictions.of(scores, y, thresholds, class_names))).plot(**options)

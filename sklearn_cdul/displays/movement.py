@@ -94,7 +94,10 @@ class LabelMovementDisplay:
             Fitted. Its ``initial_pseudo_labels_`` and ``pseudo_labels_`` are compared.
         X : sequence of images or None, default=None
             The photos it was fitted on, in the same order.
-        {y, options, result}
+        {y}
+        **options : kind, class_name, n_photos, n_columns, ax
+            See :meth:`plot`.
+        {result}
         """
         check_options(cls.plot, options)
         model = last_step(estimator)
@@ -133,7 +136,9 @@ class LabelMovementDisplay:
         {y, class_names}
         photos : sequence of images or None, default=None
             The n photos.
-        {options, result}
+        **options : kind, class_name, n_photos, n_columns, ax
+            See :meth:`plot`.
+        {result}
         """
         check_options(cls.plot, options)
         before = Predictions.of(initial_labels, y, None, class_names, photos=photos)

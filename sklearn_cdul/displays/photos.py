@@ -101,7 +101,9 @@ class PhotosDisplay:
         {estimator, X, y}
         photos : sequence of images or None, default=None
             The photos of the rows of X, if X holds something else, for example embeddings.
-        {options, result}
+        **options : class_name, order, n_photos, n_columns, ax
+            See :meth:`plot`.
+        {result}
         """
         check_options(cls.plot, options)
         shown = check_images(X if photos is None else photos)
@@ -126,7 +128,10 @@ class PhotosDisplay:
         ----------
         photos : sequence of images
             n photos, see :class:`~sklearn_cdul.CLIPPseudoLabeler`.
-        {scores, y, class_names, thresholds, options, result}
+        {scores, y, class_names, thresholds}
+        **options : class_name, order, n_photos, n_columns, ax
+            See :meth:`plot`.
+        {result}
         """
         check_options(cls.plot, options)
         predictions = Predictions.of(scores, y, thresholds, class_names, photos=photos)

@@ -79,7 +79,9 @@ class AveragePrecisionDisplay:
         {X, y}
         name : str or None, default=None
             Of the model, for the legend; None takes the name of its class.
-        {options, result}
+        **options : min_positives, ax
+            See :meth:`plot`.
+        {result}
         """
         check_options(cls.plot, options)
         model = last_step(estimator)
@@ -112,7 +114,9 @@ class AveragePrecisionDisplay:
         {class_names}
         name : str or None, default=None
             Of the model, for the legend.
-        {options, result}
+        **options : min_positives, ax
+            See :meth:`plot`.
+        {result}
         """
         check_options(cls.plot, options)
         names = list(class_names)

@@ -102,7 +102,9 @@ class SimilarityDisplay:
             its network is not.
         X : image or list of one image
             The photo.
-        {options, result}
+        **options : classes, n_classes, n_columns, ax
+            See :meth:`plot`.
+        {result}
         """
         check_options(cls.plot, options)
         model = last_step(estimator)
@@ -155,7 +157,9 @@ class SimilarityDisplay:
         boxes : array-like of shape (views, 4) or None, default=None
             What each view shows. None takes snippets and windows that divide the photo evenly;
             proposals may be anywhere, so they need it.
-        {options, result}
+        **options : classes, n_classes, n_columns, ax
+            See :meth:`plot`.
+        {result}
         """
         check_options(cls.plot, options)
         labels, names = np.asarray(view_labels, dtype=np.float64), list(class_names)

@@ -299,6 +299,9 @@ def test_help_is_complete(name):
         assert not re.search(r"^ *\{[\w, ]+\}$|\$class", text, flags=re.MULTILINE)
         for name in inspect.signature(documented).parameters.keys() - {"self"}:
             assert re.search(rf"^(\w+, |\*\*)?{name}(,| :|$)", text, flags=re.MULTILINE), name
+        if documented is not display:  # what plot takes may be given at once
+            own = inspect.signature(display.plot).parameters.keys() - {"self"}
+            assert all(re.search(rf"^\S.*\b{name}\b", text, re.MULTILINE) for name in own)
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch):
