@@ -55,11 +55,15 @@ def digest_of_X(X: Any) -> str | None:
     Images are known by their paths, or by their pixels or bytes if they are in memory.
     """
     digest = hashlib.blake2b(digest_size=16)
-    if isinstance(X, np.ndarray) and X.dtype.kind == "f":
-        digest.update(repr(X.shape).encode())
-        digest.update(np.ascontiguousarray(X, dtype=np.float32).tobytes())
+    try:
+        items = check_images(X)
+    except (TypeError, ValueError):  # embeddings
+        try:
+            digest.update(np.ascontiguousarray(X, dtype=np.float32).tobytes())
+        except (TypeError, ValueError):
+            return None
         return digest.hexdigest()
-    for item in check_images(X):
+    for item in items:
         path = path_of(item)
         if path is not None:
             content = repr(path).encode()  # surrogates are no UTF-8

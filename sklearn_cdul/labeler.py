@@ -400,7 +400,7 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         y : array of shape (n, k) or (n,), names of each image, data frame or CSV file
             1 where the class is in the image, 0 where it is not, NaN where nobody knows. Names,
             frames and files are matched to the classes by name and to the images by path or index,
-            see :func:`~sklearn_cdul.targets.check_targets`. A vector holds the one class of each
+            see :func:`~sklearn_cdul.targets.read_targets`. A vector holds the one class of each
             image, as its name or column; with a single class 1 or 0.
         sample_weight : array of shape (n,) or None, default=None
             Weight of each image, at least 0.
