@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 
@@ -117,8 +118,9 @@ def _find_paths(texts: Sequence[str], known: Sequence[str | None], name: str) ->
 
 
 def _parts(path: str) -> tuple[str, ...]:
-    """Parts of a path of any system, without those that mean nothing."""
-    return tuple(part for part in re.split(r"[\\/]+", path.strip()) if part != ".") or ("",)
+    """Parts of a path of any system, without those that mean nothing, accents put together."""
+    parts = re.split(r"[\\/]+", normalize("NFC", path.strip()))
+    return tuple(part for part in parts if part != ".") or ("",)
 
 
 def _is_end(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
