@@ -13,6 +13,4 @@ def read_text(path: Path, expected: str = "") -> str:
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no file {path}. {expected}".rstrip()) from None
     except UnicodeDecodeError:
-        raise ValueError(
-            f"{path} is not UTF-8 text. Save it as UTF-8. {expected}".rstrip()
-        ) from None
+        raise ValueError(f"{path} is not UTF-8. Save it as UTF-8. {expected}".rstrip()) from None

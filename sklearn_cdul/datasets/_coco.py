@@ -86,17 +86,9 @@ def load_coco(
         ``"iscrowd": 1`` in the file. One outline of a single object makes the label 1 either way.
     {missing}
 
-    Returns
-    -------
-    {photos}
+    {returns}
 
-    Raises
-    ------
-    {errors}
-
-    Warns
-    -----
-    {warnings}
+    {warns}
 
     See Also
     --------
@@ -246,8 +238,12 @@ def _class_names(content: Any, used: set[int], path: Path) -> dict[int, str]:
     if len(names) < len(categories):
         raise ValueError(f'{path} has in "categories" the same number more than once.')
     # Roboflow puts a category above the others, which may have the name of one of them.
-    counts = Counter(names.values())
-    names = {id: names[id] for id in sorted(names) if id in used or counts[names[id]] == 1}
+    counts, roots = Counter(names.values()), {one.get("supercategory") for one in categories}
+    names = {
+        number: name
+        for number, name in sorted(names.items())
+        if number in used or counts[name] == 1 or name not in roots
+    }
     check_names(list(names.values()), f'"categories" in {path}')
     return names
 
@@ -291,13 +287,11 @@ def dump_coco(
     path : str or os.PathLike
         The JSON file to write; one of that name is replaced. The `file_name` of photos in its
         folder or below is relative to it, that of others is absolute.
-    scores : array of shape (n, k) or None, default=None
-        Scores, as ``predict_proba`` gives. Those of the classes that a photo shows are written as
+    {scores}
+        Those of the classes that a photo shows are written as
         the `score` of their annotations.
 
-    Raises
-    ------
-    {writing errors}
+    {writing}
 
     See Also
     --------

@@ -59,17 +59,9 @@ def load_csv(
         Take only the photos with this word in the column `split`; None takes all.
     {missing}
 
-    Returns
-    -------
-    {photos}
+    {returns}
 
-    Raises
-    ------
-    {errors}
-
-    Warns
-    -----
-    {warnings}
+    {warns}
 
     See Also
     --------
@@ -174,12 +166,10 @@ def dump_csv(
         The file to write; one of that name is replaced. The paths in it are relative to its folder
         for photos in this folder or below, else absolute. In a text file, such as ``sys.stdout``,
         they are relative to the working directory.
-    scores : array of shape (n, k) or None, default=None
-        Scores, as ``predict_proba`` gives. Each class gets a column with them, such as `score:cup`.
+    {scores}
+        Each class gets a column with them, such as `score:cup`.
 
-    Raises
-    ------
-    {writing errors}
+    {writing}
 
     See Also
     --------

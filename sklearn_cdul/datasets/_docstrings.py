@@ -13,7 +13,9 @@ classes : list of str or None, default=None
 missing : {"raise", "skip"}, default="raise"
     What to do about a photo that the files name and that is not there: an error, or leave it out
     with one warning that says how many.""",
-        "photos": """\
+        "returns": """\
+Returns
+-------
 photos : :class:`~sklearn.utils.Bunch`
     data : list of str, length n
         Paths of the photos, each of them once, in the order of the files.
@@ -27,15 +29,18 @@ photos : :class:`~sklearn.utils.Bunch`
         `filename`, `source_url`, `author` and `licence` of each photo, all str, where the files
         name them.
     DESCR : str
-        What was read, how, and whose photos they are.""",
-        "errors": """\
+        What was read, how, and whose photos they are.
+
+Raises
+------
 ValueError
-    If a parameter, a file, a name or a value is wrong. The message names the file and the line or
-    the entry.
+    If a parameter, a file, a name or a value is wrong. The message names the file and the line
+    or the entry.
 FileNotFoundError
-    If a file, a folder or (with ``missing="raise"``) a photo is not there, or if no photo at all
-    is there.""",
-        "warnings": """\
+    If a file, a folder or a photo is not there.""",
+        "warns": """\
+Warns
+-----
 UserWarning
     If photos are left out because they are missing.""",
         "labels": """\
@@ -47,7 +52,12 @@ target : array of shape (n, k), data frame, names of each photo or mapping
     frame are matched to the classes by name, rows and names with a path to the photos.
 target_names : sequence of str, length k
     The classes, for example ``model.class_names_``.""",
-        "writing errors": """\
+        "scores": """\
+scores : array of shape (n, k) or None, default=None
+    Scores, as ``predict_proba`` gives.""",
+        "writing": """\
+Raises
+------
 TypeError
     If an item of `data` is no path.
 ValueError

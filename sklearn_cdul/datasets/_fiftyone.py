@@ -34,13 +34,11 @@ def dump_fiftyone(
     path : str or os.PathLike
         The JSON file to write; one of that name is replaced. The paths in it are absolute:
         FiftyOne shows the photos where they are, and the file is for this machine.
-    scores : array of shape (n, k) or None, default=None
-        Scores, as ``predict_proba`` gives. Those of the classes that a photo shows are written as
+    {scores}
+        Those of the classes that a photo shows are written as
         their `confidence`.
 
-    Raises
-    ------
-    {writing errors}
+    {writing}
 
     References
     ----------

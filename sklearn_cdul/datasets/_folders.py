@@ -105,13 +105,7 @@ def load_folders(
         in `root` itself.
     {classes}
 
-    Returns
-    -------
-    {photos}
-
-    Raises
-    ------
-    {errors}
+    {returns}
 
     Notes
     -----

@@ -43,7 +43,7 @@ def load_food_photos(*, subset: Literal["all", "train", "test"] = "all") -> Bunc
     =================   =========================
     Photos              242 (145 train, 97 test)
     Classes             20
-    Labels a photo      3.14 on average
+    Labels per photo    3.14 on average
     Image size          longer side 384 pixels
     =================   =========================
 
@@ -55,14 +55,7 @@ def load_food_photos(*, subset: Literal["all", "train", "test"] = "all") -> Bunc
     subset : {"all", "train", "test"}, default="all"
         Which part of the random split to return.
 
-    Returns
-    -------
-    {photos}
-
-    Raises
-    ------
-    ValueError
-        If `subset` is none of the three words.
+    {returns}
 
     Examples
     --------

@@ -43,9 +43,7 @@ def dump_label_studio(
         The JSON file to write; one of that name is replaced, and so is the `.xml` file. The photos
         must lie in a folder (at any depth) in that of the file.
 
-    Raises
-    ------
-    {writing errors}
+    {writing}
 
     See Also
     --------
@@ -131,17 +129,9 @@ def load_label_studio(
     {classes}
     {missing}
 
-    Returns
-    -------
-    {photos}
+    {returns}
 
-    Raises
-    ------
-    {errors}
-
-    Warns
-    -----
-    {warnings}
+    {warns}
 
     Notes
     -----

@@ -53,22 +53,16 @@ def load_nus_wide(
         Many photos are no longer on Flickr, so a folder that was downloaded from there needs
         "skip".
 
-    Returns
-    -------
-    {photos}
+    {returns}
 
-    Raises
-    ------
-    {errors}
-
-    Warns
-    -----
-    {warnings}
+    {warns}
 
     Notes
     -----
     The classes are the vocabulary "nus-wide", whose names the files use. The files do not name the
-    photographers. The official lists have 161,789 photos in "train" and 107,859 in "test". Published figures are
+    photographers.
+
+    The official lists have 161,789 photos in "train" and 107,859 in "test". Published figures are
     often on other lists: the photos that could still be downloaded that year, those with one or
     more of the concepts, a split of the authors' own, or only the 21 most frequent concepts. mAP
     on different lists can't be compared. Photos with only zeros are kept here; drop them with

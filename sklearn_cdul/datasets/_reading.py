@@ -3,6 +3,7 @@
 import json
 import os
 import reprlib
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,6 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from sklearn_cdul._utils.text_files import read_text
-from sklearn_cdul.exceptions import warn
 from sklearn_cdul.targets.tables import some
 
 
@@ -106,7 +106,8 @@ def make_bunch(
             raise FileNotFoundError(f"{message} Check that the photos are in this folder.")
         if missing == "raise":
             raise FileNotFoundError(f'{message} Add them, or leave them out: missing="skip".')
-        warn(f"{message} They are left out.")
+        # Level 3 is the line that called the reader.
+        warnings.warn(f"{message} They are left out.", stacklevel=3)
     kept = list(places.values())
     splits = [split] * len(rows) if isinstance(split, str) else split
     return Bunch(
@@ -135,19 +136,17 @@ def _resolve_classes(classes: Iterable[str] | None, rows: Sequence[Row]) -> list
     for name, where in found.items():
         if name not in known:
             raise ValueError(
-                f"{where} has the class {name!r}, which is not among classes: {some(names)}."
+                f"{where} has the class {name!r}, which is not among classes: {some(names)}. Give "
+                "all as classes=, or None for those in the files."
             )
     return names
 
 
 def find_photo(folder: Path, photo: str | Path) -> Path | None:
     """The file that a path means, which may have been written on another system."""
-    name = os.fspath(photo)
-    slashed = name.replace("\\", "/")
+    slashed = os.fspath(photo).replace("\\", "/")
     # macOS writes an accent apart from its letter.
-    for form in dict.fromkeys(
-        [name, slashed, normalize("NFC", slashed), normalize("NFD", slashed)]
-    ):
-        if (path := folder / form).is_file():
-            return path
-    return None
+    forms = dict.fromkeys(
+        [slashed, str(photo), normalize("NFC", slashed), normalize("NFD", slashed)]
+    )
+    return next((path for form in forms if (path := folder / form).is_file()), None)

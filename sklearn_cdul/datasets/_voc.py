@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -17,11 +17,9 @@ from sklearn_cdul.datasets._reading import (
     Row,
     check_choice,
     check_folder,
-    check_names,
     make_bunch,
     read_lines,
 )
-from sklearn_cdul.targets.tables import some
 
 YEARS = ("2007", "2008", "2009", "2010", "2011", "2012")
 
@@ -86,17 +84,9 @@ def load_voc(
         is not difficult makes the label 1 either way.
     {missing}
 
-    Returns
-    -------
-    {photos}
+    {returns}
 
-    Raises
-    ------
-    {errors}
-
-    Warns
-    -----
-    {warnings}
+    {warns}
 
     Notes
     -----
@@ -129,25 +119,25 @@ def load_voc(
     check_choice("difficult", difficult, ("negative", "positive"))
     check_choice("missing", missing, ("raise", "skip"))
 
-    names = _class_names(classes)
+    if isinstance(classes, str) and classes != "voc":
+        raise ValueError(f'classes must be "voc", a list of names or None, got {classes!r}.')
+
     folder, annotations, files = _find_year(check_folder(root), year, split)
     identifiers = list(files) if split is None else _read_list(folder, split)
     found = {
-        identifier: _read_annotation(
-            files.get(identifier, annotations / f"{identifier}.xml"), names
-        )
-        for identifier in dict.fromkeys([*identifiers, *(files if names is None else [])])
+        name: _read_annotation(files.get(name, annotations / f"{name}.xml"))
+        for name in dict.fromkeys([*identifiers, *(files if classes is None else [])])
     }
-    if names is None:
+    names = {name.replace(" ", ""): name for name in VOCABULARIES["voc"]}
+    own = classes
+    if classes is None:
         own = sorted({name for _, objects in found.values() for name, _ in objects})
-        names = dict(zip(own, own, strict=True))
-        check_names(own, str(annotations))
     keep_all = difficult == "positive"
     list_folder = cache(_list_folder)
     rows = []
     for identifier in identifiers:
         file_name, objects = found[identifier]
-        shown = [names[name] for name, is_difficult in objects if keep_all or not is_difficult]
+        shown = [name for name, is_difficult in objects if keep_all or not is_difficult]
         places = [folder / "JPEGImages", folder / "images", folder, files[identifier].parent]
         places += [place / Path(identifier).parent for place in places[:3]]
         photo = _find_photo([list_folder(place) for place in places], file_name, identifier)
@@ -155,26 +145,16 @@ def load_voc(
         rows.append(Row(photo or expected, shown, str(files[identifier])))
     split = "all" if split is None else split
     descr = DESCR if isinstance(classes, str) else OWN_DESCR
-    return make_bunch(
+    photos = make_bunch(
         rows,
-        names.values(),
+        names if isinstance(own, str) else own,
         split,
         missing=missing,
         descr=descr.format(year=year, split=split, difficult=difficult, root=folder),
     )
-
-
-def _class_names(classes: str | Iterable[str] | None) -> dict[str, str] | None:
-    """Name in the files -> name of the class, in the order of the columns; None for any name."""
-    if classes is None:
-        return None
-    if isinstance(classes, str) and classes == "voc":
-        return {name.replace(" ", ""): name for name in VOCABULARIES["voc"]}
     if isinstance(classes, str):
-        raise ValueError(f'classes must be "voc", a list of names or None, got {classes!r}.')
-    names = list(classes)
-    check_names(names, "classes")
-    return {name: name for name in names}
+        photos.target_names = list(names.values())
+    return photos
 
 
 def _find_year(root: Path, year: str, split: str | None) -> tuple[Path, Path, dict[str, Path]]:
@@ -238,10 +218,8 @@ def _read_list(folder: Path, split: str) -> list[str]:
     return identifiers
 
 
-def _read_annotation(
-    path: Path, names: Mapping[str, str] | None
-) -> tuple[str, list[tuple[str, bool]]]:
-    """Name of the photo, and name and difficulty of each object; names may hold those to expect."""
+def _read_annotation(path: Path) -> tuple[str, list[tuple[str, bool]]]:
+    """Name of the photo, and name and difficulty of each object."""
     try:
         annotation = ElementTree.parse(path).getroot()
     except FileNotFoundError:
@@ -260,12 +238,8 @@ def _read_annotation(
         name = entry.findtext("name", "").strip()
         # Photos of the action task have objects without this entry.
         flag = entry.findtext("difficult", "").strip() or "0"
-        if not name or (names is not None and name not in names):
-            expected = "a name" if names is None else f"one of {some(list(names), 20)}"
-            raise ValueError(
-                f"{path} has an object with the name {name!r}. Expected {expected}. For classes of "
-                "your own give their names as classes=, or None for those in the files."
-            )
+        if not name:
+            raise ValueError(f"{path} has an object without a name.")
         if flag not in ("0", "1"):
             raise ValueError(f"{path} has <difficult>{flag}</difficult>. Expected 0 or 1.")
         objects.append((name, flag == "1"))

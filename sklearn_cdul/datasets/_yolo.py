@@ -1,6 +1,7 @@
 """Reader of folders in the layout of YOLO."""
 
 import os
+import reprlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,23 +44,16 @@ def load_yolo(
         Key of the YAML file that names the photos: "train", "val" or "test".
     {missing}
 
-    Returns
-    -------
-    {photos}
+    {returns}
 
-    Raises
-    ------
-    {errors}
-
-    Warns
-    -----
-    {warnings}
+    {warns}
 
     Notes
     -----
     Photos of a folder come in the order of their names, those of a list in its order. A photo
-    without a file of labels shows no class; without any such file there is an error. The folder or
-    list of a split is looked for from `path` of the YAML file, and from the folder of
+    without a file of labels shows no class; without any such file there is an error.
+
+    The folder or list of a split is looked for from `path` of the YAML file, and from the folder of
     the YAML file, also without a leading `../`. The file of labels has the path of the photo with
     the last `images` changed to `labels`, and the ending `.txt`. Boxes, outlines and key points are
     all read, for only the first number of a line counts.
@@ -82,11 +76,9 @@ def load_yolo(
             f"No photo of split {split!r} in {path} has a file of labels. The first would be "
             f"{files[0]}."
         )
+    shown = [_read_classes(file, names) for file in files]
     return make_bunch(
-        [
-            Row(photo, _read_classes(file, names), str(file))
-            for photo, file in zip(paths, files, strict=True)
-        ],
+        [Row(*row) for row in zip(paths, shown, map(str, files), strict=True)],
         names,
         split,
         missing=missing,
@@ -108,18 +100,22 @@ def _read_yaml(path: Path) -> dict[Any, Any]:
 def _class_names(content: dict[Any, Any], path: Path) -> list[str]:
     names = content.get("names")
     if isinstance(names, dict):
-        if sorted(map(str, names)) != sorted(map(str, range(len(names)))):
+        numbered = {str(number): name for number, name in names.items()}
+        numbers = [str(number) for number in range(len(names))]
+        if absent := [number for number in numbers if number not in numbered]:
             raise ValueError(
-                f'{path} numbers its "names" {some(list(names))}. Expected 0 to {len(names) - 1}.'
+                f'{path} numbers its "names" {some(list(names))}. Expected 0 to {numbers[-1]}: '
+                f"{absent[0]} is missing."
             )
-        by_number = {int(number): name for number, name in names.items()}
-        names = [by_number[number] for number in range(len(names))]
+        names = [numbered[number] for number in numbers]
     if not isinstance(names, list):
         raise ValueError(f'{path} has no list "names" of the classes.')
     # YAML reads the names yes, no, on, off and 7 as other things than text.
     check_names(names, f"names in {path}")
     if content.get("nc", len(names)) != len(names):
-        raise ValueError(f'{path} has {len(names)} names, but "nc" is {content["nc"]}.')
+        raise ValueError(
+            f'{path} has {len(names)} names, but "nc" is {reprlib.repr(content["nc"])}.'
+        )
     return names
 
 
@@ -139,12 +135,10 @@ def _places(content: dict[Any, Any], split: str, path: Path) -> list[Path]:
         # Exported files write ../train/images for train/images.
         tails = [entry, *([entry[3:]] if entry.startswith("../") else [])]
         places = [root / tail for tail in tails for root in roots]
-        try:
-            found.append(next(place for place in places if place.exists()))
-        except StopIteration:
-            raise FileNotFoundError(
-                f"There is no {places[0]}, which {path} names for {split!r}."
-            ) from None
+        place = next((place for place in places if place.exists()), None)
+        if place is None:
+            raise FileNotFoundError(f"There is no {places[0]}, which {path} names for {split!r}.")
+        found.append(place)
     return found
 
 
