@@ -144,9 +144,11 @@ def _resolve_classes(classes: Iterable[str] | None, rows: Sequence[Row]) -> list
 
 def find_photo(folder: Path, photo: str | Path) -> Path | None:
     """The file that a path means, which may have been written on another system."""
-    slashed = os.fspath(photo).replace("\\", "/")
-    # macOS writes an accent apart from its letter.
-    forms = dict.fromkeys(
-        [slashed, str(photo), normalize("NFC", slashed), normalize("NFD", slashed)]
-    )
-    return next((path for form in forms if (path := folder / form).is_file()), None)
+    path = folder / photo
+    if path.is_file():
+        return path
+    slashed = str(photo).replace("\\", "/")
+    for form in (slashed, normalize("NFC", slashed), normalize("NFD", slashed)):  # macOS: NFD
+        if (path := folder / form).is_file():
+            return path
+    return None
