@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TextIO
 import numpy as np
 
 from sklearn_cdul._utils.atomic_write import atomic_write
-from sklearn_cdul.datasets._folders import check_names
+from sklearn_cdul.datasets._reading import check_names
 from sklearn_cdul.targets import read_targets
 
 

@@ -76,40 +76,31 @@ def read_targets(
             f"There are no labels: give {name}, an array of shape (n, k) with 1 where the class is "
             "in the image, or another form of labels."
         )
-    values, kind, keys, named = read_table(y, class_names, name)
-    if X is None and kind in ("path", "row"):
+    table = read_table(y, class_names, name)
+    if X is None and table.kind in ("path", "row"):
         raise ValueError(
-            f"{name} says by {kind} of which image a row is, but there are no images to match. "
-            "Give labels in the order of the images; load_csv reads a file with its paths."
+            f"{name} says by {table.kind} of which image a row is, but there are no images to "
+            "match. Give labels in the order of the images; load_csv reads a file with its paths."
         )
-    n_rows = len(values) if X is None else _count(X)
-    if kind == "index":
-        kind, keys = match_index(keys, X, name)
-    shape = n_rows, len(class_names)
-    if values.shape[1:] != shape[1:] or (kind is None and len(values) != n_rows):
+    n_images = len(table.values) if X is None else _count(X)
+    if table.kind == "index":
+        table = match_index(table, X, name)
+    shape, found = (n_images, len(class_names)), table.values.shape
+    if found[1:] != shape[1:] or (table.kind is None and found != shape):
         raise ValueError(
             f"{name} must have shape {shape}, one row per image and one column per class; got "
-            f"{values.shape}. Labels of some images need a column 'path', or an index that X has."
+            f"{found}. Labels of some images need a column 'path', or an index that X has."
         )
-    wrong = np.argwhere(~(np.isnan(values) | (values == 0) | (values == 1)))
+    wrong = np.argwhere(~np.isin(table.values, (0, 1)) & ~np.isnan(table.values))
     if len(wrong):
         row, column = wrong[0]
         raise ValueError(
-            f"{name} must hold 1, 0, or NaN where nobody gave a label; got {values[row, column]} "
-            f"in row {row}, column {column} ({class_names[column]})."
+            f"{name} must hold 1, 0, or NaN where nobody gave a label; got "
+            f"{table.values[row, column]} in row {row}, column {column} ({class_names[column]})."
         )
-    if kind is None:
-        return values
-    return place_rows(
-        values,
-        X,
-        n_rows,
-        kind=kind,
-        keys=keys,
-        named=named,
-        class_names=class_names,
-        name=name,
-    )
+    if table.kind is None:
+        return table.values
+    return place_rows(table, X, n_images, class_names, name)
 
 
 def _count(X: Any) -> int:

@@ -4,29 +4,24 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 
 from sklearn_cdul.exceptions import warn
 from sklearn_cdul.images.encoded import path_of
 from sklearn_cdul.images.reading import check_images
+from sklearn_cdul.targets.tables import Table
 
 # A message names so many images at most.
 _SHOWN = 3
 
 
 def place_rows(
-    values: np.ndarray,
-    X: Any,
-    n_images: int,
-    *,
-    kind: str,
-    keys: Sequence[Any],
-    named: bool,
-    class_names: Sequence[str],
-    name: str,
+    table: Table, X: Any, n_images: int, class_names: Sequence[str], name: str
 ) -> np.ndarray:
     """Return labels with one row per image of X; rows of the same image are united."""
+    values, kind, keys, named = table
     if kind == "path":
         known: Sequence[Any] | None = _paths(X)
         if known is None:
@@ -69,25 +64,26 @@ def place_rows(
     return placed
 
 
-def match_index(index: Any, X: Any, name: str) -> tuple[str | None, Any]:
-    """Whether a pandas index tells the image of each row, by path or by the index of X."""
-    own = X.index if _has_index(X) else None
+def match_index(table: Table, X: Any, name: str) -> Table:
+    """Say whether a pandas index tells the image of each row: by path or by the index of X."""
+    index, own = table.keys, X.index if _has_index(X) else None
+    in_order = table._replace(kind=None)
     if own is not None and index.equals(own):
-        return None, None
+        return in_order
     if len(index) and all(isinstance(label, str) for label in index):
         known = _paths(X)
         if known is not None and any(_find_paths(index, known, name)):
-            return "path", list(index)
+            return table._replace(kind="path")
     if own is None:
-        return None, None
+        return in_order
     if len(index) == len(X) and np.array_equal(index, range(len(X))):  # nobody gave it an index
         if not own.isin(index).all():
-            return None, None
+            return in_order
         raise ValueError(
             f"X and {name} have the same index in another order. If their rows are in the same "
             f"order, give {name}.set_axis(X.index), else {name}.loc[X.index]."
         )
-    return "index", list(index)
+    return table._replace(keys=list(index))
 
 
 def _find_paths(texts: Sequence[str], known: Sequence[str | None], name: str) -> list[list[int]]:
@@ -117,8 +113,9 @@ def _find_paths(texts: Sequence[str], known: Sequence[str | None], name: str) ->
 
 
 def _parts(path: str) -> tuple[str, ...]:
-    """Parts of a path of any system, without those that mean nothing."""
-    return tuple(part for part in re.split(r"[\\/]+", path.strip()) if part != ".") or ("",)
+    """Parts of a path of any system, without those that mean nothing, accents put together."""
+    parts = re.split(r"[\\/]+", normalize("NFC", path.strip()))
+    return tuple(part for part in parts if part != ".") or ("",)
 
 
 def _is_end(one: tuple[str, ...], other: tuple[str, ...]) -> bool:

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import reprlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sklearn_cdul.images.items import shorten
 from sklearn_cdul.targets.csv_files import NAMES, PATHS, SPLIT, read_csv, split_names
 
 # A column that says of which photo a row is, by its position.
@@ -74,7 +74,7 @@ def _from_numbers(y: Any, n_classes: int, name: str) -> np.ndarray:
     except (TypeError, ValueError):
         raise ValueError(
             f"{name} must hold 1, 0 or NaN with one row per image and one column per class, or the "
-            f"names of the classes of each image; got {shorten(repr(y))}."
+            f"names of the classes of each image; got {reprlib.repr(y)}."
         ) from None
     if values.ndim != 1 or n_classes == 1:
         return values.reshape(-1, 1) if values.ndim == 1 else values
@@ -86,7 +86,9 @@ def _from_numbers(y: Any, n_classes: int, name: str) -> np.ndarray:
             f"{n_classes - 1}; got {values[wrong[0]]:g} in row {wrong[0]}. Or give an array of "
             f"shape (n, {n_classes})."
         )
-    return np.where(unknown[:, np.newaxis], np.nan, values[:, np.newaxis] == columns)
+    labels = (values[:, np.newaxis] == columns).astype(np.float32)
+    labels[unknown] = np.nan
+    return labels
 
 
 def has_names(y: Any) -> bool:

@@ -82,7 +82,9 @@ def test_so_they_do_from_arrays_of_all_kinds(convert):
     "convert", [np.array, list, pd.Series, pl.Series, torch.tensor, lambda y: list(torch.tensor(y))]
 )
 def test_a_vector_holds_the_column_of_each_image_or_the_labels_of_a_single_class(convert):
-    assert_array_equal(read_targets(convert([1, 0, 2]), NAMES), np.eye(3)[[1, 0, 2]])
+    found = read_targets(convert([1, 0, 2]), NAMES)
+    assert_array_equal(found, np.eye(3)[[1, 0, 2]])
+    assert found.dtype == np.float32
     assert_array_equal(read_targets(convert([1, 0, 0]), ["dog"]), [[1], [0], [0]])
     for one in (1.0, np.nan):
         found = read_targets(convert([one, 0.0]), ["dog"])

@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pandas as pd
@@ -49,6 +50,13 @@ def test_rows_are_matched_by_path(make, X):
 def test_more_or_less_of_the_path_will_do(root):
     assert dogs(frame([root + "y/a.jpg"], [1])) == "..1."
     assert dogs(frame(["b.jpg"], [1])) == ".1.."
+
+
+def test_accents_may_be_written_together_or_apart():
+    forms = [normalize(form, "x/café.jpg") for form in ("NFC", "NFD")]
+    assert forms[0] != forms[1]
+    for path, photo in (forms, forms[::-1]):
+        assert dogs(frame([path], [1]), ["x/b.jpg", photo]) == ".1"
 
 
 def test_a_path_that_may_be_that_of_two_photos_is_refused():
