@@ -1,10 +1,6 @@
 """Texts that the docstrings of several displays share, each written once."""
 
-import re
-from textwrap import indent
-from typing import TypeVar
-
-Documented = TypeVar("Documented")
+from sklearn_cdul._utils.docstrings import Documented, filled_with
 
 _TEXTS = {
     "made": """\
@@ -70,14 +66,13 @@ TypeError, ValueError
 }
 
 
+_fill = filled_with(_TEXTS)
+
+
 def fill(documented: Documented) -> Documented:
-    """Put texts in the place of their names, as in ``{X, y}``, in the docstring of an object."""
-    if documented.__doc__:  # python -OO keeps none
+    """Put texts in the place of their names, and the name of the class in that of ``$class``."""
+    documented = _fill(documented)
+    if documented.__doc__:
         name = documented.__qualname__.split(".")[0]  # type: ignore[attr-defined]
-
-        def texts(match: re.Match[str]) -> str:
-            return indent("\n".join(_TEXTS[key] for key in match[2].split(", ")), match[1])
-
-        text = re.sub(r"^( *)\{([\w, ]+)\}$", texts, documented.__doc__, flags=re.MULTILINE)
-        documented.__doc__ = text.replace("$class", name)
+        documented.__doc__ = documented.__doc__.replace("$class", name)
     return documented
