@@ -62,9 +62,9 @@ def mean_average_precision(
     """
     if min_positives < 1:
         raise ValueError(f"min_positives must be at least 1, got {min_positives}.")
-    per_class = average_precision_per_class(y_true, y_score, sample_weight=sample_weight)
-    labels = _as_columns(y_true)
-    positives = (labels[_weights(sample_weight, len(labels)) > 0] == 1).sum(axis=0)
+    labels, scores, weights = _check(y_true, y_score, sample_weight)
+    per_class = _average_precision(labels, scores, weights)
+    positives = (labels == 1).sum(axis=0)
     counted = positives >= min_positives
     if not counted.any():
         raise ValueError(
@@ -105,13 +105,20 @@ def average_precision_per_class(
     >>> average_precision_per_class([[1, 0], [0, 0]], [[0.7, 0.2], [0.1, 0.4]])
     array([ 1., nan])
     """
-    labels, scores = _as_columns(y_true), _as_columns(y_score)
+    return _average_precision(*_check(y_true, y_score, sample_weight))
+
+
+def _check(
+    y_true: ArrayLike, y_score: ArrayLike, sample_weight: ArrayLike | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels, scores and weights of the images with a weight."""
+    labels, scores = _as_columns(y_true).astype(np.float64), _as_columns(y_score)
     if labels.shape != scores.shape:
         raise ValueError(
             f"y_true and y_score must have the same shape, got {np.shape(y_true)} and "
             f"{np.shape(y_score)}."
         )
-    if not (np.isin(labels, (0, 1)) | _is_unknown(labels)).all():
+    if not (np.isin(labels, (0, 1)) | np.isnan(labels)).all():
         raise ValueError("y_true must hold only 0 and 1, and NaN for labels that are not known.")
     bad_rows = np.flatnonzero(~np.isfinite(scores).all(axis=1))
     if len(bad_rows):
@@ -121,13 +128,15 @@ def average_precision_per_class(
             "their rows out of y_true and y_score."
         )
     weights = _weights(sample_weight, len(labels))
-    labels, scores, weights = labels[weights > 0], scores[weights > 0], weights[weights > 0]
+    return labels[weights > 0], scores[weights > 0], weights[weights > 0]
+
+
+def _average_precision(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     result = np.full(labels.shape[1], np.nan)
-    known = ~_is_unknown(labels)
     for column in np.flatnonzero((labels == 1).any(axis=0)):
-        rows = known[:, column]
+        rows = ~np.isnan(labels[:, column])
         result[column] = average_precision_score(
-            labels[rows, column].astype(int), scores[rows, column], sample_weight=weights[rows]
+            labels[rows, column], scores[rows, column], sample_weight=weights[rows]
         )
     return result
 
@@ -200,10 +209,6 @@ Examples
 def _dense(values: ArrayLike) -> np.ndarray:
     sparse: Any = values
     return sparse.toarray() if issparse(values) else np.asarray(values)
-
-
-def _is_unknown(labels: np.ndarray) -> np.ndarray:
-    return np.isnan(labels) if labels.dtype.kind == "f" else np.zeros(labels.shape, dtype=bool)
 
 
 def _weights(sample_weight: ArrayLike | None, n_images: int) -> np.ndarray:

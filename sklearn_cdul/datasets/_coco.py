@@ -128,14 +128,14 @@ def load_coco(
 
     path, places, split = _find_file(Path(root).expanduser(), split)
     content = read_json(path, EXPECTED, _shorten)
-    entries = _entries(content, "images", {"id": int, "file_name": str}, path)
+    entries = _entries(content, "images", path, id=int, file_name=str)
     entries = sorted(entries, key=lambda image: image["id"])
     if not entries:
         raise ValueError(f'{path} has no photo. Expected one or more in "images".')
     shown: dict[int, list[str]] = {image["id"]: [] for image in entries}
     if len(shown) < len(entries):
         raise ValueError(f'{path} has in "images" the same number more than once.')
-    annotations = _annotations(content, path)
+    annotations = _entries(content, "annotations", path, image_id=int, category_id=int, iscrowd=int)
     names = _class_names(content, {category_id for _, category_id, _ in annotations}, path)
     for index, (image_id, category_id, is_crowd) in enumerate(annotations):
         if image_id not in shown or category_id not in names:
@@ -198,12 +198,16 @@ def _shorten(record: dict[str, Any]) -> Any:
     return record
 
 
-def _entries(content: Any, key: str, fields: dict[str, type], path: Path) -> list[dict[str, Any]]:
-    """List of records under a key of the file; ValueError if one lacks any of the fields."""
-    entries = _list(content, key, path)
+def _entries(content: Any, key: str, path: Path, **fields: type) -> list[Any]:
+    """Records under a key of the file, all with the given fields of the given types."""
+    entries = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(entries, list):
+        raise ValueError(f'{path} has no list "{key}". {EXPECTED}')
     for index, entry in enumerate(entries):
+        shortened = isinstance(entry, tuple)
+        record = dict(zip(fields, entry, strict=True)) if shortened else entry
         for field, kind in fields.items():
-            if not isinstance(entry, dict) or not isinstance(entry.get(field), kind):
+            if not isinstance(record, dict) or not isinstance(record.get(field), kind):
                 raise ValueError(
                     f'{path} has in "{key}" the entry {str(entry)[:100]} (number {index}). '
                     f'Expected a record with "{field}" of type {kind.__name__}.'
@@ -211,29 +215,9 @@ def _entries(content: Any, key: str, fields: dict[str, type], path: Path) -> lis
     return entries
 
 
-def _annotations(content: Any, path: Path) -> list[tuple[int, int, int]]:
-    """(image, category, crowd) of each annotation."""
-    annotations = _list(content, "annotations", path)
-    for index, entry in enumerate(annotations):
-        if not isinstance(entry, tuple) or not all(isinstance(value, int) for value in entry):
-            raise ValueError(
-                f'{path} has in "annotations" the entry {str(entry)[:100]} (number {index}). '
-                'Expected a record with "image_id", "category_id" and perhaps "iscrowd", all of '
-                "type int."
-            )
-    return annotations
-
-
-def _list(content: Any, key: str, path: Path) -> list[Any]:
-    entries = content.get(key) if isinstance(content, dict) else None
-    if not isinstance(entries, list):
-        raise ValueError(f'{path} has no list "{key}". {EXPECTED}')
-    return entries
-
-
 def _class_names(content: Any, used: set[int], path: Path) -> dict[int, str]:
     """Number of each category -> name of the class, in the order of the columns."""
-    categories = _entries(content, "categories", {"id": int, "name": str}, path)
+    categories = _entries(content, "categories", path, id=int, name=str)
     names = {category["id"]: category["name"] for category in categories}
     if len(names) < len(categories):
         raise ValueError(f'{path} has in "categories" the same number more than once.')

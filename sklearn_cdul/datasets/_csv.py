@@ -17,7 +17,7 @@ from sklearn_cdul.targets.tables import some
 
 DESCR = """Photos and labels of {path}
 
-{labels} The paths are read as relative to {root}.
+The labels are {labels}. The paths are read as relative to {root}.
 """
 
 
@@ -93,15 +93,14 @@ def load_csv(
             raise ValueError(f"{path} has no photo of split {split!r}, only of {some(words)}.")
     named = next((name for name in NAMES if name in header), None)
     own = [name for name in header if name not in (photo, SPLIT)]
-    if named is None and classes is not None and not isinstance(classes, str):
-        classes = list(classes)
-        if absent := [name for name in classes if name not in own]:
-            raise ValueError(f"{path} has no column for these classes: {some(absent)}.")
-        if other := [name for name in own if name not in classes]:
+    if named is None and not isinstance(classes, str):
+        classes = list(own if classes is None else classes)
+        if other := set(own) ^ set(classes):
             raise ValueError(
-                f"Line 1 of {path} has the class {other[0]!r}, which is not among classes: "
-                f"{some(classes)}."
+                f"{path} has columns for {some(own)}, but classes are {some(classes)}. Only one of "
+                f"both has {some(sorted(other))}."
             )
+    labels = "its columns of 0 and 1" if named is None else f"the names in its column {named!r}"
     rows = []
     for where, record in records:
         if not record[photo].strip():
@@ -116,19 +115,14 @@ def load_csv(
                     "names, or give the classes as classes= if it is one."
                 )
         rows.append(Row(record[photo].strip(), shown, where))
-    how = (
-        "The labels are its columns of 0 and 1."
-        if named is None
-        else f"The labels are the names in its column {named!r}."
-    )
     return make_bunch(
         rows,
-        own if named is None and classes is None else classes,
+        classes,
         [record[SPLIT] for _, record in records] if SPLIT in header else "all",
         folder=folder,
         missing=missing,
         agree=named is None,
-        descr=DESCR.format(path=path, labels=how, root=folder),
+        descr=DESCR.format(path=path, labels=labels, root=folder),
     )
 
 
