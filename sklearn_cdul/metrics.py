@@ -176,11 +176,6 @@ class _NamedColumnsScorer(type(make_scorer(score_readable))):  # type: ignore[mi
         return super()._score(method_caller, estimator, X, y_true, **kwargs)
 
 
-def label_columns(y_true, n_images, n_classes, *, name="y"):  # gone once callers moved
-    """Return true labels as an array with one column per class."""
-    return read_targets(y_true, range(n_classes), np.empty((n_images, 0)), name=name)
-
-
 mean_average_precision_scorer = _NamedColumnsScorer(
     score_readable, 1, {}, response_method=("decision_function", "predict_proba")
 )
