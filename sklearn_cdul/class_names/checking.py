@@ -95,11 +95,12 @@ def _warn_about_length(
 ) -> None:
     """Warn about prompts whose end the encoder does not read."""
     ends = np.cumsum([len(texts) for texts in prompts])[:-1]
-    cut = [name for name, part in zip(names, np.split(is_truncated, ends), strict=True) if part.any()]
-    if cut:
+    parts = zip(names, np.split(is_truncated, ends), strict=True)
+    long = [name for name, part in parts if part.any()]
+    if long:
         warn(
-            f"Prompts of {len(cut)} of {len(names)} classes are longer than the encoder reads, and "
-            f"are truncated: {_some(cut)}. Shorten them, or put first what sets a class apart.",
+            f"Prompts of {len(long)} of {len(names)} classes are longer than the encoder reads, "
+            f"and are truncated: {_some(long)}. Shorten them, or put first what sets a class apart.",
         )
 
 
