@@ -25,12 +25,12 @@ from sklearn_cdul.labels.thresholds import check_thresholds, find_thresholds
 from sklearn_cdul.metrics import label_columns, mean_average_precision
 from sklearn_cdul.prediction import PredictionMixin
 from sklearn_cdul.targets.checking import check_observed, check_targets, warn_about_scores
+from sklearn_cdul.training import GradientTraining, RidgeTraining, resolve_training
+from sklearn_cdul.training.alignment import check_memory
 from sklearn_cdul.training.batches import PhotoSource
-from sklearn_cdul.training.checkpoint import Checkpoint
 from sklearn_cdul.training.packing import pack_network, unpack_network
 from sklearn_cdul.training.ranks import Ranks
 from sklearn_cdul.training.regions import MOST_REGIONS
-from sklearn_cdul.training.trainer import Trainer, TrainingSettings, check_memory
 
 
 class CDULClassifier(PredictionMixin, SavingMixin, ClassifierMixin, BaseEstimator):
@@ -200,23 +200,12 @@ class CDULClassifier(PredictionMixin, SavingMixin, ClassifierMixin, BaseEstimato
         "network": [str, callable],
         "image_size": [StrOptions({"auto"}), Interval(Integral, 32, None, closed="left")],
         "regions": [Interval(Integral, 1, MOST_REGIONS, closed="both")],
-        "epochs": [Interval(Integral, 1, None, closed="left")],
-        "warmup_epochs": [Interval(Integral, 1, None, closed="left")],
-        "update_interval": [Interval(Integral, 0, None, closed="left")],
-        "update_rate": [Interval(Real, 0, None, closed="left")],
-        "sigma": [Interval(Real, 0, None, closed="neither")],
-        "cumulative_updates": ["boolean"],
+        "training": [StrOptions({"ridge", "gradients"}), RidgeTraining, GradientTraining],
         "n_neighbors": [Interval(Integral, 0, None, closed="left")],
         "neighbor_weight": [Interval(Real, 0, 1, closed="both")],
-        "linear_probe": ["boolean"],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="left")],
-        "head_learning_rate": [Interval(Real, 0, None, closed="left")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
         "threshold": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both"), "array-like"],
         "random_state": ["random_state"],
         "memory": [str, os.PathLike, None],
-        "checkpoint": [str, os.PathLike, None],
         "on_error": [StrOptions({"raise", "nan"}), None],
         "precision": [str],
         "n_jobs": [Integral, None],
@@ -231,23 +220,12 @@ class CDULClassifier(PredictionMixin, SavingMixin, ClassifierMixin, BaseEstimato
         network="bundled",
         image_size="auto",
         regions=2,
-        epochs=3,
-        warmup_epochs=1,
-        update_interval=1,
-        update_rate=0.5,
-        sigma=1.0,
-        cumulative_updates=False,
+        training="ridge",
         n_neighbors=20,
         neighbor_weight=0.4,
-        linear_probe=True,
-        batch_size=16,
-        learning_rate=0.0,
-        head_learning_rate=1e-4,
-        weight_decay=1e-4,
         threshold="auto",
         random_state=None,
         memory=None,
-        checkpoint=None,
         on_error=None,
         device="auto",
         precision="auto",
@@ -259,23 +237,12 @@ class CDULClassifier(PredictionMixin, SavingMixin, ClassifierMixin, BaseEstimato
         self.network = network
         self.image_size = image_size
         self.regions = regions
-        self.epochs = epochs
-        self.warmup_epochs = warmup_epochs
-        self.update_interval = update_interval
-        self.update_rate = update_rate
-        self.sigma = sigma
-        self.cumulative_updates = cumulative_updates
+        self.training = training
         self.n_neighbors = n_neighbors
         self.neighbor_weight = neighbor_weight
-        self.linear_probe = linear_probe
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.head_learning_rate = head_learning_rate
-        self.weight_decay = weight_decay
         self.threshold = threshold
         self.random_state = random_state
         self.memory = memory
-        self.checkpoint = checkpoint
         self.on_error = on_error
         self.device = device
         self.precision = precision
@@ -326,15 +293,13 @@ class CDULClassifier(PredictionMixin, SavingMixin, ClassifierMixin, BaseEstimato
             If the labels of so many photos and classes fit into no memory of this machine.
         """
         # Check: what can be known beforehand fails now, not after hours of encoding.
-        checkpoint = Checkpoint(self.checkpoint)
+        training = resolve_training(self.training)
         device = resolve_device(self.device)
         resolve_precision(self.precision, device)
-        random = self._random_state(device)
+        random = self._random_state(training, device)
         given = X
         labeler, X = fit_labeler(self, X)
-        # Frozen layers see photos whole.
-        keep = "training" if self.learning_rate else "prediction"
-        source = self._source(X, labeler, keep=keep)
+        source = self._source(X, labeler)
         check_consistent_length(X, y)
         names = list(labeler.class_names_)
         shape = len(source), len(names)
@@ -348,24 +313,27 @@ class CDULClassifier(PredictionMixin, SavingMixin, ClassifierMixin, BaseEstimato
         # Build.
         with random, progress("Loading the network", verbose=self.verbose):
             network = source.build_network(self.network, len(names), regions=int(self.regions))
-        trainer = Trainer(network, TrainingSettings.of(self))
+        training.check(network)
 
         # Label, and smooth the labels.
         labels, readable, start, targets = label_photos(self, labeler, X, shape, observed)
 
         # Train.
         labeler.offload()
-        source = source.select(readable)
-        with checkpoint:
-            with random:
-                history, refined, scores = trainer.train(
-                    source, start, targets, validation, checkpoint
-                )
+        trained = training.train(
+            network,
+            source.select(readable),
+            start,
+            observed=targets,
+            validation=validation,
+            random=random,
+            memory=labeler.memory,
+            verbose=self.verbose,
+        )
 
-            # Cut.
-            with progress("Finding thresholds", verbose=self.verbose):
-                thresholds = find_thresholds(expit(scores))
-            checkpoint.finish()
+        # Thresholds.
+        with progress("Finding thresholds", verbose=self.verbose):
+            thresholds = find_thresholds(expit(trained.logits))
 
         # Keep: all at once, so that a fit that was interrupted leaves the last one as it was.
         self.pseudo_labeler_ = labeler
@@ -376,9 +344,9 @@ class CDULClassifier(PredictionMixin, SavingMixin, ClassifierMixin, BaseEstimato
         vars(self).pop("image_size_", None)
         if isinstance(source, PhotoSource):
             self.image_size_ = source.image_size
-        self.history_ = history
+        self.history_ = trained.history
         self.initial_pseudo_labels_ = labels
-        self.pseudo_labels_ = place_labels(refined, readable, labels, observed)
+        self.pseudo_labels_ = place_labels(trained.labels, readable, labels, observed)
         self.auto_thresholds_ = thresholds
         return self.set_thresholds(self.threshold)
 
@@ -407,23 +375,24 @@ class CDULClassifier(PredictionMixin, SavingMixin, ClassifierMixin, BaseEstimato
         return {
             "network": "resnet101",
             "regions": 1,
-            "epochs": 100,
-            "warmup_epochs": 10,
-            "update_interval": 10,
-            "update_rate": 1.0,
-            "sigma": 1.0,
-            "cumulative_updates": True,
             "n_neighbors": 0,
-            "linear_probe": False,
-            "batch_size": 8,
-            "learning_rate": 1e-5,
-            "head_learning_rate": 1e-5,
-            "weight_decay": 0.0,
+            "training": GradientTraining(
+                epochs=100,
+                warmup_epochs=10,
+                update_interval=10,
+                update_rate=1.0,
+                cumulative_updates=True,
+                batch_size=8,
+                learning_rate=1e-5,
+                head_learning_rate=1e-5,
+                weight_decay=0.0,
+                head_init="mean",
+            ),
         }
 
-    def _random_state(self, device):
+    def _random_state(self, training, device):
         # A fit that goes on must draw the same numbers again, as must the processes of one fit.
-        shared = self.checkpoint is not None or Ranks().count > 1
+        shared = getattr(training, "checkpoint", None) is not None or Ranks().count > 1
         unseeded = self.random_state is None and shared
         random_state = check_random_state(0 if unseeded else self.random_state)
         seed = random_state.randint(np.iinfo(np.int32).max)
@@ -435,7 +404,7 @@ class CDULClassifier(PredictionMixin, SavingMixin, ClassifierMixin, BaseEstimato
         if X_val is None:
             return None
         names = labeler.class_names_
-        source = self._source(X_val, labeler, keep="prediction")
+        source = self._source(X_val, labeler)
         y_val = check_targets(y_val, names, X=X_val, name="y_val")
         y_val = label_columns(y_val, len(source), len(names), name="y_val")
         # Fails now, not after the first epoch, if these labels can't be scored with.

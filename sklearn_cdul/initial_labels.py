@@ -27,8 +27,6 @@ def fit_labeler(classifier: Any, X: Any) -> tuple[CLIPPseudoLabeler, Any]:
     for name in ("classes", "memory", "on_error"):
         if getattr(classifier, name) is not None:
             labeler.set_params(**{name: getattr(classifier, name)})
-    if labeler.memory is None:  # so that labelling can go on, too
-        labeler.set_params(memory=classifier.checkpoint)
     labeler.set_params(verbose=classifier.verbose or labeler.verbose)
     if labeler.input == "images":
         X = check_X(labeler, X, kind="images", on_error=labeler.on_error)

@@ -13,7 +13,7 @@ from sklearn_cdul.metrics import label_columns, mean_average_precision, score_re
 from sklearn_cdul.targets.checking import check_targets
 from sklearn_cdul.training.batches import make_source
 from sklearn_cdul.training.building import resolve_image_size
-from sklearn_cdul.training.logits import predict_logits, prediction_precision
+from sklearn_cdul.training.logits import predict_logits
 from sklearn_cdul.training.onnx_export import export_onnx
 
 
@@ -145,7 +145,7 @@ class PredictionMixin:
     def _logits(self, source):
         layout = memory_format(source.device)
         network = self.network_.to(source.device, memory_format=layout)
-        return predict_logits(network, source, prediction_precision(network, source))
+        return predict_logits(network, source)
 
     def predict_proba(self, X):
         """Probability of each class, the sigmoid of the logits.
@@ -266,7 +266,7 @@ class PredictionMixin:
         check_is_fitted(self)
         export_onnx(self, path)
 
-    def _source(self, X, labeler, *, estimator=None, keep=None):
+    def _source(self, X, labeler, *, estimator=None, cache=None):
         """Photos or vectors as the network takes them, checked for what the labeler's input is."""
         kind, on_error = labeler.input, self.on_error or labeler.on_error
         size = getattr(estimator, "image_size_", None)  # once it is fitted, its network decides
@@ -280,6 +280,6 @@ class PredictionMixin:
             image_size=size,
             n_jobs=self.n_jobs,
             on_error=on_error,
-            keep=keep,
+            cache=cache,
             verbose=self.verbose,
         )
