@@ -152,6 +152,6 @@ def test_out_of_memory_says_what_to_set(monkeypatch):
 
 
 def test_a_training_that_diverges_says_what_to_set():
-    training = GradientTraining(head_learning_rate=1e38, batch_size=4)
+    training = GradientTraining(head_learning_rate=2e37, batch_size=4)
     with pytest.raises(FloatingPointError, match=r"loss became .* head_learning_rate lower"):
         train(training, *vector_problem())
