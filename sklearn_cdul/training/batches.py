@@ -37,26 +37,15 @@ def make_source(
     device: torch.device,
     precision: str,
     image_size: int | None,
-    n_jobs: int | None = None,
-    on_error: str = "raise",
-    cache: PictureCache | None = None,
-    digests: Sequence[bytes | None] | None = None,
     verbose: bool = False,
+    **reading: Any,
 ) -> "Source":
-    """Return the source for what `check_X` returned."""
+    """The source for what `check_X` returned; see `PhotoSource` for how photos may be read."""
     if not isinstance(X, Photos):
         return EmbeddingSource(X[:, 0], device=device, precision=precision, verbose=verbose)
     assert image_size is not None
     return PhotoSource(
-        X,
-        image_size=image_size,
-        device=device,
-        precision=precision,
-        n_jobs=n_jobs,
-        on_error=on_error,
-        cache=cache,
-        digests=digests,
-        verbose=verbose,
+        X, image_size=image_size, device=device, precision=precision, verbose=verbose, **reading
     )
 
 

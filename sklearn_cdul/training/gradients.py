@@ -250,8 +250,7 @@ class GradientTraining(BaseTraining):
                 divergence = kl_divergence(state.labels(indices), logits).mean(dim=1).sum()
                 size = ranks.total(len(indices), logits.device)
                 optimizer.zero_grad(set_to_none=True)
-                # Gradients are averaged over the processes, so each counts by its share of the
-                # batch.
+                # Gradients are averaged over the processes: each counts by its share of the batch.
                 (divergence * ranks.count / size).backward()
                 optimizer.step()
                 scheduler.step()

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 from scipy.special import expit, logit
 from sklearn.base import clone
 
+from sklearn_cdul.compute.devices import OwnRandomState
 from sklearn_cdul.metrics import mean_average_precision
 from sklearn_cdul.training import RidgeTraining, linear_probe, resolve_training
 from sklearn_cdul.training.alignment import update_speed
@@ -93,27 +94,26 @@ def test_photos_beyond_the_sample_follow_the_network_that_has_not_seen_them(
     whole = photo_source(food_photos.data[:n], image_size=64)
     observed = np.full((n, 3), np.nan)
     observed[::4, 1] = 1
-    network, trained = train(training, whole, food_labels[:n], observed=observed)
-    torch.manual_seed(0)
-    with torch.random.fork_rng():
-        # What `train` draws: the network, then the sample.
-        torch.manual_seed(0)
+    _, trained = train(training, whole, food_labels[:n], observed=observed)
+    random = OwnRandomState(0)
+    with random:  # as above
         whole.build_network("bundled", 3)
+    with random:
         some = torch.randperm(n)[:18].sort().values.numpy()
     rest = np.setdiff1d(np.arange(n), some)
     options = {"observed": observed[some]}
     same, alone = train(training, whole.select(some.tolist()), food_labels[some], **options)
     assert_allclose(trained.labels[some], alone.labels, atol=1e-5)
     assert_allclose(trained.logits[some], alone.logits, atol=1e-4)
-    assert_allclose(trained.logits[rest], predict_logits(same, whole.select(rest)), atol=1e-4)
+    assert_allclose(trained.logits[rest], predict_logits(same, whole.select(rest.tolist())), atol=1e-4)
 
-    # After one epoch and after two the network is what it was when labels moved.
-    labels = food_labels[rest]
+    # After one epoch and after two the network is what it was when the labels moved.
+    labels = first = food_labels[rest]
     for epochs in (1, 2):
         earlier = clone(training).set_params(epochs=epochs)
         then, _ = train(earlier, whole.select(some.tolist()), food_labels[some], **options)
-        start = labels if cumulative else food_labels[rest]
-        labels = moved(start, predict_logits(then, whole.select(rest)))
+        logits = predict_logits(then, whole.select(rest.tolist()))
+        labels = moved(labels if cumulative else first, logits)
     labels = np.where(np.isnan(observed[rest]), labels, observed[rest])
     assert_allclose(trained.labels[rest], labels, atol=1e-4)
 
@@ -128,7 +128,7 @@ def test_photos_beyond_the_sample_follow_the_network_that_has_not_seen_them(
 )
 def test_a_network_without_a_layer_to_fit_is_refused_before_training(network):
     built = build_photo_network(network, 2)
-    with pytest.raises(ValueError, match='training="ridge".*Set training="gradients"'):
+    with pytest.raises(ValueError, match=r'training="ridge".*Set training="gradients"'):
         RidgeTraining().check(built)
 
 
