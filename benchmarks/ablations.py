@@ -10,7 +10,6 @@ mAP is over the classes with enough positives (--min-positives), F1 over all tha
 tables on temperature, views and weights are left out.
 """
 
-from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -18,9 +17,7 @@ import common
 import numpy as np
 import torch
 from scipy.special import expit
-from torch import nn
 
-from sklearn_cdul import CDULClassifier
 from sklearn_cdul.images.reading import check_images
 from sklearn_cdul.labels import (
     apply_thresholds,
@@ -29,44 +26,16 @@ from sklearn_cdul.labels import (
     soft_labels,
     softmax_similarities,
 )
-from sklearn_cdul.training.alignment import LabelState, align, latents_from_labels
+from sklearn_cdul.training import RidgeTraining
+from sklearn_cdul.training.alignment import LabelState
 from sklearn_cdul.training.batches import PhotoSource
-from sklearn_cdul.training.closed_form import ClosedForm
-from sklearn_cdul.training.features import read_features
+from sklearn_cdul.training.features import read_sample
 from sklearn_cdul.training.linear_probe import LinearProbe
-from sklearn_cdul.training.network import output_layer
 from sklearn_cdul.training.regions import mix_views
-from sklearn_cdul.training.trainer import TrainingSettings
 
-FIXED = {"update_interval": 0}
+FIXED = {"epochs": 1}
 PAPER = {"cumulative_updates": True, "update_rate": 1.0}
 SIZES = (224, 288, 320, 384, 448)
-
-
-class SeenPredictions(ClosedForm):
-    """Labels follow what the layer says of photos that it has seen, as in the paper."""
-
-    def __call__(self, state):
-        _, loss = super().__call__(state)
-        return torch.from_numpy(self.seen()), loss
-
-
-class WithSnippets(ClosedForm):
-    """The layer is also fitted to CLIP's labels of snippets, each read off the region at its place.
-
-    `snippets` are these labels, of shape (n, regions, k).
-    """
-
-    def __init__(self, snippets, layer, features):
-        super().__init__(layer, features)
-        whole, regions = features[:, :1], features[:, 1:]
-        regions = regions.reshape(-1, 1, features.shape[2])
-        self._probe = LinearProbe(np.concatenate([whole, regions]))
-        self._snippets = torch.from_numpy(snippets.reshape(len(regions), -1))
-
-    def _fit(self, labels):
-        super()._fit(torch.cat([labels, self._snippets]))
-        self.left_out = self.left_out[: len(labels)]
 
 
 class Bench:
@@ -82,24 +51,35 @@ class Bench:
             settings = {"image_size": self.image_size, "device": torch.device("cpu")}
             source = PhotoSource(check_images(part.data), **settings)
             network = source.build_network("bundled", 1, regions=self.regions)
-            np.save(file, read_features(network, output_layer(network), source))
+            np.save(file, read_sample(network, source, np.arange(len(source)), None))
         return np.load(file)
 
-    def fit(self, labels, *, views=slice(None), step_a=ClosedForm, **parameters):
-        """Labels after training, logits and predictions of the test photos."""
-        torch.manual_seed(0)
-        settings = TrainingSettings.of(CDULClassifier(**parameters))
+    def fit(self, labels, *, views=slice(None), seen=False, snippets=None, **parameters):
+        """Labels after training, logits and predictions of the test photos.
+
+        With `seen` the labels follow what the head says of photos that it has seen, as in the
+        paper. With `snippets`, labels of shape (n, regions, k), the head is also fitted to CLIP's
+        labels of snippets, each read off the region at its place.
+        """
+        training = RidgeTraining(**parameters)
         features = self.features(self.train, "train")[:, views]
-        layer = nn.Linear(features.shape[2], labels.shape[1])
-        step_a = step_a(layer, features)
-        state = LabelState(latents_from_labels(torch.tensor(labels, dtype=torch.float32)))
-        names = ("epochs", "warmup_epochs", "update_interval", "update_rate", "sigma")
-        schedule = {name: getattr(settings, name) for name in (*names, "cumulative_updates")}
-        align(step_a, state, **schedule)
-        thresholds = find_thresholds(expit((step_a.left_out + step_a.seen()) / 2))
-        with torch.inference_mode():
-            test = torch.from_numpy(self.features(self.test, "test")[:, views])
-            logits = mix_views(layer(test)).numpy()
+        state = LabelState.of(labels, None, slice(None), torch.device("cpu"))
+        targets, more = features, np.empty((0, labels.shape[1]))
+        if snippets is not None:
+            regions = features[:, 1:].reshape(-1, 1, features.shape[2])
+            targets = np.concatenate([features[:, :1], regions])
+            more = snippets.reshape(len(regions), -1)
+        probe = LinearProbe(targets)
+        for epoch in range(1, training.epochs + 1):
+            y = state.labels().numpy()
+            weight, bias, leave_one_out = probe.fit(np.concatenate([y, more]))
+            leave_one_out = leave_one_out[: len(y)]
+            again = mix_views(features @ weight.T.astype(np.float32) + bias.astype(np.float32))
+            if epoch < training.epochs:
+                training._update(state, torch.from_numpy(again if seen else leave_one_out))
+        thresholds = find_thresholds(expit((leave_one_out + again) / 2))
+        test = self.features(self.test, "test")[:, views]
+        logits = mix_views(test @ weight.T.astype(np.float32) + bias.astype(np.float32))
         return state.labels().numpy(), logits, apply_thresholds(expit(logits), thresholds)
 
     def precision(self, target, scores):
@@ -156,7 +136,7 @@ def label_tables(bench, labeler):
     cosines = views[2][:, 1:] @ labeler.text_embeddings_.T
     snippets = softmax_similarities(cosines, labeler.temperature_).astype(np.float32)
     bench.row("labels of photos", smoothed, **FIXED)
-    bench.row("and of their snippets", smoothed, step_a=partial(WithSnippets, snippets), **FIXED)
+    bench.row("and of their snippets", smoothed, snippets=snippets, **FIXED)
 
 
 def network_tables(bench, labels):
@@ -186,8 +166,8 @@ def training_tables(bench, labels, embeddings):
     for name, start in (("", labels), (", neighbours", neighbours)):
         bench.row("fixed" + name, start, **FIXED)
         bench.row("updates" + name, start)
-        bench.row("updates, photos seen" + name, start, step_a=SeenPredictions)
-        bench.row("the paper's updates" + name, start, step_a=SeenPredictions, **PAPER)
+        bench.row("updates, photos seen" + name, start, seen=True)
+        bench.row("the paper's updates" + name, start, seen=True, **PAPER)
     bench.row("true labels", bench.train.target, **FIXED)
     bench.title("neighbours")
     for count in (10, 20, 40):

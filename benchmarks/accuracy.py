@@ -2,7 +2,7 @@
 
 Trains networks on the photos of a data set. Labels are used to measure, and to train the upper
 bound. Mean average precision is over the classes with enough positives (--min-positives) in the
-split. With frozen layers nothing is random but for more than 20,000 photos; one seed will do.
+split. Without gradient steps nothing is random but for more than 20,000 photos; one seed will do.
 
 With --similarities FILE, a file as benchmarks/aggregation.py describes it, the labels come from the
 stored similarities of a larger CLIP; all training photos must be in it. Their neighbours are found
@@ -14,11 +14,14 @@ import numpy as np
 
 from sklearn_cdul import CDULClassifier
 from sklearn_cdul.labels import apply_thresholds, find_thresholds
+from sklearn_cdul.training import GradientTraining, RidgeTraining, resolve_training
 
-FIXED = {"update_interval": 0, "n_neighbors": 0}
+FIXED = {"n_neighbors": 0, "training": RidgeTraining(epochs=1)}
 BEFORE = {"image_size": 224, "regions": 1}
-TRAINED = {"learning_rate": 3e-5}
-PAPER = {"cumulative_updates": True, "update_rate": 1, "n_neighbors": 0, "linear_probe": False}
+TRAINED = {"training": GradientTraining()}
+PAPER = GradientTraining(
+    cumulative_updates=True, update_rate=1, head_init="mean", head_learning_rate=1e-3
+)
 NETWORKS = {
     "default": {},
     "no regions": {"regions": 1},
@@ -26,12 +29,12 @@ NETWORKS = {
     "fixed labels": FIXED,
     "all layers trained": TRAINED,
     "all layers trained, no regions, 224 pixels": TRAINED | BEFORE,
-    "the paper's updates, all layers, 224 pixels": TRAINED
-    | BEFORE
-    | PAPER
-    | {"head_learning_rate": 1e-3},
+    "the paper's updates, all layers, 224 pixels": {"training": PAPER, "n_neighbors": 0} | BEFORE,
     "true labels": FIXED,
-    "true labels, all layers trained": FIXED | TRAINED,
+    "true labels, all layers trained": {
+        "n_neighbors": 0,
+        "training": GradientTraining(update_interval=0),
+    },
 }
 
 
@@ -40,6 +43,7 @@ def main():
         __doc__,
         *(*common.PHOTOS, "min-positives", "similarities", "temperature", "memory"),
         *("epochs", "seeds"),
+        epochs=None,
     )
     parser.add_argument("--precision", default="auto", help="of the network")
     parser.add_argument("--networks", type=int, nargs="+", help="only these rows, from 0")
@@ -73,11 +77,13 @@ def main():
         for seed in range(options.seeds):
             classifier = CDULClassifier(
                 pseudo_labeler=labeler,
-                epochs=options.epochs,
                 precision=options.precision,
                 random_state=seed,
                 **parameters,
             )
+            if options.epochs and parameters is not FIXED:
+                training = resolve_training(classifier.training).set_params(epochs=options.epochs)
+                classifier.set_params(training=training)
             _, seconds = common.timed(classifier.fit, train.data, observed=observed)
             figures = on_test(
                 classifier.decision_function(test.data), classifier.predict(test.data)

@@ -20,6 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
+from types import SimpleNamespace
 
 import common
 import numpy as np
@@ -33,14 +34,15 @@ from sklearn_cdul.compute.devices import autocast, memory_format, resolve_device
 from sklearn_cdul.datasets import load_food_photos
 from sklearn_cdul.encoders.clip import CLIPEncoder
 from sklearn_cdul.encoders.embedding import embed_photos
+from sklearn_cdul.images.photos import PictureCache
 from sklearn_cdul.images.reading import check_images, map_images, read_pictures
 from sklearn_cdul.images.views import Preprocessing, make_views, required_size
+from sklearn_cdul.training import GradientTraining
 from sklearn_cdul.training.alignment import LabelState, kl_divergence, latents_from_labels
 from sklearn_cdul.training.batches import PhotoSource
-from sklearn_cdul.training.features import read_features
+from sklearn_cdul.training.features import read_sample
+from sklearn_cdul.training.gradients import parameter_groups
 from sklearn_cdul.training.logits import fastest, forward, predict_logits, prediction_precision
-from sklearn_cdul.training.network import output_layer
-from sklearn_cdul.training.trainer import Trainer, TrainingSettings
 
 ENCODERS = ("ViT-B-32", "ViT-L-14", "RN50x64")
 TINY_CLIP = {
@@ -185,29 +187,32 @@ def train_one(options, name, network, size, batch_size):
     """Time a network's step alone, a bare loop around it, and our training."""
     n_steps = 32 if options.device.type == "cuda" else 2
     n_photos = n_steps * batch_size
+    training = GradientTraining(batch_size=batch_size)
+    larger, size = training.picture_sizes(size)
+    cache = PictureCache(n_photos, [larger])
     source = PhotoSource(
         check_images(cycled(photos(min(n_photos, 64), 480), n_photos)),
         image_size=size,
         device=options.device,
-        keep="training",
+        cache=cache,
     )
     network = source.build_network(network, N_CLASSES, regions=2)
-    trainer = Trainer(network, training_settings(batch_size))
     labels = torch.rand(n_photos, N_CLASSES)
     state = LabelState(latents_from_labels(labels).to(options.device))
-    steps = trainer._gradient_steps(trainer.network, source)
-    steps.scheduler = None  # there are more epochs here than it knows of
-    steps(state)  # decodes the pictures and keeps them
-    kept = [source.photos.picture(index, source._training_size) for index in range(n_photos)]
-    pictures = [torch.from_numpy(picture) for picture in kept]
+    optimizer = torch.optim.AdamW(parameter_groups(network, 1e-4, 1e-4), weight_decay=1e-4)
+    scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer)
+    bar = SimpleNamespace(update=lambda: None)
+    steps = functools.partial(training._step_a, network, source, state, optimizer, scheduler, bar)
+    steps()  # decodes the pictures and keeps them
+    pictures = [torch.from_numpy(cache.get(index, larger)) for index in range(n_photos)]
     targets = labels[:batch_size].to(options.device)
     batch = functools.partial(augmented, crop=random_crop(size), device=options.device)
 
     def step(inputs):
-        logits = forward(trainer.network, inputs, source.training_precision)
-        trainer._optimizer.zero_grad(set_to_none=True)
+        logits = forward(network, inputs, source.training_precision)
+        optimizer.zero_grad(set_to_none=True)
         kl_divergence(targets, logits).mean().backward()
-        trainer._optimizer.step()
+        optimizer.step()
 
     def bare():
         for first in range(0, n_photos, batch_size):
@@ -217,31 +222,13 @@ def train_one(options, name, network, size, batch_size):
     ways = {
         "step alone": (repeated(ready, n_steps), n_steps),
         "bare loop": (bare, n_steps),
-        "ours": (functools.partial(steps, state), n_steps),
+        "ours": (steps, n_steps),
     }
     found = rates(options, ways)
     heads = {"steps/s": ".2f", "of network": ".2f", "of bare loop": ".2f"}
     table = common.Table(f"train, {name}, {size} px, batches of {batch_size}", heads)
     for way, rate in found.items():
         table.row(way, rate, rate / found["step alone"], rate / found["bare loop"])
-
-
-def training_settings(batch_size):
-    """Gradient steps through all layers."""
-    return TrainingSettings(
-        epochs=3,
-        warmup_epochs=1,
-        update_interval=1,
-        update_rate=0.5,
-        sigma=1.0,
-        cumulative_updates=False,
-        linear_probe=False,
-        batch_size=batch_size,
-        learning_rate=1e-4,
-        head_learning_rate=1e-4,
-        weight_decay=1e-4,
-        verbose=False,
-    )
 
 
 def random_crop(size):
@@ -265,15 +252,15 @@ def predict(options):
     count = 4 * batch
     decoded = photos(min(count, 64), 480)
 
-    def source_of(images, keep=None):
+    def source_of(images, cache=None):
         images = check_images(images)
-        return PhotoSource(images, image_size=size, device=options.device, keep=keep)
+        return PhotoSource(images, image_size=size, device=options.device, cache=cache)
 
-    kept = source_of(cycled(decoded, count), keep="prediction")
+    kept = source_of(cycled(decoded, count), PictureCache(count, [size]))
     network = kept.build_network("bundled", N_CLASSES, regions=2).eval()
-    precision, layer = prediction_precision(network, kept), output_layer(network)
+    precision = prediction_precision(network, kept)
     way = fastest(network, options.device, precision)
-    predict_logits(network, kept, precision)  # now its pictures are kept
+    predict_logits(network, kept)  # now its pictures are kept
     ready = torch.randint(0, 256, (batch, 3, size, size), dtype=torch.uint8, device=options.device)
     ready = ready.contiguous(memory_format=torch.channels_last)
 
@@ -290,9 +277,12 @@ def predict(options):
 
         ways = {
             "network alone": (repeated(alone, 4), count),
-            "pictures kept": (lambda: predict_logits(network, kept, precision), count),
-            "features of kept pictures": (lambda: read_features(network, layer, kept), count),
-            "files": (lambda: predict_logits(network, source_of(paths), precision), count),
+            "pictures kept": (lambda: predict_logits(network, kept), count),
+            "features of kept pictures": (
+                lambda: read_sample(network, kept, np.arange(count), None),
+                count,
+            ),
+            "files": (lambda: predict_logits(network, source_of(paths)), count),
             "decoding alone": (read, count),
         }
         title = f"predict, bundled, {size} px, {precision}"

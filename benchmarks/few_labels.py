@@ -17,27 +17,20 @@ import numpy as np
 import torch
 from scipy.special import entr, expit, logit
 from sklearn.cluster import KMeans
-from torch import nn
 
-from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
+from sklearn_cdul import CLIPPseudoLabeler
 from sklearn_cdul.datasets import load_food_photos
 from sklearn_cdul.images.reading import check_images
 from sklearn_cdul.labels import apply_thresholds, find_thresholds, fit_thresholds, smooth_labels
 from sklearn_cdul.labels.observed import observed_on_scale
 from sklearn_cdul.review.suggestions import rank_by_worth
-from sklearn_cdul.training.alignment import LabelState, align, latents_from_labels
+from sklearn_cdul.training import RidgeTraining
+from sklearn_cdul.training.alignment import LabelState
 from sklearn_cdul.training.batches import PhotoSource
-from sklearn_cdul.training.closed_form import ClosedForm
-from sklearn_cdul.training.features import read_features
-from sklearn_cdul.training.network import output_layer
-from sklearn_cdul.training.regions import mix_views
-from sklearn_cdul.training.trainer import TrainingSettings
+from sklearn_cdul.training.features import read_sample
+from sklearn_cdul.training.ridge import head_logits
 
 COUNTS = (10, 25, 50, 100)
-SCHEDULE = (
-    *("epochs", "warmup_epochs", "update_interval", "update_rate", "sigma"),
-    "cumulative_updates",
-)
 
 
 class Bench:
@@ -51,10 +44,8 @@ class Bench:
         labeler = CLIPPseudoLabeler(vocabulary, memory=options.memory).fit()
         embeddings = labeler.embed(self.train.data)
         self.labels, self.whole = labeler.aggregate(embeddings), embeddings[:, 0]
-        features = self.features(self.train, "train")
-        self.test_features = torch.from_numpy(self.features(self.test, "test"))
-        self.layer = nn.Linear(features.shape[2], self.labels.shape[1])
-        self.step_a = ClosedForm(self.layer, features)
+        self.train_features = self.features(self.train, "train")
+        self.test_features = self.features(self.test, "test")
         self.enough = self.test.target.sum(axis=0) >= options.min_positives
 
     def features(self, part, name):
@@ -63,7 +54,7 @@ class Bench:
             settings = {"image_size": 320, "device": torch.device("cpu")}
             source = PhotoSource(check_images(part.data), **settings)
             network = source.build_network("bundled", 1, regions=2)
-            np.save(file, read_features(network, output_layer(network), source))
+            np.save(file, read_sample(network, source, np.arange(len(source)), None))
         return np.load(file)
 
     def fit(self, rows=()):
@@ -74,16 +65,16 @@ class Bench:
             observed[rows] = self.train.target[rows]
             targets = observed_on_scale(start, observed)
             start = np.where(np.isnan(targets), start, targets)
-        start = torch.tensor(smooth_labels(start, self.whole), dtype=torch.float32)
-        state = LabelState(latents_from_labels(start))
-        if targets is not None:
-            state.observed = torch.from_numpy(targets)
-        settings = TrainingSettings.of(CDULClassifier())
-        align(self.step_a, state, **{name: getattr(settings, name) for name in SCHEDULE})
-        seen = self.step_a.seen()
-        thresholds = find_thresholds(expit((self.step_a.left_out + seen) / 2))
-        with torch.inference_mode():
-            return seen, mix_views(self.layer(self.test_features)).numpy(), thresholds
+        start = smooth_labels(start, self.whole)
+        state = LabelState.of(start, targets, slice(None), torch.device("cpu"))
+        heads, leave_one_out, _ = RidgeTraining()._fit(
+            self.train_features, state, torch.empty(0), verbose=False
+        )
+        seen, test = (
+            head_logits(heads[-1:], features)[:, 0].numpy()
+            for features in (self.train_features, self.test_features)
+        )
+        return seen, test, find_thresholds(expit((leave_one_out + seen) / 2))
 
     def f1(self, logits, thresholds):
         predicted = apply_thresholds(expit(logits), thresholds)

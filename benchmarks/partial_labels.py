@@ -9,6 +9,7 @@ import common
 import numpy as np
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
+from sklearn_cdul.training import RidgeTraining
 
 
 def main():
@@ -31,7 +32,7 @@ def main():
             classifier = CDULClassifier(
                 pseudo_labeler=labeler,
                 image_size=options.image_size,
-                epochs=options.epochs,
+                training=RidgeTraining(options.epochs),
                 random_state=seed,
             ).fit(inputs[0], observed=np.where(shown, train.target, np.nan))
             figures.append(

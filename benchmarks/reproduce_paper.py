@@ -16,12 +16,12 @@ from pathlib import Path
 import common
 import joblib
 import numpy as np
+from sklearn.base import clone
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.images.views import VIEWS
 from sklearn_cdul.metrics import mean_average_precision
 
-DEFAULTS = CDULClassifier().get_params(deep=False)
 # mAP in percent and where it was read. The paper's own figures on VOC are missing: they were not
 # found in a source that could be checked.
 PUBLISHED = {
@@ -78,17 +78,19 @@ def label_rows(labeler, train, test):
 
 def variants(options):
     """Parameters of the networks: the paper's, and what differs from these."""
-    schedule = CDULClassifier.paper_settings() | {
+    paper = CDULClassifier.paper_settings() | {
         "network": options.network,
-        "epochs": options.epochs,
         "image_size": options.image_size,
     }
-    ours = ("cumulative_updates", "update_rate", "n_neighbors", "linear_probe")
+    paper["training"].set_params(epochs=options.epochs)
+    fixed, ours = clone(paper["training"]), clone(paper["training"])
+    fixed.set_params(update_interval=0)
+    ours.set_params(cumulative_updates=False, update_rate=0.5, head_init="ridge")
     return {
-        "network, the paper's updates": schedule,
-        "network, fixed labels": schedule | {"update_interval": 0},
-        "network, updates and start of this package": schedule
-        | {name: DEFAULTS[name] for name in ours},
+        "network, the paper's updates": paper,
+        "network, fixed labels": paper | {"training": fixed},
+        "network, updates and start of this package": paper
+        | {"training": ours, "n_neighbors": CDULClassifier().n_neighbors},
     }
 
 

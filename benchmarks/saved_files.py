@@ -24,6 +24,7 @@ from PIL import Image, ImageOps
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.datasets import load_food_photos
+from sklearn_cdul.training import RidgeTraining
 
 BICUBIC, BILINEAR = Image.Resampling.BICUBIC, Image.Resampling.BILINEAR
 # Draft mode, filter and reducing_gap.
@@ -72,7 +73,7 @@ def main():
             photos.target_names,
             pseudo_labeler=CLIPPseudoLabeler(grid_size=1),
             image_size=image_size,
-            epochs=arguments.epochs,
+            training=RidgeTraining(arguments.epochs),
             precision="float32",
             random_state=0,
         ).fit(train)

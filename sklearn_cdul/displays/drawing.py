@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from sklearn_cdul.images.decoding import load_image
 from sklearn_cdul.images.photos import Photos
 
 Caption = Sequence[tuple[str, str]]  # lines, each a text and its colour
@@ -119,9 +120,10 @@ def _check_columns(n_columns: int) -> None:
 
 def small_photos(photos: Photos, rows: Iterable[int]) -> list[Image.Image]:
     """Load photos with no more pixels than are drawn."""
-    images = [photos.load(int(row), (_PIXELS, _PIXELS)) for row in rows]
+    size = _PIXELS, _PIXELS
+    images = [load_image(photos[row], row, min_size=size) for row in map(int, rows)]
     return [
-        ImageOps.contain(image, (_PIXELS, _PIXELS)) if max(image.size) > _PIXELS else image
+        ImageOps.contain(image, size) if max(image.size) > _PIXELS else image
         for image in images
     ]
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_cdul._utils.atomic_write import atomic_write
+from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.encoded import path_of
 from sklearn_cdul.images.reading import check_images, map_images
 from sklearn_cdul.inputs import digest_of_X
@@ -419,9 +420,10 @@ class LabelReport:
                 indices=missing,
                 n_jobs=self.n_jobs,
                 min_size=(THUMBNAIL, THUMBNAIL),
-                on_error="nan",
             )
-            self._thumbnails.update(zip(missing, made, strict=True))
+            for row, thumbnail in zip(missing, made, strict=True):
+                is_readable = not isinstance(thumbnail, ImageError)
+                self._thumbnails[row] = thumbnail if is_readable else None
         result = {}
         for row in rows:
             likely = np.argsort(-self._logits[row], kind="stable")[:_LIKELY].tolist()

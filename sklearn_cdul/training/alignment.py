@@ -1,23 +1,53 @@
-"""Gradient alignment: the network and the pseudo labels are trained in turn.
+"""Gradient alignment: the pseudo labels, and how they move toward what a network predicts.
 
 Implements section 3.2 of the CDUL paper (Abdelfattah et al., ICCV 2023, arXiv 2307.16634). Every
-pseudo label is the sigmoid of a latent number ``u``. With the labels fixed, the network takes
-gradient steps (step A); with the network fixed, the labels move toward its predictions (step B).
+pseudo label is the sigmoid of a latent number ``u``. With the labels fixed, the network learns them
+(step A); with the network fixed, the labels move toward its predictions (step B).
 """
 
 import math
-from collections.abc import Callable, Iterable
+import os
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval
+from torch import Tensor
 from torch.nn import functional
 
 from sklearn_cdul.training.ranks import Ranks
 
 # Soft labels of exactly 0 or 1 have no finite latent; this is the distance kept.
 _LABEL_MARGIN = 1e-4
+# Bytes per photo and class: some eight arrays of float32 with labels and predictions.
+_LABEL_BYTES = 8 * 4
+
+
+@dataclass
+class Trained:
+    """What a training gives besides the network, which is trained in place."""
+
+    history: list[dict[str, float]]
+    labels: np.ndarray  # (m, k) after the last update
+    logits: np.ndarray  # (p, k) for thresholds; of the m photos, or of a random sample of them
+
+
+def check_memory(n_photos: int, n_classes: int) -> None:
+    """Refuse labels that this machine has no room for, before hours of work."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return
+    needed = _LABEL_BYTES * n_photos * n_classes
+    if needed > memory > 0:
+        raise MemoryError(
+            f"Labels of {n_photos} photos and {n_classes} classes need about {needed / 1e9:.0f} GB "
+            f"in training, and this machine has {memory / 1e9:.0f} GB. Train on a part of the "
+            "photos, which is enough to learn from, or name fewer classes."
+        )
 
 
 def latents_from_labels(soft_labels: Tensor) -> Tensor:
@@ -55,137 +85,144 @@ def update_latents(latents: Tensor, logits: Tensor, sigma: float, rate: float = 
 
 @dataclass
 class LabelState:
-    """Pseudo labels of all training images, and where their training stands between two epochs."""
+    """Pseudo labels of some photos: where they started, where they are, and which are observed."""
 
     latents: Tensor
     observed: Tensor | None = None
     first: Tensor = field(init=False)
-    summed: Tensor | None = field(default=None, init=False)
-    n_summed: int = field(default=0, init=False)
-    history: list[dict[str, float]] = field(default_factory=list, init=False)
 
     def __post_init__(self):
         self.first = self.latents
 
+    @classmethod
+    def of(
+        cls,
+        labels: np.ndarray,
+        observed: np.ndarray | None,
+        rows: np.ndarray | slice,
+        device: torch.device,
+    ) -> "LabelState":
+        """The state of some rows of labels (n, k) and observed labels (n, k), NaN where none is."""
+        known = None if observed is None else torch.tensor(observed[rows], device=device)
+        first = torch.tensor(labels[rows], dtype=torch.float32, device=device)
+        return cls(latents_from_labels(first), known)
+
     def labels(self, indices: Tensor | slice = slice(None)) -> Tensor:
-        """``y_u`` of some images, with the observed labels in place."""
+        """``y_u`` of some photos, with the observed labels in place."""
         labels = torch.sigmoid(self.latents[indices])
         if self.observed is None:
             return labels
         observed = self.observed[indices]
-        return torch.where(observed.isnan(), labels, observed)
+        return torch.where(observed.isnan(), labels, observed.to(labels.dtype))
 
-    def select(self, indices: Tensor) -> "LabelState":
-        """The state of some images alone."""
-        observed = None if self.observed is None else self.observed[indices]
-        return LabelState(self.latents[indices], observed)
+    def update(self, logits: Tensor, *, rate: float, sigma: float, cumulative: bool) -> float:
+        """Step B; return the labels' mean absolute change.
 
-    def state_dict(self) -> dict[str, Any]:
-        """What training has changed, or will need to go on, as torch's modules give theirs."""
-        names = ("latents", "summed", "n_summed", "history")
-        return {name: getattr(self, name) for name in names}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state_dict` was called; `first` and `observed` are those of this state."""
-        for name, value in state.items():
-            here = value.to(self.first.device) if isinstance(value, Tensor) else value
-            setattr(self, name, here)
+        It starts from the labels as they are, or else from the first ones.
+        """
+        before = self.labels()
+        self.latents = update_latents(
+            self.latents if cumulative else self.first, logits, sigma, rate
+        )
+        return float((self.labels() - before).abs().mean())
 
 
-class GradientSteps:
-    """Step A of the paper, one epoch: a gradient step on the network for each batch."""
+class BaseTraining(BaseEstimator):
+    """What the ways to train share."""
 
-    def __init__(
+    _parameter_constraints: dict[str, Any] = {
+        "epochs": [Interval(Integral, 1, None, closed="left")],
+        "update_rate": [Interval(Real, 0, None, closed="left")],
+        "sigma": [Interval(Real, 0, None, closed="neither")],
+        "cumulative_updates": ["boolean"],
+    }
+
+    def picture_sizes(self, image_size):
+        """Sides of the pictures that training reads, most often read first.
+
+        Parameters
+        ----------
+        image_size : int
+            Side of the network's input in pixels.
+
+        Returns
+        -------
+        sizes : list of int
+        """
+        return [image_size]
+
+    def check(self, network):
+        """Refuse what is known not to work before hours of work.
+
+        Parameters
+        ----------
+        network : torch.nn.Module
+            As the classifier has built it.
+
+        Raises
+        ------
+        ValueError
+            If the network can't be trained this way.
+        OSError
+            If the folder ``checkpoint`` can't be used.
+        """
+
+    def train(
         self,
-        network: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        batches: Callable[[], Iterable[tuple[Tensor, Tensor]]],
+        network,
+        source,
+        labels,
         *,
-        forward: Callable[[nn.Module, Tensor], Tensor],
-        scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
-        n_batches: int = 0,
-        on_batch: Callable[[], None] = lambda: None,
+        observed=None,
+        validation=None,
+        random,
+        memory=None,
+        verbose=False,
     ):
-        self.ranks = Ranks()
-        self.network = self.ranks.wrap(network)
-        self.optimizer = optimizer
-        self.batches = batches
-        self.forward = forward
-        self.scheduler = scheduler
-        self.n_batches = n_batches
-        self.on_batch = on_batch
+        """Train a network and the labels in turn. :class:`CDULClassifier` calls this in ``fit``.
 
-    def __call__(self, state: LabelState) -> tuple[Tensor, float]:
-        """Train for one epoch."""
-        predictions = torch.zeros_like(state.latents)
-        loss_sum = torch.zeros((), device=state.latents.device)
-        self.network.train()
-        for indices, inputs in self.batches():
-            logits = self.forward(self.network, inputs)[: len(indices)]
-            divergence = kl_divergence(state.labels(indices), logits).mean(dim=1).sum()
-            size = self.ranks.total(len(indices), logits.device)
-            self.optimizer.zero_grad(set_to_none=True)
-            # Gradients are averaged over the processes, so each counts by its share of the batch.
-            (divergence * self.ranks.count / size).backward()
-            self.optimizer.step()
-            if self.scheduler is not None:
-                self.scheduler.step()
-            predictions[indices] = logits.detach()
-            loss_sum += divergence.detach()
-            self.on_batch()
-        loss = float(self.ranks.sum(loss_sum)) / len(predictions)
-        return self.ranks.sum(predictions), loss
+        Parameters
+        ----------
+        network : torch.nn.Module
+            Trained in place.
+        source : PhotoSource or EmbeddingSource
+            The m photos or vectors.
+        labels : ndarray of shape (m, k)
+            Soft labels in [0, 1].
+        observed : ndarray of shape (m, k) or None, default=None
+            Labels that stay, on the scale of ``labels``; NaN where there is none.
+        validation : tuple of a source and an ndarray of shape (v, k), or None, default=None
+            For the mAP in the history.
+        random : OwnRandomState
+            For all that is drawn.
+        memory : str, os.PathLike or None, default=None
+            Folder in which features of the frozen layers are kept.
+        verbose : bool, default=False
+            Show the progress.
 
+        Returns
+        -------
+        trained : Trained
+            ``history``, ``labels`` (m, k) after the last update, and ``logits`` (p, k) for
+            thresholds, float32, of all photos or of a random sample of them.
 
-def align(
-    step_a: Callable[[LabelState], tuple[Tensor, float]],
-    state: LabelState,
-    *,
-    epochs: int,
-    warmup_epochs: int,
-    update_interval: int,
-    update_rate: float,
-    sigma: float,
-    cumulative_updates: bool,
-    on_epoch: Callable[[dict], None] = lambda record: None,
-) -> list[dict]:
-    """Train the network and the labels in turn.
+        Raises
+        ------
+        ImageError
+            If a photo can't be read, unless the source says that it may be so.
+        FloatingPointError
+            If the network gives NaN or infinity, or the training diverged.
+        OutOfMemoryError
+            If the device has too little memory for a batch.
+        """
+        labels = Ranks().agree(np.asarray(labels, dtype=np.float32))
+        return self._train(network, source, labels, observed, validation, random, memory, verbose)
 
-    Step B comes after epoch ``warmup_epochs`` and then every ``update_interval`` epochs, up to the
-    last but one: a label that moves after the last epoch would teach nobody. It takes the
-    predictions of step A, averaged over the epochs since the last step B (the first one takes its
-    own epoch's), so it costs no forward pass of its own.
-    """
-    update_epochs = range(warmup_epochs, epochs, update_interval) if update_interval else ()
-    for epoch in range(len(state.history) + 1, epochs + 1):
-        logits, loss = step_a(state)
-        # Early predictions are poor: the first step B hears its own epoch alone.
-        if state.summed is None or epoch <= warmup_epochs:
-            state.summed, state.n_summed = torch.zeros_like(state.latents), 0
-        state.summed += logits
-        state.n_summed += 1
-
-        movement = 0.0
-        if epoch in update_epochs:
-            before = state.labels()
-            state.latents = update_latents(
-                state.latents if cumulative_updates else state.first,
-                state.summed / state.n_summed,
-                sigma,
-                update_rate,
-            )
-            movement = float((state.labels() - before).abs().mean())
-            state.summed = None
-        if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"The loss became {loss} in epoch {epoch} of the training. Set "
-                'precision="float32", or learning_rate and head_learning_rate lower.'
-            )
-        record = {
-            "epoch": epoch,
-            "loss": loss,
-            "label_movement": movement,
-        }
-        state.history.append(record)
-        on_epoch(record)
-    return state.history
+    def _update(self, state, logits):
+        """Step B; see `LabelState.update`."""
+        return state.update(
+            logits,
+            rate=self.update_rate,
+            sigma=self.sigma,
+            cumulative=self.cumulative_updates,
+        )

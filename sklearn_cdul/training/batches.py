@@ -1,10 +1,10 @@
-"""The two kinds of training data, photos and embeddings, behind the same three methods."""
+"""The two kinds of training data, photos and embeddings, behind the same methods."""
 
 import copy
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,53 +13,22 @@ from torch import Tensor, nn
 from sklearn_cdul.compute.devices import memory_format, resolve_precision
 from sklearn_cdul.compute.transfers import to_device
 from sklearn_cdul.exceptions import ImageError
-from sklearn_cdul.images.checking import check_files
 from sklearn_cdul.images.encoded import file_stamp, is_local_path
-from sklearn_cdul.images.photos import Photos
-from sklearn_cdul.images.reading import count_threads, read_pictures
+from sklearn_cdul.images.photos import Photos, PictureCache
+from sklearn_cdul.images.reading import count_threads, read_pictures, with_advice
 from sklearn_cdul.training.building import build_photo_network, check_input_size, look_at_regions
-from sklearn_cdul.training.crops import cut, cut_together, draw_crop
 from sklearn_cdul.training.network import EmbeddingNetwork
 from sklearn_cdul.training.ranks import Ranks
 
-# Training crops are cut from pictures a little larger than the network's input, as is usual.
-_CROP_MARGIN = 8 / 7
-# Decoded pictures of one list of photos up to this many bytes stay in memory; those beyond are
-# decoded anew each time.
-_KEEP_DECODED_BYTES = 2**30
-# Photos a forward pass in prediction. Small batches stay in the cache of a CPU.
+# Photos per forward pass in prediction. Small batches stay in the cache of a CPU.
 _PREDICTION_BATCH = defaultdict(lambda: 256, cpu=10)
+# Smallest share of the picture's area in a training crop: its labels must stay true.
+_SMALLEST_CROP = 0.5
 
 
-class Source(Protocol):
-    """What a network can be built for, trained on and asked about."""
-
-    device: torch.device
-    rows: Sequence[int]
-    precision: torch.dtype
-    training_precision: torch.dtype
-    is_precision_given: bool
-    verbose: bool
-
-    def __len__(self) -> int:
-        """Return how many photos there are."""
-
-    def select(self, rows: Sequence[int]) -> "Source":
-        """Return the source of these photos only, in this order."""
-
-    def build_network(
-        self, network: str | Callable[..., nn.Module], n_classes: int, *, regions: int = 1
-    ) -> nn.Module:
-        """Make a fresh network, on the device, and check that it takes such batches."""
-
-    def training(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield pairs of indices (b,) and inputs (b, ...), augmented, for batches of indices."""
-
-    def prediction(self, failures: dict[int, ImageError]) -> Iterator[Tensor]:
-        """Yield all inputs once, in order, as they are, and note those that can't be used."""
-
-    def description(self) -> Any:
-        """Tell what the results depend on besides the labels; its ``repr`` is compared."""
+def training_size(image_size: int) -> int:
+    """Side of the pictures that training crops are cut from: a little larger, as is usual."""
+    return round(image_size * 8 / 7)
 
 
 def make_source(
@@ -68,24 +37,16 @@ def make_source(
     device: torch.device,
     precision: str,
     image_size: int | None,
-    n_jobs: int | None = None,
-    on_error: str = "raise",
-    keep: str | None = None,
     verbose: bool = False,
-) -> "PhotoSource | EmbeddingSource":
-    """Return the source for what `check_X` returned."""
-    if isinstance(X, Photos):
-        return PhotoSource(
-            X,
-            image_size=image_size,
-            device=device,
-            precision=precision,
-            n_jobs=n_jobs,
-            on_error=on_error,
-            keep=keep,
-            verbose=verbose,
-        )
-    return EmbeddingSource(X[:, 0], device=device, precision=precision, verbose=verbose)
+    **reading: Any,
+) -> "Source":
+    """The source for what `check_X` returned; see `PhotoSource` for how photos may be read."""
+    if not isinstance(X, Photos):
+        return EmbeddingSource(X[:, 0], device=device, precision=precision, verbose=verbose)
+    assert image_size is not None
+    return PhotoSource(
+        X, image_size=image_size, device=device, precision=precision, verbose=verbose, **reading
+    )
 
 
 class PhotoSource:
@@ -97,20 +58,23 @@ class PhotoSource:
 
     def __init__(
         self,
-        photos,
+        photos: Photos,
         *,
-        image_size,
-        device,
-        precision="auto",
-        n_jobs=None,
-        on_error="raise",
-        keep=None,
-        verbose=False,
+        image_size: int,
+        device: torch.device,
+        precision: str = "auto",
+        n_jobs: int | None = None,
+        on_error: str = "raise",
+        cache: PictureCache | None = None,
+        digests: Sequence[bytes | None] | None = None,
+        verbose: bool = False,
     ):
         self.photos = photos
-        self.verbose = verbose
+        self.digests = digests  # of the content of each photo, where it is known
+        self.rows: Sequence[int] = range(len(photos))
         self.image_size = image_size
         self.device = device
+        self.verbose = verbose
         self.precision = resolve_precision(precision, device)
         self.is_precision_given = precision != "auto"
         # The small gradients of float16 would vanish. On a CPU, bfloat16 makes the backward pass
@@ -118,26 +82,15 @@ class PhotoSource:
         full = self.precision == torch.float16 or (precision == "auto" and device.type == "cpu")
         self.training_precision = torch.float32 if full else self.precision
         count_threads(n_jobs)  # says now what is wrong with it
-        if keep is not None and on_error == "raise":  # likewise, not after hours of encoding
-            check_files(photos, n_jobs=n_jobs, verbose=verbose)
-        self.rows: Sequence[int] = range(len(photos))
-        self._training_size = round(image_size * _CROP_MARGIN)
-        self._reading = {"n_jobs": n_jobs, "on_error": on_error}
-        room = _KEEP_DECODED_BYTES
-        # Training pictures first: they are read in every epoch.
-        sizes = {"training": [self._training_size, image_size], "prediction": [image_size]}
-        for size in sizes.get(keep, []):
-            room -= 3 * size**2 * len(photos)
-            if room < 0:
-                break
-            photos.keep_pictures(size)
+        self._on_error = on_error
+        self._reading: dict[str, Any] = {"n_jobs": n_jobs, "cache": cache}
 
     def __len__(self) -> int:
         """How many photos there are."""
         return len(self.rows)
 
     def select(self, rows: Sequence[int]) -> "PhotoSource":
-        """The source of these photos only, in this order; pictures that were kept are shared."""
+        """The source of these photos only, in this order; pictures that are kept are shared."""
         part = copy.copy(self)
         part.rows = [self.rows[row] for row in rows]
         return part
@@ -151,29 +104,28 @@ class PhotoSource:
         """
         fresh = build_photo_network(network, n_classes)
         check_input_size(fresh, self.image_size, n_classes)
-        look_at_regions(fresh, regions, self.image_size)
+        look_at_regions(fresh, regions)
         return fresh.to(self.device, memory_format=memory_format(self.device))  # type: ignore[call-overload]
 
     def training(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Pictures of the batches, randomly cropped and flipped."""
-        ranks, blank = Ranks(), torch.empty(1, self._training_size, self._training_size)
+        """Indices (b,) and pictures, randomly cropped and flipped, for batches of indices."""
+        ranks, size = Ranks(), training_size(self.image_size)
         own = [ranks.places(len(indices)) for indices in batches]
         wanted = [indices[places or [0]] for indices, places in zip(batches, own, strict=True)]
-        pictures = self._pictures(torch.cat(wanted).tolist(), self._training_size)
+        pictures = self._pictures(torch.cat(wanted).tolist(), size)
         for indices, places in zip(batches, own, strict=True):
             # Crops of others' photos are drawn, too, so that random numbers are the same as alone.
-            drawn = [draw_crop(blank) for _ in indices]
+            drawn = [draw_crop(size) for _ in indices]
             crops = [drawn[place] for place in places or [0]]
-            some = [next(pictures) for _ in crops]
-            if self.device.type == "cuda":
-                batch = cut_together(self._to_device(some), crops, self.image_size)
-            else:
-                cuts = [cut(p, crop, self.image_size) for p, crop in zip(some, crops, strict=True)]
-                batch = self._to_device(cuts)
+            wholes = [next(pictures) for _ in crops]
+            if self.device.type == "cuda":  # which cuts faster
+                wholes = list(self._to_device(wholes))
+            cuts = [cut(p, crop, self.image_size) for p, crop in zip(wholes, crops, strict=True)]
+            batch = torch.stack(cuts) if self.device.type == "cuda" else self._to_device(cuts)
             yield to_device(indices[places], self.device), self._in_layout(batch)
 
     def prediction(self, failures: dict[int, ImageError]) -> Iterator[Tensor]:
-        """All pictures once, in order, whole."""
+        """All pictures once, in order, whole; positions of photos that can't be read are noted."""
         pictures = self._pictures(range(len(self)), self.image_size, failures)
         size = _PREDICTION_BATCH[self.device.type]
         for start in range(0, len(self), size):
@@ -192,13 +144,14 @@ class PhotoSource:
 
     def _pictures(self, order, size, failures=None) -> Iterator[Tensor]:
         rows = [self.rows[position] for position in order]
-        errors: list[ImageError] = []
-        pictures = read_pictures(self.photos, size, indices=rows, failures=errors, **self._reading)
+        pictures = read_pictures(self.photos, size, indices=rows, **self._reading)
         for position, picture in zip(order, pictures, strict=True):
-            if picture is None:
-                picture = np.zeros((3, size, size), dtype=np.uint8)
+            if isinstance(picture, ImageError):
+                if self._on_error == "raise":
+                    raise with_advice(picture)
                 if failures is not None:
-                    failures[position] = errors[-1]
+                    failures[position] = picture
+                picture = np.zeros((3, size, size), dtype=np.uint8)
             yield torch.from_numpy(picture)
 
     def _to_device(self, pictures: list[Tensor]) -> Tensor:
@@ -215,13 +168,20 @@ class PhotoSource:
 class EmbeddingSource:
     """Vectors for training and for prediction."""
 
-    def __init__(self, embeddings, *, device, precision="auto", verbose=False):
-        self.verbose = verbose
+    def __init__(
+        self,
+        embeddings: np.ndarray,
+        *,
+        device: torch.device,
+        precision: str = "auto",
+        verbose: bool = False,
+    ):
         # A copy: torch takes neither read-only arrays nor negative strides.
-        copy = np.array(embeddings, dtype=np.float32)
-        self.embeddings = torch.from_numpy(copy).to(device)
-        self.rows: Sequence[int] = range(len(copy))
+        copied = np.array(embeddings, dtype=np.float32)
+        self.embeddings = torch.from_numpy(copied).to(device)
+        self.rows: Sequence[int] = range(len(copied))
         self.device = device
+        self.verbose = verbose
         self.is_precision_given = precision != "auto"
         self.precision = resolve_precision(
             precision if self.is_precision_given else "float32", device
@@ -237,7 +197,10 @@ class EmbeddingSource:
         """The source of these photos only, in this order."""
         part = copy.copy(self)
         part.rows = [self.rows[row] for row in rows]
-        part.embeddings = self.embeddings[torch.as_tensor(rows, device=self.device)]
+        # Of no rows torch would make an index of floats.
+        part.embeddings = self.embeddings[
+            torch.as_tensor(rows, dtype=torch.long, device=self.device)
+        ]
         return part
 
     def build_network(self, network: Any, n_classes: int, *, regions: int = 1) -> nn.Module:
@@ -245,7 +208,7 @@ class EmbeddingSource:
         return EmbeddingNetwork(self.embeddings, n_classes).to(self.device)
 
     def training(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Vectors of the batches, as they are; see :meth:`PhotoSource.training`."""
+        """Indices (b,) and vectors, as they are, for batches of indices."""
         ranks = Ranks()
         for indices in batches:
             places = ranks.places(len(indices))
@@ -265,8 +228,11 @@ class EmbeddingSource:
         return self.device.type, self.training_precision, vectors
 
 
+Source = PhotoSource | EmbeddingSource
+
+
 def split_batches(order: Tensor, batch_size: int) -> list[Tensor]:
-    """Cut an order into batches."""
+    """Cut an order into batches, none of them of one photo if others are there."""
     batches = list(order.split(batch_size))
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]
@@ -277,3 +243,31 @@ def epoch(source: Source, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Every photo once, in random order."""
     order = Ranks().agree(torch.randperm(len(source)))
     return source.training(split_batches(order, batch_size))
+
+
+class Crop(NamedTuple):
+    """What to cut out, in pixels of the picture, and whether to mirror it."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    is_flipped: bool
+
+
+def draw_crop(size: int) -> Crop:
+    """Draw a random crop of half to all of a square picture's area, mirrored every other time."""
+    from torchvision.transforms import RandomResizedCrop  # takes seconds; prediction does without
+
+    top, left, height, width = RandomResizedCrop.get_params(
+        torch.empty(1, size, size), [_SMALLEST_CROP, 1.0], [3 / 4, 4 / 3]
+    )
+    return Crop(top, left, height, width, bool(torch.rand(()) < 0.5))
+
+
+def cut(picture: Tensor, crop: Crop, size: int) -> Tensor:
+    """Cut a picture and resize the crop, with a bilinear filter that smooths."""
+    from torchvision.transforms.v2 import functional
+
+    resized = functional.resized_crop(picture, *crop[:4], size=[size, size], antialias=True)
+    return resized.flip(-1) if crop.is_flipped else resized

@@ -95,25 +95,24 @@ def resolve_image_size(image_size: int | str, network: str | Callable[..., nn.Mo
     return config.input_size[-1] if config and config.fixed_input_size else 320
 
 
-def check_input_size(network: nn.Module, image_size: int, n_classes: int) -> None:
+def check_input_size(network: PhotoNetwork, image_size: int, n_classes: int) -> None:
     """Run one grey picture through, so that an unfit network fails before the long part."""
-    pixels = torch.full((1, 3, image_size, image_size), 128, dtype=torch.uint8)
+    network.image_size = image_size
     try:
         with torch.inference_mode():
-            shape = tuple(network.eval()(pixels).shape)
+            shape = tuple(network.eval()(network.example()).shape)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f"The network does not take pictures of image_size={image_size}: {error}"
         ) from error
     if shape != (1, n_classes):
         raise ValueError(
-            f"The network must give one logit a class, shape (b, {n_classes}); one picture gave "
+            f"The network must give one logit per class, shape (b, {n_classes}); one picture gave "
             f"{shape}."
         )
 
 
-def look_at_regions(network: PhotoNetwork, regions: int, image_size: int) -> None:
+def look_at_regions(network: PhotoNetwork, regions: int) -> None:
     """Let a network look at the regions of its feature map, if it has one."""
-    grey = torch.full((1, 3, image_size, image_size), 128.0)
-    if regions > 1 and has_regions(network.backbone, network.normalise(grey)):
+    if regions > 1 and has_regions(network.backbone, network.normalise(network.example())):
         network.regions = regions

@@ -1,20 +1,30 @@
-"""Read what a network's output layer receives of each photo."""
+"""Read what a network's last layer receives of each photo, and keep it in a store."""
 
-from collections.abc import Callable
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sklearn_cdul.training.batches import Source
-from sklearn_cdul.training.checkpoint import KeptRows
-from sklearn_cdul.training.logits import fastest, predict_logits
+from sklearn_cdul.training.batches import PhotoSource, Source
+from sklearn_cdul.training.logits import fastest, iter_outputs
+from sklearn_cdul.training.network import output_layer
 from sklearn_cdul.training.ranks import Ranks
+
+# A ridge head is fitted to at most so many photos: it takes O(n v d) memory and O(n v d^2) time.
+PROBE_PHOTOS = 20_000
+# Photos per block of stored features.
+_BLOCK = 256
+# Counts up when the same network gives other features of the same photo.
+_VERSION = 1
 
 
 class _FeatureReader(nn.Module):
-    """Gives what a network's output layer receives, in place of what the network gives."""
+    """Gives what a network's last layer receives, in place of what the network gives."""
 
     def __init__(self, predict: Callable[[Tensor], Tensor], layer: nn.Linear):
         super().__init__()
@@ -28,27 +38,145 @@ class _FeatureReader(nn.Module):
             self.predict(inputs)
         finally:
             hook.remove()
-        # A layer that sees several vectors a photo for other reasons can't be fitted to labels of
-        # photos; nor can one that is not used.
+        # A layer that sees several vectors per photo for other reasons can't be fitted to labels
+        # of photos; nor can one that is not used.
         if not received or any(vectors.ndim != 2 for vectors in received):
             return inputs.new_empty(len(inputs), 0)
         return torch.cat([vectors.unflatten(0, (len(inputs), -1)) for vectors in received], dim=1)
 
 
-def read_features(
-    network: Any, layer: nn.Linear, source: Source, kept: KeptRows | None = None
-) -> np.ndarray | None:
-    """Read what the output layer receives of each photo."""
-    predict = fastest(network, source.device, source.training_precision)
-    reader = _FeatureReader(predict, layer)
-    precision = source.training_precision
-    features = Ranks().in_shares(
-        lambda share: predict_logits(reader, share, precision, kept, phase="Reading features"),
-        source,
-    )
-    if features.shape[1:] != (network.n_views, layer.in_features):
+def ridge_layer(network: Any) -> nn.Linear | None:
+    """The network's last layer, if it can be a ridge head."""
+    layer = output_layer(network)
+    if layer is None or layer.bias is None:
         return None
+    with torch.inference_mode():
+        shape = _FeatureReader(network.eval(), layer)(network.example()).shape
+    return layer if tuple(shape) == (1, network.n_views, layer.in_features) else None
+
+
+def open_store(memory: str | os.PathLike[str] | None) -> AbstractContextManager[Any]:
+    """The store in a folder, or None if no folder is given."""
+    if memory is None:
+        return nullcontext()
+    from sklearn_cdul.memory.store import Store
+
+    return Store(memory)
+
+
+def draw_sample(n_photos: int) -> np.ndarray:
+    """Sorted rows of the photos that a ridge head is fitted to: all, or a random sample."""
+    rows = torch.randperm(n_photos)[:PROBE_PHOTOS].sort().values.numpy()
+    return Ranks().agree(rows)
+
+
+def read_sample(network: Any, source: Source, rows: np.ndarray, store: Any) -> np.ndarray:
+    """Features (n, n_views, d) of these photos; of those that can't be read the others' mean."""
+    part = source.select(rows.tolist())
+    features = from_features(network, part, store, lambda positions, batch: batch)
     readable = np.isfinite(features).all(axis=(1, 2))
     if not readable.all():
         features[~readable] = features[readable].mean(axis=0) if readable.any() else 0
     return features
+
+
+def from_features(
+    network: Any,
+    source: Source,
+    store: Any,
+    function: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """Rows that a function of positions (b,) and features (b, n_views, d) gives of all photos.
+
+    Features are float32, and NaN of photos that can't be read. No more than a batch is held.
+    """
+
+    def read(own: range) -> np.ndarray:
+        share, result = source.select(own), np.empty(0)
+        for positions, batch in _iter_features(network, share, store):
+            rows = function(own.start + positions, batch)
+            if len(result) == 0:
+                result = np.empty((len(own), *rows.shape[1:]), rows.dtype)
+            result[positions] = rows
+        return result
+
+    return Ranks().in_shares(read, len(source), source.device)
+
+
+def _iter_features(
+    network: Any, source: Source, store: Any = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield positions and features: first those in the store, then the others as they come."""
+    layer: Any = output_layer(network)
+    shape = network.n_views, layer.in_features
+    keys = _keys(network, layer, source) if store is not None else [None] * len(source)
+    missing: list[int] = []
+    for start in range(0, len(keys), _BLOCK):
+        stored = {}
+        for position in range(start, min(start + _BLOCK, len(keys))):
+            key = keys[position]
+            value = None if key is None else store.get(key)
+            if value is None or len(value) != 4 * shape[0] * shape[1]:
+                missing.append(position)
+            else:
+                stored[position] = np.frombuffer(value, dtype=np.float32).reshape(shape)
+        if stored:
+            yield np.fromiter(stored, dtype=int), np.stack(list(stored.values()))
+    if not missing:
+        return
+    precision = source.training_precision
+    reader = _FeatureReader(fastest(network, source.device, precision), layer)
+    rest, done = source.select(missing), 0
+    for batch in iter_outputs(reader.eval(), rest, precision, phase="Reading features"):
+        positions = np.array(missing[done : done + len(batch)])
+        done += len(batch)
+        if store is not None:
+            store.put(
+                {
+                    key: features.tobytes()
+                    for key, features in zip((keys[p] for p in positions), batch, strict=True)
+                    if key is not None and np.isfinite(features).all()
+                }
+            )
+        yield positions, batch
+
+
+def _keys(network: Any, layer: nn.Linear, source: Source) -> Sequence[bytes | None]:
+    """A key per photo; None where the photo's content or what the network does is not known."""
+    digests = source.digests if isinstance(source, PhotoSource) else None
+    described = None if digests is None else _describe(network, layer)
+    if not isinstance(source, PhotoSource) or digests is None or described is None:
+        return [None] * len(source)
+    kind = (b"features", described, source.image_size, network.n_views)
+    end = repr((*kind, str(source.training_precision), _VERSION)).encode()
+    contents = [digests[row] for row in source.rows]
+    return [c and hashlib.blake2b(c + end, digest_size=16).digest() for c in contents]
+
+
+def _describe(network: Any, layer: nn.Linear) -> str | None:
+    """A digest of all that makes the features; None where that can't be known.
+
+    Layers of other packages may compute something else under the same names and weights.
+    """
+    import timm
+
+    digest = hashlib.blake2b(timm.__version__.encode(), digest_size=16)
+    for name, module in network.backbone.named_modules():
+        kind = type(module)
+        is_known = kind.__module__.split(".")[0] in ("torch", "torchvision", "timm")
+        if not is_known or module._forward_hooks or module._forward_pre_hooks:
+            return None
+        if module is not layer:
+            settings = {
+                key: value
+                for key, value in vars(module).items()
+                if isinstance(value, bool | int | float | str | tuple)
+                and key not in ("training", "num_classes")
+            }
+            digest.update(repr((name, kind.__qualname__, sorted(settings.items()))).encode())
+    head = {value.data_ptr() for value in layer.state_dict().values()}
+    for name, value in network.state_dict().items():
+        if value.data_ptr() not in head:
+            digest.update(repr((name, tuple(value.shape), str(value.dtype))).encode())
+            digest.update(value.cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -15,10 +15,13 @@ from sklearn_cdul.compute.devices import autocast, run_in_batches
 from sklearn_cdul.compute.transfers import ahead, fetch
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.reading import warn_about_failures
+from sklearn_cdul.training.batches import Source
 from sklearn_cdul.training.network import PhotoNetwork
 
-# Of networks that have predicted on a CPU: a print of their weights then, and the engine.
-_engines: WeakKeyDictionary[nn.Module, tuple[list[float], CPUEngine]] = WeakKeyDictionary()
+# Of networks that have predicted on a CPU: their layers, whether timm made these so, the weights,
+# where these were and in which version, and the engine that took them over.
+_checked: WeakKeyDictionary[nn.Module, tuple[list[nn.Module], bool]] = WeakKeyDictionary()
+_engines: WeakKeyDictionary[nn.Module, tuple[Any, Any, CPUEngine]] = WeakKeyDictionary()
 
 
 def fastest(
@@ -30,15 +33,19 @@ def fastest(
     ):
         return network
     backbone: Any = network.backbone
+    modules = list(backbone.modules())
+    if network not in _checked or _checked[network][0] != modules:
+        description = _description(str(network.architecture), backbone.num_classes)
+        _checked[network] = modules, description == repr(backbone)
     # Whether nobody changed the layers, or wants to see what goes through them.
-    standard = _description(network.architecture, backbone.num_classes) == repr(backbone)
-    if not standard or any(m._forward_hooks or m._forward_pre_hooks for m in backbone.modules()):
+    if not _checked[network][1] or any(m._forward_hooks or m._forward_pre_hooks for m in modules):
         return network
     body = {k: v for k, v in backbone.state_dict().items() if not k.startswith("classifier.")}
-    weights = [float(tensor.double().sum()) for tensor in body.values()]
-    if network not in _engines or _engines[network][0] != weights:  # new, or trained since
-        _engines[network] = weights, CPUEngine(str(network.architecture), body)
-    engine = _engines[network][1]
+    stand = [(v.data_ptr(), -1 if v.is_inference() else v._version) for v in body.values()]
+    if network not in _engines or _engines[network][1] != stand:  # new, or trained since
+        # The weights are kept with it, so that no others can come to lie at the same addresses.
+        _engines[network] = body, stand, CPUEngine(str(network.architecture), body)
+    engine = _engines[network][2]
 
     def feature_map(inputs: Tensor) -> Tensor:
         return torch.from_numpy(engine.run(inputs.contiguous().numpy()))
@@ -61,62 +68,51 @@ def forward(network: Callable[[Tensor], Tensor], inputs: Tensor, precision: torc
     return logits.float()
 
 
-def prediction_precision(network: nn.Module, source: Any) -> torch.dtype:
+def prediction_precision(network: nn.Module, source: Source) -> torch.dtype:
     """In what a network predicts: the source's precision, or float32 by ONNX Runtime."""
-    architecture = getattr(network, "architecture", None)
+    architecture: Any = getattr(network, "architecture", None)
     free = not source.is_precision_given and can_run(architecture, source.device, torch.float32)
     return torch.float32 if free else source.precision
 
 
-def predict_logits(
-    network: nn.Module,
-    source: Any,
-    precision: torch.dtype,
-    kept: Any = None,
-    *,
-    phase: str = "Predicting",
-) -> np.ndarray:
-    """Logits of all photos."""
+def predict_logits(network: nn.Module, source: Source, *, phase: str = "Predicting") -> np.ndarray:
+    """Logits (n, k) of all photos, float32; NaN where a photo can't be read."""
+    precision = prediction_precision(network, source)
     network.eval()
     predict = fastest(network, source.device, precision)
-    failures: dict[int, ImageError] = {}  # by their positions in `rest`
-    logits: np.ndarray | None = None
+    return np.concatenate(list(iter_outputs(predict, source, precision, phase=phase)))
+
+
+def iter_outputs(
+    predict: Callable[[Tensor], Tensor], source: Source, precision: torch.dtype, *, phase: str
+) -> Iterator[np.ndarray]:
+    """Yield what a network gives of all photos, in order and in batches."""
+    failures: dict[int, ImageError] = {}  # by their positions
     done, wrong = 0, []
 
     def start(inputs: Tensor) -> Callable[[], np.ndarray]:
-        return fetch(forward(predict, inputs, precision))
+        with torch.inference_mode():
+            return fetch(forward(predict, inputs, precision))
 
     def batches() -> Iterator[tuple[list[Callable[[], np.ndarray]], Callable[[], np.ndarray]]]:
         size: int | None = None  # halved when the GPU runs out of memory
-        for inputs in rest.prediction(failures) if len(rest) else ():
+        for inputs in source.prediction(failures):
             parts, size = run_in_batches(start, inputs, size or len(inputs), inputs.device)
-            # Pixels are bytes, which are finite: one of a photo is enough.
+            # Pixels are bytes, which are finite: one per photo is enough.
             numbers = inputs if inputs.is_floating_point() else inputs[:, :1, :1, :1]
             yield parts, fetch(numbers.isfinite().flatten(1).all(dim=1))
 
-    def add(rows: np.ndarray) -> None:
-        nonlocal logits, done
-        if logits is None:
-            logits = np.empty((len(source), *rows.shape[1:]), rows.dtype)
-        logits[done : done + len(rows)] = rows
-        done += len(rows)
-
-    for rows in kept.read() if kept is not None else ():
-        add(rows)
-    first, rest = done, source.select(range(done, len(source))) if done else source
-    bar = progress(phase, len(source), done=first, verbose=source.verbose)
-    with torch.inference_mode(), bar as shown:
+    with progress(phase, len(source), verbose=source.verbose) as shown:
         for parts, is_sound in ahead(batches(), source.device):
             rows = np.concatenate([finish() for finish in parts])
-            failed = [row for row in range(len(rows)) if done + row - first in failures]
+            failed = [row for row in range(len(rows)) if done + row in failures]
             rows[failed] = np.nan
             expected = is_sound()
             expected[failed] = False
             finite = np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
-            wrong += [source.rows[done + row] for row in np.flatnonzero(expected & ~finite)]
-            if kept is not None and not wrong:
-                kept.add(rows)
-            add(rows)
+            wrong += [source.rows[done + int(row)] for row in np.flatnonzero(expected & ~finite)]
+            done += len(rows)
+            yield rows
             shown.update(len(rows))
     if wrong:
         raise FloatingPointError(
@@ -124,5 +120,3 @@ def predict_logits(
             f'X[{wrong[0]}]. Its arithmetic may be too coarse: set precision to "float32".'
         )
     warn_about_failures(list(failures.values()), len(source))
-    assert logits is not None
-    return logits

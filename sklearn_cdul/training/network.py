@@ -15,6 +15,7 @@ class PhotoNetwork(nn.Module):
     mean: Tensor
     std: Tensor
     architecture: str | None = None  # the name under which timm builds the backbone, if any
+    image_size = 224  # side of the pictures that it was made for
 
     def __init__(self, backbone, mean, std, *, freeze_batch_norm):
         super().__init__()
@@ -44,8 +45,13 @@ class PhotoNetwork(nn.Module):
 
     @property
     def n_views(self) -> int:
-        """How many vectors a photo the output layer sees: of the whole map and of each region."""
+        """How many vectors per photo the last layer sees: of the whole map and of each region."""
         return 1 if self.regions == 1 else 1 + self.regions**2
+
+    def example(self) -> Tensor:
+        """A grey picture of the size that the network was made for."""
+        shape = 1, 3, self.image_size, self.image_size
+        return torch.full(shape, 128, dtype=torch.uint8, device=self.mean.device)
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Inputs of the backbone."""
@@ -87,8 +93,12 @@ class EmbeddingNetwork(nn.Module):
         """Logits (b, k) of vectors (b, d), computed in the precision of the vectors."""
         return self.linear((embeddings - self.mean) / self.std)
 
+    def example(self) -> Tensor:
+        """A vector of the size that the network was made for."""
+        return self.mean.unsqueeze(0)
+
     def get_classifier(self) -> nn.Module:
-        """The output layer, by the name that timm uses."""
+        """The last layer, by the name that timm uses."""
         return self.linear
 
 
@@ -97,3 +107,10 @@ def output_layer(network: nn.Module) -> nn.Linear | None:
     model: Any = getattr(network, "backbone", network)
     layer = model.get_classifier() if hasattr(model, "get_classifier") else None
     return layer if isinstance(layer, nn.Linear) else None
+
+
+@torch.no_grad()
+def set_head(layer: nn.Linear, weight: Tensor, bias: Tensor) -> None:
+    """Give a layer this weight (k, d) and bias (k,)."""
+    layer.weight.copy_(weight)
+    layer.bias.copy_(bias)

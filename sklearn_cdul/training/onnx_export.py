@@ -2,10 +2,8 @@
 
 import copy
 import importlib
-import io
 import json
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,8 @@ from torch import Tensor, nn
 
 from sklearn_cdul.training.network import EmbeddingNetwork
 
-# From this version on torch.export is the default. Before, it fails with newer onnxscript.
-_NEW_EXPORTER = tuple(int(part) for part in torch.__version__.split(".")[:2]) >= (2, 9)
-_OUTPUT = "probabilities"
+# Before this version of torch its exporter fails with newer onnxscript.
+_NEEDED = 2, 9
 
 
 class _Probabilities(nn.Module):
@@ -51,6 +48,10 @@ def export_onnx(classifier: Any, path: str | os.PathLike[str]) -> None:
 
 
 def _import_onnx() -> Any:
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < _NEEDED:
+        raise ImportError(
+            f"Writing ONNX files needs torch 2.9 or newer; {torch.__version__} is installed."
+        )
     try:
         importlib.import_module("onnxscript")  # torch's exporter needs it
         return importlib.import_module("onnx")
@@ -73,27 +74,18 @@ def _for_export(network: nn.Module) -> nn.Module:
 @torch.no_grad()
 def _convert(network: nn.Module, name: str, example: Tensor) -> Any:
     """Return the network as an onnx.ModelProto whose first axis is free."""
-    names: dict[str, Any] = {"input_names": [name], "output_names": [_OUTPUT]}
-    if _NEW_EXPORTER:
-        program = torch.onnx.export(
-            network,
-            (example,),
-            dynamo=True,
-            optimize=True,
-            verbose=False,  # else it prints its steps
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            **names,
-        )
-        assert program is not None  # it is None only with dynamo=False
-        return program.model_proto
-    file = io.BytesIO()
-    with warnings.catch_warnings():
-        # timm computes paddings in Python; they depend on image_size, which is fixed here.
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
-        warnings.simplefilter("ignore", DeprecationWarning)  # of this exporter, in 2.8
-        axes = {name: {0: "batch"}, _OUTPUT: {0: "batch"}}
-        torch.onnx.export(network, (example,), file, dynamic_axes=axes, **names)  # type: ignore[arg-type]
-    return importlib.import_module("onnx").load_from_string(file.getvalue())
+    program = torch.onnx.export(
+        network,
+        (example,),
+        dynamo=True,
+        optimize=True,
+        verbose=False,  # else it prints its steps
+        input_names=[name],
+        output_names=["probabilities"],
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+    )
+    assert program is not None  # it is None only with dynamo=False
+    return program.model_proto
 
 
 def _remove_notes(message: Any) -> None:

@@ -1,7 +1,7 @@
 """Share a training among the processes that torchrun has started; alone, nothing is shared."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -44,15 +44,16 @@ class Ranks:
         """Places in a batch of `n` photos that this process has, some or none."""
         return list(range(self.number, n, self.count))
 
-    def in_shares(self, function: Callable[[Any], np.ndarray], source: Any) -> np.ndarray:
-        """Call a function of photos on this process's share of them; return what all got."""
-        n = len(source)
+    def in_shares(
+        self, function: Callable[[range], np.ndarray], n: int, device: torch.device
+    ) -> np.ndarray:
+        """Call a function of positions on this process's share of `n`; return what all got."""
         if self.count == 1 or n < self.count:
-            return function(source)
+            return function(range(n))
         own = range(self.number * n // self.count, (self.number + 1) * n // self.count)
-        rows = torch.from_numpy(function(source.select(own)))
-        whole = rows.new_zeros(n, *rows.shape[1:], device=source.device)
-        whole[own.start : own.stop] = rows.to(source.device)
+        rows = torch.from_numpy(function(own))
+        whole = rows.new_zeros(n, *rows.shape[1:], device=device)
+        whole[own.start : own.stop] = rows.to(device)
         return self.sum(whole).cpu().numpy()
 
     def wrap(self, network: nn.Module) -> nn.Module:

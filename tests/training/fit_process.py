@@ -1,8 +1,9 @@
-"""A process of its own for test_checkpoint.py, which kills itself or waits for a signal.
+"""A process of its own that trains on photos, for tests that kill it or start several by torchrun.
 
-The one argument is a JSON object: ``settings`` of the classifier, ``names``, ``paths``, ``at`` (a
-step of the fit: "labels", "features" or "epochs"), ``count`` (after how many batches there it
-happens) and ``signal`` (its number).
+The one argument is a JSON object: ``training`` (name and parameters), ``paths``, ``labels`` (a
+file), ``memory``, ``output`` (where the result goes, with the number of the process) and ``kill``,
+null or at which call of what the (last) process kills itself: "features" are batches that are
+stored, "epochs" are those of gradient steps.
 """
 
 import json
@@ -10,47 +11,48 @@ import os
 import signal
 import sys
 
-from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
-from sklearn_cdul.memory.store import EmbeddingStore
-from sklearn_cdul.training.alignment import GradientSteps
-from sklearn_cdul.training.checkpoint import KeptRows
+import numpy as np
+import torch.distributed as dist
 
-STEPS = {
-    "labels": (EmbeddingStore, "put"),
-    "features": (KeptRows, "add"),
-    "epochs": (GradientSteps, "__call__"),
-}
+from sklearn_cdul.images.digests import content_digest
+from sklearn_cdul.memory.store import Store
+from sklearn_cdul.training import GradientTraining, RidgeTraining
+from tests.training.conftest import photo_source, train
+
+STEPS = {"features": (Store, "put"), "epochs": (GradientTraining, "_step_a")}
 
 
-def send_signal(step, count, number):
-    """Make this process get a signal at the start of some call."""
+def die_at(step, count):
     kind, name = STEPS[step]
     function, calls = getattr(kind, name), []
 
     def counted(*arguments):
         calls.append(arguments)
         if len(calls) == count:
-            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), signal.SIGKILL)
         return function(*arguments)
 
     setattr(kind, name, counted)
 
 
-def main(names, paths, settings, at, count, number):
-    labeler = CLIPPseudoLabeler(names, grid_size=1)
-    model = CDULClassifier(pseudo_labeler=labeler, **settings)
-    if number == signal.SIGINT:
-        model.fit(paths[:4])
-        before = dict(vars(model))
-    send_signal(at, count, number)
-    try:
-        model.fit(paths)
-    except KeyboardInterrupt:
-        after = vars(model)
-        assert after.keys() == before.keys()
-        assert all(after[name] is value for name, value in before.items())
-        print("as it was")
+def main(training, paths, labels, memory, output, kill):
+    number = os.environ.get("RANK", "alone")
+    if number != "alone":
+        dist.init_process_group("gloo")
+    if kill and (number == "alone" or dist.get_rank() == dist.get_world_size() - 1):
+        die_at(*kill)
+    name, parameters = training
+    kinds = {kind.__name__: kind for kind in (RidgeTraining, GradientTraining)}
+    digests = [content_digest(path, index) for index, path in enumerate(paths)]
+    source = photo_source(paths, digests=digests)
+    network, trained = train(
+        kinds[name](**parameters), source, np.load(labels), memory=memory, regions=1
+    )
+    arrays = {key: value.numpy() for key, value in network.state_dict().items()}
+    arrays |= {"labels": trained.labels, "logits": trained.logits}
+    arrays["losses"] = np.array([record["loss"] for record in trained.history])
+    np.savez(f"{output}-{number}.npz", **arrays)
 
 
 if __name__ == "__main__":
-    main(*json.loads(sys.argv[1]))
+    main(**json.loads(sys.argv[1]))

@@ -5,10 +5,20 @@ import pytest
 import torch
 from PIL import Image
 from torch.testing import assert_close
+from torchvision.transforms import v2
 
 from sklearn_cdul.images.decoding import decode
+from sklearn_cdul.images.photos import PictureCache
 from sklearn_cdul.images.reading import check_images
-from sklearn_cdul.training.batches import EmbeddingSource, PhotoSource, epoch, make_source
+from sklearn_cdul.training import GradientTraining
+from sklearn_cdul.training.batches import (
+    EmbeddingSource,
+    PhotoSource,
+    cut,
+    draw_crop,
+    epoch,
+    make_source,
+)
 from tests.training.conftest import photo_source
 
 CPU = torch.device("cpu")
@@ -46,36 +56,29 @@ def test_training_pictures_are_cropped_and_flipped(food_photos):
     assert len({crop.numpy().tobytes() for crop in crops}) == 6
 
 
-def test_pictures_that_do_not_fit_in_memory_are_decoded_anew(food_photos, monkeypatch):
-    decoded = []
-    monkeypatch.setattr(
-        "sklearn_cdul.images.photos.decode",
-        lambda item, *rest: decoded.append(len(decoded)) or decode(item, *rest),
-    )
-
+@pytest.mark.parametrize("sizes, decoded", [([37, 32], 5), ([37], 10), ([], 15)])
+def test_pictures_in_the_cache_are_not_decoded_again(sizes, decoded, food_photos, monkeypatch):
     images = [np.asarray(Image.open(path).convert("RGB")) for path in food_photos.data[:5]]
 
-    def run(room):
-        monkeypatch.setattr("sklearn_cdul.training.batches._KEEP_DECODED_BYTES", room)
+    def run(cache):
         torch.manual_seed(0)
-        decoded.clear()
-        source = photo_source(images, n_jobs=2, keep="training")
+        source = photo_source(images, n_jobs=2, cache=cache)
         pictures = [pixels for _ in range(2) for _, pixels in epoch(source, 4)]
-        pictures += source.prediction({})
-        return pictures, len(decoded)
+        return pictures + list(source.prediction({}))
 
-    kept, once = run(room=2**30)
-    anew, thrice = run(room=0)
-    some, twice = run(room=5 * 3 * 37**2)  # for the training pictures, of 37 pixels, alone
-    assert (once, twice, thrice) == (5, 10, 15)
-    for a, b, c in zip(kept, anew, some, strict=True):
-        assert torch.equal(a, b)
-        assert torch.equal(a, c)
+    anew, seen = run(None), []
+    monkeypatch.setattr(
+        "sklearn_cdul.images.reading.decode", lambda *given: seen.append(1) or decode(*given)
+    )
+    assert GradientTraining().picture_sizes(32) == [37, 32]
+    kept = run(PictureCache(5, sizes))
+    assert len(seen) == decoded
+    assert all(torch.equal(a, b) for a, b in zip(kept, anew, strict=True))
 
 
 def test_a_part_of_a_source_shares_its_pictures_and_counts_from_zero(grey_images, tmp_path):
     images = [*grey_images[:3], str(tmp_path / "missing.jpg"), *grey_images[3:]]
-    source = photo_source(images, on_error="nan", keep="prediction")
+    source = photo_source(images, on_error="nan", cache=PictureCache(11, [32]))
     part = source.select([5, 3, 0]).select([1, 0])
     failures = {}
     (pixels,) = part.prediction(failures)
@@ -93,6 +96,7 @@ def test_vectors_are_selected_by_position():
     assert batch.tolist() == [[6, 7], [2, 3]]
     ((indices, trained),) = epoch(part, 4)
     assert torch.equal(trained, part.embeddings[indices])
+    assert len(part.select(range(0))) == 0
 
 
 def test_what_was_checked_decides_on_the_kind_of_source(grey_images):
@@ -131,3 +135,28 @@ def test_embeddings_may_be_read_only_and_reversed():
     vectors.flags.writeable = False
     (batch,) = EmbeddingSource(vectors[::-1], device=CPU).prediction({})
     assert_close(batch, torch.tensor(vectors[::-1].astype(np.float64)))
+
+
+def test_crops_have_half_to_all_of_the_area_and_every_other_is_mirrored():
+    torch.manual_seed(0)
+    crops = [draw_crop(80) for _ in range(400)]
+    area = np.array([crop.height * crop.width for crop in crops]) / 80**2
+    ratio = np.array([crop.width / crop.height for crop in crops])
+    assert area.min() > 0.48 and area.max() <= 1
+    assert ratio.min() > 0.73 and ratio.max() < 1.36
+    assert 0.4 < np.mean([crop.is_flipped for crop in crops]) < 0.6
+    for crop in crops:
+        assert 0 <= crop.top <= 80 - crop.height and 0 <= crop.left <= 80 - crop.width
+
+
+def test_pictures_are_cropped_as_torchvision_crops_them(food_photos):
+    image = Image.open(food_photos.data[0]).convert("RGB").resize((80, 80))
+    picture = torch.from_numpy(np.asarray(image).transpose(2, 0, 1).copy())
+    theirs = v2.Compose(
+        [v2.RandomResizedCrop(32, scale=(0.5, 1.0), antialias=True), v2.RandomHorizontalFlip()]
+    )
+    for seed in range(6):
+        torch.manual_seed(seed)
+        expected = theirs(picture)
+        torch.manual_seed(seed)
+        assert torch.equal(cut(picture, draw_crop(80), 32), expected)

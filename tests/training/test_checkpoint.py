@@ -1,4 +1,4 @@
-"""A fit that was killed goes on from its folder, to the result of one that was not."""
+"""A training that was killed goes on from its folder, to the result of one that was not."""
 
 import json
 import os
@@ -10,19 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose
 
-from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
-from sklearn_cdul.encoders.clip import CLIPEncoder
-from sklearn_cdul.training.alignment import GradientSteps
-from sklearn_cdul.training.checkpoint import Checkpoint, KeptRows
-from sklearn_cdul.training.network import PhotoNetwork
+from sklearn_cdul.memory.store import Store
+from sklearn_cdul.training import GradientTraining, RidgeTraining
+from sklearn_cdul.training.checkpoint import Checkpoint
+from tests.training.conftest import photo_source, train, vector_problem
 
-NAMES = ["pizza", "cake", "coffee"]
-QUICK = {"image_size": 32, "epochs": 3, "batch_size": 8, "precision": "float32", "device": "cpu"}
-# Layers that are frozen, and layers that are trained.
-WAYS = {"features": {}, "epochs": {"learning_rate": 1e-3, "head_learning_rate": 1e-2}}
-all_ways = pytest.mark.parametrize("way", WAYS)
+STEPS = {"learning_rate": 1e-3, "head_learning_rate": 1e-2, "batch_size": 8}
 
 
 class Stopped(Exception):
@@ -35,218 +30,190 @@ def photos(food_photos):
 
 
 @pytest.fixture(scope="module")
-def labeler(tmp_path_factory):
-    return CLIPPseudoLabeler(NAMES, grid_size=1, memory=tmp_path_factory.mktemp("memory"))
+def undisturbed(photos, food_labels):
+    return train(GradientTraining(**STEPS), photo_source(photos), food_labels[:24], regions=1)
 
 
-def fit(labeler, photos, way, **changes):
-    settings = {**QUICK, **WAYS[way], "pseudo_labeler": labeler} | changes
-    return CDULClassifier(**settings).fit(photos)
+@pytest.fixture(autouse=True)
+def _save_after_each_epoch(monkeypatch):
+    monkeypatch.setattr("sklearn_cdul.training.checkpoint._SAVE_SHARE", 0)
 
 
-@pytest.fixture(scope="module")
-def undisturbed(labeler, photos):
-    return {way: fit(labeler, photos, way, random_state=0) for way in WAYS}
+def stopped(monkeypatch, folder, source, labels, epoch=3, **options):
+    """Start a training that ends at the start of an epoch, as far as a test can end it."""
+    step_a, calls = GradientTraining._step_a, []
 
-
-def stop_at(monkeypatch, kind, name, count):
-    """Stop the process, as far as a test can, at some call."""
-    function, calls = getattr(kind, name), []
-
-    def counted(*arguments):
+    def counted(self, *arguments):
         calls.append(arguments)
-        if len(calls) == count:
+        if len(calls) == epoch:
             raise Stopped
-        return function(*arguments)
+        return step_a(self, *arguments)
 
-    monkeypatch.setattr(kind, name, counted)
-
-
-def interrupted_fit(monkeypatch, labeler, photos, way, folder, **changes):
     with monkeypatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr("sklearn_cdul.training.checkpoint._SAVE_SHARE", 0)  # after each epoch
-        # In the third of three batches of features, or in the last of three epochs.
-        stop_at(
-            patch, *{"features": (KeptRows, "add"), "epochs": (GradientSteps, "__call__")}[way], 3
-        )
-        fit(labeler, photos, way, checkpoint=folder, **changes)
+        patch.setattr(GradientTraining, "_step_a", counted)
+        train(GradientTraining(**STEPS, checkpoint=folder), source, labels, **options)
 
 
-def assert_same(model, other):
-    for name, value in other.network_.state_dict().items():
-        assert_array_equal(model.network_.state_dict()[name], value, err_msg=name)
-    for name in ("initial_pseudo_labels_", "pseudo_labels_", "thresholds_"):
-        assert_array_equal(getattr(model, name), getattr(other, name), err_msg=name)
-    assert model.history_ == other.history_
+def assert_same(result, other):
+    (network, trained), (network_2, trained_2) = result, other
+    for name, value in network_2.state_dict().items():
+        assert_allclose(network.state_dict()[name], value, atol=1e-5, err_msg=name)
+    assert_allclose(trained.labels, trained_2.labels, atol=1e-5)
+    assert_allclose(trained.logits, trained_2.logits, atol=1e-5)
+    for record, record_2 in zip(trained.history, trained_2.history, strict=True):
+        assert record == pytest.approx(record_2, abs=1e-5)
 
 
 def unfinished(folder):
     return [path.name for path in Path(folder).glob("fit-*")]
 
 
-@all_ways
-def test_a_fit_that_was_stopped_goes_on_to_the_same_result(
-    way, labeler, photos, undisturbed, tmp_path, monkeypatch
+def test_a_training_that_was_stopped_goes_on_to_the_same_result(
+    photos, food_labels, undisturbed, tmp_path, monkeypatch
 ):
-    interrupted_fit(monkeypatch, labeler, photos, way, tmp_path)
+    source, labels = photo_source(photos), food_labels[:24]
+    stopped(monkeypatch, tmp_path, source, labels, regions=1)
     assert len(unfinished(tmp_path)) == 1
-    seen = {"pictures": 0, "epochs": 0}
-    normalise, train = PhotoNetwork.normalise, GradientSteps.__call__
-
-    def count_pictures(self, pixels):
-        seen["pictures"] += len(pixels)
-        return normalise(self, pixels)
-
-    def count_epochs(self, state):
-        seen["epochs"] += 1
-        return train(self, state)
-
-    monkeypatch.setattr(PhotoNetwork, "normalise", count_pictures)
-    monkeypatch.setattr(GradientSteps, "__call__", count_epochs)
-    model = fit(labeler, photos, way, checkpoint=tmp_path)
-    assert_same(model, undisturbed[way])
-    # A grey picture is looked at twice to check the network. Of the features two batches of ten
-    # were kept; of the epochs all features and two epochs, and at the end comes a pass for scores.
-    pictures, epochs = {"features": (2 + 4, 0), "epochs": (2 + 24 + 24, 1)}[way]
-    assert seen == {"pictures": pictures, "epochs": epochs}
+    epochs, step_a = [], GradientTraining._step_a
+    monkeypatch.setattr(
+        GradientTraining, "_step_a", lambda *given: epochs.append(1) or step_a(*given)
+    )
+    training = GradientTraining(**STEPS, checkpoint=tmp_path)
+    assert_same(train(training, source, labels, regions=1), undisturbed)
+    assert len(epochs) == 1
     assert not unfinished(tmp_path)
 
 
-@all_ways
-def test_a_checkpoint_changes_nothing_and_leaves_embeddings_alone(
-    way, labeler, photos, undisturbed, tmp_path
-):
-    labeler = CLIPPseudoLabeler(**{**labeler.get_params(), "memory": None})
-    assert_same(fit(labeler, photos, way, checkpoint=tmp_path), undisturbed[way])
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "embeddings-1-000.sqlite",
-        "opening.lock",
-    }
+def test_a_training_on_vectors_goes_on_too(tmp_path, monkeypatch):
+    source, labels = vector_problem()
+    stopped(monkeypatch, tmp_path, source, labels)
+    result = train(GradientTraining(**STEPS, checkpoint=tmp_path), source, labels)
+    assert_same(result, train(GradientTraining(**STEPS), source, labels))
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "changed"])
+def test_a_damaged_checkpoint_is_deleted_and_training_begins_anew(damage, tmp_path, monkeypatch):
+    source, labels = vector_problem()
+    stopped(monkeypatch, tmp_path, source, labels)
+    (path,) = tmp_path.glob("fit-*/epochs.pt")
+    whole = path.read_bytes()
+    weight = whole.index(source.embeddings.mean(dim=0).numpy().tobytes())  # of the network
+    changed = whole[:weight] + bytes(8) + whole[weight + 8 :]
+    path.write_bytes({"empty": b"", "cut": whole[:-100], "changed": changed}[damage])
+    training = GradientTraining(**STEPS, checkpoint=tmp_path)
+    with pytest.warns(UserWarning, match=r"epochs\.pt is damaged.*begins anew"):
+        result = train(training, source, labels)
+    assert_same(result, train(GradientTraining(**STEPS), source, labels))
+    assert not unfinished(tmp_path)
 
 
 @pytest.mark.parametrize(
     "changed", ["photos", "parameters", "regions", "observed labels", "validation"]
 )
-def test_another_fit_starts_anew_and_says_so_once(changed, labeler, photos, tmp_path, monkeypatch):
-    size = {"image_size": 64} if changed == "regions" else {}  # large enough for regions
-    interrupted_fit(monkeypatch, labeler, photos, "features", tmp_path, **size)
-    changes = size | {"parameters": {"epochs": 2}, "regions": {"regions": 1}}.get(changed, {})
-    model = CDULClassifier(
-        **{**QUICK, "pseudo_labeler": labeler, "checkpoint": tmp_path, **changes}
-    )
-    observed = np.full((len(photos), 3), np.nan)
+def test_another_training_starts_anew_and_says_so_once(
+    changed, photos, food_labels, tmp_path, monkeypatch
+):
+    n, source = 9, photo_source(photos[:9], image_size=64)
+    stopped(monkeypatch, tmp_path, source, food_labels[:n], epoch=2)
+    observed = np.full((n, 3), np.nan)
     observed[0] = 1
-    arguments = {
+    options = {
+        "regions": {"regions": 1},
         "observed labels": {"observed": observed},
-        "validation": {"X_val": photos[:3], "y_val": np.eye(3, dtype=int)},
+        "validation": {"validation": (source.select([0, 1, 2]), np.eye(3, dtype=int))},
     }.get(changed, {})
-    X = photos[:-1] if changed == "photos" else photos
+    if changed == "photos":
+        source = photo_source(photos[1 : n + 1], image_size=64)
+    epochs = 2 if changed == "parameters" else 3
+    training = GradientTraining(epochs, **STEPS, checkpoint=tmp_path)
     with pytest.warns(UserWarning, match=r"1 unfinished fits of other .* fit-\w+\. .* Delete") as w:
-        model.fit(X, **arguments)
+        train(training, source, food_labels[:n], **options)
     assert len(w) == 1
     assert len(unfinished(tmp_path)) == 1  # of the first, which may still go on
 
 
-def test_a_photo_that_was_replaced_is_seen_anew(labeler, photos, tmp_path, monkeypatch):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for number, photo in enumerate(photos):
-        (folder / f"{number:02d}.jpg").write_bytes(Path(photo).read_bytes())
-    paths = sorted(folder.iterdir())
-    interrupted_fit(monkeypatch, labeler, paths, "features", tmp_path / "run")
+def test_a_photo_that_was_replaced_is_another_training(photos, food_labels, tmp_path, monkeypatch):
+    paths = [tmp_path / f"{number}.jpg" for number in range(9)]
+    for path, photo in zip(paths, photos, strict=False):
+        path.write_bytes(Path(photo).read_bytes())
+    stopped(monkeypatch, tmp_path / "run", photo_source(paths), food_labels[:9], epoch=2)
     paths[0].write_bytes(Path(photos[1]).read_bytes())
+    training = GradientTraining(**STEPS, checkpoint=tmp_path / "run")
     with pytest.warns(UserWarning, match="unfinished"):
-        fit(labeler, paths, "features", checkpoint=tmp_path / "run")
+        train(training, photo_source(paths), food_labels[:9])
 
 
-def test_a_fit_of_the_same_in_use_elsewhere_keeps_no_checkpoint(tmp_path):
-    with (
-        Checkpoint(tmp_path) as first,
-        Checkpoint(tmp_path) as second,
-        Checkpoint(tmp_path) as third,
-    ):
-        first.begin(lambda: [b"one"])
+def test_a_training_of_the_same_in_use_elsewhere_keeps_no_checkpoint(tmp_path):
+    with Checkpoint(tmp_path, lambda: [b"one"]) as first:
         with pytest.warns(UserWarning, match=r"running in another process.*keeps no checkpoint"):
-            second.begin(lambda: [b"one"])
-        assert second.rows("features") is None
+            second = Checkpoint(tmp_path, lambda: [b"one"])
+        second.save(dict)
+        assert second.load() is None
         with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            third.begin(lambda: [b"two"])  # candidates of a search share the folder in peace
-        third.finish()
+            warnings.simplefilter("error")  # candidates of a search share the folder in peace
+            with Checkpoint(tmp_path, lambda: [b"two"]) as third:
+                third.finish()
         assert len(unfinished(tmp_path)) == 1
         first.finish()
     assert not unfinished(tmp_path)
 
 
-def test_a_torn_batch_is_cut_off_and_the_others_are_kept(tmp_path):
-    batches = [np.full((2, 3), number, np.float32) for number in range(3)]
-    path = tmp_path / "rows.npy"
-    for batch in batches:
-        KeptRows(path).add(batch)
-    whole = path.read_bytes()
-    for lost in (1, 20, 100, 150):  # in the numbers, and in the head of the array
-        path.write_bytes(whole[:-lost])
-        assert_array_equal(list(KeptRows(path).read()), batches[:2])
-        KeptRows(path).add(batches[2])
-        assert path.read_bytes() == whole
-
-
 def test_saving_costs_a_twentieth_of_the_time_at_most(tmp_path, monkeypatch):
-    class Slow:
-        saved = 0
+    saved, clock = [], [0.0]
 
-        def state_dict(self):
-            clock[0] += 10
-            Slow.saved += 1
-            return Slow.saved
+    def slow():
+        clock[0] += 10
+        saved.append(1)
+        return {}
 
-    clock = [0.0]
+    monkeypatch.setattr("sklearn_cdul.training.checkpoint._SAVE_SHARE", 20)
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    with Checkpoint(tmp_path) as checkpoint:
-        checkpoint.begin(lambda: [b"one"])
+    with Checkpoint(tmp_path, lambda: [b"one"]) as checkpoint:
         for _ in range(100):
-            checkpoint.save({"slow": Slow()})
+            checkpoint.save(slow)
             clock[0] += 10
-    assert clock[0] == 1000 + 10 * Slow.saved
-    assert 4 <= Slow.saved <= 6
+    assert clock[0] == 1000 + 10 * len(saved)
+    assert 4 <= len(saved) <= 6
 
 
-def test_a_folder_that_cannot_be_used_is_refused_before_anything_is_encoded(
-    labeler, photos, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(CLIPEncoder, "encode_views", None)
+def test_a_folder_that_cannot_be_used_is_refused_before_training(tmp_path):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(OSError, match=r"checkpoint='.*file' can't be used: .* Set it to a folder"):
-        fit(labeler, photos, "features", checkpoint=tmp_path / "file")
-
-
-def run(photos, way, folder, at, count, number):
-    settings = {**QUICK, **WAYS[way], "checkpoint": str(folder), "random_state": 0}
-    arguments = json.dumps([NAMES, [str(photo) for photo in photos], settings, at, count, number])
-    script = Path(__file__).with_name("fit_process.py")
-    return subprocess.run(
-        [sys.executable, script, arguments], capture_output=True, text=True, timeout=300
-    )
+        GradientTraining(checkpoint=tmp_path / "file").check(None)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
-@pytest.mark.parametrize(
-    "way, at, count",
-    [("features", "labels", 3), ("features", "features", 3), ("epochs", "epochs", 3)],
-)
-def test_kill_9_changes_nothing_but_the_time(way, at, count, photos, undisturbed, tmp_path):
-    assert run(photos, way, tmp_path, at, count, signal.SIGKILL).returncode == -signal.SIGKILL
-    assert len(unfinished(tmp_path)) == (at != "labels")
-    labeler = CLIPPseudoLabeler(NAMES, grid_size=1)
-    model = fit(labeler, photos, way, checkpoint=tmp_path, random_state=0)
-    assert_same(model, undisturbed[way])
+@pytest.mark.parametrize("at", ["features", "epochs"])
+def test_kill_9_changes_nothing_but_the_time(at, photos, food_labels, undisturbed, tmp_path):
+    np.save(tmp_path / "labels.npy", food_labels[:24])
+    is_ridge = at == "features"
+    job = {
+        "training": ["RidgeTraining", {}]
+        if is_ridge
+        else ["GradientTraining", STEPS | {"checkpoint": str(tmp_path / "run")}],
+        "paths": [str(photo) for photo in photos],
+        "labels": str(tmp_path / "labels.npy"),
+        "memory": str(tmp_path / "memory"),
+        "output": str(tmp_path / "result"),
+    }
 
+    def run(kill):
+        script = str(Path(__file__).with_name("fit_process.py"))
+        command = [sys.executable, script, json.dumps(job | {"kill": kill})]
+        return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
-@pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="SIGINT")
-@pytest.mark.parametrize("at, count", [("labels", 2), ("features", 2), ("epochs", 2)])
-def test_ctrl_c_leaves_the_estimator_as_it_was(at, count, photos, tmp_path):
-    way = "epochs" if at == "epochs" else "features"
-    ended = run(photos, way, tmp_path, at, count, signal.SIGINT)
-    assert ended.stdout == "as it was\n", ended.stderr
+    # In the third of three batches of features, or in the last of three epochs.
+    assert run([at, 3]).returncode == -signal.SIGKILL
+    with Store(tmp_path / "memory") as store:
+        assert len(list(store)) == (20 if is_ridge else 24)
+    ended = run(None)
+    assert ended.returncode == 0, ended.stderr
+    result = np.load(tmp_path / "result-alone.npz")
+    if is_ridge:
+        undisturbed = train(RidgeTraining(), photo_source(photos), food_labels[:24], regions=1)
+    network, trained = undisturbed
+    for name, value in network.state_dict().items():
+        assert_allclose(result[name], value, atol=1e-5, err_msg=name)
+    assert_allclose(result["labels"], trained.labels, atol=1e-5)
+    assert_allclose(result["logits"], trained.logits, atol=1e-5)

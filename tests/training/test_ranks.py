@@ -1,7 +1,6 @@
 """Two processes that torchrun starts train the network that one trains, and find its labels."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +13,16 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_cdul.training.batches import EmbeddingSource
 from sklearn_cdul.training.ranks import Ranks
-from tests.training.test_checkpoint import NAMES, QUICK, WAYS
 
-SCRIPT = Path(__file__).with_name("ranks_process.py")
+SCRIPT = Path(__file__).with_name("fit_process.py")
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+WAYS = {
+    "ridge": ["RidgeTraining", {}],
+    "gradients": [
+        "GradientTraining",
+        {"learning_rate": 1e-3, "head_learning_rate": 1e-2, "batch_size": 8},
+    ],
+}
 
 
 class Third(Ranks):
@@ -28,11 +33,10 @@ class Third(Ranks):
 
 
 def test_alone_nothing_is_shared():
-    source = EmbeddingSource(np.eye(3), device=torch.device("cpu"))
     ranks = Ranks()
     assert (ranks.number, ranks.count, ranks.agree("a")) == (0, 1, "a")
     assert ranks.places(4) == [0, 1, 2, 3]
-    assert_array_equal(ranks.in_shares(lambda share: share.embeddings.numpy(), source), np.eye(3))
+    assert_array_equal(ranks.in_shares(np.asarray, 3, torch.device("cpu")), [0, 1, 2])
     network = torch.nn.Linear(1, 1)
     assert ranks.wrap(network) is network
 
@@ -43,22 +47,30 @@ def test_a_process_without_a_photo_in_the_batch_has_an_input_that_counts_for_not
     full, small = source.training([torch.arange(6), torch.tensor([6, 7])])
     assert full[0].tolist() == [2, 5]
     assert_array_equal(full[1], np.eye(8)[[2, 5]])
-    assert small[0].tolist() == []
-    assert small[1].shape == (1, 8)
+    assert len(small[0]) == 0
+    assert_array_equal(small[1], np.eye(8)[[6]])
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not dist.is_available() or os.name == "nt", reason="needs gloo")
-@pytest.mark.parametrize("way, victim", [("features", False), ("epochs", True)])
-def test_two_processes_train_the_network_that_one_trains(way, victim, food_photos, tmp_path):
+@pytest.mark.skipif(
+    not (dist.is_available() and dist.is_gloo_available()), reason="processes can't talk"
+)
+@pytest.mark.parametrize(
+    "way, killed", [("ridge", False), ("gradients", False), ("gradients", True)]
+)
+def test_two_processes_train_the_network_that_one_trains(
+    way, killed, food_photos, food_labels, tmp_path
+):
+    np.save(tmp_path / "labels.npy", food_labels[:27])
+    name, parameters = WAYS[way]
     job = {
-        "names": NAMES,
         # Not a multiple of the batch: the last batch has one photo for each process, then one more.
         "paths": [str(path) for path in food_photos.data[:27]],
+        "labels": str(tmp_path / "labels.npy"),
         "memory": str(tmp_path / "memory"),
-        "settings": {**QUICK, **WAYS[way], "random_state": 0},
+        "training": [name, parameters],
         "output": str(tmp_path / "result"),
-        "victim": False,
+        "kill": None,
     }
 
     def run(processes, **changes):
@@ -67,16 +79,18 @@ def test_two_processes_train_the_network_that_one_trains(way, victim, food_photo
         return subprocess.run(command, capture_output=True, text=True, timeout=400)
 
     assert run(1).returncode == 0
-    settings = job["settings"] | {"checkpoint": str(tmp_path / "run")}
-    if victim:
-        assert run(2, settings=settings, victim=True).returncode != 0
+    changes = {"memory": None}
+    if killed:
+        checkpoint = {"checkpoint": str(tmp_path / "run")}
+        changes["training"] = [name, parameters | checkpoint]
+        assert run(2, **changes, kill=["epochs", 3]).returncode != 0
         assert list((tmp_path / "run").glob("fit-*/epochs.pt"))
-    ended = run(2, settings=settings)
+    ended = run(2, **changes)
     assert ended.returncode == 0, ended.stderr
     assert not list((tmp_path / "run").glob("fit-*"))
     alone = np.load(tmp_path / "result-alone.npz")
     for number in (0, 1):
         result = np.load(tmp_path / f"result-{number}.npz")
-        for name in alone.files:
-            assert_allclose(result[name], alone[name], atol=1e-4, err_msg=name)
+        for key in alone.files:
+            assert_allclose(result[key], alone[key], atol=1e-4, err_msg=key)
         assert_allclose(result["labels"], alone["labels"], atol=1e-5)

@@ -88,7 +88,7 @@ def test_a_region_is_what_the_head_says_of_its_average(name):
 )
 def test_other_networks_keep_their_way(network, why):
     photo_network = build_photo_network(network, 2).eval()
-    look_at_regions(photo_network, 2, 224)
+    look_at_regions(photo_network, 2)
     assert photo_network.regions == photo_network.n_views == 1, why
 
 
@@ -114,7 +114,8 @@ def test_the_network_mixes_the_logits_of_its_views(size):
     pixels = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8)
     with torch.inference_mode():
         whole = network(pixels)
-        look_at_regions(network, 2, size)
+        network.image_size = size
+        look_at_regions(network, 2)
         assert network.n_views == 5
         features = network.backbone.forward_features(network.normalise(pixels))
         regions = torch.nn.functional.adaptive_avg_pool2d(features, 2).flatten(2).transpose(1, 2)
@@ -124,7 +125,7 @@ def test_the_network_mixes_the_logits_of_its_views(size):
 
 def test_a_saved_network_looks_at_regions_again():
     network = build_photo_network("bundled", 3).eval()
-    look_at_regions(network, 3, 96)
+    look_at_regions(network, 3)
     again = unpack_network(pack_network(network, 3))
     pixels = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8)
     with torch.inference_mode():
