@@ -38,12 +38,13 @@ def check_X(
 
     With `files` and ``on_error="raise"`` all files are looked at now, not after hours of work.
     """
+    checked: Photos | np.ndarray
     if kind == "embeddings":
         checked = _check_embeddings(estimator, X, on_error)
     else:
-        checked = check_images(X)
+        checked = photos = check_images(X)
         if files and on_error == "raise":
-            check_files(checked, n_jobs=n_jobs, verbose=verbose)
+            check_files(photos, n_jobs=n_jobs, verbose=verbose)
     if reset is not None:
         check_features(estimator, X, checked, reset=reset)
     return checked

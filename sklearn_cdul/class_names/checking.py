@@ -100,7 +100,8 @@ def _warn_about_length(
     if long:
         warn(
             f"Prompts of {len(long)} of {len(names)} classes are longer than the encoder reads, "
-            f"and are truncated: {_some(long)}. Shorten them, or put first what sets a class apart.",
+            f"and are truncated: {_some(long)}. Shorten them, or put first what sets a class "
+            "apart.",
         )
 
 

@@ -123,8 +123,7 @@ def small_photos(photos: Photos, rows: Iterable[int]) -> list[Image.Image]:
     size = _PIXELS, _PIXELS
     images = [load_image(photos[row], row, min_size=size) for row in map(int, rows)]
     return [
-        ImageOps.contain(image, size) if max(image.size) > _PIXELS else image
-        for image in images
+        ImageOps.contain(image, size) if max(image.size) > _PIXELS else image for image in images
     ]
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from itertools import islice, tee
@@ -150,12 +150,12 @@ def ways_to_look(encoder: BaseEncoder, grid_size: int, views: str) -> list[Way]:
     for kind in kinds:
         whole = kind == kinds[0]
         if kind == "dense":  # one pass, which gives all vectors
-            encode = partial(encoder.encode_dense, grid_size=grid_size, whole=whole)
+            dense = partial(encoder.encode_dense, grid_size=grid_size, whole=whole)
             shape = (n_parts(grid_size, kind) + whole,)
-            way = Way(kind, 1, encoder.dense_preprocessing, encode, "encode_dense", shape, whole)
+            way = Way(kind, 1, encoder.dense_preprocessing, dense, "encode_dense", shape, whole)
         else:
-            encode = encoder.encode_views
-            way = Way(kind, grid_size, encoder.preprocessing, encode, "encode_views", (), whole)
+            views_of = encoder.encode_views
+            way = Way(kind, grid_size, encoder.preprocessing, views_of, "encode_views", (), whole)
         ways.append(way)
     return ways
 
@@ -254,7 +254,7 @@ def _outcomes(
     n_jobs: int | None,
     kept: _Kept | None,
     cache: PictureCache | None,
-) -> Iterator[list[tuple[int, Outcome]]]:
+) -> Generator[list[tuple[int, Outcome]], None, None]:
     """Decode, cut and encode images; yield what came of them, batch by batch."""
     photos_per_batch = max(per_batch // max(n_views(way.pieces) for way in ways), 1)
     order: Iterable[int] = range(len(photos)) if kept is None else kept.order()

@@ -59,8 +59,8 @@ def _embed_prompts(
                 if is_sound(vector):
                     found[text] = vector
         missing = [text for text in keys if text not in found]
-        bar = progress("Encoding prompts", len(missing), unit="prompt", verbose=verbose)
-        bar = stack.enter_context(bar)
+        phase = progress("Encoding prompts", len(missing), unit="prompt", verbose=verbose)
+        bar = stack.enter_context(phase)
         for start in range(0, len(missing), PROMPTS_PER_BATCH):
             batch = missing[start : start + PROMPTS_PER_BATCH]
             new = dict(zip(batch, _embed_batch(encoder, batch), strict=True))

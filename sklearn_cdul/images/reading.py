@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -41,7 +41,7 @@ def map_images(
     min_size: tuple[int, int] | None = None,
     look_ahead: int | None = None,
     cache: PictureCache | None = None,
-) -> Iterator[T | ImageError]:
+) -> Generator[T | ImageError, None, None]:
     """Decode photos in threads and yield ``function(image)`` of each, or its error, in order.
 
     The threads work ahead of the consumer by a fixed number of photos, so memory stays bounded.
@@ -61,7 +61,7 @@ def map_images(
             cache.offer(index, image, serves)
         return function(image)
 
-    def generate() -> Iterator[T | ImageError]:
+    def generate() -> Generator[T | ImageError, None, None]:
         pool = ThreadPoolExecutor(n_threads, thread_name_prefix="map_images")
         pending: deque[Future[T | ImageError]] = deque()
         try:

@@ -422,8 +422,7 @@ class LabelReport:
                 min_size=(THUMBNAIL, THUMBNAIL),
             )
             for row, thumbnail in zip(missing, made, strict=True):
-                is_readable = not isinstance(thumbnail, ImageError)
-                self._thumbnails[row] = thumbnail if is_readable else None
+                self._thumbnails[row] = None if isinstance(thumbnail, ImageError) else thumbnail
         result = {}
         for row in rows:
             likely = np.argsort(-self._logits[row], kind="stable")[:_LIKELY].tolist()

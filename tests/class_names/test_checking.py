@@ -9,6 +9,7 @@ import pytest
 from sklearn_cdul import BaseEncoder, CLIPPseudoLabeler
 from sklearn_cdul.class_names.checking import warn_about_classes
 from sklearn_cdul.encoders.loading import BUNDLED_FOLDER, load_encoder
+from sklearn_cdul.encoders.texts import encode_classes
 
 
 def fit(classes, **settings):

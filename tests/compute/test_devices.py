@@ -257,7 +257,7 @@ def test_a_cpu_fit_never_touches_cuda(food_photos):
         "for name in ('_lazy_init', 'init', 'current_device', 'get_rng_state', 'manual_seed'):\n"
         "    setattr(torch.cuda, name, lambda *args, **kwargs: sys.exit('CUDA was touched'))\n"
         "from sklearn_cdul import CDULClassifier\n"
-        "settings = dict(device='cpu', image_size=32, epochs=1, random_state=0)\n"
+        "settings = dict(device='cpu', image_size=32, random_state=0)\n"
         "model = CDULClassifier(['pizza', 'cake'], **settings).fit(sys.argv[1:])\n"
         "model.predict(sys.argv[1:])\n"
         "assert not torch.cuda.is_initialized()\n"

@@ -32,7 +32,7 @@ def labeler(few):
 @pytest.fixture(scope="package")
 def model(few, labeler):
     """A classifier trained on the twelve photos."""
-    return CDULClassifier(pseudo_labeler=labeler, image_size=64, epochs=1).fit(few[0])
+    return CDULClassifier(pseudo_labeler=labeler, image_size=64).fit(few[0])
 
 
 def texts(axis):

@@ -149,7 +149,7 @@ def test_photos_of_embeddings_are_given_beside_them(labeler, few):
     paths, _ = few
     embeddings = labeler.embed(paths)
     model = CDULClassifier(
-        pseudo_labeler=CLIPPseudoLabeler(NAMES, input="embeddings"), epochs=1, random_state=0
+        pseudo_labeler=CLIPPseudoLabeler(NAMES, input="embeddings"), random_state=0
     ).fit(embeddings)
     by_path = {str(path): "cake" for path in paths[::-1][:5]}
     display = PhotosDisplay.from_estimator(model, embeddings, by_path, photos=paths, order="given")

@@ -175,7 +175,7 @@ def test_a_folder_keeps_grid_and_proposals_apart(paths, tmp_path, monkeypatch):
 
 def test_a_search_over_views_trains_a_classifier(paths):
     classifier = CDULClassifier(
-        pseudo_labeler=LABELER, image_size=32, epochs=1, n_neighbors=0, random_state=0
+        pseudo_labeler=LABELER, image_size=32, n_neighbors=0, random_state=0
     )
     search = GridSearchCV(
         classifier, {"pseudo_labeler__views": ["proposals"]}, cv=2, error_score="raise"

@@ -15,7 +15,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
-from sklearn_cdul.inputs import digest_of_X
 from sklearn_cdul.review import LabelReport
 from sklearn_cdul.targets import read_targets
 
@@ -136,7 +135,7 @@ def fit_on(X, **options):
 def test_from_a_classifier_with_and_without_its_training_data():
     X = np.random.default_rng(0).normal(size=(60, 256)).astype(np.float32)
     labeler = CLIPPseudoLabeler(["pizza", "cake", "coffee"], input="embeddings")
-    model = fit_on(X, pseudo_labeler=labeler, epochs=2)
+    model = fit_on(X, pseudo_labeler=labeler)
     report = LabelReport.from_estimator(model, X)
     data = data_of(report.to_html())
     titles = [title for title, _ in data["classes"][0]["lists"]]
@@ -155,7 +154,7 @@ def test_labels_moved_on_the_photos_of_the_training_alone(food_photos):
     trained, others = (
         [food_photos.data[row] for part in rows for row in part[i:12:2]] for i in (0, 1)
     )
-    model = fit_on(trained, classes=names, image_size=64, epochs=1)
+    model = fit_on(trained, classes=names, image_size=64)
     assert LabelReport.from_estimator(model, list(map(str, trained))).movement is not None
     assert LabelReport.from_estimator(model, others).movement is None
     assert LabelReport.from_estimator(model, trained[::-1]).movement is None
@@ -270,7 +269,7 @@ def test_the_name_of_a_file_need_not_be_utf8(tmp_path):
 def fitted():
     X = np.random.default_rng(0).normal(size=(60, 256)).astype(np.float32)
     labeler = CLIPPseudoLabeler(["pizza", "cake", "coffee"], input="embeddings")
-    return fit_on(X, pseudo_labeler=labeler, epochs=1), X
+    return fit_on(X, pseudo_labeler=labeler), X
 
 
 def test_pipelines_and_searches_are_asked_as_a_whole(fitted, photos):

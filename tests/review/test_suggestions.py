@@ -48,7 +48,7 @@ def test_all_photos_come_once_and_unreadable_ones_never():
 def fitted():
     X = np.random.default_rng(0).normal(size=(60, 256)).astype(np.float32)
     labeler = CLIPPseudoLabeler(NAMES, input="embeddings")
-    return CDULClassifier(pseudo_labeler=labeler, epochs=1, random_state=0).fit(X), X
+    return CDULClassifier(pseudo_labeler=labeler, random_state=0).fit(X), X
 
 
 def test_a_longer_list_begins_like_a_shorter_one(fitted):

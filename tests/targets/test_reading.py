@@ -196,7 +196,7 @@ def vectors():
     labeler = CLIPPseudoLabeler(names, input="embeddings")
     X = np.random.default_rng(0).normal(size=(40, 256)).astype(np.float32)
     y = pd.DataFrame(np.random.default_rng(1).integers(0, 2, (40, 3)), columns=names)
-    return CDULClassifier(pseudo_labeler=labeler, epochs=1, random_state=0), X, y
+    return CDULClassifier(pseudo_labeler=labeler, random_state=0), X, y
 
 
 def test_the_order_of_columns_does_not_change_a_score(vectors):
