@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from sklearn_cdul.images.decoding import decode, warn_of_size
-from sklearn_cdul.images.encoded import lock_of
+from sklearn_cdul.images.items import lock_of
 
 
 class Photos(list[Any]):

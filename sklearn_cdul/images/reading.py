@@ -12,8 +12,8 @@ import joblib
 import numpy as np
 
 from sklearn_cdul.exceptions import ImageError, warn
+from sklearn_cdul.images.items import list_items
 from sklearn_cdul.images.photos import Photos, make_picture
-from sklearn_cdul.images.sequences import list_items
 
 T = TypeVar("T")
 

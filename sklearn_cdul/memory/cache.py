@@ -15,8 +15,8 @@ from sklearn_cdul._utils.progress import progress
 from sklearn_cdul.encoders.base import BaseEncoder
 from sklearn_cdul.encoders.soundness import is_sound, warn_about_unsound
 from sklearn_cdul.exceptions import ImageError
-from sklearn_cdul.images.digests import content_digest
-from sklearn_cdul.images.encoded import file_stamp, is_local_path
+from sklearn_cdul.images.digests import content_digest, file_stamp
+from sklearn_cdul.images.items import is_local_path
 from sklearn_cdul.images.reading import check_images, count_threads, warn_about_failures
 from sklearn_cdul.images.views import n_views, views_version
 from sklearn_cdul.memory.folder import check_folder

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_cdul._utils.atomic_write import atomic_write
-from sklearn_cdul.images.encoded import path_of
+from sklearn_cdul.images.items import path_of
 from sklearn_cdul.images.reading import check_images
 from sklearn_cdul.labels.thresholds import apply_thresholds
 from sklearn_cdul.predictions import Predictions, last_step, log_odds

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_cdul.exceptions import warn
-from sklearn_cdul.images.encoded import path_of
+from sklearn_cdul.images.items import path_of
 from sklearn_cdul.images.reading import check_images
 
 # A message names so many photos at most.

@@ -14,7 +14,8 @@ from sklearn_cdul.compute.devices import memory_format, resolve_precision
 from sklearn_cdul.compute.transfers import to_device
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.checking import check_files
-from sklearn_cdul.images.encoded import file_stamp, is_local_path
+from sklearn_cdul.images.digests import file_stamp
+from sklearn_cdul.images.items import is_local_path
 from sklearn_cdul.images.photos import Photos
 from sklearn_cdul.images.reading import count_threads, read_pictures
 from sklearn_cdul.training.building import build_photo_network, check_input_size, look_at_regions

@@ -11,10 +11,9 @@ import pytest
 from PIL import Image, ImageOps
 
 from sklearn_cdul.exceptions import ImageError
-from sklearn_cdul.images.decoding import load_image
+from sklearn_cdul.images.decoding import _Room, load_image
 from sklearn_cdul.images.digests import content_digest
 from sklearn_cdul.images.reading import check_images, map_images
-from sklearn_cdul.images.room import _Room
 
 ORIENTATION = 0x0112
 # Red above, green on the left: no two orientations look alike.
