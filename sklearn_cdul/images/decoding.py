@@ -150,13 +150,10 @@ def open_picture(file: IO[bytes]) -> ImageFile.ImageFile:
     """
     file.seek(0)
     head = file.read(128)
-    matches = (says for start, says in _KINDS.items() if re.match(start, head, re.DOTALL | re.I))
-    is_a = next(matches, _UNKNOWN)
     damage = ""
     Image.init()
     for name in tuple(Image.ID):
-        # Pillow takes some HEIC files for AVIF.
-        if name in _NEVER_OPENED or (name == "AVIF" and is_a == _HEIC):
+        if name in _NEVER_OPENED:
             continue
         factory, accept = Image.OPEN[name]
         file.seek(0)
@@ -168,6 +165,10 @@ def open_picture(file: IO[bytes]) -> ImageFile.ImageFile:
         except (SyntaxError, IndexError, TypeError, struct.error) as error:
             if accepted is True and accept is not None and not damage:
                 damage = f"is a damaged {name} file: {shorten(str(error)) or type(error).__name__}"
+    matches = (says for start, says in _KINDS.items() if re.match(start, head, re.DOTALL | re.I))
+    is_a = next(matches, _UNKNOWN)
+    if is_a == _HEIC and "AVIF" in damage:  # for which Pillow takes some HEIC files
+        damage = ""
     if damage and is_a in (_UNKNOWN, _HEIC, _AVIF, _JPEG_XL):
         is_a = damage
     raise Image.UnidentifiedImageError(is_a)
@@ -223,8 +224,8 @@ def _largest_part(image: Any) -> int:
     tags = image.tag_v2
     width, rows = tags.get(322, tags[256]), tags.get(323, min(tags.get(278, tags[257]), tags[257]))
     size = width * rows * tags.get(277, 1) * max(tags.get(258, (1,))) // 8
-    # Parts that are files of their own may take as much again as a file.
-    return size * 4 if image.info.get("compression") in ("jpeg", "webp") else size
+    # Of a part that is a JPEG file of its own, libjpeg may keep coefficients of two bytes.
+    return size * 3 if image.info.get("compression") in ("jpeg", "webp") else size
 
 
 def _decode_file(
@@ -262,7 +263,7 @@ def _decode_opened(image: Any, warn: Callable[[str], None]) -> Image.Image:
     if isinstance(image, ImageFile.ImageFile) and not is_decoded:
         if image.format in _NEVER_OPENED:
             raise ValueError("a program would have to run on it; save it as PNG first")
-        file = None
+        file: IO[bytes] | None = None
         with lock_of(image):
             if image.fp is not None and not getattr(image.fp, "closed", False):
                 file = io.BytesIO(read_from_start(image.fp))

@@ -51,11 +51,11 @@ def make_item(item: Any, index: int) -> Any:
 @contextmanager
 def named_errors(item: Any, index: int) -> Iterator[None]:
     """Turn what goes wrong inside into an `ImageError` that names the image."""
-    path = path_of(item)
-    where = f"X[{index}]" if path is None else f"X[{index}] ({shorten(path)})"
     try:
         yield
     except Exception as error:
+        path = path_of(item)
+        where = f"X[{index}]" if path is None else f"X[{index}] ({shorten(path)})"
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         says = next(text for kind, text in _SAYS if isinstance(error, kind)).format(
             reason=shorten(reason).rstrip("."), line=folder_line(path or "")

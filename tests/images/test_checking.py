@@ -88,6 +88,14 @@ def test_a_single_bad_photo_is_named_as_when_it_is_read(tmp_path):
         check_files([FILES["PNG"], str(tmp_path / "b.jpg")])
 
 
+def test_pixels_that_can_not_be_used_are_found():
+    for values in (np.ones((4, 4), np.float32), np.full((4, 4), 70_000, np.int32)):
+        file = io.BytesIO()
+        Image.fromarray(values).save(file, "TIFF")
+        with pytest.raises(ImageError, match="scale them to uint8"):
+            check_files([file.getvalue()])
+
+
 def test_photos_pass_and_other_items_are_not_read(food_photos):
     class CloudPath:
         def read_bytes(self):

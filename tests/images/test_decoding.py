@@ -70,6 +70,21 @@ def test_16_bit_grey_keeps_its_full_range(tmp_path):
         np.testing.assert_array_equal(np.asarray(image)[0, :, 0], [0, 1, 128, 255])
 
 
+@pytest.mark.parametrize(
+    ("highest", "levels"),
+    [(0, 255), (200, 255), (256, 1023), (4095, 4095), (9000, 16383), (16384, 65535)],
+)
+@pytest.mark.parametrize("kind", ["png", "tiff"])
+def test_16_bit_grey_is_scaled_by_the_bits_in_use(tmp_path, kind, highest, levels):
+    values = np.linspace(0, highest, 5000).round().astype(np.uint16).reshape(2, 2500)
+    for item in (
+        save(tmp_path / f"scan.{kind}", Image.fromarray(values)),
+        Image.fromarray(values.astype(np.int32)),
+    ):
+        pixels = np.asarray(load_image(item, 0), float)[:, :, 0]
+        assert np.abs(pixels - values * (255 / levels)).max() < 0.51
+
+
 def test_pixels_of_unknown_range_are_refused():
     with pytest.raises(ImageError, match=r"X\[2\].*floats of unknown range"):
         load_image(Image.new("F", (2, 2)), 2)
