@@ -1,7 +1,6 @@
 """Decode the bytes of one image to upright RGB, within a bound of memory."""
 
 import ctypes
-import io
 import math
 import os
 import re
@@ -23,18 +22,12 @@ from sklearn_cdul.images.items import lock_of, shorten
 # EPS would run Ghostscript on the file. IPTC opens whatever it holds, EPS too.
 _NEVER_OPENED = ("EPS", "IPTC")
 _UNKNOWN = "is not an image file, or is of a format that Pillow can't read"
-_HEIC = (
-    "is a HEIC photo. Install pillow-heif and call pillow_heif.register_heif_opener() first, or "
-    "convert the photo to JPEG"
-)
+_HEIC = "is a HEIC photo. Install pillow-heif and call pillow_heif.register_heif_opener() first"
 _AVIF = (
     "is an AVIF photo. Update Pillow to 11.3 or newer, or install pillow-avif-plugin and import "
     "pillow_avif first"
 )
-_JPEG_XL = (
-    "is a JPEG XL photo. Install pillow-jxl-plugin and import pillow_jxl first, or convert the "
-    "photo to JPEG"
-)
+_JPEG_XL = "is a JPEG XL photo. Install pillow-jxl-plugin and import pillow_jxl first"
 # How files begin that are no photos or need a plug-in, and what to say of them.
 _KINDS = {
     rb"....ftyp(avif|avis|mif1.{0,99}avif)": _AVIF,
@@ -66,9 +59,9 @@ _SCALES = (8, 4, 2)  # of Pillow's draft mode, which giants of other formats get
 _PIECE = 2048  # pixels; a multiple of all scales
 _BITS = (8, 10, 12, 14, 16)  # of grey values, in scanners, microscopes and thermal cameras
 
-# Bytes a pixel takes while it is decoded and made RGB. Most decoders write into Pillow's image.
-_BYTES = {"WEBP": 16, "AVIF": 16, "HEIF": 16, "JPEG2000": 28}
-_OTHER_BYTES = 8
+# Bytes a pixel takes while it is decoded and made RGB: 8, for most decoders write into Pillow's
+# image. Not so these, and the few decoders that Pillow has in Python.
+_OTHER_BYTES = {"WEBP": 16, "AVIF": 16, "HEIF": 16, "JPEG2000": 28}
 # Bytes of one image beyond those of its pixels, and bytes of the images of all threads.
 _MARGIN = 64_000_000
 _AT_ONCE = 1_500_000_000
@@ -152,9 +145,7 @@ def open_picture(file: IO[bytes]) -> ImageFile.ImageFile:
     head = file.read(128)
     damage = ""
     Image.init()
-    for name in tuple(Image.ID):
-        if name in _NEVER_OPENED:
-            continue
+    for name in [name for name in Image.ID if name not in _NEVER_OPENED]:
         factory, accept = Image.OPEN[name]
         file.seek(0)
         accepted: bool | str = False
@@ -189,11 +180,13 @@ def memory_for(image: ImageFile.ImageFile, min_size: tuple[int, int] | None) -> 
             image.draft(None, _turned(min_size, _orientation(image)))
     elif image.format == "TIFF" and image.tile and image.tile[0][0] == "libtiff":
         memory = _largest_part(image)
+    in_python = image.tile and image.tile[0][0] in Image.DECODERS
+    per_pixel = 16 if in_python else _OTHER_BYTES.get(image.format or "", 8)
     (width, height), pixels = image.size, math.prod(image.size)
     # Pillow keeps a pointer to each line of an image; decoders keep some lines.
-    memory += (_BYTES.get(image.format or "", _OTHER_BYTES) * width + 16) * (height + 2)
+    memory += (per_pixel * width + 16) * (height + 2)
     limit = Image.MAX_IMAGE_PIXELS or math.inf
-    most = 2 * limit * _OTHER_BYTES + _MARGIN
+    most = 16 * limit + _MARGIN
     if pixels > 2 * limit:
         raise Image.DecompressionBombError(
             f"It has {pixels} pixels, more than twice the limit of {limit}, and may be a "
@@ -260,22 +253,22 @@ def _decode_opened(image: Any, warn: Callable[[str], None]) -> Image.Image:
     """Decode a PIL image of the user's, and leave it as it is if it can be opened once more."""
     # Pillow from 11 on has the pixels in _im, and before in im.
     is_decoded = vars(image).get("_im", vars(image).get("im")) is not None
-    if isinstance(image, ImageFile.ImageFile) and not is_decoded:
-        if image.format in _NEVER_OPENED:
-            raise ValueError("a program would have to run on it; save it as PNG first")
-        file: IO[bytes] | None = None
-        with lock_of(image):
-            if image.fp is not None and not getattr(image.fp, "closed", False):
-                file = io.BytesIO(read_from_start(image.fp))
-                memory_for(image, None)
-        if file is None and image.filename:  # opened in a with statement that is over
-            file = open_encoded(image.filename)
-        if file is not None:
-            with file:
-                if _is_same(image, open_picture(file)):
-                    return _decode_file(file, None, warn)[0]
+    is_file = isinstance(image, ImageFile.ImageFile) and not is_decoded
+    if is_file and image.format in _NEVER_OPENED:
+        raise ValueError("a program would have to run on it; save it as PNG first")
+    data, path = None, image.filename if is_file else ""
+    with lock_of(image):
+        if is_file and image.fp is not None and not getattr(image.fp, "closed", False):
+            data = read_from_start(image.fp)
+    # Where only the path is left, it was opened in a with statement that is over.
+    if data is not None or path:
+        with open_encoded(path if data is None else data) as file:
+            if _is_same(image, open_picture(file)):
+                return _decode_file(file, None, warn)[0]
     with lock_of(image):
         try:
+            if is_file:
+                memory_for(image, None)
             image.load()
         except (AssertionError, AttributeError) as error:  # its file is None
             raise ValueError("its file was closed before it was loaded") from error

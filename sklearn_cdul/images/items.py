@@ -220,7 +220,7 @@ _LINES: tuple[tuple[Callable[[Any], Any], str], ...] = (
     (lambda X: isinstance(X, np.ndarray), "Give a uint8 array of shape (n, height, width, 3)."),
     (lambda X: _key(X, _is_table), 'Give a column of one of its parts: X[{found}]["image"].'),
     (
-        lambda X: _key(X, lambda rows: isinstance(rows, list) and any(map(_is_image, rows[:1]))),
+        lambda X: _key(X, lambda x: isinstance(x, (list, tuple)) and any(map(_is_image, x[:1]))),
         "Give X[{found}].",
     ),
     (lambda X: isinstance(X, Mapping) and {"bytes", "path"} & set(X), "Write [X]."),

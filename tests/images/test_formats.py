@@ -397,11 +397,9 @@ def test_large_images_wait_for_each_other():
 
 
 def test_an_image_that_fails_leaves_the_room():
+    room = _Room(100)
     for _ in range(3):
-        with pytest.raises(ZeroDivisionError), _ROOM.hold(90):
+        with pytest.raises(ZeroDivisionError), room.hold(90):
             raise ZeroDivisionError
-    with _ROOM.hold(90):
+    with room.hold(90):
         pass
-
-
-_ROOM = _Room(100)
