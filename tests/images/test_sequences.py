@@ -19,19 +19,9 @@ import sklearn_cdul.datasets
 from sklearn_cdul import CLIPPseudoLabeler
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.reading import check_images, map_images
+from tests.images.pictures import PICTURE, encoded
 
-PICTURE = Image.fromarray(
-    np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8), "RGB"
-)
-
-
-def encoded(picture=PICTURE, kind="PNG", **options):
-    file = io.BytesIO()
-    picture.save(file, kind, **options)
-    return file.getvalue()
-
-
-PNG = encoded()
+PNG = encoded("PNG")
 BASE64 = base64.b64encode(PNG).decode()
 
 
