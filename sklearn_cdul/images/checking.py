@@ -2,7 +2,7 @@
 
 import os
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any
 
@@ -12,7 +12,7 @@ from sklearn_cdul._utils.progress import progress
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.decoding import load_image, memory_for, open_picture
 from sklearn_cdul.images.encoded import named_errors, open_encoded
-from sklearn_cdul.images.items import is_local_path
+from sklearn_cdul.images.items import held_by, is_local_path
 from sklearn_cdul.images.reading import count_threads, with_advice
 
 # What stands near the end of a complete file, and how near: cameras write more behind the end of
@@ -66,9 +66,7 @@ def check_files(photos: Sequence[Any], *, n_jobs: int | None = None, verbose: bo
 
 
 def _problem_of(item: Any, index: int) -> ImageError | None:
-    held = item
-    if isinstance(item, Mapping):
-        held = item.get("path") if item.get("bytes") is None else item["bytes"]
+    held = held_by(item)
     if not (isinstance(held, (bytes, bytearray, memoryview)) or is_local_path(held)):
         return None
     try:

@@ -3,7 +3,7 @@
 import io
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import IO, Any
 
@@ -14,6 +14,7 @@ from sklearn_cdul.images.items import (
     LazyItem,
     check_item,
     folder_line,
+    held_by,
     is_local_path,
     lock_of,
     path_of,
@@ -65,8 +66,7 @@ def named_errors(item: Any, index: int) -> Iterator[None]:
 
 def open_encoded(item: Any) -> IO[bytes]:
     """Open the encoded bytes of an item that is no array and no PIL image."""
-    if isinstance(item, Mapping):
-        item = item["path"] if item.get("bytes") is None else item["bytes"]
+    item = held_by(item)
     if is_local_path(item):
         return _open_regular(os.fspath(item))
     if isinstance(item, (bytes, bytearray, memoryview)):

@@ -76,6 +76,13 @@ def path_of(item: Any) -> str | None:
     return os.fsdecode(item) if isinstance(item, bytes) else str(item or "") or None
 
 
+def held_by(item: Any) -> Any:
+    """Return the bytes or path in a mapping of Hugging Face, and anything else as it is."""
+    if isinstance(item, Mapping) and {"bytes", "path"} & set(item):
+        return item.get("path") if item.get("bytes") is None else item["bytes"]
+    return item
+
+
 def is_local_path(item: Any) -> bool:
     """Whether an item is the path of a file that the operating system can open."""
     if isinstance(item, str):
@@ -111,9 +118,8 @@ _TEXTS_BEGIN = {re.compile(start, re.IGNORECASE | re.DOTALL): _TEXTS[start] for 
 
 def check_item(item: Any, where: str, whole: str = "X") -> None:
     """Refuse what is no image by its type. No file is opened."""
-    if isinstance(item, Mapping) and {"bytes", "path"} & set(item):
-        item = item.get("path") if item.get("bytes") is None else item["bytes"]
-    kind = shorten(type(item).__name__)
+    item = held_by(item)
+    kind = type(item).__name__
     if isinstance(item, str) or (isinstance(item, PurePath) and not hasattr(item, "protocol")):
         text = item if isinstance(item, str) else item.as_posix()
         for start, line in _TEXTS_BEGIN.items():
@@ -146,8 +152,8 @@ def check_item(item: Any, where: str, whole: str = "X") -> None:
             raise TypeError(f'{where} is a file that was opened as text. Open it with mode "rb".')
         if not hasattr(item, "seek") or not getattr(item, "seekable", lambda: True)():
             raise TypeError(
-                f"{where} is of type {kind}, which can be read only once. Give what its read() "
-                "returns."
+                f"{where} is of type {shorten(kind)}, which can be read only once. Give what its "
+                "read() returns."
             )
     # pandas writes a missing value as None, NaN, NaT or pd.NA, none of which equals itself.
     elif (
@@ -155,7 +161,7 @@ def check_item(item: Any, where: str, whole: str = "X") -> None:
     ):
         raise ValueError(f"{where} is missing ({item!r}). Leave such rows out of X.")
     elif not is_open_file(item):
-        raise TypeError(f"{where} is of type {kind}. {_line_for_item(item, whole)}")
+        raise TypeError(f"{where} is of type {shorten(kind)}. {_line_for_item(item, whole)}")
 
 
 def _line_for_item(item: Any, whole: str) -> str:
