@@ -602,8 +602,9 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             weight is negative.
         """
         check_is_fitted(self)
-        y = read_targets(y, self.class_names_, X)  # fails before the photos are read
-        return score_readable(y, self.decision_function(X), sample_weight)
+        source = self._open(X)
+        y = read_targets(y, self.class_names_, X)  # fails before the photos are decoded
+        return score_readable(y, self._logits(source), sample_weight)
 
     def export_onnx(self, path):
         """Write the network to an ONNX file, which gives probabilities without this package.

@@ -13,8 +13,7 @@ from sklearn.utils import InputTags
 from sklearn.utils.validation import check_array, validate_data
 
 from sklearn_cdul.images.checking import check_files
-from sklearn_cdul.images.encoded import path_of
-from sklearn_cdul.images.items import shorten
+from sklearn_cdul.images.items import path_of, shorten
 from sklearn_cdul.images.photos import Photos
 from sklearn_cdul.images.reading import check_images
 

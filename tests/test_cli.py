@@ -194,7 +194,7 @@ def test_memory_keeps_what_was_encoded(folder, capsys):
         ("label photos --classes names.txt --out no/labels.csv", "a folder that exists"),
         ("label photos --classes names.txt --set grid=2", "Invalid parameter 'grid'"),
         ("label photos --classes names.txt --set grid_size=0", "'grid_size' parameter"),
-        ("label photos --classes names.txt --model-name ViT-B-99", "Close: ViT-B-32"),
+        ("label photos --classes names.txt --model-name ViT-B-99", "Near names: ViT-B-32"),
         ("label photos --classes names.txt --device tpu", "device"),
         ("train photos --classes names.txt --out photos", "must name a file"),
         ("train photos --classes names.txt --out m --report no/r.html", "--report no.r.html can't"),

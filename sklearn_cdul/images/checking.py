@@ -2,7 +2,7 @@
 
 import os
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any
 
@@ -10,31 +10,29 @@ from PIL import ImageFile
 
 from sklearn_cdul._utils.progress import progress
 from sklearn_cdul.exceptions import ImageError
-from sklearn_cdul.images.decoding import load_image
-from sklearn_cdul.images.encoded import is_local_path, open_encoded
-from sklearn_cdul.images.errors import named_errors
-from sklearn_cdul.images.formats import open_picture
+from sklearn_cdul.images.decoding import load_image, memory_for, open_picture
+from sklearn_cdul.images.encoded import named_errors, open_encoded
+from sklearn_cdul.images.items import held_by, is_local_path
 from sklearn_cdul.images.reading import count_threads, with_advice
 
-# What stands at the very end of a complete file.
-_LAST = {"GIF": b";", "JPEG2000": b"\xff\xd9"}
-_TAIL = 1 << 16  # cameras write more behind the end of a JPEG file, rarely over 64 kB
+# What stands near the end of a complete file, and how near: cameras write more behind the end of
+# a JPEG file, rarely over 64 kB.
+_ENDS = {"PNG": (b"IEND", 1 << 16), "GIF": (b";", 1), "JPEG2000": (b"\xff\xd9", 2)}
 # Formats that are not compressed: to decode them is to read them.
 _PLAIN = ("BMP", "DIB", "PPM", "TGA")
-# Tags of a TIFF file: where its strips or tiles begin, and how many bytes they have.
-_TIFF_PARTS = ((273, 279), (324, 325))
-_AT_ONCE = 64  # photos a task
+_WIDEST = 1 << 24  # pixels; Pillow's decoders refuse some lines that are longer
+_AT_ONCE = 64  # photos per task
 _MOST_NAMED = 3
 
 
 def check_files(photos: Sequence[Any], *, n_jobs: int | None = None, verbose: bool = False) -> None:
     """Refuse photos that can't be used, before others are encoded for hours.
 
-    Each file must exist, be a regular one and begin as an image of at least one pixel. Files that
-    were cut off are found for JPEG, PNG, GIF, WebP, TIFF, HEIF, AVIF, JPEG 2000 and uncompressed
-    formats. A file without an end mark is decoded, a JPEG file at an eighth of its size, for some
-    of them can be read. Damage in the middle of a file is not found. A photo takes some 0.1 to 0.3
-    milliseconds.
+    Each file must exist, be a regular one, begin as an image of at least one pixel, and need no
+    more memory than decoding allows. Files that were cut off are found for JPEG, PNG, GIF, WebP,
+    TIFF, HEIF, AVIF, JPEG 2000 and uncompressed formats. A file without an end mark is decoded, a
+    JPEG file at an eighth of its size, for some of them can be read. Damage in the middle of a
+    file is not found. A photo takes some 0.1 to 0.3 milliseconds.
 
     Items that are no local files, or files in memory, are not looked at: PIL images, arrays,
     addresses in a cloud, items of lazy sequences.
@@ -54,56 +52,47 @@ def check_files(photos: Sequence[Any], *, n_jobs: int | None = None, verbose: bo
         for start, part in zip(starts, pool.map(check, starts), strict=True):
             problems += part
             bar.update(min(_AT_ONCE, len(photos) - start))
-    if not problems:
-        return
-    first = problems[0]
     if len(problems) == 1:
-        raise with_advice(first)
-    named = "; ".join(str(problem).rstrip(".") for problem in problems[:_MOST_NAMED])
-    more = "" if len(problems) <= _MOST_NAMED else "; and so on"
-    raise ImageError(
-        f"{len(problems)} of {len(photos)} images can't be used: {named}{more}. With "
-        'on_error="nan" their rows become NaN.',
-        first.index,
-        first.path,
-    ) from first
+        raise with_advice(problems[0])
+    if problems:
+        named = "; ".join(str(problem).rstrip(".") for problem in problems[:_MOST_NAMED])
+        more = "" if len(problems) <= _MOST_NAMED else "; and so on"
+        raise ImageError(
+            f"{len(problems)} of {len(photos)} images can't be used: {named}{more}. With "
+            'on_error="nan" their rows become NaN.',
+            problems[0].index,
+            problems[0].path,
+        ) from problems[0]
 
 
 def _problem_of(item: Any, index: int) -> ImageError | None:
-    if not _is_at_hand(item):
+    held = held_by(item)
+    if not (isinstance(held, (bytes, bytearray, memoryview)) or is_local_path(held)):
         return None
     try:
-        with named_errors(item, index):
-            file = open_encoded(item)
-            assert file is not None
-            with file:
-                if _is_complete(file, open_picture(file)):
-                    return None
+        with named_errors(item, index), open_encoded(item) as file:
+            image = open_picture(file)
+            memory_for(image, (1, 1))
+            if _is_complete(file, image):
+                return None
         load_image(item, index, min_size=(1, 1))  # raises if there is something wrong
     except ImageError as error:
         return error
     return None
 
 
-def _is_at_hand(item: Any) -> bool:
-    if isinstance(item, Mapping):
-        item = item.get("path") if item.get("bytes") is None else item["bytes"]
-    if isinstance(item, (bytes, bytearray, memoryview)):
-        return True
-    return is_local_path(item)
-
-
 def _is_complete(file: IO[bytes], image: ImageFile.ImageFile) -> bool:
-    """Whether the end is there; False if only decoding can tell."""
-    form = image.format or ""
-    size = file.seek(0, os.SEEK_END)
-    if form in ("JPEG", "MPO", "PNG", *_LAST):
-        file.seek(max(size - _TAIL, 0))
+    """Whether the end is there and nothing in the head is odd; False if only decoding can tell."""
+    if max(image.size) > _WIDEST or image.mode in ("I", "F"):
+        return False
+    form, size = image.format or "", file.seek(0, os.SEEK_END)
+    if form in _ENDS:
+        mark, length = _ENDS[form]
+        file.seek(max(size - length, 0))
+        return mark in file.read()
+    if form in ("JPEG", "MPO"):
+        file.seek(max(size - (1 << 16), 0))
         tail = file.read()
-        if form == "PNG":
-            return b"IEND" in tail
-        if form in _LAST:
-            return tail.endswith(_LAST[form])
         # An end before the last scan is that of a thumbnail.
         return tail.rfind(b"\xff\xd9") > tail.rfind(b"\xff\xda")
     if form == "TIFF":
@@ -115,7 +104,7 @@ def _is_complete(file: IO[bytes], image: ImageFile.ImageFile) -> bool:
 
 def _end_of_tiff(image: Any) -> int:
     ends = [0]
-    for starts, counts in _TIFF_PARTS:
+    for starts, counts in ((273, 279), (324, 325)):  # tags of strips and of tiles
         parts = zip(image.tag_v2.get(starts, ()), image.tag_v2.get(counts, ()), strict=False)
         ends += [start + count for start, count in parts]
     return max(ends)

@@ -1,26 +1,50 @@
-"""Decode one image of any kind to upright RGB."""
+"""Decode the bytes of one image to upright RGB, within a bound of memory."""
 
-import io
+import ctypes
 import math
+import os
+import re
+import struct
+import sys
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import IO, Any
 
 import numpy as np
 from PIL import Image, ImageFile
 
-from sklearn_cdul.exceptions import ImageError
-from sklearn_cdul.images.encoded import (
-    LazyItem,
-    lock_of,
-    open_encoded,
-    read_from_start,
-)
-from sklearn_cdul.images.errors import named_errors
-from sklearn_cdul.images.formats import may_be_opened, open_picture
-from sklearn_cdul.images.items import check_item
-from sklearn_cdul.images.room import room_for
+from sklearn_cdul._utils.forks import in_child
+from sklearn_cdul.images.encoded import make_item, named_errors, open_encoded, read_from_start
+from sklearn_cdul.images.items import lock_of, shorten
 
+# EPS would run Ghostscript on the file. IPTC opens whatever it holds, EPS too.
+_NEVER_OPENED = ("EPS", "IPTC")
+_UNKNOWN = "is not an image file, or is of a format that Pillow can't read"
+_HEIC = "is a HEIC photo. Install pillow-heif and call pillow_heif.register_heif_opener() first"
+_AVIF = (
+    "is an AVIF photo. Update Pillow to 11.3 or newer, or install pillow-avif-plugin and import "
+    "pillow_avif first"
+)
+_JPEG_XL = "is a JPEG XL photo. Install pillow-jxl-plugin and import pillow_jxl first"
+# How files begin that are no photos or need a plug-in, and what to say of them.
+_KINDS = {
+    rb"....ftyp(avif|avis|mif1.{0,99}avif)": _AVIF,
+    rb"....ftyp(hei|hev|mif1|msf1)": _HEIC,
+    rb"\xff\x0a|\0\0\0\x0cJXL ": _JPEG_XL,
+    rb"....ftypcrx ": "is a raw photo of a camera. Convert it to JPEG",
+    rb"....(ftyp|moov|mdat)|\x1aE\xdf\xa3|RIFF....AVI ": "is a video, not a photo",
+    rb"%!PS|\xc5\xd0\xd3\xc6": "is an EPS or PostScript file, which is not opened. Save it as PNG",
+    rb"%PDF": "is a PDF file, not a photo. Save its pages as images first",
+    rb"\0\x05\x16[\0\x07]": "is a companion file of macOS, not a photo. Leave out names that begin "
+    "with a dot",
+    rb"\0\0\0\x01Bud1": "is a file of macOS, not a photo. Leave it out",
+    rb"version https://git-lfs": "is a pointer of Git LFS in place of the photo. Run git lfs pull",
+    rb"\s*<": "is a web page, a drawing or other text, not a photo",
+}
+
+_JPEG = ("JPEG", "MPO")
 _ORIENTATION = 0x0112  # EXIF tag
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -31,17 +55,59 @@ _TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_JPEG = ("JPEG", "MPO")
-# Scales of Pillow's draft mode, which giants of other formats get too.
-_SCALES = (8, 4, 2)
-_STRIP = 512  # rows; a multiple of all scales
+_SCALES = (8, 4, 2)  # of Pillow's draft mode, which giants of other formats get too
+_PIECE = 2048  # pixels; a multiple of all scales
+_BITS = (8, 10, 12, 14, 16)  # of grey values, in scanners, microscopes and thermal cameras
+
+# Bytes a pixel takes while it is decoded and made RGB: 8, for most decoders write into Pillow's
+# image. Not so these, and the few decoders that Pillow has in Python.
+_OTHER_BYTES = {"WEBP": 16, "AVIF": 16, "HEIF": 16, "JPEG2000": 28}
+# Bytes of one image beyond those of its pixels, and bytes of the images of all threads.
+_MARGIN = 64_000_000
+_AT_ONCE = 1_500_000_000
+_LARGE = 200_000_000
+
+
+class _Room:
+    """Lets threads go on as long as what they hold together stays below a bound."""
+
+    def __init__(self, size: int):
+        self._size = size
+        self.empty()
+
+    def empty(self) -> None:
+        """Forget who is in: no thread of a parent process ever leaves in its child."""
+        self._held = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def hold(self, amount: int) -> Iterator[None]:
+        """Wait until there is room for an amount, or nobody else is in."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._held or self._held + amount <= self._size)
+            self._held += amount
+        if amount > _LARGE and sys.platform == "linux":
+            # Its allocator keeps some memory for each thread: eight that decode large images one
+            # after the other would in the end hold eight of them.
+            getattr(ctypes.CDLL(None), "malloc_trim", int)(0)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held -= amount
+                self._changed.notify_all()
+
+
+_room = _Room(_AT_ONCE)
+in_child(_room.empty)
 
 
 def load_image(item: Any, index: int, *, min_size: tuple[int, int] | None = None) -> Image.Image:
     """Decode one image to upright RGB.
 
-    The orientation in the EXIF data is applied. Transparent pixels become white. 16-bit grey
-    keeps its full range: 65535 becomes 255. Of several frames or pages the first is read.
+    The orientation in the EXIF data is applied. Transparent pixels become white. 16-bit grey is
+    scaled by the bits in use: the largest value of an image that fits into 8, 10, 12, 14 or 16
+    bits. Of several frames or pages the first is read.
     """
     return decode(item, index, min_size)[0]
 
@@ -52,29 +118,15 @@ def decode(
     min_size: tuple[int, int] | None,
     warn: Callable[[str], None] | None = None,
 ) -> tuple[Image.Image, Callable[[tuple[int, int]], bool]]:
-    """Decode one image as `load_image` does, and tell whom else the pixels serve."""
-    if isinstance(item, LazyItem):
-        item = read_lazy(item, index)
+    """Decode one image as `load_image` does, and tell which other sizes the pixels serve."""
+    item, warn = make_item(item, index), warn or warn_of_size
     with named_errors(item, index):
         if isinstance(item, np.ndarray):
             item = Image.fromarray(item[:, :, 0] if item.shape[2:] == (1,) else item)
         if isinstance(item, Image.Image):
-            return _decode_opened(item, warn or warn_of_size), lambda size: True
-        file = open_encoded(item)
-        assert file is not None
-        with file:
-            return _decode_picture(open_picture(file), min_size, warn or warn_of_size)
-
-
-def read_lazy(item: LazyItem, index: int) -> Any:
-    """Return what a lazy sequence gives for an item, checked as `check_images` does."""
-    with named_errors(None, index):
-        item = item.read()
-    try:
-        check_item(item, f"X[{index}]")
-    except (TypeError, ValueError) as error:
-        raise ImageError(str(error), index, None) from error
-    return item
+            return _decode_opened(item, warn), lambda size: True
+        with open_encoded(item) as file:
+            return _decode_file(file, min_size, warn)
 
 
 def warn_of_size(message: str) -> None:
@@ -82,91 +134,154 @@ def warn_of_size(message: str) -> None:
     warnings.warn(message, Image.DecompressionBombWarning, stacklevel=2)
 
 
-def _decode_opened(image: Image.Image, warn: Callable[[str], None]) -> Image.Image:
-    """Decode a PIL image of the user's, and leave it as it is if it can be opened once more."""
-    file = _file_of(image)
-    if file is not None:
-        assert isinstance(image, ImageFile.ImageFile)
-        if not may_be_opened(image):
-            raise ValueError("a program would have to run on it; save it as PNG first")
-        with file:
-            fresh = open_picture(file)
-            if _same(image, fresh):
-                return _decode_picture(fresh, None, warn)[0]
-    with lock_of(image):
-        try:
-            image.load()
-        except (AssertionError, AttributeError) as error:  # its file is None
-            raise ValueError("its file was closed before it was loaded") from error
-        orientation = _orientation(image)
-    return _to_rgb(image, orientation)
+def open_picture(file: IO[bytes]) -> ImageFile.ImageFile:
+    """Open an encoded image as ``PIL.Image.open`` does, but for three things.
 
-
-def _file_of(image: Image.Image) -> IO[bytes] | None:
-    """A file of its own for an image that was opened and not decoded; None if there is none."""
-    core = vars(image).get("_im", vars(image).get("im"))  # Pillow from 11 on, and before
-    if core is not None or not isinstance(image, ImageFile.ImageFile):
-        return None
-    with lock_of(image):
-        file = image.fp
-        if file is not None and not getattr(file, "closed", False):
-            return io.BytesIO(read_from_start(file))
-    # Opened in a with statement that is over.
-    return open_encoded(image.filename) if image.filename else None
-
-
-def _same(image: ImageFile.ImageFile, fresh: ImageFile.ImageFile) -> bool:
-    """Whether an image that was opened again shows what the user's object does.
-
-    Not so after ``seek``, ``draft`` or a change of the orientation.
+    No format is tried that runs another program on the file. The number of pixels is not looked
+    at: a large JPEG file may yet be decoded at a fraction of its size. What can't be opened is
+    called by its name.
     """
-    for name in ("format", "size", "mode"):
-        if getattr(image, name) != getattr(fresh, name):
-            return False
-    exif = vars(image).get("_exif")  # of its own only if somebody looked at it
-    changed = exif is not None and exif.get(_ORIENTATION, 1) != _orientation(fresh)
-    return image.tell() == fresh.tell() and not changed
+    file.seek(0)
+    head = file.read(128)
+    damage = ""
+    Image.init()
+    for name in [name for name in Image.ID if name not in _NEVER_OPENED]:
+        factory, accept = Image.OPEN[name]
+        file.seek(0)
+        accepted: bool | str = False
+        try:
+            accepted = accept is None or accept(head[:16])
+            if accepted and not isinstance(accepted, str):  # a str says what is missing in Pillow
+                return factory(file, "")
+        except (SyntaxError, IndexError, TypeError, struct.error) as error:
+            if accepted is True and accept is not None and not damage:
+                damage = f"is a damaged {name} file: {shorten(str(error)) or type(error).__name__}"
+    matches = (says for start, says in _KINDS.items() if re.match(start, head, re.DOTALL | re.I))
+    is_a = next(matches, _UNKNOWN)
+    if is_a == _HEIC and "AVIF" in damage:  # for which Pillow takes some HEIC files
+        damage = ""
+    if damage and is_a in (_UNKNOWN, _HEIC, _AVIF, _JPEG_XL):
+        is_a = damage
+    raise Image.UnidentifiedImageError(is_a)
 
 
-def _decode_picture(
-    image: ImageFile.ImageFile, min_size: tuple[int, int] | None, warn: Callable[[str], None]
-) -> tuple[Image.Image, Callable[[tuple[int, int]], bool]]:
-    """Decode an image that nobody else uses."""
-    full, is_jpeg = image.size, image.format in _JPEG
-    if is_jpeg and min_size is not None:
-        image.draft(None, _turned(min_size, _orientation(image)))
+def memory_for(image: ImageFile.ImageFile, min_size: tuple[int, int] | None) -> int:
+    """Return the bytes that an image takes while it is decoded, known from its header.
+
+    A JPEG file is set to be decoded at a fraction of its size. An image of more than twice
+    ``PIL.Image.MAX_IMAGE_PIXELS`` pixels, or of as many bytes as so many pixels of most formats
+    take, is refused.
+    """
+    memory = 0
+    if image.format in _JPEG:
+        if _has_several_scans(image):  # libjpeg keeps all coefficients, at any scale
+            memory = 2 * getattr(image, "layers", 4) * math.prod(image.size)
+        if min_size is not None:
+            image.draft(None, _turned(min_size, _orientation(image)))
+    elif image.format == "TIFF" and image.tile and image.tile[0][0] == "libtiff":
+        memory = _largest_part(image)
+    in_python = image.tile and image.tile[0][0] in Image.DECODERS
+    per_pixel = 16 if in_python else _OTHER_BYTES.get(image.format or "", 8)
+    (width, height), pixels = image.size, math.prod(image.size)
+    # Pillow keeps a pointer to each line of an image; decoders keep some lines.
+    memory += (per_pixel * width + 16) * (height + 2)
     limit = Image.MAX_IMAGE_PIXELS or math.inf
-    pixels = held = math.prod(image.size)
-    if image.info.get("progressive"):
-        # libjpeg keeps all coefficients of such a file, up to 6 bytes a pixel at any scale.
-        held += math.prod(full)
-        pixels = max(pixels, math.prod(full) // 2)
+    most = 16 * limit + _MARGIN
     if pixels > 2 * limit:
         raise Image.DecompressionBombError(
             f"It has {pixels} pixels, more than twice the limit of {limit}, and may be a "
             "decompression bomb."
         )
-    if pixels > limit and image.format != "TIFF":  # of which Pillow warns itself
+    if memory > most:
+        raise Image.DecompressionBombError(
+            f"To decode it takes {memory / 1e9:.1f} GB of memory, more than the limit of "
+            f"{most / 1e9:.1f} GB, and it may be a decompression bomb."
+        )
+    return memory
+
+
+def _has_several_scans(image: Any) -> bool:
+    """Whether a JPEG file is progressive, or has its colours one after the other."""
+    if image.info.get("progressive"):
+        return True
+    image.fp.seek(2)
+    while len(head := image.fp.read(5)) == 5 and head[0] == 0xFF:
+        if head[1] == 0xDA:  # a scan, and how many of the colours it has
+            return head[4] < image.layers
+        image.fp.seek(int.from_bytes(head[2:4], "big") - 3, os.SEEK_CUR)
+    return True
+
+
+def _largest_part(image: Any) -> int:
+    """Bytes of a tile or strip of a TIFF file, which is decoded as a whole, whatever its size."""
+    tags = image.tag_v2
+    width, rows = tags.get(322, tags[256]), tags.get(323, min(tags.get(278, tags[257]), tags[257]))
+    size = width * rows * tags.get(277, 1) * max(tags.get(258, (1,))) // 8
+    # Of a part that is a JPEG file of its own, libjpeg may keep coefficients of two bytes.
+    return size * 3 if image.info.get("compression") in ("jpeg", "webp") else size
+
+
+def _decode_file(
+    file: IO[bytes], min_size: tuple[int, int] | None, warn: Callable[[str], None]
+) -> tuple[Image.Image, Callable[[tuple[int, int]], bool]]:
+    image = open_picture(file)
+    full, is_jpeg = image.size, image.format in _JPEG
+    memory, pixels = memory_for(image, min_size), math.prod(image.size)
+    is_giant = pixels > (Image.MAX_IMAGE_PIXELS or math.inf)
+    if is_giant and image.format != "TIFF":  # of which Pillow warns itself
         warn(
             f"An image has {pixels} pixels, more than PIL.Image.MAX_IMAGE_PIXELS. It is read; "
             "there is no other warning about large images."
         )
-    with room_for(held):
+    with _room.hold(memory):
         image.load()
         # Not before: TIFF files are turned while they are loaded, and then say so.
         orientation = _orientation(image)
-        if is_jpeg:
-            drafted = _scaled_size(full, min_size, orientation)
-            return _to_rgb(
-                image, orientation
-            ), lambda size: _scaled_size(full, size, orientation) == drafted
-        if pixels <= limit:
-            return _to_rgb(image, orientation), lambda size: True
-        full = image.size
-        scale = _scale(full, min_size, orientation)
-        return _reduce(
-            image, scale, orientation
-        ), lambda size: _scale(full, size, orientation) == scale
+        if not is_jpeg:
+            full = image.size
+
+        def scale_for(size: tuple[int, int] | None) -> int:
+            return _scale(full, size, orientation) if is_jpeg or is_giant else 1
+
+        scale = scale_for(min_size)
+        rgb = _to_rgb(image, 1 if is_jpeg else scale)
+        del image  # before there is yet another one of its size
+        return _upright(rgb, orientation), lambda size: scale_for(size) == scale
+
+
+def _decode_opened(image: Any, warn: Callable[[str], None]) -> Image.Image:
+    """Decode a PIL image of the user's, and leave it as it is if it can be opened once more."""
+    # Pillow from 11 on has the pixels in _im, and before in im.
+    is_decoded = vars(image).get("_im", vars(image).get("im")) is not None
+    is_file = isinstance(image, ImageFile.ImageFile) and not is_decoded
+    if is_file and image.format in _NEVER_OPENED:
+        raise ValueError("a program would have to run on it; save it as PNG first")
+    data, path = None, image.filename if is_file else ""
+    with lock_of(image):
+        if is_file and image.fp is not None and not getattr(image.fp, "closed", False):
+            data = read_from_start(image.fp)
+    # Where only the path is left, it was opened in a with statement that is over.
+    if data is not None or path:
+        with open_encoded(path if data is None else data) as file:
+            if _is_same(image, open_picture(file)):
+                return _decode_file(file, None, warn)[0]
+    with lock_of(image):
+        try:
+            if is_file:
+                memory_for(image, None)
+            image.load()
+        except (AssertionError, AttributeError) as error:  # its file is None
+            raise ValueError("its file was closed before it was loaded") from error
+        orientation = _orientation(image)
+    return _upright(_to_rgb(image, 1), orientation)
+
+
+def _is_same(image: ImageFile.ImageFile, fresh: ImageFile.ImageFile) -> bool:
+    """Whether an image shows what its file does: not so after seek, draft or a turn."""
+    exif = vars(image).get("_exif")  # of its own only if somebody looked at it
+    changed = exif is not None and exif.get(_ORIENTATION, 1) != _orientation(fresh)
+    looks = [(it.format, it.size, it.mode, it.tell()) for it in (image, fresh)]
+    return looks[0] == looks[1] and not changed
 
 
 def _turned(size: tuple[int, int], orientation: int) -> tuple[int, int]:
@@ -183,14 +298,6 @@ def _scale(full: tuple[int, int], min_size: tuple[int, int] | None, orientation:
     return next((scale for scale in _SCALES if scale <= most), 1)
 
 
-def _scaled_size(
-    full: tuple[int, int], min_size: tuple[int, int] | None, orientation: int
-) -> tuple[int, int]:
-    """The size at which Pillow's draft mode decodes a JPEG file."""
-    scale = _scale(full, min_size, orientation)
-    return -(-full[0] // scale), -(-full[1] // scale)
-
-
 def _orientation(image: Image.Image) -> int:
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
@@ -199,44 +306,54 @@ def _orientation(image: Image.Image) -> int:
     return orientation if orientation in _TRANSPOSE else 1
 
 
-def _reduce(image: Image.Image, scale: int, orientation: int) -> Image.Image:
-    """Scale down in strips, so that there is no second image of the full size."""
-    if scale == 1:
-        return _to_rgb(image, orientation)
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(_TRANSPOSE[orientation]) if orientation > 1 else image
+
+
+def _to_rgb(image: Image.Image, scale: int) -> Image.Image:
+    """Make an image RGB and smaller, piece by piece: there is never a third one of its size."""
     width, height = image.size
-    reduced = Image.new("RGB", (-(-width // scale), -(-height // scale)))
-    for top in range(0, height, _STRIP):
-        strip = _to_rgb(image.crop((0, top, width, min(top + _STRIP, height))), 1)
-        reduced.paste(strip.reduce(scale), (0, top // scale))
-    return _upright(reduced, orientation)
-
-
-def _to_rgb(image: Image.Image, orientation: int) -> Image.Image:
-    if not (image.width and image.height):
-        raise ValueError(f"its size is {image.width} x {image.height} pixels")
-    if image.mode.startswith("I"):
-        image = _to_8_bit(image)
-    elif image.mode == "F":
+    if not (width and height):
+        raise ValueError(f"its size is {width} x {height} pixels")
+    if image.mode == "F":
         raise ValueError("its pixels are floats of unknown range; scale them to uint8 first")
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image.reduce(scale) if scale > 1 else image
+    levels = _levels(image) if image.mode.startswith("I") else 0
+    if scale == 1 and max(image.size) <= _PIECE:
+        return _piece_to_rgb(image, levels)
+    result = Image.new("RGB", (-(-width // scale), -(-height // scale)))
+    for left, upper, piece in _pieces(image):
+        piece = _piece_to_rgb(piece, levels)
+        result.paste(piece.reduce(scale), (left // scale, upper // scale))
+    return result
+
+
+def _pieces(image: Image.Image) -> Iterator[tuple[int, int, Image.Image]]:
+    for upper in range(0, image.height, _PIECE):
+        for left in range(0, image.width, _PIECE):
+            right, lower = min(left + _PIECE, image.width), min(upper + _PIECE, image.height)
+            yield left, upper, image.crop((left, upper, right, lower))
+
+
+def _piece_to_rgb(image: Image.Image, levels: int) -> Image.Image:
+    if levels:
+        # Pillow's own conversion clips instead of scaling in some versions.
+        scaled = np.multiply(np.asarray(image), 255 / levels, dtype=np.float32)  # never near a half
+        image = Image.fromarray(np.rint(scaled, out=scaled).astype(np.uint8))
     if image.has_transparency_data:
         if image.mode != "RGBA":  # convert() would copy
             image = image.convert("RGBA")
         background = Image.new("RGB", image.size, "white")
         background.paste(image, mask=image)
-        image = background
-    if image.mode != "RGB":
-        image = image.convert("RGB")
-    return _upright(image, orientation)
+        return background
+    return image.convert("RGB")
 
 
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    return image.transpose(_TRANSPOSE[orientation]) if orientation > 1 else image
-
-
-def _to_8_bit(image: Image.Image) -> Image.Image:
-    # Pillow's own conversion clips instead of scaling in some versions.
-    values = np.asarray(image)
-    if values.min() < 0 or values.max() > 65535:
+def _levels(image: Image.Image) -> int:
+    """The largest value of the bits that grey values use, of which a file does not tell."""
+    pieces = (np.asarray(piece) for _, _, piece in _pieces(image))
+    lowest, highest = np.array([(piece.min(), piece.max()) for piece in pieces]).T
+    if lowest.min() < 0 or highest.max() > 65535:
         raise ValueError("its 32-bit pixels lie beyond 0 to 65535; scale them to uint8 first")
-    scaled = np.divide(values, 257, dtype=np.float32)  # never near a half
-    return Image.fromarray(np.rint(scaled, out=scaled).astype(np.uint8))
+    return next(2**bits - 1 for bits in _BITS if highest.max() < 2**bits)

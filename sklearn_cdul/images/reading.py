@@ -15,10 +15,9 @@ from PIL import Image
 from sklearn_cdul._utils.progress import progress
 from sklearn_cdul.exceptions import ImageError, warn
 from sklearn_cdul.images.decoding import decode, warn_of_size
-from sklearn_cdul.images.digests import content_digest
-from sklearn_cdul.images.encoded import file_stamp, is_local_path
+from sklearn_cdul.images.digests import content_digest, file_stamp
+from sklearn_cdul.images.items import is_local_path, list_items
 from sklearn_cdul.images.photos import Photos, PictureCache, make_picture
-from sklearn_cdul.images.sequences import list_items
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from unicodedata import normalize
 import numpy as np
 
 from sklearn_cdul.exceptions import warn
-from sklearn_cdul.images.encoded import path_of
+from sklearn_cdul.images.items import path_of
 from sklearn_cdul.images.reading import check_images
 from sklearn_cdul.targets.tables import Table
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from sklearn_cdul.compute.devices import memory_format, resolve_precision
 from sklearn_cdul.compute.transfers import to_device
 from sklearn_cdul.exceptions import ImageError
-from sklearn_cdul.images.encoded import file_stamp, is_local_path
+from sklearn_cdul.images.digests import file_stamp
+from sklearn_cdul.images.items import is_local_path
 from sklearn_cdul.images.photos import Photos, PictureCache
 from sklearn_cdul.images.reading import count_threads, read_pictures, with_advice
 from sklearn_cdul.training.building import build_photo_network, check_input_size, look_at_regions

@@ -258,9 +258,9 @@ def test_a_second_model_keeps_the_rows_of_the_first():
 def test_labels_by_path_find_their_scores_or_are_refused():
     scores = [[0.9, 0.1], [0.2, 0.8], [0.6, 0.7]]
     by_path = {"c.jpg": ["a", "b"], "b.jpg": ["b"], "a.jpg": ["a"]}
-    with pytest.raises(ValueError, match="y_true says by path of which photo a row is"):
+    with pytest.raises(ValueError, match="y_true says by path of which image a row is"):
         AveragePrecisionDisplay.from_predictions(by_path, scores, class_names=["a", "b"])
-    with pytest.raises(ValueError, match="y says by path of which photo a row is"):
+    with pytest.raises(ValueError, match="y says by path of which image a row is"):
         ScoreHistogramDisplay.from_predictions(scores, by_path, class_names=["a", "b"])
     frame = pd.DataFrame(scores, index=["a.jpg", "b.jpg", "c.jpg"])
     display = AveragePrecisionDisplay.from_predictions(by_path, frame, class_names=["a", "b"])

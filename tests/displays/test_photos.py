@@ -140,7 +140,7 @@ def test_pipelines_and_searches_are_asked_for_their_last_step(model, few):
     paths, y = few
     pipeline = Pipeline([("classifier", model)])
     assert PhotosDisplay.from_estimator(pipeline, paths[:2]).class_names == NAMES
-    search = GridSearchCV(model, {"epochs": [1]})
+    search = GridSearchCV(model, {"n_neighbors": [5]})
     search.best_estimator_ = model
     assert PhotosDisplay.from_estimator(search, paths[:2], y[:2]).targets.tolist() == y[:2].tolist()
 

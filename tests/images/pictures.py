@@ -1,5 +1,7 @@
 """Pictures that tests of several files write and read."""
 
+import io
+
 import numpy as np
 from PIL import Image
 
@@ -11,6 +13,12 @@ PICTURE = Image.fromarray(PIXELS)
 def save(path, image, **options):
     image.save(path, **options)
     return path
+
+
+def encoded(kind, picture=PICTURE, **options):
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
 
 
 def saved_photo(path, size, orientation=None):

@@ -11,35 +11,31 @@ from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.checking import check_files
 from sklearn_cdul.images.decoding import load_image
 from sklearn_cdul.images.reading import check_images
+from tests.images.pictures import encoded
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
-
-
-def encoded(kind, **options):
-    file = io.BytesIO()
-    Image.fromarray(PIXELS).save(file, kind, **options)
-    return file.getvalue()
+PICTURE = Image.fromarray(PIXELS)
 
 
 def with_thumbnail():
     """A JPEG file that has a whole other one in its header, as those of cameras."""
     exif = Image.Exif()
-    exif[0x010E] = encoded("JPEG").decode("latin-1")
-    return encoded("JPEG", exif=exif.tobytes())
+    exif[0x010E] = encoded("JPEG", PICTURE).decode("latin-1")
+    return encoded("JPEG", PICTURE, exif=exif.tobytes())
 
 
 FILES = {
-    "JPEG": encoded("JPEG"),
-    "progressive JPEG": encoded("JPEG", progressive=True),
+    "JPEG": encoded("JPEG", PICTURE),
+    "progressive JPEG": encoded("JPEG", PICTURE, progressive=True),
     "JPEG with thumbnail": with_thumbnail(),
-    "PNG": encoded("PNG"),
-    "GIF": encoded("GIF"),
-    "WEBP": encoded("WEBP"),
-    "BMP": encoded("BMP"),
-    "PPM": encoded("PPM"),
-    "TIFF": encoded("TIFF"),
-    "TIFF, LZW": encoded("TIFF", compression="tiff_lzw"),
-    "JPEG 2000": encoded("JPEG2000"),
+    "PNG": encoded("PNG", PICTURE),
+    "GIF": encoded("GIF", PICTURE),
+    "WEBP": encoded("WEBP", PICTURE),
+    "BMP": encoded("BMP", PICTURE),
+    "PPM": encoded("PPM", PICTURE),
+    "TIFF": encoded("TIFF", PICTURE),
+    "TIFF, LZW": encoded("TIFF", PICTURE, compression="tiff_lzw"),
+    "JPEG 2000": encoded("JPEG2000", PICTURE),
 }
 
 
@@ -86,6 +82,14 @@ def test_one_error_counts_all_bad_photos_and_names_the_first(tmp_path, food_phot
 def test_a_single_bad_photo_is_named_as_when_it_is_read(tmp_path):
     with pytest.raises(ImageError, match=r"^X\[1\] \(.*b.jpg\): there is no such file\. With on_e"):
         check_files([FILES["PNG"], str(tmp_path / "b.jpg")])
+
+
+def test_pixels_that_can_not_be_used_are_found():
+    for values in (np.ones((4, 4), np.float32), np.full((4, 4), 70_000, np.int32)):
+        file = io.BytesIO()
+        Image.fromarray(values).save(file, "TIFF")
+        with pytest.raises(ImageError, match="scale them to uint8"):
+            check_files([file.getvalue()])
 
 
 def test_photos_pass_and_other_items_are_not_read(food_photos):

@@ -3,8 +3,6 @@
 import io
 import os
 import socket
-import threading
-import time
 
 import numpy as np
 import pytest
@@ -13,8 +11,8 @@ from PIL import Image, ImageOps
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.decoding import load_image
 from sklearn_cdul.images.digests import content_digest
-from sklearn_cdul.images.reading import check_images, map_images
-from sklearn_cdul.images.room import _Room
+from sklearn_cdul.images.reading import map_images
+from tests.images.pictures import encoded
 
 ORIENTATION = 0x0112
 # Red above, green on the left: no two orientations look alike.
@@ -22,12 +20,6 @@ PIXELS = np.zeros((60, 80, 3), np.uint8)
 PIXELS[:30, :, 0] = 255
 PIXELS[:, :40, 1] = 255
 PICTURE = Image.fromarray(PIXELS)
-
-
-def encoded(kind, picture=PICTURE, **options):
-    file = io.BytesIO()
-    picture.save(file, kind, **options)
-    return file.getvalue()
 
 
 def is_decoded(picture):
@@ -55,7 +47,7 @@ def test_the_orientation_is_applied_once_in_every_format(kind, options, orientat
         pytest.skip(f"this Pillow has no {kind}")
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
-    data = encoded(kind, exif=exif, **options)
+    data = encoded(kind, PICTURE, exif=exif, **options)
     expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
     assert expected.size == ((60, 80) if orientation >= 5 else (80, 60))
     loaded = Image.open(io.BytesIO(data))
@@ -69,7 +61,9 @@ def test_the_orientation_is_applied_once_in_every_format(kind, options, orientat
 def test_the_first_page_of_a_tiff_is_turned_by_its_own_orientation():
     exif = Image.Exif()
     exif[ORIENTATION] = 6
-    data = encoded("TIFF", exif=exif, save_all=True, append_images=[Image.new("RGB", (9, 5))])
+    data = encoded(
+        "TIFF", PICTURE, exif=exif, save_all=True, append_images=[Image.new("RGB", (9, 5))]
+    )
     assert load_image(data, 0).size == (60, 80)
 
 
@@ -78,7 +72,7 @@ def test_a_portrait_heic_photo_is_upright():
     pillow_heif.register_heif_opener()
     exif = Image.Exif()
     exif[ORIENTATION] = 6
-    portrait = Image.open(io.BytesIO(encoded("PNG", exif=exif)))
+    portrait = Image.open(io.BytesIO(encoded("PNG", PICTURE, exif=exif)))
     image = load_image(encoded("HEIF", portrait, quality=95), 0)
     assert image.size == (60, 80)
     expected = np.asarray(ImageOps.exif_transpose(portrait), int)
@@ -91,7 +85,7 @@ def test_a_portrait_heic_photo_is_upright():
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP"])
 def test_an_image_that_was_opened_stays_as_it_is(kind, tmp_path):
     path = tmp_path / "photo"
-    path.write_bytes(encoded(kind))
+    path.write_bytes(encoded(kind, PICTURE))
     expected = np.asarray(load_image(path, 0))
     for picture in (Image.open(path), Image.open(io.BytesIO(path.read_bytes()))):
         for pixels in map_images(np.asarray, [picture] * 6, n_jobs=3):
@@ -105,7 +99,7 @@ def test_an_image_whose_file_was_closed_is_read_by_its_path(tmp_path):
     with Image.open(tmp_path / "a.png") as picture:
         pass
     np.testing.assert_array_equal(np.asarray(load_image(picture, 0)), PIXELS)
-    with Image.open(io.BytesIO(encoded("PNG"))) as picture:
+    with Image.open(io.BytesIO(encoded("PNG", PICTURE))) as picture:
         pass
     with pytest.raises(ImageError, match=r"X\[3\] can't be read: its file was closed"):
         load_image(picture, 3)
@@ -154,14 +148,12 @@ def ftyp(brand, *compatible):
         (b"\xff\x0a" + bytes(60), "JPEG XL.*pillow-jxl-plugin"),
         (b"\0\x05\x16\x07\0\x02\0\0Mac OS X        " + bytes(60), "names that begin with a dot"),
         (b"\0\0\0\x01Bud1" + bytes(60), "file of macOS"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "file of Windows"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
         (b"<!DOCTYPE html>\n<html></html>", "web page"),
-        (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
+        (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "a drawing"),
         (b"%PDF-1.7\n", "PDF"),
-        (b"PK\x03\x04" + bytes(60), "ZIP"),
         (b"not a\nphoto", "not an image file"),
-        (b"", "is empty"),
+        (b"", "not an image file"),
         (b"\x89PNG\r\n\x1a\n" + bytes(60), "damaged PNG"),
     ],
 )
@@ -229,80 +221,3 @@ def test_a_folder_is_called_a_directory_where_opening_it_is_forbidden(tmp_path, 
     monkeypatch.setattr("builtins.open", forbidden)
     with pytest.raises(ImageError, match="is a directory"):
         load_image(tmp_path, 0)
-
-
-# Size
-
-
-def test_the_pixels_of_a_jpeg_count_after_it_was_scaled_down(monkeypatch, recwarn):
-    data = encoded("JPEG", Image.new("RGB", (800, 600)))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100 * 75)
-    assert load_image(data, 0, min_size=(90, 70)).size == (100, 75)
-    assert not [w for w in recwarn if w.category is Image.DecompressionBombWarning]
-    with pytest.raises(ImageError, match=r"480000 pixels.*MAX_IMAGE_PIXELS"):
-        load_image(data, 0)
-
-
-def test_a_giant_of_another_format_is_scaled_down_or_refused(monkeypatch):
-    data = encoded("PNG", Image.new("RGBA", (800, 1601), (255, 0, 0, 128)))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 800 * 1000)
-    with pytest.warns(Image.DecompressionBombWarning):
-        image = load_image(data, 0, min_size=(100, 100))
-    assert image.size == (100, 201)
-    assert image.getpixel((50, 200)) == (255, 127, 127)
-    with pytest.warns(Image.DecompressionBombWarning):
-        assert load_image(data, 0).size == (800, 1601)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 800 * 800)
-    with pytest.raises(ImageError, match="decompression bomb"):
-        load_image(data, 0, min_size=(100, 100))
-
-
-@pytest.mark.parametrize("orientation", [1, 6])
-def test_a_giant_is_scaled_down_as_it_will_stand(monkeypatch, orientation):
-    exif = Image.Exif()
-    exif[ORIENTATION] = orientation
-    data = encoded("PNG", Image.new("RGB", (800, 400)), exif=exif)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 800 * 300)
-    with pytest.warns(Image.DecompressionBombWarning):
-        image = load_image(data, 0, min_size=(200, 100))
-    assert image.size == ((200, 100) if orientation == 1 else (200, 400))
-
-
-def test_one_warning_about_large_images_in_all(monkeypatch):
-    sizes = [(300, 300), (301, 300), (302, 300), (303, 300)]
-    photos = check_images([encoded("PNG", Image.new("L", size)) for size in sizes])
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300 * 299)
-    with pytest.warns(Image.DecompressionBombWarning) as caught:
-        for _ in range(2):
-            assert len(list(map_images(np.asarray, photos))) == 4
-    assert [w.category for w in caught].count(Image.DecompressionBombWarning) == 1
-
-
-def test_large_images_wait_for_each_other():
-    room, inside, most = _Room(100), [], []
-
-    def decode(amount):
-        with room.hold(amount):
-            inside.append(amount)
-            most.append(sum(inside))
-            time.sleep(0.01)
-            inside.remove(amount)
-
-    threads = [threading.Thread(target=decode, args=[amount]) for amount in [40, 60, 30, 250] * 3]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(most) == 12
-    assert all(amount <= 100 or amount == 250 for amount in most)
-
-
-def test_an_image_that_fails_leaves_the_room():
-    for _ in range(3):
-        with pytest.raises(ZeroDivisionError), _ROOM.hold(90):
-            raise ZeroDivisionError
-    with _ROOM.hold(90):
-        pass
-
-
-_ROOM = _Room(100)

@@ -19,19 +19,9 @@ import sklearn_cdul.datasets
 from sklearn_cdul import CLIPPseudoLabeler
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.reading import check_images, map_images
+from tests.images.pictures import PICTURE, encoded
 
-PICTURE = Image.fromarray(
-    np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8), "RGB"
-)
-
-
-def encoded(picture=PICTURE, kind="PNG", **options):
-    file = io.BytesIO()
-    picture.save(file, kind, **options)
-    return file.getvalue()
-
-
-PNG = encoded()
+PNG = encoded("PNG")
 BASE64 = base64.b64encode(PNG).decode()
 
 
@@ -369,3 +359,17 @@ def test_the_text_of_an_error_stays_short_and_printable(item):
     assert len(str(caught.value)) < 600
     assert str(caught.value).isprintable()
     assert len(str(caught.value.__cause__)) < 600  # a traceback shows it too
+
+
+@pytest.mark.skipif(os.name == "nt", reason="such names can't be given there")
+def test_escape_sequences_in_names_do_not_reach_the_terminal(tmp_path):
+    names = [tmp_path / f"\x1b]0;{name}\x07\x9b2J\u202e.jpg" for name in ("gone", "dir", "text")]
+    names[1].mkdir()
+    names[2].write_text("no photo")
+    wrong = [[name, PICTURE] for name in names] + [[names[1]], names[1], [f"https://{names[0]}"]]
+    wrong += [str(names[0]), f"{names[0]}*", {names[0].name: [1]}, [{names[0].name: 1}]]
+    for X in wrong:
+        with pytest.raises((TypeError, ValueError)) as caught:
+            pixels_of(X)
+        for error in (caught.value, caught.value.__cause__):
+            assert str(error).isprintable()
