@@ -20,7 +20,7 @@ from sklearn_cdul.encoders.texts import encode_classes
 from sklearn_cdul.exceptions import warn
 from sklearn_cdul.images.boxes import view_boxes
 from sklearn_cdul.images.decoding import load_image
-from sklearn_cdul.images.views import VIEWS, n_parts, split_views
+from sklearn_cdul.images.views import VIEWS, n_parts, split_views, views_version
 from sklearn_cdul.inputs import check_dimensions, check_features, check_X, input_tags
 from sklearn_cdul.labels.aggregation import soft_labels
 from sklearn_cdul.metrics import score_readable
@@ -295,6 +295,8 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         OSError
             If ``memory`` can't be used.
         """
+        if self.input == "images":
+            views_version(self.views)  # proposals that can't be made are an error now
         reset = False if hasattr(self, "text_embeddings_") else None
         X = check_X(
             self,

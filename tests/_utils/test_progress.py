@@ -10,8 +10,8 @@ from sklearn_cdul._utils.progress import progress
 
 NAMES = ["pizza", "coffee", "cake"]
 FIT = [
-    "Encoding prompts",
     "Checking photos",
+    "Encoding prompts",
     "Loading the network",
     "Encoding",
     "Comparing with the classes",
@@ -40,7 +40,7 @@ def test_one_setting_shows_every_phase_of_fit_and_of_prediction(
     assert [name for name in shown if name != "Looking up"] == FIT
     assert "Looking up" in shown  # in the folder
     classifier.predict(food_photos.data[:4])
-    assert phases(capsys.readouterr().err) == ["Predicting"]
+    assert phases(capsys.readouterr().err) == ["Checking photos", "Predicting"]
 
 
 def test_the_labeler_shows_its_phases(food_photos, capsys):

@@ -1,7 +1,5 @@
 """What was made of an image is not made twice, and is the same as if it were."""
 
-import gc
-
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -9,7 +7,7 @@ from PIL import Image
 
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.decoding import decode, load_image
-from sklearn_cdul.images.photos import Photos, make_picture
+from sklearn_cdul.images.photos import PictureCache, make_picture
 from sklearn_cdul.images.reading import check_images, map_images, read_pictures
 
 
@@ -22,8 +20,11 @@ def large(tmp_path, food_photos):
     return path
 
 
-def pictures(photos, size, indices):
-    return list(read_pictures(photos, size, indices=indices, n_jobs=1))
+def offer(cache, photos, index, min_size=None):
+    """Decode a photo for something else; return its size."""
+    image, serves = decode(photos[index], index, min_size)
+    cache.offer(index, image, serves)
+    return image.size
 
 
 def test_images_that_were_checked_are_not_checked_again(food_photos):
@@ -33,26 +34,33 @@ def test_images_that_were_checked_are_not_checked_again(food_photos):
 
 
 def test_pictures_are_kept_when_an_image_is_decoded_for_something_else(food_photos):
-    photos = check_images(food_photos.data[:3])
-    photos.keep_pictures(200)
-    assert photos.picture(1, 200) is None
-    assert len(list(map_images(lambda image: None, photos, indices=[1, 2]))) == 2
-    assert photos.picture(0, 200) is None
+    photos, cache = check_images(food_photos.data[:3]), PictureCache(3, [200])
+    assert cache.get(1, 200) is None
+    assert len(list(map_images(lambda image: None, photos, indices=[1, 2], cache=cache))) == 2
+    assert cache.get(0, 200) is None
     expected = make_picture(load_image(photos[1], 1, min_size=(200, 200)), 200)
-    assert photos.picture(1, 200).shape == (3, 200, 200)
-    assert_array_equal(photos.picture(1, 200), expected)
-    assert photos.picture(1, 100) is None
+    assert cache.get(1, 200).shape == (3, 200, 200)
+    assert_array_equal(cache.get(1, 200), expected)
+    assert cache.get(1, 100) is None
 
 
 def test_kept_and_new_pictures_come_in_the_order_asked_for(food_photos):
-    photos = check_images(food_photos.data[:4])
-    photos.keep_pictures(24)
-    photos.load(2)
+    photos, cache = check_images(food_photos.data[:4]), PictureCache(4, [24])
+    offer(cache, photos, 2)
     order = [3, 2, 0, 2]
     expected = [make_picture(load_image(photos[i], i, min_size=(24, 24)), 24) for i in order]
-    for found in (pictures(photos, 24, order), pictures(photos, 24, order)):
+    for _ in range(2):
+        found = read_pictures(photos, 24, indices=order, cache=cache, n_jobs=1)
         for a, b in zip(found, expected, strict=True):
             assert_array_equal(a, b)
+
+
+def test_sizes_for_which_there_is_no_room_are_not_kept(monkeypatch, food_photos):
+    monkeypatch.setattr("sklearn_cdul.images.photos._KEPT_BYTES", 3 * 3 * 24**2)
+    photos, cache = check_images(food_photos.data[:3]), PictureCache(3, [24, 8])
+    offer(cache, photos, 0, (24, 24))
+    assert cache.get(0, 24) is not None
+    assert cache.get(0, 8) is None
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
@@ -61,13 +69,12 @@ def test_pixels_decoded_at_another_scale_make_no_picture(large, orientation):
     exif[0x0112] = orientation
     with Image.open(large) as image:
         image.save(large, quality=95, exif=exif)
-    photos = Photos([large])
-    photos.keep_pictures(200)  # from a quarter of the file's size
-    assert min(photos.load(0, (600, 600)).size) == 900
-    assert photos.picture(0, 200) is None
-    assert min(photos.load(0, (210, 210)).size) == 225
+    cache = PictureCache(1, [200])  # from a quarter of the file's size
+    assert min(offer(cache, [large], 0, (600, 600))) == 900
+    assert cache.get(0, 200) is None
+    assert min(offer(cache, [large], 0, (210, 210))) == 225
     expected = make_picture(load_image(large, 0, min_size=(200, 200)), 200)
-    assert_array_equal(photos.picture(0, 200), expected)
+    assert_array_equal(cache.get(0, 200), expected)
 
 
 @pytest.mark.parametrize("size", [(1200, 900), (901, 1203), (64, 48), (17, 9)])
@@ -89,29 +96,9 @@ def test_decoding_knows_for_which_sizes_it_serves(tmp_path, size, orientation):
     assert [serves(other) for other in wanted] == [np.array_equal(full, i) for i in images]
 
 
-def test_embeddings_are_remembered_while_somebody_holds_them():
-    made = []
-
-    def embed():
-        made.append(len(made))
-        return np.full(3, len(made))
-
-    photos, encoder, other = Photos(["a.jpg"]), object(), object()
-    held = photos.embed_once(encoder, {"grid_size": 3}, embed)
-    assert photos.embed_once(encoder, {"grid_size": 3}, embed) is held
-    assert photos.embed_once(encoder, {"grid_size": 2}, embed) is not held
-    assert photos.embed_once(other, {"grid_size": 2}, embed)[0] == 3
-    del held
-    gc.collect()
-    assert photos.embed_once(encoder, {"grid_size": 3}, embed)[0] == 4
-
-
 def test_an_image_that_cannot_be_read_makes_no_picture(tmp_path):
-    photos = Photos([str(tmp_path / "missing.jpg")])
-    photos.keep_pictures(16)
-    with pytest.raises(ImageError, match=r"missing\.jpg"):
-        photos.load(0)
-    failures = []
-    found = list(read_pictures(photos, 16, indices=[0], on_error="nan", failures=failures))
-    assert found == [None]
-    assert [failure.index for failure in failures] == [0]
+    photos, cache = check_images([str(tmp_path / "missing.jpg")]), PictureCache(1, [16])
+    for _ in range(2):
+        (found,) = read_pictures(photos, 16, indices=[0], cache=cache)
+        assert isinstance(found, ImageError) and found.index == 0
+    assert cache.get(0, 16) is None

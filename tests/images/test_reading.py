@@ -11,7 +11,13 @@ import pytest
 from PIL import Image
 
 from sklearn_cdul.exceptions import ImageError
-from sklearn_cdul.images.reading import check_images, map_images, read_pictures, warn_about_failures
+from sklearn_cdul.images.reading import (
+    check_images,
+    map_images,
+    read_pictures,
+    warn_about_failures,
+    with_advice,
+)
 from tests.images.pictures import PICTURE, PIXELS, bad_files
 
 
@@ -149,19 +155,12 @@ def test_closing_stops_the_threads():
     assert len(started) == at_close
 
 
-def test_a_bad_image_raises_in_its_turn(tmp_path):
-    results = map_images(first_pixel, [*levels(2), tmp_path / "missing.jpg", *levels(2)])
-    assert [next(results), next(results)] == [0, 1]
-    with pytest.raises(ImageError, match=r"X\[2\]"):
-        next(results)
-
-
-def test_a_bad_image_gives_none_when_asked_for(tmp_path):
+def test_a_bad_image_gives_its_error_in_its_turn(tmp_path):
     bad_files(tmp_path)
-    failures = []
     X = [PIXELS, tmp_path / "missing.jpg", PIXELS, tmp_path / "cut.jpg"]
-    results = list(map_images(np.asarray, X, on_error="nan", failures=failures))
-    assert [result is None for result in results] == [False, True, False, True]
+    results = list(map_images(np.asarray, X))
+    failures = [result for result in results if isinstance(result, ImageError)]
+    assert [isinstance(result, ImageError) for result in results] == [False, True, False, True]
     assert [failure.index for failure in failures] == [1, 3]
     with pytest.warns(UserWarning, match=r"2 of 4 images can't be used.*X\[1\]") as caught:
         warn_about_failures(failures, len(X))
@@ -178,23 +177,20 @@ def test_errors_of_the_function_pass_through():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        list(map_images(broken, levels(1), on_error="nan"))
+        list(map_images(broken, levels(1)))
 
 
-@pytest.mark.parametrize("options", [{"on_error": "skip"}, {"n_jobs": 0}])
-def test_wrong_options_are_refused_at_once(options):
-    with pytest.raises(ValueError, match=next(iter(options))):
-        map_images(first_pixel, levels(1), **options)
+def test_a_wrong_number_of_threads_is_refused_at_once():
+    with pytest.raises(ValueError, match="n_jobs"):
+        map_images(first_pixel, levels(1), n_jobs=0)
 
 
 def test_an_error_that_stops_a_run_says_how_to_go_on(tmp_path):
-    with pytest.raises(ImageError, match=r'no such file\. With on_error="nan" its row') as caught:
-        list(map_images(first_pixel, [PIXELS, tmp_path / "missing.jpg"]))
-    assert caught.value.index == 1
-    assert caught.value.path == str(tmp_path / "missing.jpg")
-    failures = []
-    list(map_images(first_pixel, [tmp_path / "a.jpg"], on_error="nan", failures=failures))
-    assert "on_error" not in str(failures[0])
+    (error,) = map_images(first_pixel, [tmp_path / "missing.jpg"])
+    assert "on_error" not in str(error)
+    advised = with_advice(error)
+    assert 'no such file. With on_error="nan" its row becomes NaN.' in str(advised)
+    assert (advised.index, advised.path) == (0, str(tmp_path / "missing.jpg"))
 
 
 @pytest.mark.parametrize("look_ahead", [None, 1, 2])

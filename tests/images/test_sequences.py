@@ -92,7 +92,12 @@ class OpenFile:
 
 
 def pixels_of(X):
-    return [np.asarray(image) for image in map_images(lambda image: image, check_images(X))]
+    pixels = []
+    for outcome in map_images(np.asarray, check_images(X)):
+        if isinstance(outcome, ImageError):
+            raise outcome
+        pixels.append(outcome)
+    return pixels
 
 
 def zip_path(folder):
@@ -224,10 +229,9 @@ def test_a_wrong_item_of_a_lazy_sequence_is_named_when_it_is_reached():
     X = EndlessDataset(lambda index: None if index == 2 else PICTURE, length=4)
     with pytest.raises(ImageError, match=r"X\[2\] is missing"):
         pixels_of(X)
-    failures = []
-    results = map_images(np.asarray, check_images(X), on_error="nan", failures=failures)
-    assert [result is None for result in results] == [False, False, True, False]
-    assert failures[0].index == 2
+    results = list(map_images(np.asarray, check_images(X)))
+    assert [isinstance(result, ImageError) for result in results] == [False, False, True, False]
+    assert results[2].index == 2
 
 
 def test_a_lazy_sequence_is_labelled_as_a_list_of_its_items(food_photos, tmp_path):

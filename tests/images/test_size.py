@@ -61,8 +61,7 @@ def test_one_warning_about_large_images_in_all(monkeypatch):
     photos = check_images([encoded("PNG", Image.new("L", size)) for size in sizes])
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300 * 299)
     with pytest.warns(Image.DecompressionBombWarning) as caught:
-        for _ in range(2):
-            assert len(list(map_images(np.asarray, photos))) == 4
+        assert len(list(map_images(np.asarray, photos))) == 4
     assert [w.category for w in caught].count(Image.DecompressionBombWarning) == 1
 
 
@@ -116,7 +115,8 @@ def test_what_would_take_too_much_memory_is_refused_by_its_header(data):
     for refuse in (lambda: load_image(data, 3, min_size=(9, 9)), lambda: check_files([data])):
         with pytest.raises(ImageError, match=r"is too large|too little memory"):
             refuse()
-    assert list(map_images(np.asarray, [data], on_error="nan")) == [None]
+    (outcome,) = map_images(np.asarray, [data])
+    assert isinstance(outcome, ImageError)
 
 
 def test_a_tile_may_be_larger_than_its_image():

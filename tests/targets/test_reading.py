@@ -217,7 +217,7 @@ def test_the_order_of_columns_does_not_change_a_score(vectors):
 def test_the_order_of_columns_does_not_change_a_search(vectors):
     classifier, X, y = vectors
     pipeline = make_pipeline(FunctionTransformer(), classifier)
-    grid = {"cdulclassifier__epochs": [1, 2]}
+    grid = {"cdulclassifier__n_neighbors": [1, 2]}
     results = []
     for labels in (y, y[y.columns[::-1]]):
         with warnings.catch_warnings():
