@@ -17,7 +17,7 @@ from sklearn_cdul.encoders.texts import PROMPTS_PER_BATCH, embed_prompts
 from sklearn_cdul.memory.folder import check_folder
 
 if TYPE_CHECKING:
-    from sklearn_cdul.memory.store import EmbeddingStore
+    from sklearn_cdul.memory.sqlite_store import EmbeddingStore
 
 _POLL_SECONDS = 0.05
 
@@ -46,7 +46,7 @@ def _embed_once(
     encoder: BaseEncoder, folder: Path, fingerprint: str, verbose: bool, prompts: Sequence[str]
 ) -> np.ndarray:
     # It imports sqlite3, which a few Pythons lack; without memory= nobody needs it.
-    from sklearn_cdul.memory.store import EmbeddingStore
+    from sklearn_cdul.memory.sqlite_store import EmbeddingStore
 
     by_key = {_key(fingerprint, prompt): prompt for prompt in prompts}
     found: dict[bytes, np.ndarray] = {}

@@ -1,63 +1,68 @@
 """Folders of several machines become one."""
 
-import sqlite3
-from contextlib import closing
-
-import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
 
-from sklearn_cdul import CLIPPseudoLabeler
-from sklearn_cdul.memory import merge_memory
-from sklearn_cdul.memory.store import EmbeddingStore
-from tests.memory.common import SETTINGS, database, rows_in
+from sklearn_cdul.memory import memory_size, merge_memory
+from tests.memory.entries import fill, right_numbers
 
 
-def keys(numbers):
-    return {number.to_bytes(16, "big"): bytes([number] * 40_000) for number in numbers}
-
-
-def fill(folder, numbers):
-    with EmbeddingStore(folder) as store:
-        store.put(keys(numbers))
-
-
-def test_what_each_machine_encoded_is_encoded_no_more(photos, expected, tmp_path, encoded):
-    parts = {"a": photos[:6], "b": photos[4:]}
-    for name, part in parts.items():
-        CLIPPseudoLabeler(**SETTINGS, memory=tmp_path / name).embed(part)
-    before = sum(encoded)
-    assert merge_memory(tmp_path / "all", [tmp_path / name for name in parts]) == len(photos)
-    merged = CLIPPseudoLabeler(**SETTINGS, memory=tmp_path / "all")
-    assert_array_equal(merged.embed(photos), expected)
-    assert sum(encoded) == before
+def test_what_several_machines_stored_is_in_one_folder_once(tmp_path):
+    folders = {"a": range(400), "b": range(300, 600), "c": [600]}
+    for name, numbers in folders.items():
+        fill(tmp_path / name, numbers)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    assert merge_memory(tmp_path / "all", [tmp_path / name for name in folders]) == 601
+    assert right_numbers(tmp_path / "all", range(601)) == list(range(601))
+    assert {path: path.read_bytes() for path in before} == before
     assert merge_memory(tmp_path / "all", [str(tmp_path / "a")]) == 0
-    assert (rows_in(tmp_path / "a"), rows_in(tmp_path / "all")) == (6, len(photos))
+
+
+def test_what_the_folder_has_stays(tmp_path):
+    fill(tmp_path / "a", [1, 2])
+    fill(tmp_path / "b", [2, 3])
+    assert merge_memory(tmp_path / "a", [tmp_path / "b"]) == 1
+    assert right_numbers(tmp_path / "a", range(5)) == [1, 2, 3]
+
+
+def test_many_files_become_few_and_equal_entries_one(tmp_path, in_a_fork):
+    for _ in range(5):
+        assert in_a_fork(lambda: fill(tmp_path / "many", range(10))) == 0
+    assert len(list((tmp_path / "many").iterdir())) == 10
+    assert merge_memory(tmp_path / "few", [tmp_path / "many"]) == 10
+    assert len(list((tmp_path / "few").iterdir())) == 2
+    assert memory_size(tmp_path / "few") == memory_size(tmp_path / "many") / 5
 
 
 def test_a_damaged_folder_gives_what_can_be_read_of_it(tmp_path):
     fill(tmp_path / "damaged", range(60))
-    file = database(tmp_path / "damaged")
-    with closing(sqlite3.connect(file)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    content = bytearray(file.read_bytes())
+    (data,) = (tmp_path / "damaged").glob("*.data")
+    content = bytearray(data.read_bytes())
     middle = len(content) // 2
-    content[middle : middle + 50_000] = np.random.default_rng(0).bytes(50_000)
-    file.write_bytes(content)
-    copied = merge_memory(tmp_path / "all", [tmp_path / "damaged"])
+    content[middle : middle + 20_000] = bytes(20_000)
+    data.write_bytes(content)
+    with pytest.warns(UserWarning, match=f"{data.name} is damaged"):
+        copied = merge_memory(tmp_path / "all", [tmp_path / "damaged"])
     assert 40 < copied < 60
-    with EmbeddingStore(tmp_path / "all") as store:
-        found = {key: e for key, e in keys(range(60)).items() if store.get(key) is not None}
-        assert all(store.get(key) == embedding for key, embedding in found.items())
-    assert len(found) == copied
+    assert len(right_numbers(tmp_path / "all", range(60))) == copied
+
+
+def test_damage_in_the_folder_is_mended_from_the_others(tmp_path):
+    fill(tmp_path / "a", range(10))
+    fill(tmp_path / "b", range(10))
+    (data,) = (tmp_path / "a").glob("*.data")
+    data.write_bytes(data.read_bytes()[:-1])
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert merge_memory(tmp_path / "a", [tmp_path / "b"]) == 1
+    assert right_numbers(tmp_path / "a", range(10)) == list(range(10))
 
 
 def test_a_folder_without_embeddings_is_refused_before_anything_is_copied(tmp_path):
     fill(tmp_path / "a", [1])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(OSError, match=r"no embeddings in the folder '.*empty'"):
-        merge_memory(tmp_path / "all", [tmp_path / "a", tmp_path / "empty"])
-    assert not (tmp_path / "all").exists()
+    for name in ("empty", "missing"):
+        with pytest.raises(OSError, match=f"no embeddings in the folder '.*{name}'"):
+            merge_memory(tmp_path / "all", [tmp_path / "a", tmp_path / name])
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "empty"]
     with pytest.raises(TypeError, match=r"list of folders.*\['.*a'\]"):
         merge_memory(tmp_path / "all", tmp_path / "a")
 
