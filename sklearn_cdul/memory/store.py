@@ -145,8 +145,9 @@ class Store:
             file.writelines(entries.values())
         with open(index, "r+b") as file:
             # Over the half of a record, where writing was interrupted.
-            file.seek(file.seek(0, os.SEEK_END) // _RECORD.size * _RECORD.size)
+            start = file.seek(file.seek(0, os.SEEK_END) // _RECORD.size * _RECORD.size)
             file.writelines(records)
+        self._taken[index.name] = min(start, self._taken.get(index.name, 0))
         self._tell(self._take(index))
         if offset > _MAX_DATA:
             del self._own[os.getpid()]
@@ -202,7 +203,10 @@ class Store:
     def _tell(self, trouble: str) -> None:
         if trouble and not self._has_told:
             self._has_told = True
-            warn(f"{trouble}. What is missing is computed again, and stored if possible.")
+            warn(
+                f"{trouble}. What is missing is computed again, and stored if possible. "
+                "sklearn_cdul.memory.merge_memory copies all that is sound to a new folder."
+            )
 
 
 def _pad(key: bytes) -> bytes:

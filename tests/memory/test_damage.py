@@ -1,222 +1,186 @@
-"""Damage to the files of a folder is said, and costs no number and little work."""
+"""Damage to the files of a folder is found, said once, and made good; it is never believed."""
 
-import contextlib
 import shutil
-import sqlite3
 import warnings
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_cdul import BaseEncoder, CLIPPseudoLabeler
-from sklearn_cdul.images.views import Preprocessing
-from sklearn_cdul.memory.files import checksum
-from tests.memory.common import N_PHOTOS, database, rows_in
+from sklearn_cdul.memory import clear_memory
+from sklearn_cdul.memory.store import Store
+from tests.memory.entries import entries, fill, right_numbers
 
-
-def truncate(content):
-    return content[: len(content) // 2]
-
-
-def scribble(content, start=4096, seed=0):
-    """Overwrite a tenth of the file, the first page aside."""
-    content = bytearray(content)
-    rng = np.random.default_rng(seed)
-    for position in rng.integers(start, len(content), len(content) // 10):
-        content[position] = rng.integers(256)
-    return bytes(content)
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        truncate,
-        scribble,
-        lambda content: b"no database" * 1000,
-        lambda content: bytes(100) + content[100:],
-        lambda content: b"",
-        lambda content: content[:50],
-    ],
-    ids=["truncated", "scribbled", "something else", "without its header", "empty", "a rest"],
-)
-def test_a_damaged_file_is_replaced_and_numbers_stay_right(
-    damage, labeler, photos, expected, encoded
-):
-    labeler.embed(photos)
-    file = database(labeler.memory)
-    file.write_bytes(damage(file.read_bytes()))
-    with pytest.warns(UserWarning, match=rf"{file.name} is damaged"):
-        assert_allclose(labeler.embed(photos), expected, atol=1e-5)
-    encoded.clear()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert_allclose(labeler.embed(photos), expected, atol=1e-5)
-    assert encoded == []  # also what was read before the damage was found is in the new file
-
-
-@pytest.mark.parametrize("seed", range(12))
-def test_no_scattered_damage_passes_without_a_warning_or_gives_a_wrong_number(
-    seed, labeler, photos, expected, encoded
-):
-    labeler.embed(photos)
-    file = database(labeler.memory)
-    before = file.read_bytes()
-    file.write_bytes(scribble(before, start=100, seed=seed))
-    encoded.clear()
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        assert_allclose(labeler.embed(photos), expected, atol=1e-5)
-    told = [w for w in caught if "damaged" in str(w.message)]
-    assert told or not encoded
-    assert all(issubclass(w.category, UserWarning) for w in caught)
-
-
-def test_keys_that_can_no_longer_be_found_are_damage_too(labeler, photos, expected, encoded):
-    labeler.embed(photos)
-    file = database(labeler.memory)
-    content = bytearray(file.read_bytes())
-    with contextlib.closing(sqlite3.connect(file)) as connection:
-        key = connection.execute("SELECT key FROM embeddings LIMIT 1").fetchone()[0]
-    positions = [i for i in range(len(content)) if content[i : i + 16] == key]
-    assert len(positions) == 2  # the table has one, the index the other
-    for position in positions[1:]:
-        content[position + 3] ^= 1
-    file.write_bytes(content)
-    encoded.clear()
-    with pytest.warns(UserWarning, match=f"{file.name} is damaged"):
-        assert_allclose(labeler.embed(photos), expected, atol=1e-5)
-    assert sum(encoded) == 0  # all rows were still there to be copied
-
-
-def test_what_can_still_be_read_is_copied(labeler, photos, expected, encoded):
-    labeler.embed(photos)
-    file = database(labeler.memory)
-    with contextlib.closing(sqlite3.connect(file)) as connection:
-        connection.execute("CREATE TABLE others (a)")
-    encoded.clear()
-    with pytest.warns(UserWarning, match=r"its tables are not as they were made.*is copied to"):
-        assert_array_equal(labeler.embed(photos), expected)
-    assert encoded == []
-    assert rows_in(labeler.memory, 1) == N_PHOTOS
-
-
-def test_one_damaged_embedding_is_recomputed_alone(labeler, photos, expected, encoded):
-    labeler.embed(photos)
-    file = database(labeler.memory)
-    content = bytearray(file.read_bytes())
-    position = content.index(expected[5].tobytes())
-    content[position + 100] ^= 1  # the last bits of one float
-    file.write_bytes(content)
-    with pytest.warns(UserWarning, match="damaged: some embeddings in it are not what was stored"):
-        assert_allclose(labeler.embed(photos), expected, atol=1e-5)
-    assert sum(encoded) == N_PHOTOS + 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        labeler.embed(photos)
-    assert sum(encoded) == N_PHOTOS + 1
-
-
-def test_a_folder_that_is_deleted_meanwhile_is_noticed_and_made_anew(
-    labeler, photos, expected, encoded
-):
-    labeler.set_params(batch_size=1)
-    encoder = labeler._encoder()
-    encode_views = encoder.encode_views
-
-    def delete_once(views):
-        if len(encoded) == 6:
-            shutil.rmtree(labeler.memory)
-        return encode_views(views)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(vars(encoder), "encode_views", delete_once)
-        with pytest.warns(UserWarning, match="was deleted while it was in use") as caught:
-            assert_allclose(labeler.embed(photos), expected, atol=1e-5)
-    assert len(caught) == 1
-    assert rows_in(labeler.memory) == N_PHOTOS
-    assert sum(encoded) == N_PHOTOS
-
-
-# NaN
-
-
-class Broken(BaseEncoder):
-    """Gives NaN for dark pictures, until it is repaired."""
-
-    temperature = 0.05
-    preprocessing = Preprocessing((8, 8), "squash")
-    fingerprint = "broken"
-    embedding_dim = 3
-
-    def __init__(self):
-        self.broken, self.n_views = True, 0
-
-    def encode_text(self, prompts):
-        return np.eye(3)[: len(prompts)]
-
-    def encode_views(self, views):
-        self.n_views += len(views)
-        vectors = views.mean(axis=(1, 2)) / 255
-        if self.broken:
-            vectors[vectors.max(axis=1) < 0.5] = np.nan
-        return vectors
-
-
-LIGHT, DARK = (np.full((9, 9, 3), value, np.uint8) for value in (200, 50))
-PICTURES = [LIGHT, LIGHT + 1, DARK, DARK + 1, DARK]
+N = 40
 
 
 @pytest.fixture
-def broken(tmp_path):
-    return CLIPPseudoLabeler(
-        ["a", "b"], model_name=Broken(), grid_size=1, memory=tmp_path / "cache"
-    )
+def folder(tmp_path):
+    """A folder with N entries, by two stores."""
+    with Store(tmp_path) as first, Store(tmp_path) as second:
+        first.put(entries(range(N // 2)))
+        second.put(entries(range(N // 2, N)))
+    return tmp_path
 
 
-def test_nan_is_an_error_that_costs_nothing_and_is_never_stored(broken):
-    broken.set_params(batch_size=4)
-    with pytest.raises(FloatingPointError, match=r"NaN for 2 of 4 images, first X\[2\]"):
-        broken.embed(PICTURES)
-    assert rows_in(broken.memory) == 2
-    broken.model_name.broken = False
-    assert np.isfinite(broken.embed(PICTURES)).all()
-    assert broken.model_name.n_views == 4 + 2
+def path_of(folder, kind):
+    return sorted(folder.glob(f"*.{kind}"))[0]
 
 
-def test_nan_in_rows_is_counted_with_all_equal_images_and_never_stored(broken):
-    broken.set_params(on_error="nan")
-    for _ in range(2):
-        with pytest.warns(UserWarning, match=r"NaN for 3 of 5 images, first X\[2\]") as caught:
-            embeddings = broken.embed(PICTURES)
+def make_good(folder):
+    """What an encoder does with a folder: get all, and put what is missing."""
+    with Store(folder) as store:
+        found = right_numbers(store, range(N))
+        store.put(entries(set(range(N)) - set(found)))
+        assert right_numbers(store, range(N)) == list(range(N))
+    return len(found)
+
+
+def assert_good(folder):
+    """All entries are there, and nothing is said."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert right_numbers(folder, range(N)) == list(range(N))
+
+
+def flip(content, seed, n_bits):
+    content = bytearray(content)
+    rng = np.random.default_rng(seed)
+    for position in rng.integers(len(content), size=n_bits):
+        content[position] ^= 1 << rng.integers(8)
+    return bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["data", "index"])
+@pytest.mark.parametrize("n_bits", [1, 100])
+@pytest.mark.parametrize("seed", range(25))
+def test_flipped_bits_anywhere_are_said_and_cost_their_entries(folder, kind, n_bits, seed):
+    path = path_of(folder, kind)
+    path.write_bytes(flip(path.read_bytes(), seed, n_bits))
+    with pytest.warns(UserWarning, match=f"{path} is damaged.*computed again") as caught:
+        n_found = make_good(folder)
+    assert len(caught) == 1
+    assert N - n_bits <= n_found < N
+    if kind == "data":
+        assert_good(folder)  # damage that is made good is not met again
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.99])
+@pytest.mark.parametrize("kind", ["data", "index"])
+def test_a_truncated_file_costs_what_is_cut_off(folder, kind, share):
+    path = path_of(folder, kind)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        n_found = make_good(folder)
+    # An index that is cut off is like one that is not written yet.
+    assert [str(path) in str(w.message) for w in caught] == ([True] if kind == "data" else [])
+    assert N // 2 <= n_found < N
+    assert_good(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: bytes(len(content)),
+        lambda content: b"\xff" * len(content),
+        lambda content: bytes(1000) + content[1000:],
+        lambda content: content[:1000] + bytes(len(content) - 1000),
+        lambda content: b"something else" * 500,
+        lambda content: content[1:],
+    ],
+    ids=["zeros", "ones", "zeros first", "zeros last", "something else", "shifted"],
+)
+@pytest.mark.parametrize("kind", ["data", "index"])
+def test_a_file_with_other_content_is_said_and_the_rest_is_used(folder, kind, change):
+    path = path_of(folder, kind)
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.warns(UserWarning, match=f"{path} is damaged") as caught:
+        assert N // 2 <= make_good(folder) < N
+    assert len(caught) == 1
+
+
+def test_values_of_other_keys_are_not_believed(folder):
+    first, second = sorted(folder.glob("*.data"))
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(content)
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert make_good(folder) == 0
+
+
+def test_a_missing_index_is_made_again_without_a_word(folder):
+    path_of(folder, "index").unlink()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert make_good(folder) == N // 2
+
+
+def test_missing_data_are_said(folder):
+    path = path_of(folder, "data")
+    path.unlink()
+    with pytest.warns(UserWarning, match=f"{path} can't be read.*No such file"):
+        assert make_good(folder) == N // 2
+    assert_good(folder)
+
+
+def test_a_folder_in_the_way_of_a_file_is_said(folder):
+    for kind in ("data", "index"):
+        path = path_of(folder, kind)
+        path.unlink()
+        path.mkdir()
+        with pytest.warns(UserWarning, match=f"{path} can't be read.*Is a directory"):
+            assert N // 2 <= len(right_numbers(folder, range(N))) < N
+
+
+# while a store is open
+
+
+@pytest.mark.parametrize("kind", ["data", "index"])
+@pytest.mark.parametrize("share", [0, 0.3, 0.8])
+@pytest.mark.filterwarnings("ignore:.*is damaged")
+def test_a_store_goes_on_after_its_own_file_is_truncated(tmp_path, kind, share):
+    with Store(tmp_path) as store:
+        store.put(entries(range(10)))
+        path = path_of(tmp_path, kind)
+        content = path.read_bytes()
+        path.write_bytes(content[: int(share * len(content))])
+        store.put(entries(range(10, 15)))
+        assert right_numbers(store, range(10, 15)) == list(range(10, 15))
+        store.refresh()
+        store.put(entries(set(range(15)) - set(right_numbers(store, range(15)))))
+        assert right_numbers(store, range(15)) == list(range(15))
+    with Store(tmp_path) as store:  # of the same process: goes on in the same files
+        store.put(entries(range(15, 20)))
+    assert set(right_numbers(tmp_path, range(20))) >= set(range(10, 20))
+
+
+@pytest.mark.parametrize("delete", [clear_memory, shutil.rmtree])
+def test_a_folder_that_is_emptied_meanwhile_is_filled_again(tmp_path, delete):
+    folder = tmp_path / "cache"
+    fill(folder, range(5))
+    with Store(folder) as store, Store(folder) as other:
+        other.put(entries(range(5, 8)))
+        store.put(entries(range(8, 10)))
+        delete(folder)
+        with pytest.warns(UserWarning, match="can't be read") as caught:
+            assert right_numbers(store, range(10)) == []
         assert len(caught) == 1
-        assert np.isnan(embeddings).all(axis=(1, 2)).tolist() == [False, False, True, True, True]
-    assert rows_in(broken.memory) == 2
-    broken.model_name.broken = False
-    assert np.isfinite(broken.embed(PICTURES)).all()
+        store.put(entries(range(6)))
+        other.refresh()
+        assert right_numbers(other, range(6)) == list(range(6))
+    with Store(folder) as store:
+        store.put(entries(range(6, 10)))
+    assert right_numbers(folder, range(10)) == list(range(10))
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0, 7.0], ids=str)
-def test_what_an_older_version_stored_is_not_served_if_it_is_no_embedding(broken, bad):
-    broken.model_name.broken = False
-    right = broken.embed(PICTURES)
-    file = database(broken.memory)
-    with contextlib.closing(sqlite3.connect(file)) as connection, connection:
-        for (key,) in connection.execute("SELECT key FROM embeddings").fetchall():
-            entry = np.full(3, bad, "<f4").tobytes()
-            row = (entry, checksum(key, entry), key)
-            connection.execute(
-                "UPDATE embeddings SET embedding = ?, checksum = ? WHERE key = ?", row
-            )
-    for _ in range(2):
-        assert_array_equal(broken.embed(PICTURES), right)
-    assert broken.model_name.n_views == 8
-
-
-def test_an_encoder_that_kept_its_fingerprint_but_not_its_length_is_asked_again(broken):
-    broken.model_name.broken = False
-    broken.embed(PICTURES)
-    broken.model_name.embedding_dim = 2
-    encode_views = broken.model_name.encode_views
-    broken.model_name.encode_views = lambda views: encode_views(views)[:, :2]
-    assert broken.embed(PICTURES).shape == (5, 1, 2)
+def test_spare_files_that_were_deleted_are_not_missed(tmp_path):
+    stores = [Store(tmp_path) for _ in range(3)]
+    for number, store in enumerate(stores):
+        store.put(entries([number]))
+    for store in stores:
+        store.close()
+    clear_memory(tmp_path)
+    fill(tmp_path, range(5))
+    assert len(list(tmp_path.iterdir())) == 2
+    assert right_numbers(tmp_path, range(5)) == list(range(5))
