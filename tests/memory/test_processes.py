@@ -1,118 +1,140 @@
-"""Processes share a folder: none loses or repeats the work of another."""
+"""Processes share a folder: none loses the work of another, however it ends."""
 
-import json
+import os
+import random
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
+import warnings
 
-import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_cdul import CLIPPseudoLabeler
-from tests.memory.common import N_PHOTOS, SETTINGS, database, rows_in
+from sklearn_cdul.memory import clear_memory
+from sklearn_cdul.memory.store import Store
+from tests.memory.entries import entries, right_numbers
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
 
 
-class Processes:
-    """Runs cache_process.py several times at once, and reads what was encoded."""
+class Process:
+    """A fork that runs a function, which reports bytes to its parent as it gets on."""
 
-    def __init__(self, folder, memory):
-        self.folder, self.memory, self.running = folder, memory, []
+    def __init__(self, function):
+        self._pipe, end = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            status = 1
+            try:
+                function(lambda: os.write(end, b"."))
+                status = 0
+            finally:
+                os._exit(status)
+        os.close(end)
 
-    def start(self, paths, **settings):
-        labeler = {**SETTINGS, "batch_size": 1, "memory": str(self.memory)}
-        settings = {"labeler": labeler, "log": str(self.folder), "paths": paths, **settings}
-        settings["labeler"].update(settings.pop("changes", {}))
-        script = Path(__file__).with_name("cache_process.py")
-        process = subprocess.Popen([sys.executable, script, json.dumps(settings)])
-        self.running.append(process)
-        return process
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
 
     def wait(self):
-        for process in self.running:
-            assert process.wait(timeout=300) == 0
-        self.running.clear()
-
-    def counts(self):
-        """How many views each process encoded."""
-        logs = self.folder.glob("*.log")
-        return [sum(int(n) for n in path.read_text().splitlines()) for path in logs]
+        """Exit status, or minus the signal, and the number of reports."""
+        reports = b""
+        while more := os.read(self._pipe, 65536):
+            reports += more
+        os.close(self._pipe)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]), len(reports)
 
 
-@pytest.fixture
-def processes(tmp_path):
-    (tmp_path / "logs").mkdir()
-    processes = Processes(tmp_path / "logs", tmp_path / "cache")
-    yield processes
-    for process in processes.running:
+def batch(round_, number, size=20):
+    start = (round_ * 1000 + number) * size
+    return range(start, start + size)
+
+
+def test_kill_9_at_any_time_loses_no_more_than_the_batch_at_work(tmp_path):
+    rng, done, n_cut = random.Random(0), {}, 0
+    for round_ in range(40):
+        folder = tmp_path / str(round_ // 8)  # each is used again by seven more that are killed
+
+        def work(report, folder=folder, round_=round_):
+            with Store(folder) as store:
+                for number in range(1000):
+                    store.put(entries(batch(round_, number)))
+                    report()
+
+        process = Process(work)
+        time.sleep(rng.uniform(0, 0.03))
         process.kill()
-        process.wait()
+        status, n_done = process.wait()
+        assert status == -signal.SIGKILL
+        if not folder.exists():
+            continue
+        done.setdefault(folder, []).extend(k for n in range(n_done) for k in batch(round_, n))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what was cut off is no damage
+            store = Store(folder)
+            assert right_numbers(store, done[folder]) == done[folder]
+            last = right_numbers(store, batch(round_, n_done))
+            # The batch that was not reported yet, and nothing else.
+            assert len(store.keys()) == len(done[folder]) + len(last)
+        done[folder] += last
+        n_bytes = sum(path.stat().st_size for path in folder.glob("*.data"))
+        n_cut += n_bytes > sum(map(len, entries(done[folder]).values()))
+    assert sum(map(len, done.values())) > 500
+    assert n_cut > 0, "none was killed in the middle of a batch"
 
 
-def wait_until(condition, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "nothing happened in time"
-        time.sleep(0.02)
+def test_eight_processes_fill_and_read_one_folder(tmp_path):
+    numbers = range(400)
+
+    def work(seed):
+        def run(report):
+            own = random.Random(seed)
+            todo = own.sample(numbers, len(numbers))
+            with Store(tmp_path) as store:
+                while todo:
+                    store.refresh()
+                    found = set(right_numbers(store, todo))
+                    todo = [number for number in todo if number not in found]
+                    store.put(entries(todo[:10]))
+                    for _ in todo[:10]:
+                        report()
+                    time.sleep(0.01)
+                assert right_numbers(store, numbers) == list(numbers)
+
+        return run
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        processes = [Process(work(seed)) for seed in range(8)]
+        results = [process.wait() for process in processes]
+        assert [status for status, _ in results] == [0] * 8
+        assert right_numbers(tmp_path, numbers) == list(numbers)
+    n_made = sum(n for _, n in results)
+    assert len(numbers) <= n_made < 3 * len(numbers)  # each alone would make 8 times as many
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
-def test_kill_9_loses_one_batch_at_most_and_the_next_run_resumes(
-    processes, labeler, photos, expected, encoded
-):
-    victim = processes.start(photos, pause=0.3)
-    wait_until(lambda: processes.counts() and processes.counts()[0] >= 4)
-    victim.send_signal(signal.SIGKILL)
-    victim.wait()
-    processes.running.clear()
-    begun, stored = processes.counts()[0], rows_in(labeler.memory)
-    assert begun - 1 <= stored < N_PHOTOS
-    start = time.monotonic()
-    assert_allclose(labeler.embed(photos), expected, atol=1e-5)
-    assert time.monotonic() - start < 20  # the claims of the dead hold nobody up
-    assert sum(encoded) == N_PHOTOS - stored
-    assert sorted(path.name for path in labeler.memory.iterdir()) == [
-        database("").name,
-        "opening.lock",
-    ]
+def test_processes_go_on_while_the_folder_is_emptied_and_others_are_killed(tmp_path):
+    def work(seed):
+        def run(report):
+            own = random.Random(seed)
+            while True:
+                with Store(tmp_path) as store:
+                    for _ in range(5):
+                        some = own.sample(range(300), 10)
+                        right_numbers(store, some)
+                        store.put(entries(some))
+                        store.refresh()
+                report()
 
+        return run
 
-@pytest.mark.slow
-def test_four_processes_lose_and_duplicate_nothing(processes, food_photos, tmp_path):
-    photos = food_photos.data[:40]
-    plain = CLIPPseudoLabeler(**SETTINGS).embed(photos)
-    orders = [np.random.default_rng(seed).permutation(40) for seed in range(4)]
-    for number, order in enumerate(orders):
-        paths = [photos[i] for i in order]
-        output = str(tmp_path / f"{number}.npy")
-        processes.start(paths, start=str(tmp_path / "go"), output=output, pause=0.05)
-    wait_until(lambda: len(list(processes.folder.glob("*.ready"))) == 4)
-    (tmp_path / "go").touch()
-    processes.wait()
-    counts = processes.counts()
-    assert sum(counts) == 40
-    assert len(counts) > 1, "one process did it all"
-    for number, order in enumerate(orders):
-        assert_allclose(np.load(tmp_path / f"{number}.npy"), plain[order], atol=1e-5)
-
-
-@pytest.mark.slow
-def test_a_search_in_two_processes_encodes_each_image_once(processes, food_photos, tmp_path):
-    paths, targets = food_photos.data[:20], food_photos.target[:20].tolist()
-    changes = {"classes": list(food_photos.target_names), "grid_size": 2, "batch_size": "auto"}
-    scores = []
-    for session in range(2):
-        output = tmp_path / f"{session}.npy"
-        processes.start(
-            paths,
-            search={"targets": targets, "n_jobs": 2},
-            changes=changes,
-            output=str(output),
-        )
-        processes.wait()
-        scores.append(np.load(output))
-        # The second session adds nothing.
-        assert sum(processes.counts()) == 20 * 5
-    assert_array_equal(scores[0], scores[1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of files that were deleted
+        processes = [Process(work(seed)) for seed in range(6)]
+        for process in processes:
+            time.sleep(0.2)
+            clear_memory(tmp_path)
+            process.kill()
+        results = [process.wait() for process in processes]
+    assert all(status == -signal.SIGKILL and n_done > 0 for status, n_done in results)
+    right_numbers(tmp_path, range(300))
+    with Store(tmp_path) as store:
+        store.put(entries(range(300)))
+    assert right_numbers(tmp_path, range(300)) == list(range(300))
