@@ -2,6 +2,7 @@
 
 import hashlib
 
+from sklearn_cdul.memory import store as module
 from sklearn_cdul.memory.store import Store
 
 
@@ -31,3 +32,8 @@ def right_numbers(folder_or_store, numbers):
     for number, stored in found.items():
         assert stored is None or stored == value(key(number)), "a wrong value was believed"
     return [number for number, stored in found.items() if stored is not None]
+
+
+def forget():
+    """As in another process, which has read no folder yet."""
+    module._idle.clear()

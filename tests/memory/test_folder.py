@@ -14,7 +14,7 @@ import pytest
 from sklearn_cdul.memory import clear_memory, memory_size
 from sklearn_cdul.memory.folder import check_folder
 from sklearn_cdul.memory.store import Store
-from tests.memory.entries import entries, fill, right_numbers
+from tests.memory.entries import entries, fill, forget, right_numbers
 
 CANT = r"can't be stored in the folder memory='.*cache'"
 
@@ -183,6 +183,7 @@ def test_a_folder_that_can_be_neither_read_nor_written_is_an_error(as_nobody, mo
 def test_a_folder_that_can_not_be_entered_is_an_error(as_nobody, mode):
     folder, closed = as_nobody
     fill(folder, range(3))
+    forget()
     with closed(mode), pytest.raises(OSError, match="folder that you may write to"):
         Store(folder)
 
@@ -193,6 +194,7 @@ def test_a_file_that_can_not_be_read_is_missing(as_nobody, kind):
     fill(folder, range(3))
     (path,) = folder.glob(f"*.{kind}")
     path.chmod(0)
+    forget()
     with context(0o777), pytest.warns(UserWarning, match=f"{path} can't be read.*Permission"):
         assert right_numbers(folder, range(3)) == []
 
@@ -214,18 +216,30 @@ def put_until_full(folder):
     return found
 
 
-def test_a_file_that_may_not_grow_is_one_warning_and_what_fits_is_kept(tmp_path):
+def test_where_files_may_not_grow_others_are_begun(tmp_path, recwarn):
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
-        found = put_until_full(tmp_path)
+        with Store(tmp_path) as store:
+            for number in range(200):
+                store.put(entries([number]))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert 40 < len(found) < 200
-    assert found == list(range(len(found))) == right_numbers(tmp_path, range(200))
-    fill(tmp_path, range(200))
     assert right_numbers(tmp_path, range(200)) == list(range(200))
+    assert not recwarn
+
+
+def test_an_entry_that_fits_no_file_is_one_warning(tmp_path):
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        assert put_until_full(tmp_path) == []
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    fill(tmp_path, range(3))
+    assert right_numbers(tmp_path, range(3)) == [0, 1, 2]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from sklearn_cdul.memory import store as module
 from sklearn_cdul.memory.store import Store
-from tests.memory.entries import entries, fill, key, right_numbers, value
+from tests.memory.entries import entries, fill, forget, key, right_numbers, value
 
 
 def n_files(folder):
@@ -18,6 +18,8 @@ def test_what_was_put_is_found_now_and_later(tmp_path):
     with Store(tmp_path) as store:
         store.put(entries(range(10)))
         assert right_numbers(store, range(11)) == list(range(10))
+    assert right_numbers(tmp_path, range(11)) == list(range(10))
+    forget()
     assert right_numbers(tmp_path, range(11)) == list(range(10))
 
 
@@ -50,6 +52,7 @@ def test_refresh_takes_in_what_others_have_stored_since(tmp_path):
 
 def test_half_a_record_is_not_read_until_it_is_whole(tmp_path):
     fill(tmp_path, range(3))
+    forget()
     (index,) = tmp_path.glob("*.index")
     records = index.read_bytes()
     index.write_bytes(records[:-20])
@@ -80,6 +83,25 @@ def test_one_process_that_comes_again_and_again_makes_one_pair_of_files(tmp_path
         fill(tmp_path, [number])
     assert n_files(tmp_path) == 2
     assert right_numbers(tmp_path, range(20)) == list(range(20))
+
+
+def test_what_others_store_between_two_uses_is_found(tmp_path, in_a_fork):
+    fill(tmp_path, [1])
+    assert in_a_fork(lambda: fill(tmp_path, [2])) == 0
+    assert right_numbers(tmp_path, range(4)) == [1, 2]
+
+
+def test_a_closed_store_does_not_meddle_with_the_next_one(tmp_path):
+    store = Store(tmp_path)
+    store.put(entries([1]))
+    store.close()
+    store.close()
+    with Store(tmp_path) as first, Store(tmp_path) as second:
+        store.put(entries([2]))
+        first.put(entries([3]))
+        second.put(entries([4]))
+    assert n_files(tmp_path) == 4
+    assert right_numbers(tmp_path, range(5)) == [1, 3, 4]
 
 
 def test_stores_that_are_open_together_write_to_files_of_their_own(tmp_path):
