@@ -22,7 +22,7 @@ from sklearn_cdul.images.views import n_views, views_version
 from sklearn_cdul.memory.folder import check_folder
 
 if TYPE_CHECKING:
-    from sklearn_cdul.memory.sqlite_store import EmbeddingStore
+    from sklearn_cdul.memory.claims import EmbeddingStore
 
 # Few, so that processes share the last images fairly; each claim costs a tenth of a millisecond.
 _CLAIM_SIZE = 8
@@ -65,8 +65,8 @@ def encode_images_once(
     rounding of the precision all devices agree.
     """
     folder = check_folder(memory)
-    # It imports sqlite3, which a few Pythons lack; without memory= nobody needs it.
-    from sklearn_cdul.memory.sqlite_store import EmbeddingStore
+    # Without memory= nobody needs it.
+    from sklearn_cdul.memory.claims import EmbeddingStore
 
     images = check_images(images)
     setting = repr((encoder.fingerprint, grid_size, *views_version(views))).encode()

@@ -13,7 +13,7 @@ import secrets
 import struct
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -75,9 +75,9 @@ class Store:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def keys(self) -> list[bytes]:
-        """Return all keys that are known by now."""
-        return [padded[1 : 1 + padded[0]] for padded in list(self._places)]
+    def __iter__(self) -> Iterator[bytes]:
+        """Go through the keys that are known by now."""
+        return (padded[1 : 1 + padded[0]] for padded in list(self._places))
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value, or None if it is missing or damaged."""
@@ -275,8 +275,7 @@ def merge_memory(memory: str | os.PathLike[str], others: Iterable[str | os.PathL
     n_copied = 0
     with Store(memory) as target:
         for source in sources:
-            keys = source.keys()
-            missing = [key for key in keys if target.get(key) is None]
+            missing = [key for key in source if target.get(key) is None]
             for start in range(0, len(missing), _COPIED_AT_ONCE):
                 some = missing[start : start + _COPIED_AT_ONCE]
                 found = {key: value for key in some if (value := source.get(key)) is not None}
@@ -291,6 +290,6 @@ def merge_memory(memory: str | os.PathLike[str], others: Iterable[str | os.PathL
 def _open_filled(folder: Path) -> Store:
     if any(folder.glob("memory-1-*.index")):
         store = Store(folder)
-        if store.keys():
+        if any(True for _ in store):
             return store
     raise OSError(f"There are no embeddings in the folder {str(folder)!r}.")

@@ -17,7 +17,7 @@ from sklearn_cdul.encoders.texts import PROMPTS_PER_BATCH, embed_prompts
 from sklearn_cdul.memory.folder import check_folder
 
 if TYPE_CHECKING:
-    from sklearn_cdul.memory.sqlite_store import EmbeddingStore
+    from sklearn_cdul.memory.claims import EmbeddingStore
 
 _POLL_SECONDS = 0.05
 
@@ -45,8 +45,8 @@ def encode_classes_once(
 def _embed_once(
     encoder: BaseEncoder, folder: Path, fingerprint: str, verbose: bool, prompts: Sequence[str]
 ) -> np.ndarray:
-    # It imports sqlite3, which a few Pythons lack; without memory= nobody needs it.
-    from sklearn_cdul.memory.sqlite_store import EmbeddingStore
+    # Without memory= nobody needs it.
+    from sklearn_cdul.memory.claims import EmbeddingStore
 
     by_key = {_key(fingerprint, prompt): prompt for prompt in prompts}
     found: dict[bytes, np.ndarray] = {}

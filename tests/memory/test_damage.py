@@ -139,7 +139,7 @@ def test_a_folder_in_the_way_of_a_file_is_said(folder):
 
 
 @pytest.mark.parametrize("kind", ["data", "index"])
-@pytest.mark.parametrize("share", [0, 0.3, 0.8])
+@pytest.mark.parametrize("share", [0, 0.3, 0.55, 0.85])
 @pytest.mark.filterwarnings("ignore:.*is damaged")
 def test_a_store_goes_on_after_its_own_file_is_truncated(tmp_path, kind, share):
     with Store(tmp_path) as store:

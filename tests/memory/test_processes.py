@@ -72,7 +72,7 @@ def test_kill_9_at_any_time_loses_no_more_than_the_batch_at_work(tmp_path):
             assert right_numbers(store, done[folder]) == done[folder]
             last = right_numbers(store, batch(round_, n_done))
             # The batch that was not reported yet, and nothing else.
-            assert len(store.keys()) == len(done[folder]) + len(last)
+            assert len(list(store)) == len(done[folder]) + len(last)
         done[folder] += last
         n_bytes = sum(path.stat().st_size for path in folder.glob("*.data"))
         n_cut += n_bytes > sum(map(len, entries(done[folder]).values()))

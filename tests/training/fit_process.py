@@ -11,7 +11,7 @@ import signal
 import sys
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
-from sklearn_cdul.memory.sqlite_store import EmbeddingStore
+from sklearn_cdul.memory.claims import EmbeddingStore
 from sklearn_cdul.training.alignment import GradientSteps
 from sklearn_cdul.training.checkpoint import KeptRows
 
