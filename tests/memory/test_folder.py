@@ -1,12 +1,9 @@
 """The folder's size can be seen, the folder emptied, and trouble with it is said in time."""
 
 import contextlib
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -117,31 +114,6 @@ def test_the_home_folder_is_known(tmp_path, monkeypatch):
 
 
 # permission
-
-
-@pytest.fixture
-def as_nobody():
-    """A folder in which the user may write, and a context in which the user may not."""
-    if not hasattr(os, "geteuid"):
-        pytest.skip("needs the permissions of POSIX")
-    # The folders of pytest can't be entered by others.
-    folder = Path(tempfile.mkdtemp())
-    user = os.geteuid()
-
-    @contextlib.contextmanager
-    def context(mode=0o555):
-        folder.chmod(mode)
-        if user == 0:  # permissions don't hold for root
-            os.seteuid(65534)
-        try:
-            yield
-        finally:
-            if user == 0:
-                os.seteuid(0)
-            folder.chmod(0o755)
-
-    yield folder, context
-    shutil.rmtree(folder)
 
 
 def test_a_read_only_folder_is_read_and_one_warning_says_that_nothing_is_stored(as_nobody):
