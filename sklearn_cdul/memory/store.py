@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import NamedTemporaryFile
 from zlib import crc32
 
 from sklearn_cdul.exceptions import warn
@@ -64,7 +64,7 @@ class Store:
             self._folder.mkdir(parents=True, exist_ok=True)
             trouble = self._take_all()
             if not self._places:
-                TemporaryFile(dir=self._folder).close()
+                NamedTemporaryFile(dir=self._folder).close()
         except OSError as error:
             raise cant_be_used(self._folder, error) from error
         self._tell(trouble)
@@ -288,8 +288,6 @@ def merge_memory(memory: str | os.PathLike[str], others: Iterable[str | os.PathL
 
 
 def _open_filled(folder: Path) -> Store:
-    if any(folder.glob("memory-1-*.index")):
-        store = Store(folder)
-        if any(True for _ in store):
-            return store
-    raise OSError(f"There are no embeddings in the folder {str(folder)!r}.")
+    if not any(folder.glob(_NAME.format("*", "index"))) or not (store := Store(folder))._places:
+        raise OSError(f"There are no embeddings in the folder {str(folder)!r}.")
+    return store
