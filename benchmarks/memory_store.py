@@ -6,7 +6,7 @@ what was written. "files" is one file per entry, "SQLite" one table in one file,
 Store of the package: what was written last is at the end of a file.
 
 The disk's cache is as the writing has left it. A million entries need up to 17 GB at a time, which
-are deleted at the end, and some ten minutes.
+are deleted again, and up to an hour on a slow disk.
 """
 
 import os
@@ -132,7 +132,7 @@ def main():
                 assert number == len(keys)
                 _, seconds = common.timed(read, store, rng.permutation(len(keys)))
             n_bytes, n_files = on_disk(folder)
-        table.row(name, written, opened, counted, seconds, n_bytes / 1e9, n_files)
+            table.row(name, written, opened, counted, seconds, n_bytes / 1e9, n_files)
     common.write_tables(options)
 
 
