@@ -49,7 +49,7 @@ def _embed_prompts(
 ) -> np.ndarray:
     """Embed prompts batch by batch, each once; those that a folder has are read."""
     found: dict[str, np.ndarray] = {}
-    keys = {text: _digest("text", encoder.text_fingerprint, text) for text in prompts}
+    keys = {text: b"text" + _digest(encoder.text_fingerprint, text) for text in prompts}
     with ExitStack() as stack:
         store = None
         if memory is not None and encoder.text_fingerprint is not None:

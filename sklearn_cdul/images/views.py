@@ -12,7 +12,7 @@ from sklearn_cdul.images.proposals import PROPOSALS_VERSION, import_opencv, prop
 
 # Stored embeddings carry this number. Raise it with any change here or in decoding.py that gives
 # the views of some image other pixels.
-VIEWS_VERSION = 2
+VIEWS_VERSION = 3
 # And of views="dense" this one, for any change in how windows are read off a map.
 DENSE_VERSION = 1
 # What an image may be looked at in, see `split_views`.

@@ -13,17 +13,17 @@ import secrets
 import struct
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import NamedTemporaryFile
 from zlib import crc32
 
 from sklearn_cdul.exceptions import warn
 from sklearn_cdul.memory.folder import advice, cant_be_used, check_folder
 
 _NAME = "memory-1-{}.{}"  # the number is the version of the format
-_INDEX = re.compile(r"memory-1-([0-9a-f]{16})\.index")
+_INDEX = re.compile(r"memory-1-[0-9a-f]{16}\.index")
 _MAX_KEY = 24  # bytes
 _RECORD = struct.Struct("<25s28sI")  # length and bytes of the key, place of the value, CRC of both
 _PLACE = struct.Struct("<QI16s")  # offset, length, checksum
@@ -32,9 +32,11 @@ _FILE_AND_PLACE = struct.Struct("<8sQI16s")
 _MAX_DATA = 2**30
 _COPIED_AT_ONCE = 256  # entries
 
-# Index files that this process has written and closed, by process (a fork is another one) and
-# folder: the next store goes on with one of them, so that many short uses make few files.
-_spare: defaultdict[tuple[int, Path], list[Path]] = defaultdict(list)
+# What stores that were closed have taken in and the index file they wrote, by process (a fork is
+# another one) and folder. The next store goes on with it: many short uses read nothing twice and
+# make few files.
+_State = tuple[dict[bytes, bytes], dict[str, int], Path | None]
+_idle: defaultdict[tuple[int, Path], list[_State]] = defaultdict(list)
 
 
 class Store:
@@ -47,10 +49,14 @@ class Store:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self._folder = check_folder(folder).absolute()
-        # Per key the file and place of the value, 36 bytes; several if it was stored several times.
-        self._places: dict[bytes, bytes] = {}
-        self._taken: dict[str, int] = {}  # bytes of each index file that are in _places
-        self._own: dict[int, Path] = {}  # the index file that a process appends to
+        try:
+            state = _idle[os.getpid(), self._folder].pop()
+        except IndexError:
+            state = {}, {}, None
+        # Per key the file and place of the value, 36 bytes, once for each time it was stored; per
+        # index file how many of its bytes are in there; the index file this store appends to.
+        self._places, self._taken, own = state
+        self._own = {os.getpid(): own}
         self._locks: dict[int, threading.Lock] = {}
         self._can_store = True
         self._has_told = False
@@ -58,7 +64,7 @@ class Store:
             self._folder.mkdir(parents=True, exist_ok=True)
             trouble = self._take_all()
             if not self._places:
-                TemporaryFile(dir=self._folder).close()
+                NamedTemporaryFile(dir=self._folder).close()
         except OSError as error:
             raise cant_be_used(self._folder, error) from error
         self._tell(trouble)
@@ -69,9 +75,9 @@ class Store:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def keys(self) -> list[bytes]:
-        """Return all keys that are known by now."""
-        return [padded[1 : 1 + padded[0]] for padded in list(self._places)]
+    def __iter__(self) -> Iterator[bytes]:
+        """Go through the keys that are known by now."""
+        return (padded[1 : 1 + padded[0]] for padded in list(self._places))
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value, or None if it is missing or damaged."""
@@ -81,7 +87,7 @@ class Store:
             try:
                 value = _read(path, *place)
             except OSError as error:
-                trouble = f"{path} can't be read ({error})"
+                trouble = f"{path} can't be read ({error.strerror})"
             else:
                 if _checksum(key, value) == checksum:
                     return value
@@ -109,15 +115,16 @@ class Store:
             try:
                 trouble = self._take_all()
             except OSError as error:
-                trouble = f"The folder {self._folder} can't be read ({error})"
+                trouble = f"The folder {self._folder} can't be read ({error.strerror})"
         self._tell(trouble)
 
     def close(self) -> None:
-        """Leave this store's files to the next one of this process."""
+        """Leave what was taken in, and the files, to the next store of this process."""
         with self._lock():
-            index = self._own.pop(os.getpid(), None)
-            if index is not None and self._can_store:
-                _spare[os.getpid(), self._folder].append(index)
+            if self._places:
+                own = self._own.get(os.getpid()) if self._can_store else None
+                _idle[os.getpid(), self._folder].append((self._places, self._taken, own))
+            self._places, self._taken, self._can_store = {}, {}, False
 
     def _lock(self) -> threading.Lock:
         # A fork must not wait for a thread that it does not have.
@@ -126,9 +133,8 @@ class Store:
     def _append(self, entries: Mapping[bytes, bytes]) -> None:
         try:
             self._write(entries)
-        except FileNotFoundError:  # somebody has emptied the folder
+        except OSError:  # the files were deleted, or may not grow: others may be better
             self._own.clear()
-            _spare.pop((os.getpid(), self._folder), None)
             self._write(entries)
 
     def _write(self, entries: Mapping[bytes, bytes]) -> None:
@@ -145,38 +151,36 @@ class Store:
             file.writelines(entries.values())
         with open(index, "r+b") as file:
             # Over the half of a record, where writing was interrupted.
-            file.seek(file.seek(0, os.SEEK_END) // _RECORD.size * _RECORD.size)
+            start = file.seek(file.seek(0, os.SEEK_END) // _RECORD.size * _RECORD.size)
             file.writelines(records)
+        self._taken[index.name] = min(start, self._taken.get(index.name, 0))
         self._tell(self._take(index))
         if offset > _MAX_DATA:
             del self._own[os.getpid()]
 
     def _begin(self) -> Path:
-        spare = _spare[os.getpid(), self._folder]
-        if spare:
-            index = spare.pop()
-        else:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            index = self._folder / _NAME.format(secrets.token_hex(8), "index")
-            for path in (index.with_suffix(".data"), index):
-                open(path, "xb").close()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        index = self._folder / _NAME.format(secrets.token_hex(8), "index")
+        for path in (index.with_suffix(".data"), index):
+            open(path, "xb").close()
         self._own[os.getpid()] = index
         return index
 
     def _take_all(self) -> str:
         """Take in what is new in all index files; return what is wrong with one."""
-        trouble = ""
         with os.scandir(self._folder) as files:
-            for file in files:
-                if _INDEX.fullmatch(file.name) is None:
-                    continue
-                try:
-                    if file.stat().st_size != self._taken.get(file.name, 0):
-                        trouble = self._take(Path(file.path)) or trouble
-                except FileNotFoundError:  # deleted just now
-                    pass
-                except OSError as error:
-                    trouble = f"{file.path} can't be read ({error})"
+            paths = [Path(file.path) for file in files if _INDEX.fullmatch(file.name)]
+        if not self._taken.keys() <= {path.name for path in paths}:
+            self._places, self._taken = {}, {}  # somebody has emptied the folder
+        trouble = ""
+        for path in paths:
+            try:
+                if path.stat().st_size != self._taken.get(path.name, 0):
+                    trouble = self._take(path) or trouble
+            except FileNotFoundError:  # deleted just now
+                pass
+            except OSError as error:
+                trouble = f"{path} can't be read ({error.strerror})"
         return trouble
 
     def _take(self, index: Path) -> str:
@@ -202,7 +206,10 @@ class Store:
     def _tell(self, trouble: str) -> None:
         if trouble and not self._has_told:
             self._has_told = True
-            warn(f"{trouble}. What is missing is computed again, and stored if possible.")
+            warn(
+                f"{trouble}. What is missing is computed again, and stored if possible. "
+                "sklearn_cdul.memory.merge_memory copies all that is sound to a new folder."
+            )
 
 
 def _pad(key: bytes) -> bytes:
@@ -268,10 +275,10 @@ def merge_memory(memory: str | os.PathLike[str], others: Iterable[str | os.PathL
     n_copied = 0
     with Store(memory) as target:
         for source in sources:
-            missing = [key for key in source.keys() if target.get(key) is None]
+            missing = [key for key in source if target.get(key) is None]
             for start in range(0, len(missing), _COPIED_AT_ONCE):
-                keys = missing[start : start + _COPIED_AT_ONCE]
-                found = {key: value for key in keys if (value := source.get(key)) is not None}
+                some = missing[start : start + _COPIED_AT_ONCE]
+                found = {key: value for key in some if (value := source.get(key)) is not None}
                 try:
                     target._append(found)
                 except OSError as error:
@@ -281,8 +288,6 @@ def merge_memory(memory: str | os.PathLike[str], others: Iterable[str | os.PathL
 
 
 def _open_filled(folder: Path) -> Store:
-    if any(folder.glob("memory-1-*.index")):
-        store = Store(folder)
-        if store.keys():
-            return store
-    raise OSError(f"There are no embeddings in the folder {str(folder)!r}.")
+    if not any(folder.glob(_NAME.format("*", "index"))) or not (store := Store(folder))._places:
+        raise OSError(f"There are no embeddings in the folder {str(folder)!r}.")
+    return store

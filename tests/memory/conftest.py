@@ -1,4 +1,10 @@
-"""Some photos, their embeddings, and a labeler with a folder."""
+"""Some photos, their embeddings, a labeler with a folder, and a folder without permission."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +41,28 @@ def encoded(monkeypatch):
 
     monkeypatch.setattr(CLIPEncoder, "encode_views", count)
     return counts
+
+
+@pytest.fixture
+def as_nobody():
+    """A folder in which the user may write, and a context in which the user may not."""
+    if not hasattr(os, "geteuid"):
+        pytest.skip("needs the permissions of POSIX")
+    # The folders of pytest can't be entered by others.
+    folder = Path(tempfile.mkdtemp())
+    user = os.geteuid()
+
+    @contextlib.contextmanager
+    def context(mode=0o555):
+        folder.chmod(mode)
+        if user == 0:  # permissions don't hold for root
+            os.seteuid(65534)
+        try:
+            yield
+        finally:
+            if user == 0:
+                os.seteuid(0)
+            folder.chmod(0o755)
+
+    yield folder, context
+    shutil.rmtree(folder)
