@@ -17,11 +17,11 @@ from time import process_time
 import common
 import numpy as np
 from sklearn.model_selection import GridSearchCV, KFold
+from sklearn_cdul.memory.claims import EmbeddingStore
 
 from sklearn_cdul import CLIPPseudoLabeler
 from sklearn_cdul.datasets import load_food_photos
 from sklearn_cdul.encoders.clip import CLIPEncoder
-from sklearn_cdul.memory.claims import EmbeddingStore
 
 GRID = {
     "global_weight": [0.25, 0.5, 0.75],
