@@ -30,11 +30,13 @@ import numpy as np
 import open_clip
 import torch
 from PIL import Image
+from sklearn_cdul.encoders.batches import views_per_batch
 
 from sklearn_cdul.compute.devices import autocast, resolve_precision
 from sklearn_cdul.datasets import load_food_photos
-from sklearn_cdul.encoders.batches import views_per_batch
+from sklearn_cdul.encoders.embedding import embed_photos
 from sklearn_cdul.encoders.loading import BUNDLED_FOLDER, load_encoder
+from sklearn_cdul.encoders.texts import encode_classes
 from sklearn_cdul.images.reading import map_images
 from sklearn_cdul.images.views import make_views, required_size, snippet_boxes
 from sklearn_cdul.labels import soft_labels
@@ -130,7 +132,7 @@ def report_speed(options, encoder, loop, paths):
     loops = {"loop": lambda: loop(paths), "one crop at a time": lambda: loop.by_crop(paths)}
     n_views = dict.fromkeys(("ours", *loops, "views alone"), len(paths) * N_VIEWS)
     ways = {
-        "ours": lambda: encoder.encode_images(paths, grid_size=GRID_SIZE, n_jobs=options.n_jobs),
+        "ours": lambda: embed_photos(encoder, paths, grid_size=GRID_SIZE, n_jobs=options.n_jobs),
         **loops,
         "views alone": lambda: make_all_views(options, encoder.preprocessing, paths),
     }
@@ -160,7 +162,7 @@ def report_speed(options, encoder, loop, paths):
 
 
 def report_agreement(encoder, loop, paths):
-    ours, reference = encoder.encode_images(paths, grid_size=GRID_SIZE), loop(paths)
+    ours, reference = embed_photos(encoder, paths, grid_size=GRID_SIZE), loop(paths)
     cosines = (ours * reference).sum(axis=-1)
     print(f"cosine with open_clip in float32: mean {cosines.mean():.4f}, min {cosines.min():.4f}")
     return ours, reference
@@ -168,7 +170,7 @@ def report_agreement(encoder, loop, paths):
 
 def report_precision(options, encoder, loop):
     paths, target, names = read_labels(options.labels, options.data, options.split)
-    text = encoder.encode_classes([[f"a photo of a {name}"] for name in names])
+    text = encode_classes(encoder, [[f"a photo of a {name}"] for name in names])
     print(f"{len(paths)} labelled photos, {len(names)} classes")
     for name, images in zip(("ours", "loop"), report_agreement(encoder, loop, paths), strict=True):
         final = soft_labels(images, text, temperature=encoder.temperature)

@@ -33,6 +33,7 @@ from torchvision.transforms import v2
 from sklearn_cdul.compute.devices import autocast, memory_format, resolve_device, resolve_precision
 from sklearn_cdul.datasets import load_food_photos
 from sklearn_cdul.encoders.clip import CLIPEncoder
+from sklearn_cdul.encoders.embedding import embed_photos
 from sklearn_cdul.images.photos import PictureCache
 from sklearn_cdul.images.reading import check_images, map_images, read_pictures
 from sklearn_cdul.images.views import Preprocessing, make_views, required_size
@@ -141,7 +142,7 @@ def encode(options):
                 encoder._model.encode_image(pixels)
 
         def ours(images, grid_size, encoder=encoder):
-            return lambda: encoder.encode_images(images, grid_size=grid_size)
+            return lambda: embed_photos(encoder, images, grid_size=grid_size)
 
         def views(images, grid_size, encoder=encoder, batch=batch):
             cut = functools.partial(

@@ -11,6 +11,7 @@ import numpy as np
 
 from sklearn_cdul import CLIPPseudoLabeler
 from sklearn_cdul.datasets import load_food_photos
+from sklearn_cdul.encoders.embedding import embed_photos
 from sklearn_cdul.encoders.loading import load_encoder
 
 PRECISIONS = ("float32", "int8")
@@ -23,7 +24,7 @@ def report_speed(options, encoders, paths):
     pixels = np.random.default_rng(0).standard_normal((N_VIEWS, 3, height, width), np.float32)
     works = {
         "alone": (N_VIEWS, lambda encoder: encoder._engine.run(pixels)),
-        "photos": (N_VIEWS * len(paths), lambda encoder: encoder.encode_images(paths, grid_size=3)),
+        "photos": (N_VIEWS * len(paths), lambda encoder: embed_photos(encoder, paths, grid_size=3)),
     }
     heads = {"float32, views/s": ".1f", "int8, views/s": ".1f", "times as fast": ".2f"}
     table = common.Table("speed", heads, width=12)
@@ -39,7 +40,7 @@ def report_speed(options, encoders, paths):
 
 def report_accuracy(options, encoders, parts, classes):
     embeddings = {
-        precision: [encoder.encode_images(part.data, grid_size=3) for part in parts.values()]
+        precision: [embed_photos(encoder, part.data, grid_size=3) for part in parts.values()]
         for precision, encoder in encoders.items()
     }
     pairs = zip(*embeddings.values(), strict=True)

@@ -10,6 +10,7 @@ turn and turn about), and in parts of that of the grid of 3 x 3.
 import common
 
 from sklearn_cdul import CLIPPseudoLabeler
+from sklearn_cdul.encoders.embedding import embed_photos
 from sklearn_cdul.encoders.loading import load_encoder
 
 WAYS = {
@@ -33,7 +34,7 @@ def main():
     few = test.data[: options.timed]
 
     def encode(grid_size, views):
-        return lambda: encoder.encode_images(few, grid_size=grid_size, views=views)
+        return lambda: embed_photos(encoder, few, grid_size=grid_size, views=views)
 
     ways = {name: encode(*way) for name, way in WAYS.items()}
     seconds = common.median_seconds(ways, options.repeats)

@@ -1,61 +1,82 @@
 """The classifier: unlabelled photos and class names in, a small multi-label network out."""
 
 import os
+from collections.abc import Mapping
 from numbers import Integral, Real
 
 import numpy as np
 from scipy.special import expit
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_consistent_length
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from sklearn_cdul._utils.progress import progress
 from sklearn_cdul._utils.saving import SavingMixin
 from sklearn_cdul.compute.devices import (
     OwnRandomState,
     gradients_on,
+    memory_format,
     resolve_device,
-    resolve_precision,
 )
-from sklearn_cdul.initial_labels import fit_labeler, label_photos, place_labels
-from sklearn_cdul.inputs import copy_features, input_tags
+from sklearn_cdul.exceptions import warn
+from sklearn_cdul.images.photos import PictureCache
+from sklearn_cdul.images.reading import read_contents
+from sklearn_cdul.inputs import check_X, copy_features, digest_of_X, input_tags
 from sklearn_cdul.labeler import CLIPPseudoLabeler
-from sklearn_cdul.labels.thresholds import check_thresholds, find_thresholds
-from sklearn_cdul.metrics import label_columns, mean_average_precision
-from sklearn_cdul.prediction import PredictionMixin
-from sklearn_cdul.targets.checking import check_observed, check_targets, warn_about_scores
+from sklearn_cdul.labels.checking import check_labels
+from sklearn_cdul.labels.neighbors import smooth_labels
+from sklearn_cdul.labels.observed import observed_on_scale
+from sklearn_cdul.labels.thresholds import (
+    apply_thresholds,
+    check_thresholds,
+    find_thresholds,
+    fit_thresholds,
+)
+from sklearn_cdul.metrics import mean_average_precision, score_readable
+from sklearn_cdul.targets import read_targets
+from sklearn_cdul.targets.reading import warn_about_scores
 from sklearn_cdul.training import GradientTraining, RidgeTraining, resolve_training
 from sklearn_cdul.training.alignment import check_memory
-from sklearn_cdul.training.batches import PhotoSource
+from sklearn_cdul.training.batches import make_source
+from sklearn_cdul.training.building import resolve_image_size
+from sklearn_cdul.training.logits import predict_logits
+from sklearn_cdul.training.onnx_export import export_onnx
 from sklearn_cdul.training.packing import pack_network, unpack_network
 from sklearn_cdul.training.ranks import Ranks
 from sklearn_cdul.training.regions import MOST_REGIONS
 
+# Fewer than this many training photos give rise to a warning.
+_FEW_PHOTOS = 10
+# Parameters that the labeler has, too: a value given here counts for both.
+_SHARED = ("classes", "memory", "on_error", "device", "n_jobs", "verbose")
 
-class CDULClassifier(PredictionMixin, SavingMixin, ClassifierMixin, BaseEstimator):
+
+class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
     """Learn a multi-label photo classifier from class names, without labels.
 
     CLIP labels the training photos softly (:class:`CLIPPseudoLabeler`). A small network learns
     these labels, and the labels in turn follow the network ("gradient alignment", section 3.2 of
     the CDUL paper [1]_). Prediction runs the network alone.
 
+    ``classes``, ``memory``, ``on_error``, ``device``, ``n_jobs`` and ``verbose`` are parameters of
+    the labeler, too. A value given here counts for both; the default leaves it to
+    ``pseudo_labeler``.
+
     Parameters
     ----------
     classes : list of str, dict, {"coco", "voc", "nus-wide"} or None, default=None
-        Class names, see :class:`CLIPPseudoLabeler`. None takes those of ``pseudo_labeler``, which
-        are the 80 of MS-COCO, with a warning, unless it names others.
+        Class names, see :class:`CLIPPseudoLabeler`.
     pseudo_labeler : CLIPPseudoLabeler or None, default=None
-        Makes the initial labels; a clone is fitted. It has its own ``device``, ``precision`` and
-        ``n_jobs``. None makes one with the bundled CLIP and those of this classifier.
+        Makes the initial labels; a clone is fitted. None makes one with its defaults.
     network : str or callable, default="bundled"
         "bundled" is EfficientNet-Lite2 with the ImageNet weights in this package. Else a name of
         timm, whose pretrained weights are downloaded ("resnet101" is the paper's), or a callable
         that takes ``num_classes`` and returns a torch Module giving logits, for example
         ``functools.partial(timm.create_model, "resnet18", pretrained=True)``; it is called anew in
         each fit, and a last linear layer that timm's ``get_classifier`` finds starts afresh. A
-        network without pretrained weights, or in which timm finds no such layer, needs a
-        ``learning_rate`` and more epochs. Batch normalisation of named networks stays frozen.
+        network without pretrained weights, or in which timm finds no such layer, needs
+        ``training=GradientTraining(...)``. Batch normalisation of named networks stays frozen.
         With ``input="embeddings"`` of the pseudo labeler the network is a linear layer and this is
         not used.
     image_size : int or "auto", default="auto"
@@ -69,84 +90,46 @@ class CDULClassifier(PredictionMixin, SavingMixin, ClassifierMixin, BaseEstimato
         times the largest of a region. So objects that fill a small part of the photo count more.
         Not in the paper. It costs next to no time. 1 averages the map alone, as the network did
         when it was pretrained; so do networks without a feature map that timm's methods give.
-    epochs : int, default=3
-        How often the network is trained and the labels are then updated: fits in closed form with
-        frozen layers, see ``learning_rate``, else passes over the training photos.
-    warmup_epochs : int, default=1
-        The first update of the labels comes after this many epochs.
-    update_interval : int, default=1
-        Epochs between two updates of the labels. 0 keeps the initial labels.
-    update_rate : float, default=0.5
-        Factor on the labels' step; 1 is the paper's.
-    sigma : float, default=1.0
-        Width of the Gaussian that slows down sure labels; 1 is the paper's.
-    cumulative_updates : bool, default=False
-        Whether an update of the labels starts from the labels as the one before left them, as in
-        the paper. By default each starts from the first labels: labels then move toward the
-        network only so far, and what CLIP saw is not lost over many updates.
+    training : {"ridge", "gradients"}, RidgeTraining or GradientTraining, default="ridge"
+        How the network is trained and the labels are updated. "ridge" keeps the pretrained layers
+        as they are and fits the output layer in closed form, see
+        :class:`~sklearn_cdul.training.RidgeTraining`. "gradients" trains all layers, as in the
+        paper, which takes many times as long, see
+        :class:`~sklearn_cdul.training.GradientTraining`. Give an object to set their parameters;
+        ``training__update_rate`` and the like can be searched then.
     n_neighbors : int, default=20
         Before training, the labels of each photo are mixed with the mean labels of this many
         photos that look alike to CLIP, see :func:`sklearn_cdul.labels.smooth_labels`. Not in
         the paper; 0 turns it off. It compares all pairs of photos.
     neighbor_weight : float, default=0.4
         Weight of the neighbours in [0, 1] against the photo's own labels.
-    linear_probe : bool, default=True
-        Whether the output layer is fitted to the labels in closed form, on the features of the
-        pretrained network, see :func:`sklearn_cdul.training.linear_probe`. With frozen layers each
-        epoch is such a fit, and the labels then follow what it would say of each photo if it had
-        not seen it; else training begins with one. Not in the paper. With False the layer begins
-        at each class's mean label, and needs a higher ``head_learning_rate`` and more epochs.
-    batch_size : int, default=16
-        Photos a gradient step.
-    learning_rate : float, default=0
-        Of the pretrained layers, for AdamW; falls to 0 along a cosine. With 0 they are frozen: each
-        photo goes through them once, and with the linear probe no gradient is needed at all. (Where
-        what the output layer receives would take more than 2 GiB, 26 kB a photo for "bundled",
-        each epoch reads the photos and takes gradient steps.) 3e-5 trains them, which takes many
-        times as long and gains little with some hundred photos.
-    head_learning_rate : float, default=1e-4
-        Of the output layer, where it is trained with gradients.
-    weight_decay : float, default=1e-4
-        Of AdamW, where gradient steps are taken.
     threshold : "auto", float or array of shape (k,), default="auto"
-        Probability from which ``predict`` gives 1. "auto" finds one a class, without labels, on the
-        training photos: with the linear probe on the middle between the network's logits and those
-        that the probe would give of each photo if it had not seen it; else on the network's.
-        ``set_params(threshold=...)`` serves a fitted classifier at once; with labels of some photos
-        use :meth:`fit_thresholds`.
+        Probability from which ``predict`` gives 1. "auto" finds one per class, without labels, on
+        the training photos. A fitted classifier has :meth:`set_thresholds`, and with labels of
+        some photos :meth:`fit_thresholds`.
     random_state : int, RandomState instance or None, default=None
-        Seed of batches, crops, new weights, and of which photos the probe sees of more than 20,000;
-        with the defaults and fewer photos nothing is random. On one machine's CPU the same seed
-        gives the same network; on a GPU some sums are added up in changing order. Threads of one
-        process train in turn, because they share torch's random state.
+        Seed of batches, crops, new weights, and of the sample of more than 20,000 photos that the
+        ridge head is fitted to; with the defaults and fewer photos nothing is random. On one
+        machine's CPU the same seed gives the same network, but for rounding; on a GPU some sums are
+        added up in changing order. Threads of one process train in turn, because they share torch's
+        random state.
     memory : str, os.PathLike or None, default=None
-        Folder in which CLIP's embeddings are kept, see :class:`CLIPPseudoLabeler`: a fit that was
-        interrupted, another fit or a search encodes no photo again. None leaves this to
-        ``pseudo_labeler``.
-    checkpoint : str, os.PathLike or None, default=None
-        Folder for a fit that may be killed. The same fit, called again, goes on from the last batch
-        of CLIP, the last batch of the network's pass over the photos, or the last epoch of gradient
-        steps, and ends with the same result. Only a fit of the same photos, labels and parameters
-        goes on, so several may share the folder. Embeddings are kept there too, and stay, unless
-        ``memory`` names a folder; the rest is deleted when the fit ends. Until then it takes 26 kB
-        of disk a photo for "bundled" and, with gradient steps, three times the size of the
-        network. A ``random_state`` of None is 0 then.
+        Folder in which CLIP's embeddings and the frozen network's features are kept: a fit that
+        was interrupted, another fit or a search encodes no photo again.
     on_error : {"raise", "nan"} or None, default=None
         What to do about an image that can't be read: stop with an error that names it, or leave it
-        out of training, predict NaN (no class) for it and warn once. None leaves this to
-        ``pseudo_labeler``, which raises unless told otherwise.
-    device : str or torch.device, default="auto"
+        out of training, predict NaN (no class) for it and warn once.
+    device : str, torch.device or None, default=None
         "auto" takes a CUDA device if there is one. A Mac's GPU must be asked for with "mps".
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
         Arithmetic of the network; "auto" is bfloat16 where the hardware has it, float16 on older
         CUDA devices, else float32. Where it is float16, and with "auto" on a CPU, training runs in
         float32. With "auto" so do prediction by the layers of "bundled" on a CPU, where that is
-        faster, and all of a network on embeddings.
+        faster, and all of a network on embeddings. The labeler's ``precision`` is its own.
     n_jobs : int or None, default=None
         Threads that decode images. None chooses by the number of cores.
     verbose : bool, default=False
-        Show the progress of each phase, also in ``pseudo_labeler``. Bars of phases that took two
-        seconds stay.
+        Show the progress of each phase. Bars of phases that took two seconds stay.
 
     Attributes
     ----------
@@ -172,6 +155,8 @@ class CDULClassifier(PredictionMixin, SavingMixin, ClassifierMixin, BaseEstimato
     history_ : list of dict
         For each epoch ``epoch``, ``loss`` (mean KL divergence, nats), ``label_movement`` (mean
         absolute change) and, with a validation set, ``validation_map``.
+    X_digest_ : str or None
+        Tells the training photos from others, by their paths or their pixels.
     n_features_in_ : int
         Only with embeddings as input: size of the last axis of X.
 
@@ -189,7 +174,7 @@ class CDULClassifier(PredictionMixin, SavingMixin, ClassifierMixin, BaseEstimato
     >>> from sklearn_cdul import CDULClassifier
     >>> from sklearn_cdul.datasets import load_food_photos
     >>> photos = load_food_photos()
-    >>> classifier = CDULClassifier(["pizza", "cake"], image_size=64, epochs=1, random_state=0)
+    >>> classifier = CDULClassifier(["pizza", "cake"], image_size=64, random_state=0)
     >>> classifier.fit(photos.data[:12]).predict(photos.data[12:16]).shape
     (4, 2)
     """
@@ -227,7 +212,7 @@ class CDULClassifier(PredictionMixin, SavingMixin, ClassifierMixin, BaseEstimato
         random_state=None,
         memory=None,
         on_error=None,
-        device="auto",
+        device=None,
         precision="auto",
         n_jobs=None,
         verbose=False,
@@ -259,13 +244,13 @@ class CDULClassifier(PredictionMixin, SavingMixin, ClassifierMixin, BaseEstimato
         X : sequence of images, or array of embeddings
             Training photos, see :class:`CLIPPseudoLabeler`.
         y : array of length n, or None
-            There for cross-validation, which scores with it. Its length is checked; training
-            never sees its values.
+            For cross-validation, which scores with it. Its length is checked; training never
+            sees its values.
         observed : array of shape (n, k), names, data frame, CSV file or None, default=None
             Labels that a person gave: 1, 0, or NaN where unobserved. They are never changed. Names,
             frames and files, also those of some photos and classes only, are matched to the classes
             by name and to the photos by path or index, see
-            :func:`~sklearn_cdul.targets.check_targets`.
+            :func:`~sklearn_cdul.targets.read_targets`.
         X_val, y_val : sequence of images and array of shape (m, k), or None
             Validation photos with labels; only for the mAP in ``history_``. ``y_val`` may be what
             ``score`` takes as y.
@@ -288,51 +273,76 @@ class CDULClassifier(PredictionMixin, SavingMixin, ClassifierMixin, BaseEstimato
         FloatingPointError
             If encoder or network give NaN or infinity.
         OSError
-            If the folder ``checkpoint`` can't be used.
+            If the folder ``memory`` or ``checkpoint`` can't be used.
         MemoryError
             If the labels of so many photos and classes fit into no memory of this machine.
         """
         # Check: what can be known beforehand fails now, not after hours of encoding.
-        training = resolve_training(self.training)
-        device = resolve_device(self.device)
-        resolve_precision(self.precision, device)
-        random = self._random_state(training, device)
-        given = X
-        labeler, X = fit_labeler(self, X)
-        source = self._source(X, labeler)
-        check_consistent_length(X, y)
+        labeler, training = self._make_labeler(), resolve_training(self.training)
+        photos = self._check_X(X, labeler)
+        check_consistent_length(photos, y)
+        encoder = labeler._encoder()
+        labeler._fit(X, photos, encoder)
         names = list(labeler.class_names_)
-        shape = len(source), len(names)
+        shape = len(photos), len(names)
         check_memory(*shape)
         warn_about_scores(y, names)
-        observed = check_observed(observed, given, names)
+        if observed is not None:
+            observed = read_targets(observed, names, X, name="observed")
         if not isinstance(self.threshold, str):
             check_thresholds(self.threshold, len(names))
-        validation = self._check_validation(labeler, X_val, y_val)
+        size = pictures = contents = None
+        if labeler.input == "images":
+            size = resolve_image_size(self.image_size, self.network)
+        validation = self._check_validation(labeler, X_val, y_val, size)
 
-        # Build.
-        with random, progress("Loading the network", verbose=self.verbose):
+        # Build. Whoever decodes a photo makes the network's picture of it, too.
+        if labeler.input == "images":
+            pictures = PictureCache(len(photos), training.picture_sizes(size))
+            if labeler.memory is not None:
+                contents = read_contents(photos, n_jobs=labeler.n_jobs, verbose=labeler.verbose)
+        source = self._source(photos, labeler, size, cache=pictures, contents=contents)
+        random = self._random_state(source.device, training)
+        with random, progress("Loading the network", verbose=labeler.verbose):
             network = source.build_network(self.network, len(names), regions=int(self.regions))
         training.check(network)
 
-        # Label, and smooth the labels.
-        labels, readable, start, targets = label_photos(self, labeler, X, shape, observed)
+        # Label.
+        if labeler.input == "images":
+            embeddings = labeler._embed(photos, encoder, contents=contents, cache=pictures)
+        else:
+            embeddings = photos
+        labels = np.asarray(labeler.aggregate(embeddings), dtype=np.float32)
+        check_labels(labels, shape, may_be_nan=labeler.on_error == "nan")
+        labels = np.where(np.isnan(embeddings[:, :1, 0]), np.float32(np.nan), labels)
+        readable = _readable_rows(labels)
+        start, fixed = labels[readable], None
+        if observed is not None:
+            fixed = observed_on_scale(start, observed[readable])
+            start = np.where(np.isnan(fixed), start, fixed)
+            labels = np.where(np.isnan(observed) | np.isnan(labels), labels, observed)
+        with progress("Comparing photos", verbose=labeler.verbose and self.n_neighbors):
+            start = smooth_labels(
+                start,
+                embeddings[readable, 0],
+                n_neighbors=self.n_neighbors,
+                weight=self.neighbor_weight,
+            )
 
         # Train.
+        del embeddings
         labeler.offload()
         trained = training.train(
             network,
             source.select(readable),
             start,
-            observed=targets,
+            observed=fixed,
             validation=validation,
             random=random,
             memory=labeler.memory,
-            verbose=self.verbose,
+            verbose=labeler.verbose,
         )
-
-        # Thresholds.
-        with progress("Finding thresholds", verbose=self.verbose):
+        with progress("Finding thresholds", verbose=labeler.verbose):
             thresholds = find_thresholds(expit(trained.logits))
 
         # Keep: all at once, so that a fit that was interrupted leaves the last one as it was.
@@ -340,13 +350,18 @@ class CDULClassifier(PredictionMixin, SavingMixin, ClassifierMixin, BaseEstimato
         self.class_names_ = names
         self.classes_ = np.tile([0, 1], (len(names), 1))
         copy_features(labeler, self)
+        self.X_digest_ = digest_of_X(photos)
         self.network_ = network.eval()
         vars(self).pop("image_size_", None)
-        if isinstance(source, PhotoSource):
-            self.image_size_ = source.image_size
+        if size is not None:
+            self.image_size_ = size
         self.history_ = trained.history
         self.initial_pseudo_labels_ = labels
-        self.pseudo_labels_ = place_labels(trained.labels, readable, labels, observed)
+        self.pseudo_labels_ = np.full_like(labels, np.nan)
+        self.pseudo_labels_[readable] = trained.labels
+        if observed is not None:
+            known = ~np.isnan(observed) & ~np.isnan(labels)
+            self.pseudo_labels_[known] = observed[known]
         self.auto_thresholds_ = thresholds
         return self.set_thresholds(self.threshold)
 
@@ -369,7 +384,7 @@ class CDULClassifier(PredictionMixin, SavingMixin, ClassifierMixin, BaseEstimato
         Examples
         --------
         >>> from sklearn_cdul import CDULClassifier
-        >>> CDULClassifier(**CDULClassifier.paper_settings()).epochs
+        >>> CDULClassifier(**CDULClassifier.paper_settings()).training.epochs
         100
         """
         return {
@@ -381,6 +396,7 @@ class CDULClassifier(PredictionMixin, SavingMixin, ClassifierMixin, BaseEstimato
                 warmup_epochs=10,
                 update_interval=10,
                 update_rate=1.0,
+                sigma=1.0,
                 cumulative_updates=True,
                 batch_size=8,
                 learning_rate=1e-5,
@@ -390,7 +406,272 @@ class CDULClassifier(PredictionMixin, SavingMixin, ClassifierMixin, BaseEstimato
             ),
         }
 
-    def _random_state(self, training, device):
+    def set_thresholds(self, threshold):
+        """Set the thresholds of a fitted classifier; nothing is trained.
+
+        Parameters
+        ----------
+        threshold : "auto", float, array of shape (k,) or dict
+            As the parameter ``threshold``, which stays as it is. A dict from names of classes to
+            numbers leaves the thresholds of other classes as they are.
+
+        Returns
+        -------
+        self : CDULClassifier
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a name is no class, or a threshold is no number in [0, 1].
+
+        See Also
+        --------
+        fit_thresholds : Finds thresholds with labels of some photos.
+        """
+        check_is_fitted(self, "auto_thresholds_")
+        n_classes = len(self.class_names_)
+        if isinstance(threshold, str) and threshold == "auto":
+            self.thresholds_ = self.auto_thresholds_.copy()
+        elif isinstance(threshold, Mapping):
+            thresholds = self.thresholds_.copy()
+            for name, value in threshold.items():
+                if name not in self.class_names_:
+                    raise ValueError(f"{name!r} is not one of the classes {self.class_names_}.")
+                thresholds[self.class_names_.index(name)] = check_thresholds(value, 1)[0]
+            self.thresholds_ = thresholds
+        else:
+            self.thresholds_ = check_thresholds(threshold, n_classes)
+        return self
+
+    def fit_thresholds(self, X, y):
+        """Move the thresholds toward what labels of some photos say; nothing is trained.
+
+        Of each class the threshold with the highest F1 on these photos is drawn to the one that was
+        found without labels, the more the fewer positives there are, see
+        :func:`sklearn_cdul.labels.fit_thresholds`. Some 10 to 100 labelled photos serve, if they
+        are drawn at random: doubtful ones alone give worse thresholds.
+
+        Parameters
+        ----------
+        X : sequence of images, or array of embeddings
+            Of the same kind as in ``fit``; they may be photos of the training.
+        y : array of shape (n, k) or (n,), names of each image, data frame or CSV file
+            Labels as in :meth:`score`. Classes without a positive label keep
+            ``auto_thresholds_``. Photos without a label are not read.
+
+        Returns
+        -------
+        self : CDULClassifier
+            With new ``thresholds_``. Another ``fit`` goes back to the parameter ``threshold``.
+
+        Raises
+        ------
+        ValueError
+            If y has the wrong shape, names or values, or no positives.
+
+        See Also
+        --------
+        set_thresholds : Takes thresholds that you choose.
+        """
+        check_is_fitted(self)
+        y = read_targets(y, self.class_names_, X)
+        mean_average_precision(y, np.zeros(y.shape))  # fails if there are no positives
+        source = self._open(X, files=False)
+        rows = np.flatnonzero(np.isin(y, (0, 1)).any(axis=1))
+        probabilities = expit(self._logits(source.select(rows)))
+        self.thresholds_ = fit_thresholds(probabilities, y[rows], self.auto_thresholds_)
+        return self
+
+    def decision_function(self, X):
+        """Logits of the network.
+
+        With regions each is 0.7 times that of the whole photo plus 0.3 times the largest of a
+        region, see ``regions``.
+
+        Parameters
+        ----------
+        X : sequence of images, or array of embeddings
+            Of the same kind as in ``fit``.
+
+        Returns
+        -------
+        logits : ndarray of shape (n, k), float32
+            NaN rows stand for images that could not be read (``on_error="nan"``).
+
+        Raises
+        ------
+        ImageError
+            If an image can't be read and ``on_error`` is not "nan".
+        TypeError, ValueError
+            If X is not of the kind that ``fit`` got, or is empty.
+        FloatingPointError
+            If the network gives NaN or infinity.
+        """
+        check_is_fitted(self)
+        return self._logits(self._open(X))
+
+    def predict_proba(self, X):
+        """Probability of each class, the sigmoid of the logits.
+
+        Parameters
+        ----------
+        X : sequence of images, or array of embeddings
+            Of the same kind as in ``fit``.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n, k), float32
+            Values in [0, 1]. The classes of a photo need not sum to 1. NaN rows stand for images
+            that could not be read.
+
+        Raises
+        ------
+        ImageError, TypeError, ValueError, FloatingPointError
+            See :meth:`decision_function`.
+        """
+        return expit(self.decision_function(X))
+
+    def predict(self, X):
+        """Which classes are in each image.
+
+        Parameters
+        ----------
+        X : sequence of images, or array of embeddings
+            Of the same kind as in ``fit``.
+
+        Returns
+        -------
+        labels : ndarray of shape (n, k), int64
+            1 where the probability reaches the class's threshold, else 0. An image that could not
+            be read has zeros.
+
+        Raises
+        ------
+        ImageError, TypeError, ValueError, FloatingPointError
+            See :meth:`decision_function`.
+        """
+        return apply_thresholds(self.predict_proba(X), self.thresholds_)
+
+    def predict_names(self, X):
+        """Names of the classes in each image.
+
+        Parameters
+        ----------
+        X : sequence of images, or array of embeddings
+            Of the same kind as in ``fit``.
+
+        Returns
+        -------
+        names : list of n lists of str
+            In the order of ``class_names_``; empty where no class is found, and for an image that
+            could not be read.
+
+        Raises
+        ------
+        ImageError, TypeError, ValueError, FloatingPointError
+            See :meth:`decision_function`.
+        """
+        labels = self.predict(X).astype(bool)
+        names = np.asarray(self.class_names_, dtype=object)
+        return [names[row].tolist() for row in labels]
+
+    def score(self, X, y=None, sample_weight=None):
+        """Mean average precision on labelled images that can be read.
+
+        Parameters
+        ----------
+        X : sequence of images, or array of embeddings
+            Of the same kind as in ``fit``.
+        y : array of shape (n, k) or (n,), names of each image, data frame or CSV file
+            1 where the class is in the image, 0 where it is not, NaN where nobody knows. Names,
+            frames and files are matched to the classes by name and to the images by path or index,
+            see :func:`~sklearn_cdul.targets.read_targets`. A vector holds the one class of each
+            image, as its name or column; with a single class 1 or 0.
+        sample_weight : array of shape (n,) or None, default=None
+            Weight of each image, at least 0.
+
+        Returns
+        -------
+        score : float
+            Mean over the classes that occur in y, in [0, 1].
+
+        Raises
+        ------
+        ValueError
+            If y is missing, has the wrong shape, names or values, or has no positives, or if a
+            weight is negative.
+        """
+        check_is_fitted(self)
+        y = read_targets(y, self.class_names_, X)  # fails before the photos are read
+        return score_readable(y, self.decision_function(X), sample_weight)
+
+    def export_onnx(self, path):
+        """Write the network to an ONNX file, which gives probabilities without this package.
+
+        The graph takes a batch of any size: ``pixels``, uint8 of shape (b, 3, image_size,
+        image_size), or ``embeddings``, float32 of shape (b, d), if the labeler's ``input`` is
+        "embeddings". It gives ``probabilities``, float32 of shape (b, k), computed in float32.
+        The file's metadata has ``class_names``, ``thresholds`` and, for photos, ``image_size``
+        as JSON. ``docs/persistence.rst`` says how photos become ``pixels``.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file to write. A file of that name is replaced.
+
+        Raises
+        ------
+        ImportError
+            If onnx or onnxscript is not installed.
+        torch.onnx.OnnxExporterError
+            If the network, made by a callable, does what torch's exporter cannot express.
+        """
+        check_is_fitted(self)
+        export_onnx(self, path)
+
+    def _logits(self, source):
+        layout = memory_format(source.device)
+        network = self.network_.to(source.device, memory_format=layout)
+        return predict_logits(network, source)
+
+    def _make_labeler(self):
+        """A labeler with the parameters that are given here."""
+        given = CLIPPseudoLabeler() if self.pseudo_labeler is None else self.pseudo_labeler
+        labeler = clone(given)
+        return labeler.set_params(**self._shared(labeler))
+
+    def _shared(self, labeler):
+        """The shared parameters as they stand: those given here, else the labeler's."""
+        return {name: _given(self, name, getattr(labeler, name)) for name in _SHARED}
+
+    def _check_X(self, X, labeler, *, reset=None, files=True):
+        """X as a list of photos or an array of embeddings, by default with a look at all files."""
+        shared = self._shared(labeler)
+        reading = {name: shared[name] for name in ("on_error", "n_jobs", "verbose")}
+        return check_X(self, X, kind=labeler.input, reset=reset, files=files, **reading)
+
+    def _source(self, photos, labeler, size, *, cache=None, contents=None):
+        """Photos or vectors as the network takes them."""
+        shared = self._shared(labeler)
+        return make_source(
+            photos,
+            device=resolve_device(shared["device"]),
+            precision=self.precision,
+            image_size=size,
+            n_jobs=shared["n_jobs"],
+            on_error=shared["on_error"],
+            cache=cache,
+            digests=None if contents is None else [c and c.digest for c in contents],
+            verbose=shared["verbose"],
+        )
+
+    def _open(self, X, *, files=True):
+        """Check photos that the fitted network will see."""
+        labeler = self.pseudo_labeler_
+        photos = self._check_X(X, labeler, reset=False, files=files)
+        return self._source(photos, labeler, getattr(self, "image_size_", None))
+
+    def _random_state(self, device, training):
         # A fit that goes on must draw the same numbers again, as must the processes of one fit.
         shared = getattr(training, "checkpoint", None) is not None or Ranks().count > 1
         unseeded = self.random_state is None and shared
@@ -398,18 +679,15 @@ class CDULClassifier(PredictionMixin, SavingMixin, ClassifierMixin, BaseEstimato
         seed = random_state.randint(np.iinfo(np.int32).max)
         return OwnRandomState(seed, device)
 
-    def _check_validation(self, labeler, X_val, y_val):
+    def _check_validation(self, labeler, X_val, y_val, size):
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together.")
         if X_val is None:
             return None
-        names = labeler.class_names_
-        source = self._source(X_val, labeler)
-        y_val = check_targets(y_val, names, X=X_val, name="y_val")
-        y_val = label_columns(y_val, len(source), len(names), name="y_val")
+        y_val = read_targets(y_val, labeler.class_names_, X_val, name="y_val")
         # Fails now, not after the first epoch, if these labels can't be scored with.
         mean_average_precision(y_val, np.zeros(y_val.shape))
-        return source, y_val
+        return self._source(self._check_X(X_val, labeler), labeler, size), y_val
 
     def __getstate__(self):
         """State for files: the network as arrays, so that any machine can load it."""
@@ -434,3 +712,23 @@ class CDULClassifier(PredictionMixin, SavingMixin, ClassifierMixin, BaseEstimato
         tags.classifier_tags.multi_label = True
         tags.classifier_tags.multi_class = False
         return tags
+
+
+def _given(estimator, name, otherwise):
+    """The value of a parameter, if one is given."""
+    value = getattr(estimator, name)
+    return otherwise if value is None or value is False else value
+
+
+def _readable_rows(labels):
+    """Rows of the photos that have labels."""
+    readable = np.flatnonzero(~np.isnan(labels).any(axis=1))
+    if len(readable) == 0:
+        raise ValueError("None of the images in X can be used; the warning above says why.")
+    if len(readable) < _FEW_PHOTOS:
+        warn(
+            f"{len(readable)} photos are too few to learn from: the network learns what photos "
+            "of a class have in common, and thresholds are found from how scores are spread "
+            "over the photos. Give more, or take CLIPPseudoLabeler alone, which does not train."
+        )
+    return readable

@@ -1,15 +1,19 @@
 """Check X, whichever of its two kinds an estimator takes: images or embeddings."""
 
+import hashlib
 import math
 from collections.abc import Mapping, Set
 from itertools import islice
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from sklearn.base import BaseEstimator
 from sklearn.utils import InputTags
 from sklearn.utils.validation import check_array, validate_data
 
+from sklearn_cdul.images.checking import check_files
+from sklearn_cdul.images.encoded import path_of
 from sklearn_cdul.images.items import shorten
 from sklearn_cdul.images.photos import Photos
 from sklearn_cdul.images.reading import check_images
@@ -20,13 +24,58 @@ _FEATURES = ("n_features_in_", "feature_names_in_")
 
 
 def check_X(
-    estimator: BaseEstimator, X: Any, *, kind: str, on_error: str, reset: bool | None = None
+    estimator: BaseEstimator,
+    X: Any,
+    *,
+    kind: str,
+    on_error: str,
+    reset: bool | None = None,
+    files: bool = False,
+    n_jobs: int | None = None,
+    verbose: Any = False,
 ) -> Photos | np.ndarray:
-    """Return images as a list, or embeddings as an array of shape (n, views, d)."""
-    checked = check_images(X) if kind == "images" else _check_embeddings(estimator, X, on_error)
+    """Return images as a list, or embeddings as an array of shape (n, views, d).
+
+    With `files` and ``on_error="raise"`` all files are looked at now, not after hours of work.
+    """
+    if kind == "embeddings":
+        checked = _check_embeddings(estimator, X, on_error)
+    else:
+        checked = check_images(X)
+        if files and on_error == "raise":
+            check_files(checked, n_jobs=n_jobs, verbose=verbose)
     if reset is not None:
         check_features(estimator, X, checked, reset=reset)
     return checked
+
+
+def digest_of_X(X: Any) -> str | None:
+    """Tell a list of images, or embeddings, from others; None where that can't be known.
+
+    Images are known by their paths, or by their pixels or bytes if they are in memory.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        items = check_images(X)
+    except (TypeError, ValueError):  # embeddings
+        try:
+            digest.update(np.ascontiguousarray(X, dtype=np.float32).tobytes())
+        except (TypeError, ValueError):
+            return None
+        return digest.hexdigest()
+    for item in items:
+        path = path_of(item)
+        if path is not None:
+            content = repr(path).encode()  # surrogates are no UTF-8
+        elif isinstance(item, np.ndarray | Image.Image):
+            pixels = np.asarray(item)
+            content = repr((pixels.shape, hashlib.blake2b(pixels.tobytes()).digest())).encode()
+        elif isinstance(item, bytes | bytearray | memoryview):
+            content = hashlib.blake2b(item).digest()
+        else:
+            return None
+        digest.update(len(content).to_bytes(8, "little") + content)
+    return digest.hexdigest()
 
 
 def _check_embeddings(estimator: BaseEstimator, X: Any, on_error: str) -> np.ndarray:
@@ -75,7 +124,7 @@ def _stack_column(X: Any, on_error: str) -> Any:
 
 def _first(column: Any) -> Any:
     """The first cell that is not missing; None if there is none."""
-    rows = map(_unwrap, islice(column, len(column)))
+    rows = map(_to_python, islice(column, len(column)))
     return next((row for row in rows if not _is_missing(row)), None)
 
 
@@ -98,7 +147,7 @@ def _stack(column: Any, on_error: str) -> np.ndarray:
     """Stack the vectors of a column, all of one shape; missing ones become NaN or an error."""
     shape: tuple[int, ...] | None = None
     rows: list[np.ndarray | None] = []
-    for index, row in enumerate(map(_unwrap, islice(column, len(column)))):
+    for index, row in enumerate(map(_to_python, islice(column, len(column)))):
         if _is_missing(row):
             if on_error != "nan":
                 raise ValueError(
@@ -132,7 +181,7 @@ def _to_numpy(tensor: Any) -> Any:
     return tensor.numpy()
 
 
-def _unwrap(cell: Any) -> Any:
+def _to_python(cell: Any) -> Any:
     """The Python object of a scalar of pyarrow; anything else as it is."""
     return cell.as_py() if hasattr(cell, "as_py") else cell
 
@@ -171,17 +220,6 @@ def check_dimensions(embeddings: np.ndarray, text_embeddings: np.ndarray) -> Non
             f"X has {embeddings.shape[2]} features, but the encoder embeds class names in "
             f"{text_embeddings.shape[1]} dimensions. Make the embeddings with the same encoder."
         )
-
-
-def unwrap(estimator: Any) -> Any:
-    """Return the estimator at the end of searches and pipelines."""
-    while True:
-        if hasattr(estimator, "best_estimator_"):
-            estimator = estimator.best_estimator_
-        elif hasattr(estimator, "steps"):
-            estimator = estimator[-1]
-        else:
-            return estimator
 
 
 def forget_features(estimator: BaseEstimator) -> None:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -12,24 +11,20 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_cdul._utils.progress import progress
 from sklearn_cdul._utils.saving import SavingMixin
-from sklearn_cdul.class_names.known_names import warn_about_guesses
+from sklearn_cdul.class_names.checking import warn_about_classes, warn_about_guesses
 from sklearn_cdul.class_names.prompts import resolve_background, resolve_classes
-from sklearn_cdul.class_names.wordings import warn_about_classes
 from sklearn_cdul.encoders.base import BaseEncoder
+from sklearn_cdul.encoders.embedding import embed_photos, ways_to_look
 from sklearn_cdul.encoders.loading import free_gpu, load_encoder
-from sklearn_cdul.encoders.looks import looks_of
+from sklearn_cdul.encoders.texts import encode_classes
 from sklearn_cdul.exceptions import warn
-from sklearn_cdul.images.checking import check_files
-from sklearn_cdul.images.views import VIEWS, n_parts, split_views, views_version
+from sklearn_cdul.images.boxes import view_boxes
+from sklearn_cdul.images.decoding import load_image
+from sklearn_cdul.images.views import VIEWS, n_parts, split_views
 from sklearn_cdul.inputs import check_dimensions, check_features, check_X, input_tags
 from sklearn_cdul.labels.aggregation import soft_labels
-from sklearn_cdul.memory.cache import encode_images_once
-from sklearn_cdul.memory.texts import encode_classes_once
 from sklearn_cdul.metrics import score_readable
-from sklearn_cdul.targets import check_targets
-
-# Parameters on which the embeddings do not depend.
-_ENCODING_OPTIONS = ("batch_size", "n_jobs", "on_error", "verbose")
+from sklearn_cdul.targets import read_targets
 
 
 class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
@@ -85,8 +80,7 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         Folder in which embeddings are kept, so that no image is encoded twice with the same
         ``model_name``, ``pretrained``, ``grid_size``, ``views`` and ``precision``: not by another
         fold or candidate of a search, not by a process next to this one, not tomorrow. Other
-        parameters, the class names among them, need no new embeddings. The folder must be on a
-        local disk. None keeps nothing.
+        parameters, the class names among them, need no new embeddings. None keeps nothing.
     on_error : {"raise", "nan"}, default="raise"
         What to do about an image that can't be read: stop with an error that names it, or give
         its row NaN and warn once.
@@ -207,8 +201,8 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         ----------
         X : sequence of images, array of embeddings or None, default=None
             Checked for its kind only.
-        y : ignored
-            There for scikit-learn's conventions.
+        y : Ignored
+            Not used, present for API consistency by convention.
 
         Returns
         -------
@@ -221,23 +215,21 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         ValueError, NotImplementedError
             If ``views`` has "dense" and the model has nothing from which windows can be read.
         """
-        if self.input == "images":
-            views_version(self.views)  # proposals that can't be made are an error now
-        names, prompts = resolve_classes(self._classes_in_use(), self.prompt_template)
-        encoder = self._encoder()
-        if self.input == "images" and self.grid_size > 1 and "dense" in split_views(self.views):
-            encoder.dense_preprocessing  # noqa: B018 - says what is wrong with the model
         checked = None if X is None else check_X(self, X, kind=self.input, on_error=self.on_error)
-        if isinstance(checked, np.ndarray):
-            encoder = encoder.with_embedding_dim(checked.shape[2])
+        return self._fit(X, checked, self._encoder())
+
+    def _fit(self, X, checked, encoder):
+        """Fit to what :func:`check_X` made of X; a classifier's fit begins here, too."""
+        memory = None
+        if self.input == "images":
+            ways_to_look(encoder, int(self.grid_size), self.views)  # says what is wrong with it
+            memory = self.memory
+        names, prompts = resolve_classes(self._classes_in_use(), self.prompt_template)
         others, other_prompts = resolve_background(
             self.background_classes, names, self.prompt_template
         )
         prompts = prompts + other_prompts
-        encode_classes = encoder.encode_classes
-        if self.memory is not None and self.input == "images":
-            encode_classes = partial(encode_classes_once, encoder, memory=self.memory)
-        text_embeddings = encode_classes(prompts, verbose=self.verbose)
+        text_embeddings = encode_classes(encoder, prompts, memory=memory, verbose=self.verbose)
         if isinstance(checked, np.ndarray):
             check_dimensions(checked, text_embeddings)
         warn_about_classes(
@@ -245,7 +237,7 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
             prompts,
             text_embeddings,
             identifiers=[] if isinstance(self.classes, (str, Mapping, type(None))) else names,
-            are_cut=encoder.are_cut([text for texts in prompts for text in texts]),
+            is_truncated=encoder.is_truncated([text for texts in prompts for text in texts]),
             english_only=encoder.english_only,
         )
         if isinstance(self.model_name, str) and self.model_name == "bundled":
@@ -304,19 +296,32 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
             If ``memory`` can't be used.
         """
         reset = False if hasattr(self, "text_embeddings_") else None
-        X = check_X(self, X, kind=self.input, on_error=self.on_error, reset=reset)
-        if isinstance(X, np.ndarray):
-            return X
-        views_version(self.views)  # proposals that can't be made are an error now
-        if self.on_error == "raise":  # and photos that can't be read, not after hours of encoding
-            check_files(X, n_jobs=self.n_jobs, verbose=self.verbose)
-        encoder = self._encoder()
-        encode = encoder.encode_images
-        if self.memory is not None:
-            encode = partial(encode_images_once, encoder, memory=self.memory)
-        cut = {"grid_size": int(self.grid_size), "views": self.views}
-        options = {name: getattr(self, name) for name in _ENCODING_OPTIONS}
-        return X.embed_once(encoder, cut, partial(encode, X, **cut, **options))
+        X = check_X(
+            self,
+            X,
+            kind=self.input,
+            on_error=self.on_error,
+            reset=reset,
+            files=True,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
+        return X if isinstance(X, np.ndarray) else self._embed(X, self._encoder())
+
+    def _embed(self, photos, encoder, **kept):
+        """Embed checked photos; ``kept`` is what the caller has read or wants of them."""
+        return embed_photos(
+            encoder,
+            photos,
+            grid_size=int(self.grid_size),
+            views=self.views,
+            batch_size=self.batch_size,
+            n_jobs=self.n_jobs,
+            on_error=self.on_error,
+            memory=self.memory,
+            verbose=self.verbose,
+            **kept,
+        )
 
     def view_boxes(self, X):
         """Where the views of images lie, view by view as in :meth:`embed`.
@@ -328,8 +333,8 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        places : ndarray of shape (n, views, 4), float32
-            Left, upper, right and lower edge of what a view shows, as shares of the image's width
+        boxes : ndarray of shape (n, views, 4), float32
+            What each view shows: left, upper, right and lower edge, as shares of the image's width
             and height, in [0, 1]. Models that crop the centre of their input see the middle of
             the image and of each snippet.
 
@@ -343,16 +348,24 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         if self.input != "images":
             raise ValueError('view_boxes needs images; this estimator has input="embeddings".')
         photos = check_X(self, X, kind=self.input, on_error=self.on_error)
-        looks = looks_of(self._encoder(), int(self.grid_size), self.views)
-        return np.stack(
-            [
-                np.concatenate([look.places(photos.load(i, look.min_size)) for look in looks])
-                for i in range(len(photos))
-            ]
-        ).astype(np.float32)
+        grid_size = int(self.grid_size)
+        ways = ways_to_look(self._encoder(), grid_size, self.views)
+
+        def boxes_of(index):
+            boxes = []
+            for way in ways:
+                image = load_image(photos[index], index, min_size=way.min_size)
+                found = view_boxes(image, grid_size, way.preprocessing, way.kind)
+                boxes.append(found if way.whole else found[1:])
+            return np.concatenate(boxes)
+
+        return np.stack([boxes_of(index) for index in range(len(photos))]).astype(np.float32)
 
     def aggregate(self, embeddings):
         """Soft labels from embeddings: softmax of each view, best snippet, mean with the whole.
+
+        :meth:`transform` and the classifier's ``fit`` call it. A subclass that labels in a way of
+        its own overrides it.
 
         Parameters
         ----------
@@ -387,7 +400,7 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         y : array of shape (n, k) or (n,), names of each image, data frame or CSV file
             1 where the class is in the image, 0 where it is not, NaN where nobody knows. Names,
             frames and files are matched to the classes by name and to the images by path or index,
-            see :func:`~sklearn_cdul.targets.check_targets`. A vector holds the one class of each
+            see :func:`~sklearn_cdul.targets.read_targets`. A vector holds the one class of each
             image, as its name or column; with a single class 1 or 0.
         sample_weight : array of shape (n,) or None, default=None
             Weight of each image, at least 0.
@@ -404,7 +417,7 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
             weight is negative.
         """
         check_is_fitted(self)
-        y = check_targets(y, self.class_names_, X=X)  # fails before the photos are read
+        y = read_targets(y, self.class_names_, X)  # fails before the photos are read
         labels = np.asarray(self.transform(X))  # it may be a data frame, see set_output
         return score_readable(y, labels, sample_weight)
 
@@ -413,8 +426,8 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        input_features : ignored
-            There for scikit-learn's conventions.
+        input_features : Ignored
+            Not used, present for API consistency by convention.
 
         Returns
         -------

@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.metrics import average_precision_score, make_scorer
 
-from sklearn_cdul.inputs import unwrap
-from sklearn_cdul.targets import check_targets
+from sklearn_cdul._utils.estimators import final_estimator
+from sklearn_cdul.targets import read_targets
 
 
 def mean_average_precision(
@@ -62,9 +62,9 @@ def mean_average_precision(
     """
     if min_positives < 1:
         raise ValueError(f"min_positives must be at least 1, got {min_positives}.")
-    per_class = average_precision_per_class(y_true, y_score, sample_weight=sample_weight)
-    labels = _as_columns(y_true)
-    positives = (labels[_weights(sample_weight, len(labels)) > 0] == 1).sum(axis=0)
+    labels, scores, weights = _check(y_true, y_score, sample_weight)
+    per_class = _average_precision(labels, scores, weights)
+    positives = (labels == 1).sum(axis=0)
     counted = positives >= min_positives
     if not counted.any():
         raise ValueError(
@@ -105,13 +105,20 @@ def average_precision_per_class(
     >>> average_precision_per_class([[1, 0], [0, 0]], [[0.7, 0.2], [0.1, 0.4]])
     array([ 1., nan])
     """
-    labels, scores = _as_columns(y_true), _as_columns(y_score)
+    return _average_precision(*_check(y_true, y_score, sample_weight))
+
+
+def _check(
+    y_true: ArrayLike, y_score: ArrayLike, sample_weight: ArrayLike | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels, scores and weights of the images with a weight."""
+    labels, scores = _as_columns(y_true).astype(np.float64), _as_columns(y_score)
     if labels.shape != scores.shape:
         raise ValueError(
             f"y_true and y_score must have the same shape, got {np.shape(y_true)} and "
             f"{np.shape(y_score)}."
         )
-    if not (np.isin(labels, (0, 1)) | _is_unknown(labels)).all():
+    if not (np.isin(labels, (0, 1)) | np.isnan(labels)).all():
         raise ValueError("y_true must hold only 0 and 1, and NaN for labels that are not known.")
     bad_rows = np.flatnonzero(~np.isfinite(scores).all(axis=1))
     if len(bad_rows):
@@ -121,13 +128,15 @@ def average_precision_per_class(
             "their rows out of y_true and y_score."
         )
     weights = _weights(sample_weight, len(labels))
-    labels, scores, weights = labels[weights > 0], scores[weights > 0], weights[weights > 0]
+    return labels[weights > 0], scores[weights > 0], weights[weights > 0]
+
+
+def _average_precision(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     result = np.full(labels.shape[1], np.nan)
-    known = ~_is_unknown(labels)
     for column in np.flatnonzero((labels == 1).any(axis=0)):
-        rows = known[:, column]
+        rows = ~np.isnan(labels[:, column])
         result[column] = average_precision_score(
-            labels[rows, column].astype(int), scores[rows, column], sample_weight=weights[rows]
+            labels[rows, column], scores[rows, column], sample_weight=weights[rows]
         )
     return result
 
@@ -142,7 +151,7 @@ def score_readable(
     """Mean average precision over the images that could be read: rows of NaN are left out."""
     scores = _as_columns(y_score)
     readable = ~np.isnan(scores).any(axis=1)
-    labels = label_columns(y_true, *scores.shape)
+    labels = read_targets(_dense(y_true), [str(i) for i in range(scores.shape[1])], scores)
     positive = labels == 1
     if positive.any() and not positive[readable].any():
         if if_none is not None:
@@ -161,37 +170,10 @@ class _NamedColumnsScorer(type(make_scorer(score_readable))):  # type: ignore[mi
     """Puts the columns of a data frame in the order of the classifier's classes first."""
 
     def _score(self, method_caller, estimator, X, y_true, **kwargs):
-        inner = unwrap(estimator)
+        inner = final_estimator(estimator)
         if hasattr(inner, "class_names_"):
-            y_true = check_targets(y_true, inner.class_names_, X=X)
+            y_true = read_targets(y_true, inner.class_names_, X)
         return super()._score(method_caller, estimator, X, y_true, **kwargs)
-
-
-def label_columns(
-    y_true: ArrayLike, n_images: int, n_classes: int, *, name: str = "y"
-) -> np.ndarray:
-    """Return true labels as an array with one column a class."""
-    if y_true is None:
-        raise ValueError(
-            f"score compares with true labels: give {name}, an array of shape (n, k) with 1 where "
-            "the class is in the image. Without labels there is no score."
-        )
-    labels = _dense(y_true)
-    if n_classes > 1 and labels.ndim == 1:
-        columns = np.arange(n_classes)
-        if not np.isin(labels, columns).all():
-            raise ValueError(
-                f"A vector {name} must hold one class an image, as a column from 0 to "
-                f"{n_classes - 1}. Or give an array of shape (n, {n_classes})."
-            )
-        labels = (labels[:, np.newaxis] == columns).astype(int)
-    labels = _as_columns(labels)
-    if labels.shape != (n_images, n_classes):
-        raise ValueError(
-            f"{name} must have shape {(n_images, n_classes)}, one row an image and one column a "
-            f"class; got {labels.shape}."
-        )
-    return labels
 
 
 mean_average_precision_scorer = _NamedColumnsScorer(
@@ -212,7 +194,7 @@ Examples
 >>> from sklearn_cdul.metrics import mean_average_precision_scorer
 >>> search = GridSearchCV(
 ...     CDULClassifier(["pizza", "cake"]),
-...     {"epochs": [5, 10]},
+...     {"n_neighbors": [10, 20]},
 ...     scoring={"mAP": mean_average_precision_scorer, "F1": "f1_macro"},
 ...     refit="mAP",
 ... )
@@ -222,10 +204,6 @@ Examples
 def _dense(values: ArrayLike) -> np.ndarray:
     sparse: Any = values
     return sparse.toarray() if issparse(values) else np.asarray(values)
-
-
-def _is_unknown(labels: np.ndarray) -> np.ndarray:
-    return np.isnan(labels) if labels.dtype.kind == "f" else np.zeros(labels.shape, dtype=bool)
 
 
 def _weights(sample_weight: ArrayLike | None, n_images: int) -> np.ndarray:

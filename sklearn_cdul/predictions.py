@@ -1,4 +1,4 @@
-"""What an estimator says of photos, as arrays whose columns are its classes."""
+"""What a model predicts for photos, as arrays with one column per class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,15 +9,14 @@ from numpy.typing import ArrayLike
 from scipy.special import logit
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_cdul.inputs import unwrap
+from sklearn_cdul._utils.estimators import final_estimator
 from sklearn_cdul.labels.thresholds import check_scores, check_thresholds, find_thresholds
-from sklearn_cdul.metrics import label_columns
-from sklearn_cdul.targets import check_targets
+from sklearn_cdul.targets import read_targets
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Scores of photos, the cuts of their classes and, where they are known, true labels."""
+    """Scores of photos, the thresholds of their classes and, where they are known, true labels."""
 
     scores: np.ndarray
     thresholds: np.ndarray
@@ -34,69 +33,79 @@ class Predictions:
         *,
         photos: Any = None,
     ) -> "Predictions":
-        """Check what a user gives; cuts that are not given are found without labels.
-
-        Rows of `y` that bear names are matched to the photos, if these are given.
-        """
+        """Check what a user gives; thresholds that are not given are found without labels."""
         names = list(class_names)
-        table = np.asarray(scores, dtype=np.float64)
-        if table.ndim != 2 or table.shape[1] != len(names) or not len(table):
-            raise ValueError(
-                "scores must have one row a photo and one column for each of the "
-                f"{len(names)} class_names; got shape {table.shape}."
-            )
+        table = check_table(scores, names, name="scores")
         check_scores(table)
         if thresholds is None:
-            cuts = find_thresholds(table)
-        else:
-            cuts = check_thresholds(thresholds, len(names))
-        targets = None if y is None else known_targets(y, names, photos, table.shape)
-        return cls(table, cuts, names, targets)
+            thresholds = find_thresholds(table)
+        targets = None if y is None else known_targets(y, names, scores, photos)
+        return cls(table, check_thresholds(thresholds, len(names)), names, targets)
 
     @classmethod
-    def from_estimator(cls, estimator: Any, X: Any, y: Any) -> "Predictions":
-        """Ask a fitted classifier, or a labeler, whose cuts are found on these photos."""
+    def from_estimator(
+        cls, estimator: Any, X: Any, y: Any = None, *, photos: Any = None
+    ) -> "Predictions":
+        """Ask a fitted classifier, or a labeler, whose thresholds are found on these photos."""
         model = last_step(estimator)
         if y is not None:  # what is wrong with it is said before the photos are read
-            n_photos = X.shape[0] if hasattr(X, "shape") else len(X)
-            y = known_targets(y, model.class_names_, X, (n_photos, len(model.class_names_)))
+            y = known_targets(y, model.class_names_, X, photos)
         if hasattr(model, "predict_proba"):
             return cls.of(estimator.predict_proba(X), y, model.thresholds_, model.class_names_)
         return cls.of(estimator.transform(X), y, None, model.class_names_)
 
     @property
     def margins(self) -> np.ndarray:
-        """How far each score is above its cut, in log-odds; of shape (n, k)."""
+        """How far each score is above its threshold, in log-odds; of shape (n, k)."""
         return log_odds(self.scores) - log_odds(self.thresholds)
 
-    def column(self, class_name: str) -> int:
-        """Position of a class."""
-        return find_class(class_name, self.class_names)
+
+def check_table(scores: ArrayLike, class_names: Sequence[str], *, name: str) -> np.ndarray:
+    """Return scores as an array with a column for each class."""
+    table = np.asarray(scores, dtype=np.float64)
+    if table.ndim != 2 or table.shape[1] != len(class_names) or not len(table):
+        raise ValueError(
+            f"{name} must have one row per photo and one column for each of the "
+            f"{len(class_names)} class_names; got shape {table.shape}."
+        )
+    return table
 
 
 def known_targets(
-    y: Any, class_names: Sequence[str], photos: Any, shape: tuple[int, ...], *, name: str = "y"
+    y: Any, class_names: Sequence[str], X: Any, photos: Any = None, *, name: str = "y"
 ) -> np.ndarray:
-    """Return true labels as floats: 1, 0, or NaN where nobody knows."""
-    labels = label_columns(check_targets(y, class_names, X=photos, name=name), *shape, name=name)
-    targets = np.asarray(labels, dtype=np.float64)
-    if not (np.isin(targets, (0, 1)) | np.isnan(targets)).all():
-        raise ValueError(f"{name} must hold 1 and 0, and NaN for labels that are not known.")
-    return targets
+    """Return true labels of shape (n, k): 1, 0, or NaN where nobody knows.
+
+    Rows that name their photo are matched by its path or index. Where X holds embeddings or scores,
+    the paths are those of the photos, or its own index.
+    """
+    rows = X if photos is None or hasattr(X, "iloc") else photos
+    return read_targets(y, class_names, rows, name=name)
 
 
 def last_step(estimator: Any) -> Any:
     """Return the estimator that knows the classes: the one found by a search, or a last step."""
     check_is_fitted(estimator)
-    model = unwrap(estimator)
+    model = final_estimator(estimator)
     if not hasattr(model, "class_names_"):
         check_is_fitted(model)
         raise TypeError(
             "Expected a CDULClassifier, a CLIPPseudoLabeler, or a pipeline or search that ends "
-            f"with one; got {type(model).__name__}. Of other models displays and reports take the "
-            "scores by from_predictions."
+            f"with one; got {type(model).__name__}. For other models use from_predictions."
         )
     return model
+
+
+def pass_steps(estimator: Any, X: Any) -> Any:
+    """Return X as the last step of searches and pipelines gets it from the steps before."""
+    while True:
+        if hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        elif hasattr(estimator, "steps"):
+            X = estimator[:-1].transform(X) if len(estimator) > 1 else X
+            estimator = estimator[-1]
+        else:
+            return X
 
 
 def find_class(class_name: str, class_names: Sequence[str]) -> int:

@@ -17,8 +17,8 @@ ARROWS = {
     "prediction": {"training", "labels", "inputs", "targets", "metrics", "compute"},
     "labeler": {"class_names", "memory", "encoders", "images", "labels", "inputs", "targets"}
     | {"metrics", "exceptions"},
-    "review": {"predictions", "images", "labels", "metrics", "targets"},
-    "displays": {"predictions", "images", "labels", "metrics", "targets"},
+    "review": {"predictions", "images", "inputs", "labels", "metrics"},
+    "displays": {"predictions", "images", "labels", "metrics"},
     "predictions": {"inputs", "labels", "metrics", "targets"},
     "memory": {"encoders", "images", "exceptions"},
     "encoders": {"images", "compute", "exceptions"},

@@ -68,7 +68,7 @@ def test_label_writes_what_the_labeler_gives_cut_at_its_thresholds(folder, capsy
     code = main(["label", "photos", "--classes", "names.txt", "--out", "labels.csv", *FAST])
     assert code == 0
     assert re.fullmatch(
-        r"sklearn-cdul: labels\.csv: labels of 6 photos, .* a photo", last_line(capsys)
+        r"sklearn-cdul: labels\.csv: labels of 6 photos, .* per photo", last_line(capsys)
     )
     photos = load_csv("labels.csv", classes=NAMES)
     assert photos.data == list_photos("photos")
@@ -147,6 +147,12 @@ def test_names_may_be_a_mapping_of_wordings(folder, capsys):
     code = main(["label", "photos", "--classes", "names.json", "--out", "labels.csv", *FAST])
     assert code == 0
     load_csv("labels.csv", classes=["sweet", "green"])
+
+
+def test_names_may_be_in_a_file_that_powershell_wrote(folder, capsys):
+    Path("names.txt").write_text("salad\ncake\n", encoding="utf-16")
+    assert main(["label", "photos", "--classes", "names.txt", "--out", "o.CSV", *FAST]) == 0
+    load_csv("o.CSV", classes=["salad", "cake"])
 
 
 def test_bad_photos_are_listed_left_out_and_change_the_exit_code(folder, capsys):

@@ -27,7 +27,7 @@ NAMES = ["pizza", "cake", "coffee"]
 # float32, because bfloat16 rounds differently in batches that are composed differently.
 LABELER = CLIPPseudoLabeler(NAMES, grid_size=1, precision="float32")
 CLASSIFIER = CDULClassifier(
-    pseudo_labeler=LABELER, image_size=32, epochs=1, random_state=0, precision="float32"
+    pseudo_labeler=LABELER, image_size=32, random_state=0, precision="float32"
 )
 METHODS = {
     CLIPPseudoLabeler: ["transform", "score"],
@@ -196,10 +196,10 @@ def test_nested_parameters_reach_the_labeler_and_survive_cloning():
     classifier = clone(CLASSIFIER)
     assert classifier.get_params()["pseudo_labeler__grid_size"] == 1
     assert "pseudo_labeler__grid_size" not in classifier.get_params(deep=False)
-    classifier.set_params(pseudo_labeler__global_weight=0.25, epochs=3)
+    classifier.set_params(pseudo_labeler__global_weight=0.25)
     copied = clone(classifier)
     assert copied.pseudo_labeler is not classifier.pseudo_labeler
-    assert (copied.pseudo_labeler.global_weight, copied.epochs) == (0.25, 3)
+    assert copied.pseudo_labeler.global_weight == 0.25
     assert CLASSIFIER.pseudo_labeler.global_weight == 0.5
     with pytest.raises(ValueError, match="local_weight"):
         classifier.set_params(pseudo_labeler__local_weight=1)

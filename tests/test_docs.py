@@ -50,9 +50,7 @@ def given(food_photos):
     observed = np.full(labels.shape, np.nan)
     observed[::2] = labels[::2]
     labeler = CLIPPseudoLabeler(names, grid_size=1)
-    model = CDULClassifier(
-        pseudo_labeler=labeler, image_size=64, epochs=1, batch_size=8, random_state=0
-    ).fit(paths)
+    model = CDULClassifier(pseudo_labeler=labeler, image_size=64, random_state=0).fit(paths)
     return dict(names=names, paths=paths, labels=labels, observed=observed, model=model)
 
 

@@ -19,8 +19,8 @@ def test_without_names_a_warning_says_whose_names_are_taken(food_photos):
     assert len(labeler.class_names_) == 80
     # A labeler without names, and none at all.
     for classifier in (
-        CDULClassifier(image_size=64, epochs=1),
-        CDULClassifier(pseudo_labeler=CLIPPseudoLabeler(grid_size=1), image_size=64, epochs=1),
+        CDULClassifier(image_size=64),
+        CDULClassifier(pseudo_labeler=CLIPPseudoLabeler(grid_size=1), image_size=64),
     ):
         with pytest.warns(UserWarning, match="No class names were given"):
             classifier.fit(food_photos.data[:2])
@@ -32,7 +32,7 @@ def test_a_vocabulary_by_name_is_taken_without_a_word(recwarn):
 
 
 def test_few_photos_give_rise_to_a_warning(food_photos):
-    classifier = CDULClassifier(["pizza", "cake"], image_size=64, epochs=1)
+    classifier = CDULClassifier(["pizza", "cake"], image_size=64)
     with pytest.warns(UserWarning, match="2 photos are too few to learn from"):
         classifier.fit(food_photos.data[:2])
 

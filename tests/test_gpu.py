@@ -16,9 +16,11 @@ from sklearn.model_selection import GridSearchCV
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.compute.devices import resolve_device
 from sklearn_cdul.compute.transfers import fetch, to_device
+from sklearn_cdul.encoders.embedding import embed_photos
 from sklearn_cdul.encoders.loading import load_encoder, unload_encoders
 from sklearn_cdul.images.reading import check_images
 from sklearn_cdul.metrics import mean_average_precision
+from sklearn_cdul.training import GradientTraining
 from sklearn_cdul.training.batches import PhotoSource, epoch
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -36,7 +38,7 @@ def photos(food_photos):
 @pytest.fixture(scope="module")
 def on_cpu(photos):
     """Embeddings (24, 10, d) in float32."""
-    return load_encoder(device="cpu", precision="float32").encode_images(photos)
+    return embed_photos(load_encoder(device="cpu", precision="float32"), photos)
 
 
 @pytest.fixture
@@ -61,7 +63,7 @@ class Given(CLIPPseudoLabeler):
 
     labels: np.ndarray
 
-    def transform(self, X):
+    def aggregate(self, embeddings):
         return self.labels
 
 
@@ -69,11 +71,11 @@ class Given(CLIPPseudoLabeler):
 def given(photos, monkeypatch):
     labels = np.eye(len(NAMES), dtype=np.float32)[np.arange(len(photos)) % len(NAMES)]
     monkeypatch.setattr(Given, "labels", labels, raising=False)
-    return {"pseudo_labeler": Given(NAMES, device="cpu"), "n_neighbors": 0, "linear_probe": False}
+    return {"pseudo_labeler": Given(NAMES, device="cpu"), "n_neighbors": 0}
 
 
 def fitted(photos, **changes):
-    settings = {"random_state": 0, "epochs": 2, "device": "cuda"}
+    settings = {"random_state": 0, "device": "cuda"}
     return CDULClassifier(NAMES, **(settings | changes)).fit(photos)
 
 
@@ -94,7 +96,7 @@ def test_what_goes_there_comes_back():
 @pytest.mark.parametrize("precision", COSINES)
 def test_embeddings_are_near_those_of_a_cpu(precision, photos, on_cpu):
     encoder = load_encoder(device="cuda", precision=precision)
-    cosines = (encoder.encode_images(photos, batch_size=50) * on_cpu).sum(axis=-1)
+    cosines = (embed_photos(encoder, photos, batch_size=50) * on_cpu).sum(axis=-1)
     print(precision, cosines.mean(), cosines.min())
     assert cosines.mean() > COSINES[precision][0]
     assert cosines.min() > COSINES[precision][1]
@@ -104,9 +106,9 @@ def test_auto_is_the_gpu_and_every_name_of_it_gives_the_same(photos):
     encoder = load_encoder()
     assert encoder.device.type == "cuda"
     assert encoder.dtype == torch.float16
-    expected = encoder.encode_images(photos[:4])
+    expected = embed_photos(encoder, photos[:4])
     for device in ("cuda", "cuda:0", torch.device("cuda", 0)):
-        other = load_encoder(device=device).encode_images(photos[:4])
+        other = embed_photos(load_encoder(device=device), photos[:4])
         assert_allclose(other, expected, atol=1e-6)
     with pytest.raises(ValueError, match="not available"):
         load_encoder(device=f"cuda:{torch.cuda.device_count()}")
@@ -114,16 +116,16 @@ def test_auto_is_the_gpu_and_every_name_of_it_gives_the_same(photos):
 
 def test_a_batch_that_does_not_fit_is_halved(photos, on_cpu, little_memory):
     encoder = load_encoder(device="cuda", precision="float32")
-    encoder.encode_images(photos[:1])  # weights and libraries are there
+    embed_photos(encoder, photos[:1])  # weights and libraries are there
     little_memory(300 * 2**20)
-    embeddings = encoder.encode_images(photos, batch_size=240)
+    embeddings = embed_photos(encoder, photos, batch_size=240)
     assert encoder._largest_batch < 240
     assert (embeddings * on_cpu).sum(axis=-1).min() > COSINES["float32"][1]
 
 
 def test_if_not_even_one_view_fits_the_error_says_what_to_do(photos, little_memory):
     encoder = load_encoder(device="cuda", precision="float32")
-    encoder.encode_images(photos[:1])
+    embed_photos(encoder, photos[:1])
     little_memory(0)
     filling = []  # what is free within reserved blocks goes, too
     for size in (2**21, 2**19, 2**16, 2**10):
@@ -131,13 +133,14 @@ def test_if_not_even_one_view_fits_the_error_says_what_to_do(photos, little_memo
             while True:
                 filling.append(torch.empty(size, dtype=torch.uint8, device="cuda"))
     with pytest.raises(torch.cuda.OutOfMemoryError, match='device="cpu"'):
-        encoder.encode_images(photos[:1])
+        embed_photos(encoder, photos[:1])
 
 
 def test_training_that_does_not_fit_says_what_to_set(photos, given, little_memory):
     little_memory(200 * 2**20)
     with pytest.raises(torch.cuda.OutOfMemoryError, match="Set batch_size or image_size lower"):
-        fitted(photos, **given, learning_rate=1e-4, batch_size=24, precision="float32")
+        training = GradientTraining(learning_rate=1e-4, batch_size=24, head_init="mean")
+        fitted(photos, **given, training=training, precision="float32")
 
 
 def test_fit_and_predict_are_near_those_of_a_cpu(food_photos):
@@ -174,14 +177,15 @@ def test_training_pictures_are_those_of_a_cpu(photos):
         assert (pictures - expected).abs().max() <= 2
 
 
-@pytest.mark.parametrize("settings", [{}, {"learning_rate": 1e-4, "batch_size": 8}])
+@pytest.mark.parametrize("settings", [{}, {"training": GradientTraining(batch_size=8)}])
 def test_a_seed_repeats_a_fit(settings, photos):
     first, second = (fitted(photos, **settings).predict_proba(photos) for _ in range(2))
     assert_allclose(first, second, atol=0.01)
 
 
 def test_all_layers_learn(photos, given):
-    model = fitted(photos, **given, learning_rate=3e-4, epochs=12, update_interval=0)
+    training = GradientTraining(12, learning_rate=3e-4, update_interval=0, head_init="mean")
+    model = fitted(photos, **given, training=training)
     assert model.history_[-1]["loss"] < 0.8 * model.history_[0]["loss"]
     assert next(model.network_.parameters()).device.type == "cuda"
 
@@ -212,10 +216,10 @@ def test_a_model_fitted_on_a_gpu_predicts_where_there_is_none(photos, tmp_path):
 
 def test_an_encoder_leaves_the_gpu_and_comes_back(photos):
     encoder = load_encoder(device="cuda", precision="float32")
-    before = encoder.encode_images(photos[:2])
+    before = embed_photos(encoder, photos[:2])
     encoder.offload()
     assert encoder._model.logit_scale.device.type == "cpu"
-    assert_allclose(encoder.encode_images(photos[:2]), before, atol=1e-5)
+    assert_allclose(embed_photos(encoder, photos[:2]), before, atol=1e-5)
 
 
 def test_embeddings_of_a_gpu_are_kept_and_of_a_broken_photo_nothing_is(photos, tmp_path):

@@ -10,7 +10,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 
 from sklearn_cdul import BaseEncoder, CLIPPseudoLabeler
-from sklearn_cdul.inputs import unwrap
+from sklearn_cdul._utils.estimators import final_estimator
 
 VECTORS = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
 LISTS = VECTORS.tolist()
@@ -109,7 +109,10 @@ def test_what_holds_no_embeddings_is_named(X, message):
 
 def test_searches_and_pipelines_are_unwrapped_at_any_depth():
     inner = GaussianNB()
-    assert unwrap(inner) is inner and unwrap(make_pipeline(make_pipeline(inner))) is inner
+    assert (
+        final_estimator(inner) is inner
+        and final_estimator(make_pipeline(make_pipeline(inner))) is inner
+    )
     search = GridSearchCV(make_pipeline(inner), {}, cv=2).fit(VECTORS[:4], [0, 1, 0, 1])
-    assert isinstance(unwrap(make_pipeline(search)), GaussianNB)
-    assert unwrap(GridSearchCV(inner, {})).estimator is inner  # not fitted
+    assert isinstance(final_estimator(make_pipeline(search)), GaussianNB)
+    assert final_estimator(GridSearchCV(inner, {})).estimator is inner  # not fitted

@@ -29,13 +29,9 @@ from tests.pages import python_blocks
 NAMES = ["pizza", "cake", "café"]
 GUIDE = Path(__file__).parents[1] / "docs" / "persistence.rst"
 TRUSTED = ["sklearn_cdul.classifier.CDULClassifier", "sklearn_cdul.labeler.CLIPPseudoLabeler"]
-# A fast head, so that probabilities differ from photo to photo after one epoch.
 QUICK = {
     "pseudo_labeler": CLIPPseudoLabeler(NAMES, grid_size=1),
     "image_size": 64,
-    "epochs": 1,
-    "batch_size": 8,
-    "head_learning_rate": 0.005,
     "precision": "float32",
     "random_state": 0,
 }
@@ -192,7 +188,7 @@ def test_skops_needs_the_two_types_of_the_guide(fitted, photos, tmp_path, monkey
     "changes",
     [
         {"classes": {"pizza": ["pizza", "flatbread"], "cake": ["cake"]}},
-        {"threshold": [0.1, 0.2, 0.3], "head_learning_rate": np.float64(0.01)},
+        {"threshold": [0.1, 0.2, 0.3], "neighbor_weight": np.float64(0.3)},
         {"random_state": np.random.RandomState(0)},
     ],
 )
@@ -206,7 +202,7 @@ def test_skops_needs_no_more_types_for_other_parameters(changes, embeddings):
 
 def test_parameters_that_came_after_a_file_was_saved_get_their_defaults(fitted, photos):
     old = pickle.loads(pickle.dumps(fitted))
-    newer = [(old, "regions"), (old, "checkpoint"), (old, "on_error")]
+    newer = [(old, "regions"), (old, "training"), (old, "on_error")]
     newer += [(old.pseudo_labeler, "views"), (old.pseudo_labeler_, "background_classes")]
     for estimator, name in newer:
         delattr(estimator, name)
@@ -235,7 +231,7 @@ def test_a_subclass_gets_the_defaults_that_it_does_not_name_itself():
 def test_paths_and_devices_are_text_in_files(photos, tmp_path):
     labeler = CLIPPseudoLabeler(NAMES, grid_size=1, memory=tmp_path, device=torch.device("cpu"))
     classifier = CDULClassifier(
-        **QUICK | {"pseudo_labeler": labeler, "epochs": 1},
+        **QUICK | {"pseudo_labeler": labeler},
         memory=tmp_path / "other",
         device=torch.device("cpu"),
     ).fit(photos[:4])

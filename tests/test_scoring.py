@@ -115,7 +115,7 @@ def labels_of(food_photos, k):
 def classifier_of(food_photos, k):
     names = [food_photos.target_names[column] for column in most_frequent(food_photos, k)]
     labeler = CLIPPseudoLabeler(names, input="embeddings")
-    return CDULClassifier(pseudo_labeler=labeler, epochs=2, random_state=0)
+    return CDULClassifier(pseudo_labeler=labeler, random_state=0)
 
 
 # scikit-learn's scorers and what calls them

@@ -2,9 +2,9 @@
 
     python tools/build_cpu_graph.py
 
-It walks through timm's EfficientNet-Lite2 and writes `sklearn_cdul/graphs/`. The graph takes
-normalised pixels (b, 3, h, w) of any size and gives the feature map (b, 1280, i, j). Each weight
-has the name that it has in timm and is marked as stored elsewhere: `sklearn_cdul/cpu_engine.py`
+It walks through timm's EfficientNet-Lite2 and writes to `sklearn_cdul/compute/graphs/`. The graph
+takes normalised pixels (b, 3, h, w) of any size and gives the feature map (b, 1280, i, j). Each
+weight has the name that it has in timm and is marked as stored elsewhere: `compute/cpu_engine.py`
 hands over the weights of a network when it starts ONNX Runtime. torch's own exporter takes minutes
 where height and width are left open, and its graph holds the weights. Needs the extra "onnx"; takes
 a second.
@@ -17,7 +17,7 @@ from onnx import ModelProto, TensorProto, helper
 from torch import nn
 
 ARCHITECTURE = "tf_efficientnet_lite2"
-PATH = Path(__file__).parents[1] / f"sklearn_cdul/graphs/{ARCHITECTURE}.onnx"
+PATH = Path(__file__).parents[1] / f"sklearn_cdul/compute/graphs/{ARCHITECTURE}.onnx"
 FLOAT = TensorProto.FLOAT
 
 

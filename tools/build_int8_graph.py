@@ -29,7 +29,7 @@ from sklearn_cdul.encoders.loading import load_encoder
 from sklearn_cdul.images.reading import map_images
 from sklearn_cdul.images.views import make_views
 
-PATH = Path(__file__).parents[1] / f"sklearn_cdul/graphs/{INT8_GRAPH}.onnx"
+PATH = Path(__file__).parents[1] / f"sklearn_cdul/compute/graphs/{INT8_GRAPH}.onnx"
 N_VIEWS = 40
 LARGEST_WEIGHT = 63  # in 7 bits
 LARGEST = 255  # of what layers give

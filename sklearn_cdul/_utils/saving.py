@@ -21,7 +21,7 @@ class SavingMixin:
         for name in _PATHS:
             if isinstance(state.get(name), os.PathLike):
                 state[name] = os.fspath(state[name])
-        if "device" in state:
+        if state.get("device") is not None:
             state["device"] = str(state["device"])
         return state
 

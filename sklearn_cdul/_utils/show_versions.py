@@ -1,11 +1,10 @@
 """Print what a bug report needs: versions, processor and devices."""
 
 import platform
-import shutil
-import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+
+from sklearn_cdul._utils.cpu import cpu_flags
 
 # By their names in pip; a test compares them with those that pip installs.
 _REQUIRED = (
@@ -42,8 +41,7 @@ def show_versions() -> None:
     """Print what a bug report needs.
 
     These are the versions of Python, of this package and of those that it uses, which of them are
-    missing, what the processor can do and which GPUs there are. Nothing is sent anywhere. CUDA is
-    not started: the GPUs' names come from ``nvidia-smi``.
+    missing, what the processor can do and which GPUs there are. Nothing is sent anywhere.
 
     Examples
     --------
@@ -86,37 +84,21 @@ def _versions(packages: tuple[str, ...]) -> dict[str, str]:
 def _computing() -> dict[str, str]:
     import torch
 
+    try:
+        gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    except RuntimeError as error:  # a driver that is too old, for instance
+        gpus = [str(error)]
     return {
         "torch threads": str(torch.get_num_threads()),
         "torch on the CPU": torch.backends.cpu.get_cpu_capability(),
         "CPU instructions": _cpu_instructions(),
         "CUDA of torch": torch.version.cuda or "none",
         "ROCm of torch": torch.version.hip or "none",
-        # Counts without starting CUDA.
-        "CUDA devices": str(torch.cuda.device_count()),
-        "nvidia-smi": _nvidia_smi(),
+        "CUDA devices": "; ".join(gpus) or "none",
         "MPS": "yes" if torch.backends.mps.is_available() else "no",
     }
 
 
 def _cpu_instructions() -> str:
     """Those of `_INSTRUCTIONS` that Linux lists."""
-    try:
-        words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
-    except OSError:
-        return "not known on this system"
-    found = [name for name in _INSTRUCTIONS if name in words]
-    return ", ".join(found) or f"none of {', '.join(_INSTRUCTIONS)}"
-
-
-def _nvidia_smi() -> str:
-    """Name, memory and driver of each NVIDIA GPU."""
-    command = shutil.which("nvidia-smi")
-    if command is None:
-        return "not found"
-    query = ["--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
-    try:
-        done = subprocess.run([command, *query], capture_output=True, text=True, timeout=20)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"failed: {error}"
-    return "; ".join((done.stdout or done.stderr).strip().splitlines())
+    return ", ".join(name for name in _INSTRUCTIONS if name in cpu_flags()) or "none known"

@@ -1,10 +1,11 @@
 """Vectors of length 1."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def unit_vectors(vectors):
+def unit_vectors(vectors: ArrayLike) -> np.ndarray:
     """Scale vectors to length 1; a zero vector stays zero."""
-    vectors = np.asarray(vectors)
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.where(lengths == 0, 1, lengths)
+    given = np.asarray(vectors)
+    lengths = np.linalg.norm(given, axis=-1, keepdims=True)
+    return given / np.where(lengths == 0, 1, lengths)

@@ -1,1 +1,1 @@
-"""Class names in; prompts out, and warnings about names that the encoder does not know."""
+"""Class names in, prompts out, and what an encoder knows of a name."""

@@ -1,4 +1,4 @@
-"""Turn what a user gives as classes into names and the prompts that stand for them."""
+"""From what a user gives as classes to names and the prompts that stand for them."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,7 +6,6 @@ from string import Formatter
 from typing import Any
 
 from sklearn_cdul.class_names.vocabularies import VOCABULARIES
-from sklearn_cdul.class_names.wordings import as_words
 
 
 def resolve_classes(
@@ -35,13 +34,13 @@ def resolve_background(
     names: Sequence[str],
     prompt_template: str | Sequence[str],
 ) -> tuple[list[str], list[list[str]]]:
-    """Return the names of other things and their prompts, without those that are classes."""
+    """Return the names and prompts of background classes, without those that are classes."""
     if background_classes is None:
         return [], []
     known = {name.casefold() for name in names}
     resolved = resolve_classes(background_classes, prompt_template, parameter="background_classes")
-    others = zip(*resolved, strict=True)
-    kept = [(name, prompts) for name, prompts in others if name.casefold() not in known]
+    pairs = zip(*resolved, strict=True)
+    kept = [(name, prompts) for name, prompts in pairs if name.casefold() not in known]
     return [name for name, _ in kept], [prompts for _, prompts in kept]
 
 
@@ -61,27 +60,27 @@ def _read_names(classes: Any, parameter: str) -> list[tuple[str, list[str]]]:
             f"{parameter} must be a list of names, a mapping of names to prompts, or the name of a "
             f"vocabulary, got {type(classes).__name__}."
         )
-    names = [_clean(name, f"{parameter}[{i}]") for i, name in enumerate(classes)]
-    return [(name, [as_words(name)]) for name in names]
+    names = [_read_text(name, f"{parameter}[{i}]") for i, name in enumerate(classes)]
+    # Underscores are spaces in names that are written as identifiers.
+    return [(name, [" ".join(name.replace("_", " ").split()) or name]) for name in names]
 
 
 def _read_mapping(classes: Mapping[Any, Any], parameter: str) -> list[tuple[str, list[str]]]:
     wordings = []
     for key, value in classes.items():
-        name = _clean(key, f"A key of {parameter}")
+        name = _read_text(key, f"A key of {parameter}")
+        where = f"{parameter}[{name!r}]"
         words = [value] if isinstance(value, str) else value
         if not isinstance(words, Iterable) or isinstance(words, bytes):
-            raise TypeError(
-                f"{parameter}[{name!r}] must be a string or a list of strings, got {value!r}."
-            )
-        cleaned = [_clean(word, f"{parameter}[{name!r}][{i}]") for i, word in enumerate(words)]
-        if not cleaned:
-            raise ValueError(f"{parameter}[{name!r}] is empty. Give at least one wording.")
-        wordings.append((name, cleaned))
+            raise TypeError(f"{where} must be a string or a list of strings, got {value!r}.")
+        texts = [_read_text(word, f"{where}[{i}]") for i, word in enumerate(words)]
+        if not texts:
+            raise ValueError(f"{where} is empty. Give at least one wording.")
+        wordings.append((name, texts))
     return wordings
 
 
-def _clean(text: Any, where: str) -> str:
+def _read_text(text: Any, where: str) -> str:
     if not isinstance(text, str):
         raise TypeError(f"{where} must be a string, got {text!r} ({type(text).__name__}).")
     if not text.strip():

@@ -12,84 +12,32 @@ from sklearn_cdul.cli.messages import EPILOG
 FORMATS = ("csv", "coco", "fiftyone", "label-studio")
 
 
-def _setting(text: str) -> tuple[str, Any]:
-    name, sign, value = text.partition("=")
-    if not (name and sign):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value  # a word
-
-
 def make_parser() -> argparse.ArgumentParser:
     """Make the parser of the command line."""
+    form: Any = {"epilog": EPILOG, "formatter_class": argparse.RawDescriptionHelpFormatter}
     parser = argparse.ArgumentParser(
         prog="sklearn-cdul",
-        description="Unlabelled photos and class names in, labels or a small classifier out.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Label unlabelled photos, or train a small classifier on them.",
+        **form,
     )
     parser.add_argument("--version", action="version", version=f"sklearn_cdul {__version__}")
     parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-    label = _command(parts, "label", commands.label, "let CLIP label photos")
-    _add_photos(label)
-    _add_labeler(label)
-    _add_output(label)
-
-    train = _command(parts, "train", commands.train, "train a classifier on photos without labels")
-    _add_photos(train)
-    _add_labeler(train)
-    train.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="file for the classifier (joblib)"
-    )
-    train.add_argument(
-        "--random-state", type=int, default=0, metavar="N", help="seed (default: %(default)s)"
-    )
-
-    train.add_argument(
-        "--observed",
-        type=Path,
-        metavar="CSV",
-        help="labels that a person gave some photos or classes, also those that a report saved",
-    )
-    train.add_argument(
-        "--report", type=Path, metavar="FILE", help="write a report of the photos, too (HTML)"
-    )
-
-    predict = _command(parts, "predict", commands.predict, "label photos with a trained classifier")
-    _add_model(predict)
-    _add_photos(predict)
-    _add_output(predict)
-
-    report = _command(
-        parts, "report", commands.report, "make a page of what a classifier believes of photos"
-    )
-    _add_model(report)
-    _add_photos(report)
-    report.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="file for the page (HTML)"
-    )
-    report.add_argument("--labels", type=Path, metavar="CSV", help="labels to compare with")
+    for run, adders in {
+        commands.label: (_add_photos, _add_labeler, _add_output),
+        commands.train: (_add_photos, _add_labeler, _add_training),
+        commands.predict: (_add_model, _add_photos, _add_output),
+        commands.report: (_add_model, _add_photos, _add_page),
+    }.items():
+        command = parts.add_parser(run.__name__, help=run.__doc__, description=run.__doc__, **form)
+        command.set_defaults(run=run, after_interrupt=lambda options: "")
+        command.add_argument(
+            "--device", default="auto", help='"cpu", "cuda", "mps" or "auto" (default: %(default)s)'
+        )
+        command.add_argument("--quiet", action="store_true", help="show no progress bars")
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        for add in adders:
+            add(command)
     return parser
-
-
-def _command(parts: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
-    command = parts.add_parser(
-        name,
-        help=text,
-        description=f"{text[0].upper()}{text[1:]}.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.set_defaults(run=run, after_interrupt=lambda options: "")
-    command.add_argument(
-        "--device", default="auto", help='"cpu", "cuda", "mps" or "auto" (default: %(default)s)'
-    )
-    command.add_argument("--quiet", action="store_true", help="show no progress bars")
-    command.add_argument("--debug", action="store_true", help="show where an error comes from")
-    return command
 
 
 def _add_photos(command: argparse.ArgumentParser) -> None:
@@ -103,7 +51,7 @@ def _add_model(command: argparse.ArgumentParser) -> None:
         "model",
         type=Path,
         metavar="MODEL",
-        help="what `train` wrote. Such a file can run any code: take only those you trust",
+        help="file written by `train`; loading it can run any code, so take only those you trust",
     )
 
 
@@ -113,13 +61,13 @@ def _add_labeler(command: argparse.ArgumentParser) -> None:
         "--classes",
         required=True,
         metavar="NAMES",
-        help="text file with a class name a line; JSON file with a list, or with a mapping of each "
-        'name to its wordings; or "coco", "voc", "nus-wide"',
+        help="text file with one class name per line; JSON file with a list, or with a mapping of "
+        'each name to its wordings; or "coco", "voc", "nus-wide"',
     )
     command.add_argument(
         "--background-classes",
         metavar="NAMES",
-        help='what else the photos show: as for --classes, or "general"',
+        help='what else the photos show, without a label: as for --classes, or "general"',
     )
     command.add_argument(
         "--model-name",
@@ -131,8 +79,8 @@ def _add_labeler(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--memory",
         metavar="FOLDER",
-        help="keep embeddings there: an interrupted command goes on where it was, and other names "
-        "or settings need no encoding",
+        help="folder to cache embeddings in: an interrupted command resumes, and other names or "
+        "settings need no encoding",
     )
     command.add_argument(
         "--set",
@@ -140,8 +88,18 @@ def _add_labeler(command: argparse.ArgumentParser) -> None:
         type=_setting,
         default=[],
         metavar="NAME=VALUE",
-        help="any other parameter, see the API reference; can be given more than once",
+        help="any other parameter, see the API reference; can be repeated",
     )
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, sign, value = text.partition("=")
+    if not (name and sign):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value  # a word
 
 
 def _how_to_resume(options: argparse.Namespace) -> str:
@@ -155,6 +113,29 @@ def _add_output(command: argparse.ArgumentParser) -> None:
         "--out", type=Path, metavar="FILE", help="file for the labels (default: CSV to stdout)"
     )
     command.add_argument(
-        "--format", choices=FORMATS, help="form of the file (default: csv if it is called so)"
+        "--format", choices=FORMATS, help="format of the file (default: csv if it ends in .csv)"
     )
     command.add_argument("--scores", action="store_true", help="write scores too")
+
+
+def _add_training(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="file for the classifier (joblib)"
+    )
+    command.add_argument(
+        "--random-state", type=int, default=0, metavar="N", help="seed (default: %(default)s)"
+    )
+    command.add_argument(
+        "--observed",
+        type=Path,
+        metavar="CSV",
+        help="annotations of some photos or classes, such as a report saves; they stay as they are",
+    )
+    command.add_argument("--report", type=Path, metavar="FILE", help="write a report too (HTML)")
+
+
+def _add_page(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="file for the page (HTML)"
+    )
+    command.add_argument("--labels", type=Path, metavar="CSV", help="true labels to compare with")

@@ -1,4 +1,4 @@
-"""The commands: each is a few calls of the public API.
+"""The commands: each is a few calls of the public API, and its docstring is its help.
 
 Packages that take seconds to import are imported when a command runs.
 """
@@ -14,6 +14,7 @@ import numpy as np
 
 from sklearn_cdul import __version__
 from sklearn_cdul._utils.atomic_write import atomic_write
+from sklearn_cdul._utils.text_files import read_text
 from sklearn_cdul.cli.messages import INCOMPLETE, say
 
 # Photos that are listed by name if they were left out.
@@ -21,19 +22,15 @@ MOST_LISTED = 20
 
 
 def label(options: argparse.Namespace) -> int:
-    """CLIP's labels of photos, cut at thresholds found without labels."""
+    """Label photos with CLIP, without training."""
     write = _writer(options)
     photos, labeler = _photos(options), _labeler(options)
-    from sklearn_cdul.labels import apply_thresholds, find_thresholds
-
     scores = labeler.set_params(**dict(options.set)).fit_transform(photos)
-    usable = _usable(scores, photos)
-    labels = apply_thresholds(scores, find_thresholds(scores))
-    return write(photos, labels, scores, labeler.class_names_, usable)
+    return write(photos, scores, None, labeler.class_names_)
 
 
 def train(options: argparse.Namespace) -> int:
-    """Train a classifier and save it."""
+    """Train a classifier on unlabelled photos."""
     _check_out(options.out)
     if options.report is not None:
         _check_out(options.report, "--report")
@@ -59,19 +56,14 @@ def train(options: argparse.Namespace) -> int:
 
 
 def predict(options: argparse.Namespace) -> int:
-    """Labels that a saved classifier gives photos."""
+    """Label photos with a trained classifier."""
     write = _writer(options)
     photos, model = _photos(options), _load_model(options)
-    from sklearn_cdul.labels import apply_thresholds
-
-    scores = model.predict_proba(photos)
-    usable = _usable(scores, photos)
-    labels = apply_thresholds(scores, model.thresholds_)
-    return write(photos, labels, scores, model.class_names_, usable)
+    return write(photos, model.predict_proba(photos), model.thresholds_, model.class_names_)
 
 
 def report(options: argparse.Namespace) -> int:
-    """A page to look at what a saved classifier believes of photos, and to correct it."""
+    """Write a page to review and correct the predictions of a trained classifier."""
     _check_out(options.out)
     photos, model = _photos(options), _load_model(options)
     scores = _write_report(model, photos, options.labels, options.out)
@@ -137,7 +129,7 @@ def _photos(options: argparse.Namespace) -> list[str]:
 
 
 def _classes(name: str) -> Any:
-    """Class names: of a file with one a line, of a JSON file, or a vocabulary."""
+    """Class names: of a file with one per line, of a JSON file, or a vocabulary."""
     path = Path(name)
     if not path.is_file():
         from sklearn_cdul.class_names.vocabularies import VOCABULARIES
@@ -146,8 +138,8 @@ def _classes(name: str) -> Any:
             return name
         known = ", ".join(VOCABULARIES)
         raise FileNotFoundError(f"there is no file {name} with class names; it is none of {known}")
-    text = path.read_text(encoding="utf-8-sig")
-    if path.suffix == ".json":
+    text = read_text(path)
+    if path.suffix.lower() == ".json":
         try:
             return json.loads(text)
         except json.JSONDecodeError as error:
@@ -159,10 +151,10 @@ def _classes(name: str) -> Any:
 def _writer(options: argparse.Namespace) -> Any:
     """The function that writes labels; where they go is checked now, before the work."""
     form, out = options.format, options.out
-    if form is None and (out is None or out.suffix == ".csv"):
+    if form is None and (out is None or out.suffix.lower() == ".csv"):
         form = "csv"
     if form is None:
-        raise ValueError(f"what {out} is to be can't be told from its name: add --format")
+        raise ValueError(f"the format of {out} can't be told from its name: add --format")
     if out is None and form != "csv":
         raise ValueError(f"--format {form} needs a file: add --out")
     if options.scores and form == "label-studio":
@@ -170,17 +162,19 @@ def _writer(options: argparse.Namespace) -> Any:
     if out is not None:
         _check_out(out)
 
-    def write(
-        photos: list[str], labels: np.ndarray, scores: np.ndarray, names: list[str], usable: Any
-    ) -> int:
+    def write(photos: list[str], scores: np.ndarray, thresholds: Any, names: list[str]) -> int:
         from sklearn_cdul import datasets
+        from sklearn_cdul.labels import apply_thresholds, find_thresholds
 
+        usable = _usable(scores, photos)
+        thresholds = find_thresholds(scores) if thresholds is None else thresholds
+        labels = apply_thresholds(scores, thresholds)[usable]
+        kept = [photos[index] for index in np.flatnonzero(usable)]
         dump = getattr(datasets, f"dump_{form.replace('-', '_')}")
         more = {"scores": scores[usable]} if options.scores else {}
-        kept = [photos[index] for index in np.flatnonzero(usable)]
-        dump(kept, labels[usable], names, sys.stdout if out is None else out, **more)
-        average = labels[usable].sum(axis=1).mean()
-        return _finish(out, f"labels of {len(kept)} photos, {average:.1f} a photo", usable)
+        dump(kept, labels, names, sys.stdout if out is None else out, **more)
+        average = labels.sum(axis=1).mean()
+        return _finish(out, f"labels of {len(kept)} photos, {average:.1f} per photo", usable)
 
     return write
 

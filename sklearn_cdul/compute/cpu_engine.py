@@ -1,4 +1,4 @@
-"""Run a network on the CPU by ONNX Runtime, which is there faster than torch."""
+"""Run a network on the CPU by ONNX Runtime, which is faster there than torch."""
 
 import hashlib
 import os
@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from sklearn_cdul._utils.forks import before_fork
+
 Prepare = Callable[[np.ndarray], np.ndarray]
 
 # Graphs by name, made by tools/. Those without weights have their architecture's name in timm.
@@ -19,6 +21,19 @@ _GRAPHS = {path.stem: path for path in (Path(__file__).parent / "graphs").glob("
 # The bundled encoder's image tower in 8 bits, with its weights.
 INT8_GRAPH = "bundled_int8"
 _running: weakref.WeakSet["CPUEngine"] = weakref.WeakSet()
+
+
+def _import_onnxruntime() -> Any:
+    """Import ONNX Runtime so that it sends nothing, unless the user has said otherwise."""
+    name = "ORT_DISABLE_TELEMETRY"  # which newer versions read once, when they are imported
+    is_set = name in os.environ
+    os.environ.setdefault(name, "1")
+    try:
+        import onnxruntime
+    finally:
+        if not is_set:
+            os.environ.pop(name, None)
+    return onnxruntime
 
 
 @cache
@@ -32,15 +47,12 @@ def _run(session: Any, prepare: Prepare | None, pixels: np.ndarray) -> np.ndarra
     return maps
 
 
+@before_fork
 def _close_all() -> None:
     # Threads are not in the child of a fork, which would wait for them for ever.
     _pool.cache_clear()
     for engine in list(_running):
         engine._sessions = {}
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(before=_close_all)
 
 
 def can_run(architecture: str | None, device: torch.device, dtype: torch.dtype) -> bool:
@@ -54,9 +66,9 @@ def graph_digest(architecture: str) -> str:
 
 
 class CPUEngine:
-    """The layers of a network of timm up to its feature map, in float32 or, one of them, in int8.
+    """The layers of a network of timm up to its feature map, with a copy of its weights.
 
-    Any number of threads may share it. It is at home in the child of a fork and can be pickled.
+    Any number of threads may share it. It works in the child of a fork and can be pickled.
     """
 
     def __init__(self, architecture: str, weights: Mapping[str, torch.Tensor]):
@@ -74,13 +86,13 @@ class CPUEngine:
 
     def run(self, pixels: np.ndarray, prepare: Prepare | None = None) -> np.ndarray:
         """Compute feature maps."""
-        pictures = [pixels[i : i + 1] for i in range(len(pixels))]
+        images = [pixels[i : i + 1] for i in range(len(pixels))]
         n_threads = torch.get_num_threads()
-        if len(pictures) == 1:
-            return _run(self._session(n_threads), prepare, pictures[0])
-        # Threads with a picture of their own wait for none of the others. Those that share one do,
+        if len(images) == 1:
+            return _run(self._session(n_threads), prepare, images[0])
+        # Threads with an image of their own wait for none of the others. Those that share one do,
         # layer by layer, and for long where photos are decoded beside them.
-        maps = _pool(n_threads).map(partial(_run, self._session(1), prepare), pictures)
+        maps = _pool(n_threads).map(partial(_run, self._session(1), prepare), images)
         return np.concatenate(list(maps))
 
     def _session(self, n_threads: int) -> Any:
@@ -92,10 +104,7 @@ class CPUEngine:
         return session
 
     def _make_session(self, n_threads: int) -> Any:
-        # Else newer versions send what they are used for to their makers.
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-        import onnxruntime
-
+        onnxruntime = _import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = n_threads
         options.log_severity_level = 3  # errors

@@ -1,17 +1,16 @@
 """Choose device and precision, and survive a GPU that is short of memory."""
 
 import contextlib
-import os
-import platform
 import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
+from sklearn_cdul._utils.cpu import cpu_flags
+from sklearn_cdul._utils.forks import in_child
 from sklearn_cdul.exceptions import warn
 
 T = TypeVar("T")
@@ -21,14 +20,12 @@ T = TypeVar("T")
 _RANDOM_STATE_LOCK = threading.RLock()
 
 
+@in_child
 def _renew_lock() -> None:
     # The thread that held it is not in the child of a fork.
     global _RANDOM_STATE_LOCK
     _RANDOM_STATE_LOCK = threading.RLock()
 
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_renew_lock)
 
 _CPU = torch.device("cpu")
 _PRECISIONS = {
@@ -54,7 +51,7 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     if device == "auto":
         if not torch.cuda.is_available():
             return _CPU
-        if not _is_cut_off_by_fork("cuda"):
+        if not torch.cuda._is_in_bad_fork():  # no driver survives a fork; torch marks the child
             return torch.device("cuda")
         warn(
             'device="auto" is the CPU here: this process was forked from one that had used CUDA, '
@@ -64,34 +61,23 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     try:
         resolved = torch.device(device)
     except RuntimeError as error:
-        message = f'device={device!r} is no device. Use "auto", "cpu", "cuda" or "cuda:1".'
+        message = f'device={device!r} is not a device. Use "auto", "cpu", "cuda" or "cuda:1".'
         raise ValueError(message) from error
     if resolved.type == "cpu":
         return resolved
-    count = _count_devices(resolved.type)
+    backend: Any = getattr(torch, resolved.type, None)
+    count = backend.device_count() if hasattr(backend, "device_count") else 0
     if (resolved.index or 0) >= count:
         raise ValueError(
             f"device={str(device)!r} is not available: torch {torch.__version__} sees {count} "
             f'devices of type "{resolved.type}" here. Use device="auto" or "cpu".'
         )
-    if _is_cut_off_by_fork(resolved.type):
+    if getattr(backend, "_is_in_bad_fork", bool)():
         raise ValueError(
             f"device={str(device)!r} can't be used here: this process was forked from one that had "
             'used it. Start processes by "spawn", let joblib do it (loky), or use device="cpu".'
         )
     return resolved
-
-
-def _is_cut_off_by_fork(kind: str) -> bool:
-    # No driver survives a fork; torch marks the child.
-    return getattr(getattr(torch, kind, None), "_is_in_bad_fork", bool)()
-
-
-def _count_devices(kind: str) -> int:
-    if kind == "mps":
-        return int(torch.backends.mps.is_available())
-    backend: Any = getattr(torch, kind, None)
-    return backend.device_count() if hasattr(backend, "device_count") else 0
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
@@ -101,7 +87,9 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
             # Emulated bfloat16 is slower than float16.
             native = torch.cuda.get_device_capability(device)[0] >= 8 or bool(torch.version.hip)
             return torch.bfloat16 if native else torch.float16
-        return torch.bfloat16 if device.type == "cpu" and _cpu_has_bf16() else torch.float32
+        # On CPUs without instructions for it bfloat16 is slower than float32.
+        native = device.type == "cpu" and bool(cpu_flags() & {"avx512_bf16", "amx_bf16"})
+        return torch.bfloat16 if native else torch.float32
     if precision not in _PRECISIONS:
         raise ValueError(
             f'precision must be "auto", "float32", "bfloat16" or "float16", got {precision!r}. '
@@ -111,19 +99,6 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     if dtype == torch.float16 and device.type == "cpu":
         raise ValueError('precision="float16" is for GPUs. On a CPU use "auto".')
     return dtype
-
-
-def _cpu_has_bf16() -> bool:
-    # torch computes bfloat16 on any CPU, but without these instructions slower than float32.
-    # Linux lists them; torch has no public question for them in the versions we support.
-    if platform.machine().lower() not in ("x86_64", "amd64"):
-        return False
-    try:
-        cpu_info = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-    flags = next((line for line in cpu_info.splitlines() if line.startswith("flags")), "").split()
-    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
@@ -145,6 +120,34 @@ def memory_format(device: torch.device) -> torch.memory_format:
     return torch.channels_last if device.type in ("cpu", "cuda") else torch.contiguous_format
 
 
+class RandomStates:
+    """torch's random state, of the CPU and of a device, saved and loaded like a module's."""
+
+    def __init__(self, device: torch.device):
+        self._generators = [torch.default_generator]
+        if device.type in ("cuda", "xpu"):
+            backend: Any = getattr(torch, device.type)
+            backend.init()
+            index = backend.current_device() if device.index is None else device.index
+            self._generators.append(backend.default_generators[index])
+        elif device.type == "mps":
+            self._generators.append(torch.mps._get_default_mps_generator())
+
+    def seed(self, seed: int) -> None:
+        """Start anew from a seed."""
+        for generator in self._generators:
+            generator.manual_seed(seed)
+
+    def state_dict(self) -> list[torch.Tensor]:
+        """Return where the generators stand."""
+        return [generator.get_state() for generator in self._generators]
+
+    def load_state_dict(self, state: list[torch.Tensor]) -> None:
+        """Go on from there."""
+        for generator, each in zip(self._generators, state, strict=True):
+            generator.set_state(each)
+
+
 class OwnRandomState:
     """torch's random state for blocks of code, seeded before the first and put back after each.
 
@@ -159,58 +162,25 @@ class OwnRandomState:
         self._own: list[torch.Tensor] | None = None  # where the last block stopped
 
     def __enter__(self) -> None:
-        self._generators = _generators(self._device)
         self._lock = _RANDOM_STATE_LOCK  # a fork inside the block makes another one
         self._lock.acquire()
         try:
-            self._before = [generator.get_state() for generator in self._generators]
+            self._shared = RandomStates(self._device)
+            self._before = self._shared.state_dict()
             if self._own is None:
-                for generator in self._generators:
-                    generator.manual_seed(self._seed)
+                self._shared.seed(self._seed)
             else:
-                _set_states(self._generators, self._own)
+                self._shared.load_state_dict(self._own)
         except BaseException:
             self._lock.release()
             raise
 
     def __exit__(self, *exception: object) -> None:
         try:
-            self._own = [generator.get_state() for generator in self._generators]
-            _set_states(self._generators, self._before)
+            self._own = self._shared.state_dict()
+            self._shared.load_state_dict(self._before)
         finally:
             self._lock.release()
-
-
-class RandomStates:
-    """torch's random state, of the CPU and of a device, saved and loaded like a module's."""
-
-    def __init__(self, device: torch.device):
-        self._generators = _generators(device)
-
-    def state_dict(self) -> list[torch.Tensor]:
-        """Return where the generators stand."""
-        return [generator.get_state() for generator in self._generators]
-
-    def load_state_dict(self, state: list[torch.Tensor]) -> None:
-        """Let them draw on from there."""
-        _set_states(self._generators, state)
-
-
-def _generators(device: torch.device) -> list[torch.Generator]:
-    generators = [torch.default_generator]
-    if device.type in ("cuda", "xpu"):
-        backend: Any = getattr(torch, device.type)
-        backend.init()
-        index = backend.current_device() if device.index is None else device.index
-        generators.append(backend.default_generators[index])
-    elif device.type == "mps":
-        generators.append(torch.mps._get_default_mps_generator())
-    return generators
-
-
-def _set_states(generators: list[torch.Generator], states: list[torch.Tensor]) -> None:
-    for generator, state in zip(generators, states, strict=True):
-        generator.set_state(state)
 
 
 def run_in_batches(

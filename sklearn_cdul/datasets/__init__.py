@@ -2,11 +2,10 @@
 
 from sklearn_cdul.datasets._coco import dump_coco, load_coco
 from sklearn_cdul.datasets._csv import dump_csv, load_csv
-from sklearn_cdul.datasets._directories import load_folders
 from sklearn_cdul.datasets._fiftyone import dump_fiftyone
+from sklearn_cdul.datasets._folders import list_photos, load_folders
 from sklearn_cdul.datasets._food import load_food_photos
 from sklearn_cdul.datasets._label_studio import dump_label_studio, load_label_studio
-from sklearn_cdul.datasets._listing import list_photos
 from sklearn_cdul.datasets._nus_wide import load_nus_wide
 from sklearn_cdul.datasets._voc import load_voc
 from sklearn_cdul.datasets._yolo import load_yolo

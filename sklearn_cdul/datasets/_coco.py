@@ -1,20 +1,23 @@
 """Reader and writer of labels in the form of MS-COCO."""
 
-import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from sklearn.utils import Bunch
 
 from sklearn_cdul.class_names.vocabularies import VOCABULARIES
-from sklearn_cdul.datasets._folders import (
+from sklearn_cdul.datasets._docstrings import documented
+from sklearn_cdul.datasets._reading import (
+    Row,
     check_choice,
     check_folder,
     check_names,
+    find_photo,
     make_bunch,
+    read_json,
 )
 from sklearn_cdul.datasets._writing import check_labels, write_json
 from sklearn_cdul.targets.tables import some
@@ -22,6 +25,8 @@ from sklearn_cdul.targets.tables import some
 # Where tools put the file of a split, and the photos beside it.
 FILES = ("annotations/instances_{}.json", "annotations/{}.json", "{}/_annotations.coco.json")
 FOLDERS = ("{}", "images/{}", "images", "data", "")
+
+EXPECTED = 'Expected a file in the form of MS-COCO, with "images", "annotations" and "categories".'
 
 DESCR = """MS-COCO, split "{split}"
 
@@ -45,6 +50,7 @@ annotations of the file; a crowd (several objects in one outline) counts as "{cr
 """
 
 
+@documented
 def load_coco(
     root: str | os.PathLike[str],
     *,
@@ -78,41 +84,11 @@ def load_coco(
     crowd : {"positive", "negative"}, default="positive"
         Label of a class of which the photo shows only crowds: outlines around several objects,
         ``"iscrowd": 1`` in the file. One outline of a single object makes the label 1 either way.
-    missing : {"raise", "skip"}, default="raise"
-        What to do about a photo that the file names and that is not there: an error, or leave it
-        out with one warning that says how many.
+    {missing}
 
-    Returns
-    -------
-    photos : :class:`~sklearn.utils.Bunch`
-        data : list of str, length n
-            Paths of the photos, in the order of their numbers.
-        target : ndarray of shape (n, k), dtype int64
-            1 where the photo shows the class, else 0.
-        target_names : list of str, length k
-            The names of the categories in the order of their numbers: the columns of `target`. Of
-            MS-COCO the vocabulary "coco", k = 80.
-        split : ndarray of shape (n,), dtype str
-            `split`, once for each photo.
-        attributions : list of dict, length n
-            `filename`, `source_url` (on Flickr), `author` and `licence` of each photo, all str.
-            Empty where the file does not say; that of MS-COCO never names the author.
-        DESCR : str
-            Source, how the labels were read, whose photos they are.
+    {returns}
 
-    Raises
-    ------
-    ValueError
-        If a parameter has none of its values, or the file can't be read. The message names the
-        file and the entry.
-    FileNotFoundError
-        If the folder, the file or (with ``missing="raise"``) a photo is not there, or if no photo
-        at all is there.
-
-    Warns
-    -----
-    UserWarning
-        If photos are left out.
+    {warns}
 
     See Also
     --------
@@ -120,8 +96,10 @@ def load_coco(
 
     Notes
     -----
-    All categories of the file are read, also those that no photo shows. Some tools write one at the
-    start that groups the others and is never used.
+    Photos and categories are in the order of their numbers. All categories of the file are read,
+    also those that no photo shows. Some tools write one at the start that groups the others and is
+    never used; it is left out if it has the name of another one. The attributions of MS-COCO never
+    name the author.
 
     The usual multi-label code counts every outline, crowds too. It also drops the photos without
     any outline, which leaves 82,081 of 82,783 in "train2014", 40,137 of 40,504 in "val2014",
@@ -149,36 +127,33 @@ def load_coco(
     check_choice("missing", missing, ("raise", "skip"))
 
     path, places, split = _find_file(Path(root).expanduser(), split)
-    content = _read_json(path)
-    entries = sorted(
-        _entries(content, "images", {"id": int, "file_name": str}, path),
-        key=lambda image: image["id"],
-    )
+    content = read_json(path, EXPECTED, _shorten)
+    entries = _entries(content, "images", path, id=int, file_name=str)
+    entries = sorted(entries, key=lambda image: image["id"])
     if not entries:
         raise ValueError(f'{path} has no photo. Expected one or more in "images".')
-    names, columns = _columns(content, path)
-    rows = {image["id"]: row for row, image in enumerate(entries)}
-    if len(rows) < len(entries):
+    shown: dict[int, list[str]] = {image["id"]: [] for image in entries}
+    if len(shown) < len(entries):
         raise ValueError(f'{path} has in "images" the same number more than once.')
-    target = np.zeros((len(entries), len(names)), dtype=np.int64)
-    for index, (image_id, category_id, is_crowd) in enumerate(_annotations(content, path)):
-        if image_id not in rows or category_id not in columns:
+    annotations = _entries(content, "annotations", path, image_id=int, category_id=int, iscrowd=int)
+    names = _class_names(content, {category_id for _, category_id, _ in annotations}, path)
+    for index, (image_id, category_id, is_crowd) in enumerate(annotations):
+        if image_id not in shown or category_id not in names:
             raise ValueError(
                 f"{path} has annotation {index} of photo {image_id} and category {category_id}, "
                 'but not both of them in "images" and "categories". Expected the whole file.'
             )
         if crowd == "positive" or not is_crowd:
-            target[rows[image_id], columns[category_id]] = 1
+            shown[image_id].append(names[category_id])
     files = [image["file_name"] for image in entries]
-    folder = _find_photos(places, files) if images is None else check_folder(images)
-    official = tuple(names) == VOCABULARIES["coco"]
+    official = tuple(names.values()) == VOCABULARIES["coco"]
     return make_bunch(
-        [folder / file for file in files],
-        target,
-        names,
+        [Row(image["file_name"], shown[image["id"]], str(path)) for image in entries],
+        names.values(),
         split,
+        folder=_find_folder(places, files) if images is None else check_folder(images),
         missing=missing,
-        attributions=_credits(entries, content, path),
+        attributions=_credits(entries, content),
         descr=(DESCR if official else OWN_DESCR).format(split=split, crowd=crowd, path=path),
     )
 
@@ -204,38 +179,35 @@ def _find_file(root: Path, split: str | None) -> tuple[Path, list[Path], str]:
     )
 
 
-def _find_photos(places: list[Path], names: list[str]) -> Path:
+def _find_folder(places: list[Path], names: list[str]) -> Path:
     """The folder with the photos: the first that has one of them."""
     for part in (names[:100], names):  # all of them only if most are missing
         for place in places:
-            if any((place / name).is_file() for name in part):
+            if any(find_photo(place, name) for name in part):
                 return place
     return places[0]
 
 
-def _read_json(path: Path) -> Any:
-    """Content of the file, with (image, category, crowd) in place of each annotation."""
+def _shorten(record: dict[str, Any]) -> Any:
+    """An annotation as (image, category, crowd).
 
-    def shorten(record: dict[str, Any]) -> Any:
-        # Called as soon as a record is parsed, so that the outlines, most of the file, never pile
-        # up in memory.
-        if "image_id" in record and "category_id" in record:
-            return record["image_id"], record["category_id"], record.get("iscrowd", 0)
-        return record
-
-    try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file, object_hook=shorten)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not JSON, or is cut off: {error}.") from None
+    Called as soon as a record is parsed, so that outlines, most of the file, never pile up.
+    """
+    if "image_id" in record and "category_id" in record:
+        return record["image_id"], record["category_id"], record.get("iscrowd", 0)
+    return record
 
 
-def _entries(content: Any, key: str, fields: dict[str, type], path: Path) -> list[dict[str, Any]]:
-    """List of records under a key of the file; ValueError if one lacks any of the fields."""
-    entries = _list(content, key, path)
+def _entries(content: Any, key: str, path: Path, **fields: type) -> list[Any]:
+    """Records under a key of the file, all with the given fields of the given types."""
+    entries = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(entries, list):
+        raise ValueError(f'{path} has no list "{key}". {EXPECTED}')
     for index, entry in enumerate(entries):
+        shortened = isinstance(entry, tuple)
+        record = dict(zip(fields, entry, strict=True)) if shortened else entry
         for field, kind in fields.items():
-            if not isinstance(entry, dict) or not isinstance(entry.get(field), kind):
+            if not isinstance(record, dict) or not isinstance(record.get(field), kind):
                 raise ValueError(
                     f'{path} has in "{key}" the entry {str(entry)[:100]} (number {index}). '
                     f'Expected a record with "{field}" of type {kind.__name__}.'
@@ -243,57 +215,43 @@ def _entries(content: Any, key: str, fields: dict[str, type], path: Path) -> lis
     return entries
 
 
-def _annotations(content: Any, path: Path) -> list[tuple[int, int, int]]:
-    """(image, category, crowd) of each annotation."""
-    annotations = _list(content, "annotations", path)
-    for index, entry in enumerate(annotations):
-        if not isinstance(entry, tuple) or not all(isinstance(value, int) for value in entry):
-            raise ValueError(
-                f'{path} has in "annotations" the entry {str(entry)[:100]} (number {index}). '
-                'Expected a record with "image_id", "category_id" and perhaps "iscrowd", all of '
-                "type int."
-            )
-    return annotations
-
-
-def _list(content: Any, key: str, path: Path) -> list[Any]:
-    entries = content.get(key) if isinstance(content, dict) else None
-    if not isinstance(entries, list):
-        raise ValueError(
-            f'{path} has no list "{key}". Expected a file in the form of MS-COCO, with "images", '
-            '"annotations" and "categories".'
-        )
-    return entries
-
-
-def _columns(content: Any, path: Path) -> tuple[list[str], dict[int, int]]:
-    """Names of the classes, and number of each category in the file -> column of the target."""
-    categories = _entries(content, "categories", {"id": int, "name": str}, path)
-    numbered = sorted((category["id"], category["name"]) for category in categories)
-    names = [name for _, name in numbered]
-    check_names(names, f'"categories" in {path}')
-    columns = {number: column for column, (number, _) in enumerate(numbered)}
-    if len(columns) < len(names):
+def _class_names(content: Any, used: set[int], path: Path) -> dict[int, str]:
+    """Number of each category -> name of the class, in the order of the columns."""
+    categories = _entries(content, "categories", path, id=int, name=str)
+    names = {category["id"]: category["name"] for category in categories}
+    if len(names) < len(categories):
         raise ValueError(f'{path} has in "categories" the same number more than once.')
-    return names, columns
+    # Roboflow puts a category above the others, which may have the name of one of them.
+    counts, roots = Counter(names.values()), {one.get("supercategory") for one in categories}
+    names = {
+        number: name
+        for number, name in sorted(names.items())
+        if number in used or counts[name] == 1 or name not in roots
+    }
+    check_names(list(names.values()), f'"categories" in {path}')
+    return names
 
 
-def _credits(images: list[dict[str, Any]], content: Any, path: Path) -> list[dict[str, str]]:
-    """Where each photo is from and under which licence it stands."""
-    content = {**content, "licenses": content.get("licenses") or []}
-    licences = _entries(content, "licenses", {"id": int, "name": str}, path)
-    names = {licence["id"]: licence["name"] for licence in licences}
+def _credits(images: list[dict[str, Any]], content: Any) -> list[dict[str, str]]:
+    """Where each photo is from and under which licence it stands, as far as the file says."""
+    licences = content.get("licenses")
+    names = {
+        repr(entry.get("id")): entry.get("name")
+        for entry in (licences if isinstance(licences, list) else [])
+        if isinstance(entry, dict)
+    }
     return [
         {
             "filename": image["file_name"],
-            "source_url": image.get("flickr_url", ""),
+            "source_url": image.get("flickr_url") or "",
             "author": "",
-            "licence": names.get(image.get("license"), ""),
+            "licence": names.get(repr(image.get("license"))) or "",
         }
         for image in images
     ]
 
 
+@documented
 def dump_coco(
     data: Sequence[str | os.PathLike[str]],
     target: Any,
@@ -309,25 +267,15 @@ def dump_coco(
 
     Parameters
     ----------
-    data : sequence of str or os.PathLike, length n
-        Paths of the photos, no photo twice.
-    target : array of shape (n, k), data frame or list of n lists of names
-        1 where the photo shows the class, else 0; or the names, see :func:`dump_csv`.
-    target_names : sequence of str, length k
-        The classes.
+    {labels}
     path : str or os.PathLike
         The JSON file to write; one of that name is replaced. The `file_name` of photos in its
         folder or below is relative to it, that of others is absolute.
-    scores : array of shape (n, k) or None, default=None
-        Scores, as ``predict_proba`` gives. Those of the classes that a photo shows are written as
+    {scores}
+        Those of the classes that a photo shows are written as
         the `score` of their annotations.
 
-    Raises
-    ------
-    TypeError
-        If an item of `data` is no path.
-    ValueError
-        If lengths, names or values do not fit together.
+    {writing}
 
     See Also
     --------

@@ -1,31 +1,27 @@
-"""Reader and writer of tables with a photo a line."""
+"""Reader and writer of tables with one photo per line."""
 
 import csv
 import io
 import os
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from sklearn.utils import Bunch
 
-from sklearn_cdul.datasets._folders import (
-    check_choice,
-    check_folder,
-    make_bunch,
-    mark,
-    resolve_classes,
-)
+from sklearn_cdul.datasets._docstrings import documented
+from sklearn_cdul.datasets._reading import Row, check_choice, check_folder, make_bunch
 from sklearn_cdul.datasets._writing import check_labels, write_text
 from sklearn_cdul.targets.csv_files import NAMES, PATHS, SEPARATOR, SPLIT, read_csv, split_names
 from sklearn_cdul.targets.tables import some
 
 DESCR = """Photos and labels of {path}
 
-{labels} The paths are read as relative to {root}.
+The labels are {labels}. The paths are read as relative to {root}.
 """
 
 
+@documented
 def load_csv(
     path: str | os.PathLike[str],
     *,
@@ -34,7 +30,7 @@ def load_csv(
     split: str | None = None,
     missing: Literal["raise", "skip"] = "raise",
 ) -> Bunch:
-    """Read a table with a photo a line: its path, and its labels as names or as 0 and 1.
+    """Read a table of photos: the path of each, and its labels as names or as 0 and 1.
 
     Two forms are read. In the first, which :func:`dump_csv` writes, a column has the names, with
     semicolons between them::
@@ -54,47 +50,18 @@ def load_csv(
     path : str or os.PathLike
         The file, UTF-8 with commas, semicolons or tabs. Its first line names the columns: `path`
         (or `filename`, `file_name`, `image`), then `labels` (or `label`) or the classes, and
-        perhaps `split`. Beside `labels` other columns are not read.
+        perhaps `split`. Beside `labels` other columns are not read. A photo may have more lines
+        with names; lines with 1 and 0 must agree. Columns for classes stay in their order.
     root : str, os.PathLike or None, default=None
         Folder that the paths in the file are relative to; None is the file's own.
-    classes : list of str or None, default=None
-        The classes, in the order of the columns of `target`. Any other name in the file is an
-        error. None takes those that the file has: of names in alphabetical order, so that a class
-        that no photo shows is missing; of columns in their order.
+    {classes}
     split : str or None, default=None
         Take only the photos with this word in the column `split`; None takes all.
-    missing : {"raise", "skip"}, default="raise"
-        What to do about a photo that the file names and that is not there: an error, or leave it
-        out with one warning that says how many.
+    {missing}
 
-    Returns
-    -------
-    photos : :class:`~sklearn.utils.Bunch`
-        data : list of str, length n
-            Paths of the photos, in the order of the lines.
-        target : ndarray of shape (n, k), dtype int64
-            1 where the photo shows the class, else 0.
-        target_names : list of str, length k
-            The classes, in the order of the columns of `target`.
-        split : ndarray of shape (n,), dtype str
-            What the column `split` says; "all" without one.
-        attributions : list, length 0
-            Empty.
-        DESCR : str
-            Which file was read, and how.
+    {returns}
 
-    Raises
-    ------
-    ValueError
-        If a column, a name or a value is wrong. The message names the file and the line.
-    FileNotFoundError
-        If the file, `root` or (with ``missing="raise"``) a photo is not there, or if no photo at
-        all is there.
-
-    Warns
-    -----
-    UserWarning
-        If photos are left out.
+    {warns}
 
     See Also
     --------
@@ -112,70 +79,64 @@ def load_csv(
     check_choice("missing", missing, ("raise", "skip"))
     path = Path(path).expanduser()
     folder = path.parent if root is None else check_folder(root)
-    header, rows = read_csv(path)
-    photo_column = _find(header, PATHS)
-    if photo_column is None:
+    header, lines = read_csv(path)
+    records = [(f"Line {n} of {path}", dict(zip(header, cells, strict=True))) for n, cells in lines]
+    photo = next((name for name in PATHS if name in header), None)
+    if photo is None:
         raise ValueError(f"{path} has the columns {some(header)}. Expected one named {PATHS[0]!r}.")
-    names_column = _find(header, NAMES)
     if split is not None:
         if SPLIT not in header:
             raise ValueError(f"{path} has no column {SPLIT!r}; leave out split={split!r}.")
-        words = sorted({row[header.index(SPLIT)] for _, row in rows})
-        rows = [(line, row) for line, row in rows if row[header.index(SPLIT)] == split]
-        if not rows:
+        words = sorted({record[SPLIT] for _, record in records})
+        records = [(where, record) for where, record in records if record[SPLIT] == split]
+        if not records:
             raise ValueError(f"{path} has no photo of split {split!r}, only of {some(words)}.")
-    for line, row in rows:
-        if not row[photo_column].strip():
-            raise ValueError(f"Line {line} of {path} has no {header[photo_column]}.")
-    if names_column is not None:
-        shown = [(line, split_names(row[names_column])) for line, row in rows]
-        order = []
-        how = f"The labels are the names in its column {header[names_column]!r}."
-    else:
-        order = [name for name in header if name not in (header[photo_column], SPLIT)]
-        own = dict.fromkeys(order)
-        shown = [(line, _marked(header, own, row, line, path)) for line, row in rows]
-        how = "The labels are its columns of 0 and 1."
-        classes = order if classes is None else list(classes)
-        if absent := [name for name in classes if name not in own]:
-            raise ValueError(f"{path} has no column for these classes: {some(absent)}.")
-    seen = {name: f"Line 1 of {path}" for name in order}
-    for line, names in shown:
-        for name in names:
-            seen.setdefault(name, f"Line {line} of {path}")
-    columns = resolve_classes(classes, seen)
+    named = next((name for name in NAMES if name in header), None)
+    own = [name for name in header if name not in (photo, SPLIT)]
+    if named is None and not isinstance(classes, str):
+        classes = list(own if classes is None else classes)
+        if other := set(own) ^ set(classes):
+            raise ValueError(
+                f"{path} has columns for {some(own)}, but classes are {some(classes)}. Only one of "
+                f"both has {some(sorted(other))}."
+            )
+    labels = "its columns of 0 and 1" if named is None else f"the names in its column {named!r}"
+    rows = []
+    for where, record in records:
+        if not record[photo].strip():
+            raise ValueError(f"{where} has no {photo}.")
+        if named is None:
+            shown = [name for name in own if _is_one(record[name], name, where)]
+        else:
+            shown = split_names(record[named])
+            if classes is None and (odd := [name for name in shown if set(name) & set(",|[")]):
+                raise ValueError(
+                    f"{where} has {odd[0]!r} for the name of a class. Write {SEPARATOR!r} between "
+                    "names, or give the classes as classes= if it is one."
+                )
+        rows.append(Row(record[photo].strip(), shown, where))
     return make_bunch(
-        [folder / row[photo_column].strip().replace("\\", "/") for _, row in rows],
-        mark([names for _, names in shown], columns),
-        list(columns),
-        [row[header.index(SPLIT)] for _, row in rows] if SPLIT in header else "all",
+        rows,
+        classes,
+        [record[SPLIT] for _, record in records] if SPLIT in header else "all",
+        folder=folder,
         missing=missing,
-        descr=DESCR.format(path=path, labels=how, root=folder),
+        agree=named is None,
+        descr=DESCR.format(path=path, labels=labels, root=folder),
     )
 
 
-def _find(header: Sequence[str], names: Sequence[str]) -> int | None:
-    return next((header.index(name) for name in names if name in header), None)
+def _is_one(cell: str, name: str, where: str) -> bool:
+    if cell.strip() not in ("0", "1", "0.0", "1.0"):
+        raise ValueError(
+            f"{where} has {cell!r} in the column {name!r}. Expected 1 or 0. If the labels are "
+            "names, call their column 'labels'; if some are not known, give the path of the file "
+            "as observed= or y."
+        )
+    return float(cell) == 1
 
 
-def _marked(
-    header: Sequence[str], classes: Container[str], row: Sequence[str], line: int, path: Path
-) -> list[str]:
-    """Classes with a 1 in a row."""
-    names = []
-    for name, cell in zip(header, row, strict=True):
-        if name in classes:
-            if cell.strip() not in ("0", "1", "0.0", "1.0"):
-                raise ValueError(
-                    f"Line {line} of {path} has {cell!r} in the column {name!r}. Expected 1 or 0. "
-                    "If the labels are names, call their column 'labels'; if some are not known, "
-                    "give the path of the file as observed= or y."
-                )
-            if float(cell):
-                names.append(name)
-    return names
-
-
+@documented
 def dump_csv(
     data: Sequence[str | os.PathLike[str]],
     target: Any,
@@ -184,7 +145,7 @@ def dump_csv(
     *,
     scores: Any = None,
 ) -> None:
-    """Write a table with a photo a line: its path and the names of its classes.
+    """Write a table of photos: the path of each and the names of its classes.
 
     The file is UTF-8 and opens in spreadsheets::
 
@@ -194,26 +155,15 @@ def dump_csv(
 
     Parameters
     ----------
-    data : sequence of str or os.PathLike, length n
-        Paths of the photos, no photo twice.
-    target : array of shape (n, k), data frame or list of n lists of names
-        1 where the photo shows the class, else 0, as ``predict`` gives; or the names, as
-        ``predict_names`` does. The columns of a data frame are matched to the classes by name.
-    target_names : sequence of str, length k
-        The classes, for example ``model.class_names_``.
+    {labels}
     path : str, os.PathLike or text file
         The file to write; one of that name is replaced. The paths in it are relative to its folder
         for photos in this folder or below, else absolute. In a text file, such as ``sys.stdout``,
         they are relative to the working directory.
-    scores : array of shape (n, k) or None, default=None
-        Scores, as ``predict_proba`` gives. Each class gets a column with them, such as `score:cup`.
+    {scores}
+        Each class gets a column with them, such as `score:cup`.
 
-    Raises
-    ------
-    TypeError
-        If an item of `data` is no path.
-    ValueError
-        If lengths, names or values do not fit together.
+    {writing}
 
     See Also
     --------

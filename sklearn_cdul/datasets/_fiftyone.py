@@ -4,9 +4,11 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from sklearn_cdul.datasets._docstrings import documented
 from sklearn_cdul.datasets._writing import check_labels, write_json
 
 
+@documented
 def dump_fiftyone(
     data: Sequence[str | os.PathLike[str]],
     target: Any,
@@ -28,25 +30,15 @@ def dump_fiftyone(
 
     Parameters
     ----------
-    data : sequence of str or os.PathLike, length n
-        Paths of the photos, no photo twice. They are written as absolute paths: FiftyOne shows the
-        photos where they are, and the file is for this machine.
-    target : array of shape (n, k), data frame or list of n lists of names
-        1 where the photo shows the class, else 0; or the names, see :func:`dump_csv`.
-    target_names : sequence of str, length k
-        The classes.
+    {labels}
     path : str or os.PathLike
-        The JSON file to write; one of that name is replaced.
-    scores : array of shape (n, k) or None, default=None
-        Scores, as ``predict_proba`` gives. Those of the classes that a photo shows are written as
+        The JSON file to write; one of that name is replaced. The paths in it are absolute:
+        FiftyOne shows the photos where they are, and the file is for this machine.
+    {scores}
+        Those of the classes that a photo shows are written as
         their `confidence`.
 
-    Raises
-    ------
-    TypeError
-        If an item of `data` is no path.
-    ValueError
-        If lengths, names or values do not fit together.
+    {writing}
 
     References
     ----------

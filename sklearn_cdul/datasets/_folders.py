@@ -1,117 +1,131 @@
-"""What the readers of data set folders share: clear errors, missing photos, the bunch."""
+"""Readers of folders: the photos in one, and photos that lie in a folder per class."""
 
 import os
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 from sklearn.utils import Bunch
 
-from sklearn_cdul.targets.tables import some
+from sklearn_cdul.datasets._docstrings import documented
+from sklearn_cdul.datasets._reading import Row, check_folder, make_bunch
+
+# Photos that Pillow reads, some of them with a plug-in. Those that it can't are listed all the
+# same: an error that names them is better than photos that go missing without a word.
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
+    *(".heic", ".heif", ".avif", ".jp2", ".ppm", ".pgm"),
+)
 
 
-def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
-    """Raise ValueError unless `value` is one of two or more `choices`."""
-    if value not in choices:
-        *others, last = (f'"{choice}"' for choice in choices)
-        raise ValueError(f"{name} must be {', '.join(others)} or {last}, got {value!r}.")
+DESCR = """Photos of {root}
+
+The class of a photo is the name of the folder that it lies in.
+"""
 
 
-def check_folder(root: str | os.PathLike[str]) -> Path:
-    """Path of an existing folder; FileNotFoundError names it if there is none."""
-    folder = Path(root).expanduser()
-    if not folder.is_dir():
-        raise FileNotFoundError(f"There is no folder {folder}.")
-    return folder
+def list_photos(folder: str | os.PathLike[str]) -> list[str]:
+    """List the photos in a folder and the folders in it.
+
+    Parameters
+    ----------
+    folder : str or os.PathLike
+        Where to look. Links to other folders are not followed.
+
+    Returns
+    -------
+    paths : list of str
+        `folder` joined with the name of each file that ends in `.jpg`, `.jpeg`, `.jfif`, `.png`,
+        `.webp`, `.bmp`, `.gif`, `.tif`, `.tiff`, `.heic`, `.heif`, `.avif`, `.jp2`, `.ppm` or
+        `.pgm`, in small or capital letters. Files and folders whose names begin with a dot are
+        left out. The order is that of the names. No file is opened.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder, or no photo in it.
+    OSError
+        If a folder in it can't be read, for example for want of permission.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from sklearn_cdul.datasets import list_photos, load_food_photos
+    >>> folder = Path(load_food_photos().data[0]).parent
+    >>> len(list_photos(folder))
+    242
+    """
+    root = check_folder(folder)
+    paths, others = [], Counter[str]()
+    for place, folders, names in os.walk(root, onerror=_refuse):
+        # os.walk goes on into those that are left in the list.
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if name.startswith("."):
+                continue
+            suffix = Path(name).suffix.lower()
+            if suffix in SUFFIXES:
+                paths.append(os.path.join(place, name))
+            else:
+                others[suffix or "no ending"] += 1
+    if not paths:
+        found = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(5))
+        raise FileNotFoundError(
+            f"There is no photo in {root}. Expected files that end in {', '.join(SUFFIXES[:5])} or "
+            f"the like; {f'the files are: {found}' if found else 'it has no files'}."
+        )
+    return sorted(paths)
 
 
-def read_bytes(path: Path, expected: str) -> bytes:
-    """Content of a file; FileNotFoundError names it and says what was `expected` there."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"There is no file {path}. {expected}") from None
+def _refuse(error: OSError) -> None:
+    raise error
 
 
-def read_lines(path: Path, expected: str) -> list[str]:
-    """Lines of a text file without the white space around them; one or more, none empty."""
-    try:
-        text = read_bytes(path, expected).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not a text file: {error}. {expected}") from None
-    lines = [line.strip() for line in text.rstrip().splitlines()]
-    if "" in lines or not lines:
-        number = lines.index("") + 1 if lines else 1
-        raise ValueError(f"Line {number} of {path} is empty. {expected}")
-    return lines
-
-
-def resolve_classes(classes: Iterable[str] | None, found: Mapping[str, str]) -> dict[str, int]:
-    """Column of each class."""
-    if isinstance(classes, str):
-        raise ValueError(f"classes must be a list of names, got {classes!r}.")
-    if classes is None and not found:
-        raise ValueError("No photo in the files shows a class. Give the classes as classes=.")
-    names = sorted(set(found)) if classes is None else list(classes)
-    check_names(names, "classes")
-    columns = {name: column for column, name in enumerate(names)}
-    for name, place in found.items():
-        if name not in columns:
-            raise ValueError(
-                f"{place} has the class {name!r}, which is not among classes: {some(names)}."
-            )
-    return columns
-
-
-def check_names(names: Sequence[object], what: str) -> None:
-    """Raise ValueError unless there are class names, each of them text, not empty, and once."""
-    if not names:
-        raise ValueError(f"There is no class in {what}. Expected one or more names.")
-    seen = set()
-    for index, name in enumerate(names):
-        if not isinstance(name, str) or not name.strip():
-            raise ValueError(f"Name {index} of {what} is {name!r}. Expected text.")
-        if name in seen:
-            raise ValueError(f"{what} has the name {name!r} twice.")
-        seen.add(name)
-
-
-def mark(rows: Sequence[Iterable[str]], columns: Mapping[str, int]) -> np.ndarray:
-    """Target with a 1 for each name of a row, int64 array of shape (n, k)."""
-    target = np.zeros((len(rows), len(columns)), dtype=np.int64)
-    for row, names in zip(target, rows, strict=True):
-        row[[columns[name] for name in names]] = 1
-    return target
-
-
-def make_bunch(
-    paths: Sequence[Path],
-    target: np.ndarray,
-    target_names: Sequence[str],
-    split: str | Sequence[str],
+@documented
+def load_folders(
+    root: str | os.PathLike[str],
     *,
-    missing: str,
-    attributions: Sequence[dict[str, str]] = (),
-    descr: str,
+    split: str | None = None,
+    classes: Iterable[str] | None = None,
 ) -> Bunch:
-    """Bunch of the photos that exist."""
-    kept = [i for i, path in enumerate(paths) if path.is_file()]
-    n_missing = len(paths) - len(kept)
-    if n_missing:
-        first = min(set(range(len(paths))) - set(kept))
-        message = f"{n_missing} of {len(paths)} photos are missing, the first is {paths[first]}."
-        if not kept:
-            raise FileNotFoundError(f"{message} Check that the photos are in this folder.")
-        if missing == "raise":
-            raise FileNotFoundError(f'{message} Add them, or leave them out: missing="skip".')
-        # Level 3 is the line that called the reader.
-        warnings.warn(f"{message} They are left out.", stacklevel=3)
-    return Bunch(
-        data=[str(paths[i]) for i in kept],
-        target=target[kept],
-        target_names=list(target_names),
-        split=np.array([split] * len(kept) if isinstance(split, str) else [split[i] for i in kept]),
-        attributions=[attributions[i] for i in kept] if attributions else [],
-        DESCR=descr,
+    """Read photos that lie in a folder per class, one class per photo.
+
+    ::
+
+        train/bread/a.jpg
+        train/cup/b.jpg
+        test/bread/c.jpg
+
+    Parameters
+    ----------
+    root : str or os.PathLike
+        The folder that holds the folders of the classes, or of the splits.
+    split : str or None, default=None
+        Folder in `root` that holds those of the classes, such as "train". None means that they are
+        in `root` itself.
+    {classes}
+
+    {returns}
+
+    Notes
+    -----
+    Photos in further folders are read too, as :func:`list_photos` lists them. A 0 means here that
+    the photo lies in another folder. If it may show the class all the same, as photos of several
+    classes do, scores come out too low.
+
+    Examples
+    --------
+    >>> from sklearn_cdul.datasets import load_folders
+    >>> photos = load_folders("photos", split="train")  # doctest: +SKIP
+    """
+    folder = check_folder(root)
+    if split is not None:
+        folder = check_folder(folder / split)
+    rows = []
+    for path in map(Path, list_photos(folder)):
+        if path.parent == folder:
+            raise ValueError(f"{path} lies in no folder of a class. Expected one in {folder}.")
+        rows.append(Row(path, [path.relative_to(folder).parts[0]], str(folder)))
+    return make_bunch(
+        rows, classes, "all" if split is None else split, descr=DESCR.format(root=folder)
     )

@@ -1,6 +1,5 @@
 """Writer of tasks for Label Studio, and reader of what people made of them."""
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,14 +9,8 @@ from xml.sax.saxutils import quoteattr
 
 from sklearn.utils import Bunch
 
-from sklearn_cdul.datasets._folders import (
-    check_choice,
-    check_folder,
-    make_bunch,
-    mark,
-    read_bytes,
-    resolve_classes,
-)
+from sklearn_cdul.datasets._docstrings import documented
+from sklearn_cdul.datasets._reading import Row, check_choice, check_folder, make_bunch, read_json
 from sklearn_cdul.datasets._writing import check_labels, write_json, write_text
 
 # How Label Studio writes the address of a file that it serves from a folder of its machine.
@@ -30,6 +23,7 @@ and are left out.
 """
 
 
+@documented
 def dump_label_studio(
     data: Sequence[str | os.PathLike[str]],
     target: Any,
@@ -44,22 +38,12 @@ def dump_label_studio(
 
     Parameters
     ----------
-    data : sequence of str or os.PathLike, length n
-        Paths of the photos, no photo twice. They must lie in a folder (at any depth) in that of
-        the file to write.
-    target : array of shape (n, k), data frame or list of n lists of names
-        1 where the photo shows the class, else 0; or the names, see :func:`dump_csv`.
-    target_names : sequence of str, length k
-        The classes.
+    {labels}
     path : str or os.PathLike
-        The JSON file to write; one of that name is replaced, and so is the `.xml` file.
+        The JSON file to write; one of that name is replaced, and so is the `.xml` file. The photos
+        must lie in a folder (at any depth) in that of the file.
 
-    Raises
-    ------
-    TypeError
-        If an item of `data` is no path.
-    ValueError
-        If lengths, names or values do not fit together, or if a photo lies elsewhere.
+    {writing}
 
     See Also
     --------
@@ -124,6 +108,7 @@ def _config(names: Sequence[str]) -> str:
     )
 
 
+@documented
 def load_label_studio(
     path: str | os.PathLike[str],
     *,
@@ -141,42 +126,18 @@ def load_label_studio(
     root : str, os.PathLike or None, default=None
         The document root of Label Studio, which the addresses of the photos are relative to. None
         is the folder of the file.
-    classes : list of str or None, default=None
-        The classes, in the order of the columns of `target`. Any other choice in the file is an
-        error. None takes those that the file has, in alphabetical order.
-    missing : {"raise", "skip"}, default="raise"
-        What to do about a photo that the file names and that is not there: an error, or leave it
-        out with one warning that says how many.
+    {classes}
+    {missing}
 
-    Returns
-    -------
-    photos : :class:`~sklearn.utils.Bunch`
-        data : list of str, length n
-            Paths of the photos that somebody labelled, in the order of the file.
-        target : ndarray of shape (n, k), dtype int64
-            1 where the class was chosen, else 0.
-        target_names : list of str, length k
-            The classes, in the order of the columns of `target`.
-        split : ndarray of shape (n,), dtype str
-            "all", once for each photo.
-        attributions : list, length 0
-            Empty.
-        DESCR : str
-            Which file was read, and how many tasks have no annotation.
+    {returns}
 
-    Raises
-    ------
-    ValueError
-        If the file can't be read, no task has an annotation, or a photo is no file of a folder. The
-        message names the file and the task.
-    FileNotFoundError
-        If the file, `root` or (with ``missing="raise"``) a photo is not there, or if no photo at
-        all is there.
+    {warns}
 
-    Warns
+    Notes
     -----
-    UserWarning
-        If photos are left out because they are missing.
+    Tasks without an annotation are left out; `DESCR` counts them. Of a task the last annotation is
+    read that was not skipped, of ground truths the last one, and in it the choices for the photo as
+    a whole. An annotation with nothing but boxes or other results is an error.
 
     Examples
     --------
@@ -187,16 +148,10 @@ def load_label_studio(
     path = Path(path).expanduser()
     folder = path.parent if root is None else check_folder(root)
     expected = 'Expected what Label Studio exports as "JSON", a list of tasks.'
-    try:
-        tasks = json.loads(read_bytes(path, expected))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not JSON, or is cut off: {error}.") from None
+    tasks = read_json(path, expected)
     if not isinstance(tasks, list) or not tasks:
         raise ValueError(f"{path} holds no tasks. {expected}")
-
-    paths: list[Path] = []
-    rows: list[list[str]] = []
-    seen: dict[str, str] = {}
+    rows = []
     for index, task in enumerate(tasks):
         where = f"Task {index} of {path}"
         if not isinstance(task, dict) or "data" not in task or "annotations" not in task:
@@ -209,38 +164,45 @@ def load_label_studio(
             )
         done = [a for a in annotations if not a.get("was_cancelled")]
         if done:
-            names = _choices(done[-1], where)
-            paths.append(folder / _local_path(task["data"], where))
-            rows.append(names)
-            for name in names:
-                seen.setdefault(name, where)
-    if not paths:
+            best = sorted(done, key=lambda a: bool(a.get("ground_truth")))[-1]
+            rows.append(Row(_local_path(task["data"], where), _choices(best, where), where))
+    if not rows:
         raise ValueError(f"None of the {len(tasks)} tasks of {path} has an annotation.")
-    columns = resolve_classes(classes, seen)
     return make_bunch(
-        paths,
-        mark(rows, columns),
-        list(columns),
+        rows,
+        classes,
         "all",
+        folder=folder,
         missing=missing,
-        descr=DESCR.format(path=path, n=len(tasks), unlabelled=len(tasks) - len(paths)),
+        descr=DESCR.format(path=path, n=len(tasks), unlabelled=len(tasks) - len(rows)),
     )
 
 
 def _choices(annotation: dict[str, Any], where: str) -> list[str]:
+    """Names that were chosen for the photo as a whole."""
     try:
-        results = [part for part in annotation["result"] if part["type"] == "choices"]
-        return [name for part in results for name in part["value"]["choices"]]
+        types = sorted({part["type"] for part in annotation["result"]})
+        values = [part["value"] for part in annotation["result"] if part["type"] == "choices"]
+        # Those of a region say where it is, too.
+        chosen = [v["choices"] for v in values if not {"x", "points", "rle"} & set(v)]
     except (KeyError, TypeError):
         raise ValueError(
             f'{where} has an annotation without a "result" of choices: {str(annotation)[:100]}.'
         ) from None
-
-
-def _local_path(data: dict[str, str], where: str) -> str:
-    address = data.get("image") if isinstance(data, dict) else None
-    if not isinstance(address, str) or URL not in address:
+    if types and not chosen:
         raise ValueError(
-            f'{where} has the image {address!r}. Expected a file of a folder, "{URL}" and its path.'
+            f"{where} has an annotation of {', '.join(map(str, types))}, but no choices for the "
+            "photo as a whole, which alone are read."
+        )
+    return [name for one in chosen for name in ([one] if isinstance(one, str) else one)]
+
+
+def _local_path(data: Any, where: str) -> str:
+    values = list(data.values()) if isinstance(data, dict) else [data]
+    address = next((one for one in values if isinstance(one, str) and URL in one), None)
+    if address is None:
+        raise ValueError(
+            f"{where} has the image {values[0]!r}. Expected a file of a folder, "
+            f'"{URL}" and its path.'
         )
     return unquote(address.split(URL, 1)[1], errors="surrogateescape")

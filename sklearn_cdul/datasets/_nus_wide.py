@@ -7,14 +7,10 @@ from typing import Literal
 import numpy as np
 from sklearn.utils import Bunch
 
+from sklearn_cdul._utils.text_files import read_text
 from sklearn_cdul.class_names.vocabularies import VOCABULARIES
-from sklearn_cdul.datasets._folders import (
-    check_choice,
-    check_folder,
-    make_bunch,
-    read_bytes,
-    read_lines,
-)
+from sklearn_cdul.datasets._docstrings import documented
+from sklearn_cdul.datasets._reading import Row, check_choice, check_folder, make_bunch, read_lines
 
 DESCR = """NUS-WIDE, split "{split}"
 
@@ -31,6 +27,7 @@ https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/NUS-WIDE.ht
 """
 
 
+@documented
 def load_nus_wide(
     root: str | os.PathLike[str],
     *,
@@ -52,44 +49,19 @@ def load_nus_wide(
         The folder that holds `Flickr`, `Groundtruth` and `ImageList`.
     split : {"train", "test"}, default="train"
         Which of the two official parts to read.
-    missing : {"raise", "skip"}, default="raise"
-        What to do about a photo that the list names and that is not there: an error, or leave it
-        out with one warning that says how many. Many photos are no longer on Flickr, so a folder
-        that was downloaded from there needs "skip".
+    {missing}
+        Many photos are no longer on Flickr, so a folder that was downloaded from there needs
+        "skip".
 
-    Returns
-    -------
-    photos : :class:`~sklearn.utils.Bunch`
-        data : list of str, length n
-            Paths of the JPEG files, in the order of the list.
-        target : ndarray of shape (n, 81), dtype int64
-            1 where the photo shows the concept, else 0.
-        target_names : list of str, length 81
-            The vocabulary "nus-wide", in the order of the columns of `target`. The files use the
-            same names.
-        split : ndarray of shape (n,), dtype str
-            `split`, once for each photo.
-        attributions : list, length 0
-            Empty: the files do not name the photographers.
-        DESCR : str
-            Source, how the labels were read, whose photos they are.
+    {returns}
 
-    Raises
-    ------
-    ValueError
-        If a parameter has none of its values, or the list or a file of labels can't be read, or
-        their lengths differ. The message names the file.
-    FileNotFoundError
-        If the folder, the list, a file of labels or (with ``missing="raise"``) a photo is not
-        there, or if no photo at all is there.
-
-    Warns
-    -----
-    UserWarning
-        If photos are left out.
+    {warns}
 
     Notes
     -----
+    The classes are the vocabulary "nus-wide", whose names the files use. The files do not name the
+    photographers.
+
     The official lists have 161,789 photos in "train" and 107,859 in "test". Published figures are
     often on other lists: the photos that could still be downloaded that year, those with one or
     more of the concepts, a split of the authors' own, or only the 21 most frequent concepts. mAP
@@ -123,15 +95,16 @@ def load_nus_wide(
         "that holds Flickr, Groundtruth and ImageList.",
     )
     concepts = VOCABULARIES["nus-wide"]
-    target = np.empty((len(names), len(concepts)), dtype=np.int64)
-    for column, concept in enumerate(concepts):
+    shown: list[list[str]] = [[] for _ in names]
+    for concept in concepts:
         path = folder / "Groundtruth" / "TrainTestLabels" / f"Labels_{concept}_{part}.txt"
-        target[:, column] = _read_labels(path, len(names))
+        for row in np.flatnonzero(_read_labels(path, len(names))):
+            shown[row].append(concept)
     return make_bunch(
-        [folder / "Flickr" / name.replace("\\", "/") for name in names],
-        target,
+        [Row(name, row, str(folder)) for name, row in zip(names, shown, strict=True)],
         concepts,
         split,
+        folder=folder / "Flickr",
         missing=missing,
         descr=DESCR.format(split=split),
     )
@@ -139,15 +112,13 @@ def load_nus_wide(
 
 def _read_labels(path: Path, n_photos: int) -> np.ndarray:
     """Labels of one concept, bool array of shape (n_photos,)."""
-    expected = f"Expected 0 or 1 a line for each of the {n_photos} photos of the list."
-    values = np.array(read_bytes(path, expected).split(), dtype=bytes)
-    shown = values == b"1"
-    wrong = ~shown & (values != b"0")
-    if wrong.any():
-        first = int(np.argmax(wrong))
-        raise ValueError(
-            f"Label {first + 1} of {path} is {values[first].decode(errors='replace')!r}. {expected}"
-        )
+    expected = f"Expected 0 or 1 per line for each of the {n_photos} photos of the list."
+    values = np.array(read_text(path, expected).split(), dtype=str)
+    shown = values == "1"
+    wrong = np.flatnonzero(~shown & (values != "0"))
+    if len(wrong):
+        value = str(values[wrong[0]])
+        raise ValueError(f"Label {wrong[0] + 1} of {path} is {value!r}. {expected}")
     if len(values) != n_photos:
         raise ValueError(f"{path} has {len(values)} labels. {expected}")
     return shown

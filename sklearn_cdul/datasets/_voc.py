@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
@@ -10,17 +11,15 @@ from xml.etree import ElementTree
 from sklearn.utils import Bunch
 
 from sklearn_cdul.class_names.vocabularies import VOCABULARIES
-from sklearn_cdul.datasets._folders import (
+from sklearn_cdul.datasets._docstrings import documented
+from sklearn_cdul.datasets._folders import SUFFIXES
+from sklearn_cdul.datasets._reading import (
+    Row,
     check_choice,
     check_folder,
-    check_names,
     make_bunch,
-    mark,
-    read_bytes,
     read_lines,
 )
-from sklearn_cdul.datasets._listing import SUFFIXES
-from sklearn_cdul.targets.tables import some
 
 YEARS = ("2007", "2008", "2009", "2010", "2011", "2012")
 
@@ -45,6 +44,7 @@ boxes in XML files; an object that is marked as difficult counts as "{difficult}
 """
 
 
+@documented
 def load_voc(
     root: str | os.PathLike[str],
     *,
@@ -82,40 +82,11 @@ def load_voc(
     difficult : {"negative", "positive"}, default="negative"
         Label of a class of which the photo shows only objects marked as difficult. One object that
         is not difficult makes the label 1 either way.
-    missing : {"raise", "skip"}, default="raise"
-        What to do about a photo that the list names and that is not there: an error, or leave it
-        out with one warning that says how many.
+    {missing}
 
-    Returns
-    -------
-    photos : :class:`~sklearn.utils.Bunch`
-        data : list of str, length n
-            Paths of the photos, in the order of the list.
-        target : ndarray of shape (n, k), dtype int64
-            1 where the photo shows the class, else 0.
-        target_names : list of str, length k
-            The classes, in the order of the columns of `target`. The vocabulary "voc" writes words
-            apart that the files run together ("dining table" for diningtable).
-        split : ndarray of shape (n,), dtype str
-            `split`, once for each photo; "all" if it is None.
-        attributions : list, length 0
-            Empty: most years' files do not name the photographers.
-        DESCR : str
-            Source, how the labels were read, whose photos they are.
+    {returns}
 
-    Raises
-    ------
-    ValueError
-        If a parameter has none of its values, or a list or an annotation can't be read. The
-        message names the file.
-    FileNotFoundError
-        If the folder, a list, an annotation or (with ``missing="raise"``) a photo is not there, or
-        if no photo at all is there.
-
-    Warns
-    -----
-    UserWarning
-        If photos are left out.
+    {warns}
 
     Notes
     -----
@@ -124,6 +95,10 @@ def load_voc(
     not difficult, -1 for none at all, 0 for only difficult ones. "negative" counts the 1 alone, the
     usual choice of multi-label code. The official evaluation leaves the 0 out, class by class:
     these are the entries in which ``difficult="negative"`` and ``difficult="positive"`` disagree.
+
+    The photo of an annotation is the one that its `filename` entry names, else the one with the
+    same name but for the ending. The vocabulary "voc" writes words apart that the files run
+    together ("dining table" for diningtable). Most years' files do not name the photographers.
 
     Photos with only zeros are kept. 2012 has 5,717 photos in "train" and 5,823 in "val", 2007 has
     5,011 in "trainval" and 4,952 in "test".
@@ -144,92 +119,98 @@ def load_voc(
     check_choice("difficult", difficult, ("negative", "positive"))
     check_choice("missing", missing, ("raise", "skip"))
 
-    names = _class_names(classes)
-    folder, annotations = _find_year(check_folder(root), year, split)
-    every = [path.stem for path in sorted(annotations.glob("*.xml"))]
-    identifiers = every if split is None else _read_list(folder, split)
-    to_read = dict.fromkeys([*identifiers, *(every if names is None else [])])
-    objects = {
-        identifier: _read_objects(annotations / f"{identifier}.xml", names)
-        for identifier in to_read
+    if isinstance(classes, str) and classes != "voc":
+        raise ValueError(f'classes must be "voc", a list of names or None, got {classes!r}.')
+
+    folder, annotations, files = _find_year(check_folder(root), year, split)
+    identifiers = list(files) if split is None else _read_list(folder, split)
+    found = {
+        name: _read_annotation(files.get(name, annotations / f"{name}.xml"))
+        for name in dict.fromkeys([*identifiers, *(files if classes is None else [])])
     }
-    if names is None:
-        found = {name for entries in objects.values() for name, _ in entries}
-        names = {name: name for name in sorted(found)}
-        check_names(list(names), str(annotations))
-    columns = {name: column for column, name in enumerate(names)}
+    names = {name.replace(" ", ""): name for name in VOCABULARIES["voc"]}
+    own = classes
+    if classes is None:
+        own = sorted({name for _, objects in found.values() for name, _ in objects})
     keep_all = difficult == "positive"
-    rows = [
-        [name for name, is_difficult in objects[identifier] if keep_all or not is_difficult]
-        for identifier in identifiers
-    ]
+    list_folder = cache(_list_folder)
+    rows = []
+    for identifier in identifiers:
+        file_name, objects = found[identifier]
+        shown = [name for name, is_difficult in objects if keep_all or not is_difficult]
+        places = [folder / "JPEGImages", folder / "images", folder, files[identifier].parent]
+        places += [place / Path(identifier).parent for place in places[:3]]
+        photo = _find_photo([list_folder(place) for place in places], file_name, identifier)
+        expected = folder / "JPEGImages" / f"{identifier}.jpg"
+        rows.append(Row(photo or expected, shown, str(files[identifier])))
     split = "all" if split is None else split
     descr = DESCR if isinstance(classes, str) else OWN_DESCR
-    return make_bunch(
-        [_find_photo(folder, identifier) for identifier in identifiers],
-        mark(rows, columns),
-        list(names.values()),
+    photos = make_bunch(
+        rows,
+        names if isinstance(own, str) else own,
         split,
         missing=missing,
         descr=descr.format(year=year, split=split, difficult=difficult, root=folder),
     )
-
-
-def _class_names(classes: str | Iterable[str] | None) -> dict[str, str] | None:
-    """Name in the files -> name of the class, in the order of the columns; None for any name."""
-    if classes is None:
-        return None
-    if isinstance(classes, str) and classes == "voc":
-        return {name.replace(" ", ""): name for name in VOCABULARIES["voc"]}
     if isinstance(classes, str):
-        raise ValueError(f'classes must be "voc", a list of names or None, got {classes!r}.')
-    names = list(classes)
-    check_names(names, "classes")
-    return {name: name for name in names}
+        photos.target_names = list(names.values())
+    return photos
 
 
-def _find_year(root: Path, year: str, split: str | None) -> tuple[Path, Path]:
-    """Folder of the year in or at `root`, and the one with the annotations."""
+def _find_year(root: Path, year: str, split: str | None) -> tuple[Path, Path, dict[str, Path]]:
+    """Folder of the year in or at `root`, the one with the annotations, and these."""
     candidates = [root / "VOCdevkit" / f"VOC{year}", root / f"VOC{year}"]
     # `root` itself may have any name but that of another year.
     name = root.resolve().name
     if name == f"VOC{year}" or not re.fullmatch(r"VOC\d{4}", name):
         candidates.append(root)
     for folder in candidates:
-        has_lists = (folder / "ImageSets" / "Main").is_dir()
         annotations = folder / "Annotations"
-        if not annotations.is_dir() and next(folder.glob("*.xml"), None):
-            annotations = folder
-        if has_lists or (split is None and annotations.is_dir()):
-            return folder, annotations
-        if annotations.is_dir():
+        annotations = annotations if annotations.is_dir() else folder
+        files = _find_annotations(annotations)
+        if files if split is None else (folder / "ImageSets" / "Main").is_dir():
+            return folder, annotations, files
+        if files:
             raise FileNotFoundError(
                 f"There is no ImageSets{os.sep}Main in {folder}. To read every annotation, without "
                 "a list, give split=None."
             )
     raise FileNotFoundError(
-        f"There is no Pascal VOC {year} at {root}. Expected ImageSets{os.sep}Main in one of "
-        f"{', '.join(str(folder) for folder in candidates)}."
+        f"There is no Pascal VOC {year} at {root}. Expected ImageSets{os.sep}Main, or with "
+        f"split=None XML files, in one of {', '.join(str(folder) for folder in candidates)}."
     )
 
 
-def _find_photo(folder: Path, identifier: str) -> Path:
-    """The photo of an annotation; where it should be if there is none."""
-    expected = folder / "JPEGImages" / f"{identifier}.jpg"
-    if expected.is_file():
-        return expected
-    for place in (folder / "JPEGImages", folder / "images", folder):
-        for suffix in SUFFIXES:
-            for path in (place / f"{identifier}{suffix}", place / f"{identifier}{suffix.upper()}"):
-                if path.is_file():
-                    return path
-    return expected
+def _find_annotations(folder: Path) -> dict[str, Path]:
+    """Path from the folder without the ending -> XML file, also in folders below."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if path.suffix.lower() == ".xml" and not re.match(r"(VOCdevkit/)?VOC\d{4}/", name):
+            found[name] = path
+    return found
+
+
+def _list_folder(folder: Path) -> dict[str, Path]:
+    """Name of each file, and the name in small letters -> path."""
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    return {path.name.lower(): path for path in paths} | {path.name: path for path in paths}
+
+
+def _find_photo(folders: list[dict[str, Path]], file_name: str, identifier: str) -> Path | None:
+    """The photo of an annotation: the one that it names, else the one that is called like it."""
+    stem = Path(identifier).name
+    for name in (file_name, *(f"{stem}{suffix}" for suffix in SUFFIXES)):
+        for files in folders:
+            if path := files.get(name) or files.get(name.lower()):
+                return path
+    return None
 
 
 def _read_list(folder: Path, split: str) -> list[str]:
     """Names of the photos of a split, without the ending."""
     path = folder / "ImageSets" / "Main" / f"{split}.txt"
-    expected = "Expected the name of one photo a line, without .jpg."
+    expected = "Expected the name of one photo per line, without .jpg."
     identifiers = read_lines(path, expected)
     for number, identifier in enumerate(identifiers, start=1):
         if len(identifier.split()) > 1:
@@ -237,16 +218,16 @@ def _read_list(folder: Path, split: str) -> list[str]:
     return identifiers
 
 
-def _read_objects(path: Path, names: dict[str, str] | None) -> list[tuple[str, bool]]:
-    """Name and difficulty of each object in an annotation; names may hold those to expect."""
-    content = read_bytes(
-        path,
-        "Expected the annotation of a photo of this split. Of the test sets, only that of 2007 has "
-        "public annotations.",
-    )
+def _read_annotation(path: Path) -> tuple[str, list[tuple[str, bool]]]:
+    """Name of the photo, and name and difficulty of each object."""
     try:
-        annotation = ElementTree.fromstring(content)
-    except ElementTree.ParseError as error:
+        annotation = ElementTree.parse(path).getroot()
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"There is no file {path}. Expected the annotation of a photo of this split. Of the "
+            "test sets, only that of 2007 has public annotations."
+        ) from None
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # of an unknown encoding
         raise ValueError(f"{path} is not XML, or is cut off: {error}.") from None
     if annotation.tag != "annotation":
         raise ValueError(f"{path} holds <{annotation.tag}>. Expected <annotation>.")
@@ -256,14 +237,11 @@ def _read_objects(path: Path, names: dict[str, str] | None) -> list[tuple[str, b
     for entry in annotation.findall("object"):
         name = entry.findtext("name", "").strip()
         # Photos of the action task have objects without this entry.
-        flag = entry.findtext("difficult", "0").strip()
-        if not name or (names is not None and name not in names):
-            expected = "a name" if names is None else f"one of {some(list(names), 20)}"
-            raise ValueError(
-                f"{path} has an object with the name {name!r}. Expected {expected}. For classes of "
-                "your own give their names as classes=, or None for those in the files."
-            )
+        flag = entry.findtext("difficult", "").strip() or "0"
+        if not name:
+            raise ValueError(f"{path} has an object without a name.")
         if flag not in ("0", "1"):
             raise ValueError(f"{path} has <difficult>{flag}</difficult>. Expected 0 or 1.")
         objects.append((name, flag == "1"))
-    return objects
+    file_name = re.split(r"[\\/]", annotation.findtext("filename", "").strip())[-1]
+    return file_name, objects

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, TextIO
 import numpy as np
 
 from sklearn_cdul._utils.atomic_write import atomic_write
-from sklearn_cdul.datasets._folders import check_names
-from sklearn_cdul.targets import check_targets
+from sklearn_cdul.datasets._reading import check_names
+from sklearn_cdul.targets import read_targets
 
 
 class Labels(NamedTuple):
@@ -38,33 +38,28 @@ def check_labels(
     if len(set(paths)) < len(paths):
         ((first, _),) = Counter(paths).most_common(1)
         raise ValueError(f"data has the photo {first} more than once.")
-    table = _as_table(check_targets(target, names, name="target"), paths, names, "target")
-    if wrong := np.argwhere((table != 0) & (table != 1)).tolist():
-        row, column = wrong[0]
+    table = read_targets(target, names, data, name="target")
+    if len(unknown := np.argwhere(np.isnan(table))):
+        row, column = unknown[0]
         raise ValueError(
-            f"target may hold 1 and 0; got {table[row, column]} for {paths[row]}, column {column} "
-            f"({names[column]}). Leave out photos whose labels are not known."
+            f"target says nothing of {paths[row]} and column {column} ({names[column]}): it is NaN "
+            "or missing. Leave out photos whose labels are not known."
         )
     if scores is not None:
-        scores = _as_table(scores, paths, names, "scores")
+        scores = np.asarray(scores)
+        if scores.shape != table.shape:
+            raise ValueError(
+                f"scores must have shape {table.shape}, one row per photo and one column per "
+                f"class; got {scores.shape}."
+            )
+        if scores.dtype.kind not in "biuf":
+            raise ValueError(f"scores must hold numbers, got dtype {scores.dtype}.")
         if not np.isfinite(scores).all():
             row = int(np.argwhere(~np.isfinite(scores))[0, 0])
             raise ValueError(
                 f"scores has NaN or infinity for {paths[row]}. Leave out photos without scores."
             )
     return Labels(paths, [np.flatnonzero(row).tolist() for row in table], names, scores)
-
-
-def _as_table(values: Any, paths: list[str], names: list[str], what: str) -> np.ndarray:
-    table = np.asarray(values)
-    if table.shape != (len(paths), len(names)):
-        raise ValueError(
-            f"{what} must have one row a photo and one column a class, shape "
-            f"{(len(paths), len(names))}; got {table.shape}."
-        )
-    if table.dtype.kind not in "biuf":
-        raise ValueError(f"{what} must hold numbers, got dtype {table.dtype}.")
-    return table
 
 
 def _written(item: Any, index: int, folder: str) -> str:

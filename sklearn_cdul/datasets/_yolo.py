@@ -1,21 +1,17 @@
 """Reader of folders in the layout of YOLO."""
 
 import os
+import reprlib
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from sklearn.utils import Bunch
 
-from sklearn_cdul.datasets._folders import (
-    check_choice,
-    check_names,
-    make_bunch,
-    mark,
-    read_bytes,
-    read_lines,
-)
-from sklearn_cdul.datasets._listing import list_photos
+from sklearn_cdul._utils.text_files import read_text
+from sklearn_cdul.datasets._docstrings import documented
+from sklearn_cdul.datasets._folders import list_photos
+from sklearn_cdul.datasets._reading import Row, check_choice, check_names, make_bunch, read_lines
 from sklearn_cdul.targets.tables import some
 
 DESCR = """Photos and labels of {path}, split "{split}"
@@ -25,6 +21,7 @@ boxes or outlines in the text file of each photo; a photo without such a file sh
 """
 
 
+@documented
 def load_yolo(
     path: str | os.PathLike[str],
     *,
@@ -45,41 +42,17 @@ def load_yolo(
         The YAML file, or the folder that holds `data.yaml`.
     split : str, default="train"
         Key of the YAML file that names the photos: "train", "val" or "test".
-    missing : {"raise", "skip"}, default="raise"
-        What to do about a photo that a list names and that is not there: an error, or leave it
-        out with one warning that says how many.
+    {missing}
 
-    Returns
-    -------
-    photos : :class:`~sklearn.utils.Bunch`
-        data : list of str, length n
-            Paths of the photos, of a folder in the order of their names, of a list in its order.
-        target : ndarray of shape (n, k), dtype int64
-            1 where the photo shows an object of the class, else 0.
-        target_names : list of str, length k
-            The `names` of the YAML file, in their order.
-        split : ndarray of shape (n,), dtype str
-            `split`, once for each photo.
-        attributions : list, length 0
-            Empty.
-        DESCR : str
-            Which file was read, and how.
+    {returns}
 
-    Raises
-    ------
-    ValueError
-        If the YAML file or a file of labels can't be read. The message names file and line.
-    FileNotFoundError
-        If the YAML file, the photos (with ``missing="raise"`` each of a list) or all files of
-        labels are not there.
-
-    Warns
-    -----
-    UserWarning
-        If photos are left out.
+    {warns}
 
     Notes
     -----
+    Photos of a folder come in the order of their names, those of a list in its order. A photo
+    without a file of labels shows no class; without any such file there is an error.
+
     The folder or list of a split is looked for from `path` of the YAML file, and from the folder of
     the YAML file, also without a leading `../`. The file of labels has the path of the photo with
     the last `images` changed to `labels`, and the ending `.txt`. Boxes, outlines and key points are
@@ -103,10 +76,9 @@ def load_yolo(
             f"No photo of split {split!r} in {path} has a file of labels. The first would be "
             f"{files[0]}."
         )
-    columns = {name: column for column, name in enumerate(names)}
+    shown = [_read_classes(file, names) for file in files]
     return make_bunch(
-        paths,
-        mark([_read_classes(file, names) for file in files], columns),
+        [Row(*row) for row in zip(paths, shown, map(str, files), strict=True)],
         names,
         split,
         missing=missing,
@@ -117,8 +89,8 @@ def load_yolo(
 def _read_yaml(path: Path) -> dict[Any, Any]:
     expected = "Expected the file of a YOLO data set, with names, and train, val or test."
     try:
-        content = yaml.safe_load(read_bytes(path, expected).decode("utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = yaml.safe_load(read_text(path, expected))
+    except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML: {error}.") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path} has no keys. {expected}")
@@ -128,18 +100,22 @@ def _read_yaml(path: Path) -> dict[Any, Any]:
 def _class_names(content: dict[Any, Any], path: Path) -> list[str]:
     names = content.get("names")
     if isinstance(names, dict):
-        if sorted(map(str, names)) != sorted(map(str, range(len(names)))):
+        numbered = {str(number): name for number, name in names.items()}
+        numbers = [str(number) for number in range(len(names))]
+        if absent := [number for number in numbers if number not in numbered]:
             raise ValueError(
-                f'{path} numbers its "names" {list(names)}. Expected 0 to {len(names) - 1}.'
+                f'{path} numbers its "names" {some(list(names))}. Expected 0 to {numbers[-1]}: '
+                f"{absent[0]} is missing."
             )
-        by_number = {int(number): name for number, name in names.items()}
-        names = [by_number[number] for number in range(len(names))]
+        names = [numbered[number] for number in numbers]
     if not isinstance(names, list):
         raise ValueError(f'{path} has no list "names" of the classes.')
     # YAML reads the names yes, no, on, off and 7 as other things than text.
     check_names(names, f"names in {path}")
     if content.get("nc", len(names)) != len(names):
-        raise ValueError(f'{path} has {len(names)} names, but "nc" is {content["nc"]}.')
+        raise ValueError(
+            f'{path} has {len(names)} names, but "nc" is {reprlib.repr(content["nc"])}.'
+        )
     return names
 
 
@@ -153,27 +129,24 @@ def _places(content: dict[Any, Any], split: str, path: Path) -> list[Path]:
             f"{path} has no folder or list of photos for {split!r}. Its other keys are "
             f"{some([str(key) for key in splits])}."
         )
-    roots = [path.parent / str(content.get("path") or ""), path.parent]
+    roots = [path.parent / str(content.get("path") or "").replace("\\", "/"), path.parent]
     found = []
-    for entry in entries:
+    for entry in (entry.replace("\\", "/") for entry in entries):
         # Exported files write ../train/images for train/images.
         tails = [entry, *([entry[3:]] if entry.startswith("../") else [])]
         places = [root / tail for tail in tails for root in roots]
-        try:
-            found.append(next(place for place in places if place.exists()))
-        except StopIteration:
-            raise FileNotFoundError(
-                f"There is no {places[0]}, which {path} names for {split!r}."
-            ) from None
+        place = next((place for place in places if place.exists()), None)
+        if place is None:
+            raise FileNotFoundError(f"There is no {places[0]}, which {path} names for {split!r}.")
+        found.append(place)
     return found
 
 
 def _photos(place: Path) -> list[Path]:
     if place.is_dir():
         return [Path(photo) for photo in list_photos(place)]
-    return [
-        place.parent / line for line in read_lines(place, "Expected the path of a photo a line.")
-    ]
+    lines = read_lines(place, "Expected the path of one photo per line.")
+    return [place.parent / line.replace("\\", "/") for line in lines]
 
 
 def _label_file(photo: Path) -> Path:
@@ -191,8 +164,7 @@ def _read_classes(path: Path, names: list[str]) -> list[str]:
     if not path.is_file():
         return []
     shown = []
-    lines = read_bytes(path, expected).decode("utf-8-sig", errors="replace").splitlines()
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_text(path, expected).splitlines(), start=1):
         if not line.strip():
             continue
         first, *rest = line.split()

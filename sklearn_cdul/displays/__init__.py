@@ -1,4 +1,4 @@
-"""In come photos and what a model says of them; out go pictures to look at, by matplotlib."""
+"""Pictures of photos and of what a model predicts for them, drawn by matplotlib."""
 
 from sklearn_cdul.displays.histograms import ScoreHistogramDisplay
 from sklearn_cdul.displays.movement import LabelMovementDisplay

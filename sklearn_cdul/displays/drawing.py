@@ -1,11 +1,13 @@
 """Draw panels of photos with captions; matplotlib is imported when something is drawn."""
 
-from collections.abc import Iterable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from sklearn_cdul.images.decoding import load_image
 from sklearn_cdul.images.photos import Photos
 
 Caption = Sequence[tuple[str, str]]  # lines, each a text and its colour
@@ -17,6 +19,13 @@ _LINE = 11.5  # points from one line of a caption to the next
 _SMALL = 9  # points, size of captions
 _PIXELS = 480  # longer side of photos as they are drawn
 _WIDTH = 2.6  # inches of a panel with a photo
+_PAD = 0.06  # inches around each panel
+
+
+def check_options(plot: Callable[..., Any], options: dict[str, Any]) -> None:
+    """Say before the work that matplotlib is missing, or what a display's ``plot`` won't take."""
+    import_pyplot()
+    inspect.signature(plot).bind(None, **options)
 
 
 def import_pyplot() -> Any:
@@ -39,8 +48,10 @@ def make_axes(
     n_columns = min(n_columns, n_panels)
     shape = (-(-n_panels // n_columns), n_columns)
     if ax is None:
-        size = (n_columns * panel_size[0], shape[0] * panel_size[1])
+        width, height = (side + 2 * _PAD for side in panel_size)
+        size = (n_columns * width, shape[0] * height)
         figure = plt.figure(figsize=size, layout="constrained")
+        figure.get_layout_engine().set(w_pad=_PAD, h_pad=_PAD)
         axes = figure.subplots(*shape, squeeze=False).ravel()
     elif not hasattr(ax, "get_figure"):
         axes = np.asarray(ax, dtype=object).ravel()
@@ -64,41 +75,42 @@ def make_axes(
 
 
 def draw_photos(
+    photos: Photos,
     heads: Sequence[str],
-    blocks: Sequence[Sequence[Image.Image]],
-    captions: Sequence[Sequence[Caption]],
+    blocks: Sequence[np.ndarray],
+    caption: Callable[[int], Caption],
     *,
     n_columns: int,
     ax: Any,
 ) -> tuple[Any, np.ndarray]:
-    """Draw photos whole, each with its caption beneath, in blocks that begin a row each."""
+    """Draw some of the photos whole, each above its caption, in blocks that begin a row each."""
     _check_columns(n_columns)
     n_columns = max(min(n_columns, max(map(len, blocks), default=1)), 1)
-    places: list[int] = []
+    panels: list[int] = []
     head_at, first = {}, 0
     for text, block in zip(heads, blocks, strict=True):
-        head_at[first] = text if block else f"{text}: no photo".removeprefix(": ")
-        places += range(first, first + len(block))
+        head_at[first] = text if len(block) else f"{text}: no photo".removeprefix(": ")
+        panels += range(first, first + len(block))
         first += max(-(-len(block) // n_columns), 1) * n_columns
-    images = [image for block in blocks for image in block]
-    lines = [caption for block in captions for caption in block]
+    rows = np.concatenate(blocks)
+    images, captions = small_photos(photos, rows), [caption(row) for row in rows]
     # All panels have the shape of the photo in the middle, so that captions stand side by side.
     shapes = [image.height / image.width for image in images] or [0.7]
-    panel = float(np.clip(np.median(shapes), 0.5, 1.5))
-    below = (_LINE * max(map(len, lines), default=0) + 6) / 72
-    above = 0.3 if any(heads) else 0.06
-    figure, axes = make_axes(ax, first, n_columns, (_WIDTH, _WIDTH * panel + below + above))
-    for place, axis in enumerate(axes):
+    shape = float(np.clip(np.median(shapes), 0.5, 1.5))
+    below = (_LINE * max(map(len, captions), default=0) + 6) / 72
+    above = 0.28 if any(heads) else 0
+    figure, axes = make_axes(ax, first, n_columns, (_WIDTH, _WIDTH * shape + below + above))
+    for panel, axis in enumerate(axes):
         axis.set_axis_off()
-        if place in head_at:
-            axis.set_title(head_at[place], loc="left", fontsize=11, fontweight="bold", **TEXT)
-    for axis, image, caption in zip(axes[places], images, lines, strict=True):
-        width = max(image.width, image.height / panel)
+        if panel in head_at:
+            axis.set_title(head_at[panel], loc="left", fontsize=11, fontweight="bold", **TEXT)
+    for axis, image, lines in zip(axes[panels], images, captions, strict=True):
+        width = max(image.width, image.height / shape)
         axis.imshow(image, extent=(0, image.width, 0, image.height))
-        axis.set(xlim=(0, width), ylim=(0, width * panel), anchor="SW")
+        axis.set(xlim=(0, width), ylim=(0, width * shape), anchor="SW")
         points = 72 * (_WIDTH if ax is None else axis.get_window_extent().width / figure.dpi)
-        draw_caption(axis, caption, points)
-    return figure, axes[places]
+        draw_caption(axis, lines, points)
+    return figure, axes[panels]
 
 
 def _check_columns(n_columns: int) -> None:
@@ -108,15 +120,16 @@ def _check_columns(n_columns: int) -> None:
 
 def small_photos(photos: Photos, rows: Iterable[int]) -> list[Image.Image]:
     """Load photos with no more pixels than are drawn."""
-    images = [photos.load(int(row), (_PIXELS, _PIXELS)) for row in rows]
+    size = _PIXELS, _PIXELS
+    images = [load_image(photos[row], row, min_size=size) for row in map(int, rows)]
     return [
-        ImageOps.contain(image, (_PIXELS, _PIXELS)) if max(image.size) > _PIXELS else image
+        ImageOps.contain(image, size) if max(image.size) > _PIXELS else image
         for image in images
     ]
 
 
 def draw_caption(axis: Any, lines: Caption, width: float) -> None:
-    """Write lines beneath a panel, cut off where they would run into the next one."""
+    """Write lines beneath a panel, shortened where they would run into the next one."""
     longest = max(int(width / (0.58 * _SMALL)), 12)
     for index, (text, color) in enumerate(lines):
         axis.annotate(
@@ -133,12 +146,29 @@ def draw_caption(axis: Any, lines: Caption, width: float) -> None:
         )
 
 
+def by_truth(truth: np.ndarray | None, alone: str | None) -> list[tuple[Any, str, str | None]]:
+    """Split what is drawn by its labels: a mask, a colour and the name in the legend of each."""
+    if truth is None:
+        return [(slice(None), BLUE, alone)]
+    unknown = [(np.isnan(truth), "0.88", "label not known")] if np.isnan(truth).any() else []
+    known = [(truth == 0, "0.7", "not in the labels"), (truth == 1, BLUE, "in the labels")]
+    return [*unknown, *known]
+
+
+def add_title(figure: Any, text: str) -> None:
+    """Write above all panels, in room of its own."""
+    figure.set_figheight(figure.get_figheight() + 0.35)
+    figure.suptitle(text, **TEXT)
+
+
 def explain(figure: Any, entries: Sequence[tuple[str, str]]) -> None:
     """Say at the foot of a figure what the colours of its captions mean."""
     from matplotlib.lines import Line2D
 
-    legend = figure.legend(
+    figure.set_figheight(figure.get_figheight() + 0.3)
+    figure.legend(
         handles=[Line2D([], [], linestyle="none", label=text) for text, _ in entries],
+        labelcolor=[color for _, color in entries],
         loc="outside lower left",
         ncols=len(entries),
         frameon=False,
@@ -146,8 +176,6 @@ def explain(figure: Any, entries: Sequence[tuple[str, str]]) -> None:
         handletextpad=0,
         fontsize=_SMALL,
     )
-    for text, (_, color) in zip(legend.get_texts(), entries, strict=True):
-        text.set_color(color)
 
 
 def short(score: float) -> str:

@@ -1,22 +1,24 @@
 """How training moved the pseudo labels, and what it thereby corrected."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sklearn_cdul.displays.docstrings import fill
 from sklearn_cdul.displays.drawing import (
-    BLUE,
     GREEN,
     GREY,
     RED,
+    by_truth,
+    check_options,
     draw_photos,
     explain,
-    import_pyplot,
     make_axes,
     short,
-    small_photos,
 )
 from sklearn_cdul.displays.ranking import take_in_turn
 from sklearn_cdul.images.reading import check_images
@@ -27,37 +29,30 @@ _MOST_LINES = 4  # of a caption
 _MOST_POINTS = 20_000
 
 
+@fill
+@dataclass(kw_only=True, eq=False, repr=False)
 class LabelMovementDisplay:
     """Labels of the training photos, first as CLIP made them, then as training left them.
 
-    Labels have no scale of their own, so each is compared with the cut of its class that
-    :func:`~sklearn_cdul.labels.find_thresholds` finds in the labels of all photos, then and now.
-    A label that crosses it is a name that a photo gains or loses.
+    Labels have no scale of their own, so each is compared with the threshold of its class that
+    :func:`~sklearn_cdul.labels.find_thresholds` finds in the labels of all photos, before and
+    after. A label that crosses it is a name that a photo gains or loses.
 
-    Make one with :meth:`from_estimator` or :meth:`from_predictions`, which draw it too. The
-    parameters become attributes of the same names.
+    {made}
 
     Parameters
     ----------
     initial_labels, labels : ndarrays of shape (n, k)
-        Before and after, in [0, 1]. Rows with NaN are left out.
+        Before and after, in [0, 1]. Rows with NaN are ignored.
     class_names : list of str, length k
         The classes.
     photos : sequence of images or None, default=None
         The n photos; without them only ``kind="scatter"`` can be drawn.
-    targets : ndarray of shape (n, k) or None, default=None
-        True labels: 1, 0, or NaN where nobody knows.
-
-    Attributes
-    ----------
-    axes_ : ndarray of shape (n_panels,), dtype object
-        The matplotlib Axes, row by row.
-    figure_ : matplotlib Figure
-        Of the axes.
+    {targets, axes}
     rows_ : ndarray of shape (n_panels,), dtype int
         Which photo each panel shows. Only with ``kind="photos"``.
     margins_ : ndarray of shape (2, n, k)
-        Log-odds of the labels minus those of their cuts, before and after.
+        Log-odds of the labels minus those of their thresholds, before and after.
 
     See Also
     --------
@@ -72,33 +67,24 @@ class LabelMovementDisplay:
     array([1, 2])
     """
 
-    def __init__(
-        self,
-        *,
-        initial_labels: np.ndarray,
-        labels: np.ndarray,
-        class_names: Sequence[str],
-        photos: Any = None,
-        targets: np.ndarray | None = None,
-    ):
-        self.initial_labels = initial_labels
-        self.labels = labels
-        self.class_names = class_names
-        self.photos = None if photos is None else check_images(photos)
-        self.targets = targets
+    initial_labels: np.ndarray
+    labels: np.ndarray
+    class_names: Sequence[str]
+    photos: Any = None
+    targets: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        self.photos = None if self.photos is None else check_images(self.photos)
+        counts = {"initial_labels": len(self.initial_labels), "labels": len(self.labels)}
+        if self.photos is not None:
+            counts["photos"] = len(self.photos)
+        if len(set(counts.values())) > 1:
+            raise ValueError(f"There must be as many rows of each; got {counts}.")
 
     @classmethod
+    @fill
     def from_estimator(
-        cls,
-        estimator: Any,
-        X: Any = None,
-        y: Any = None,
-        *,
-        kind: str | None = None,
-        class_name: str | None = None,
-        n_photos: int = 4,
-        n_columns: int = 4,
-        ax: Any = None,
+        cls, estimator: Any, X: Any = None, y: Any = None, **options: Any
     ) -> "LabelMovementDisplay":
         """Draw how the labels of a classifier moved in ``fit``.
 
@@ -108,23 +94,12 @@ class LabelMovementDisplay:
             Fitted. Its ``initial_pseudo_labels_`` and ``pseudo_labels_`` are compared.
         X : sequence of images or None, default=None
             The photos it was fitted on, in the same order.
-        y : array of shape (n, k) or (n,), data frame, list of n lists of names or None
-            Their true labels as ``score`` takes them. They tell what was corrected.
-        kind, class_name, n_photos, n_columns, ax
+        {y}
+        **options : kind, class_name, n_photos, n_columns, ax
             See :meth:`plot`.
-
-        Returns
-        -------
-        display : LabelMovementDisplay
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        TypeError, ValueError
-            If the estimator is no classifier, or arguments do not fit each other.
+        {result}
         """
-        import_pyplot()
+        check_options(cls.plot, options)
         model = last_step(estimator)
         if not hasattr(model, "initial_pseudo_labels_"):
             raise TypeError(
@@ -137,14 +112,11 @@ class LabelMovementDisplay:
             y,
             class_names=model.class_names_,
             photos=X,
-            kind=kind,
-            class_name=class_name,
-            n_photos=n_photos,
-            n_columns=n_columns,
-            ax=ax,
+            **options,
         )
 
     @classmethod
+    @fill
     def from_predictions(
         cls,
         initial_labels: ArrayLike,
@@ -153,11 +125,7 @@ class LabelMovementDisplay:
         *,
         class_names: Sequence[str],
         photos: Any = None,
-        kind: str | None = None,
-        class_name: str | None = None,
-        n_photos: int = 4,
-        n_columns: int = 4,
-        ax: Any = None,
+        **options: Any,
     ) -> "LabelMovementDisplay":
         """Draw how any labels moved.
 
@@ -165,25 +133,14 @@ class LabelMovementDisplay:
         ----------
         initial_labels, labels : array-likes of shape (n, k)
             Before and after, in [0, 1].
-        y : array of shape (n, k) or (n,), data frame, list of n lists of names or None
-            True labels, see :meth:`from_estimator`.
-        class_names : sequence of str, length k
-            The classes.
+        {y, class_names}
         photos : sequence of images or None, default=None
             The n photos.
-        kind, class_name, n_photos, n_columns, ax
+        **options : kind, class_name, n_photos, n_columns, ax
             See :meth:`plot`.
-
-        Returns
-        -------
-        display : LabelMovementDisplay
-
-        Raises
-        ------
-        ImportError, TypeError, ValueError
-            See :meth:`from_estimator`.
+        {result}
         """
-        import_pyplot()
+        check_options(cls.plot, options)
         before = Predictions.of(initial_labels, y, None, class_names, photos=photos)
         after = Predictions.of(labels, None, None, class_names)
         display = cls(
@@ -193,15 +150,9 @@ class LabelMovementDisplay:
             photos=photos,
             targets=before.targets,
         )
-        counts = {"initial_labels": len(before.scores), "labels": len(after.scores)}
-        if display.photos is not None:
-            counts["photos"] = len(display.photos)
-        if len(set(counts.values())) > 1:
-            raise ValueError(f"There must be as many rows of each; got {counts}.")
-        return display.plot(
-            kind=kind, class_name=class_name, n_photos=n_photos, n_columns=n_columns, ax=ax
-        )
+        return display.plot(**options)
 
+    @fill
     def plot(
         self,
         *,
@@ -216,28 +167,13 @@ class LabelMovementDisplay:
         Parameters
         ----------
         kind : {"photos", "scatter"} or None, default=None
-            "photos" shows those whose labels crossed their cuts by the most: with true labels first
-            the corrected, then the spoilt; without, those that gained names, then those that lost
-            some. "scatter" has a point a label, before to the right and after upward, both as
-            log-odds above the cut. None takes "photos" if there are photos.
+            "photos" shows those whose labels crossed their thresholds by the most: with true labels
+            first the corrected, then the spoilt; without, those that gained names, then those that
+            lost some. "scatter" has one point per label, before to the right and after upward, both
+            as log-odds above the threshold. None takes "photos" if there are photos.
         class_name : str or None, default=None
             Look at this class alone.
-        n_photos : int, default=4
-            Photos of each kind, at most.
-        n_columns : int, default=4
-            Photos in a row.
-        ax : matplotlib Axes, sequence of them or None, default=None
-            Where to draw. None makes a figure. One Axes is divided into panels.
-
-        Returns
-        -------
-        display : LabelMovementDisplay
-            Itself.
-
-        Raises
-        ------
-        ValueError
-            If `kind` is unknown or needs photos, or there is no such class.
+        {n_photos, panels, result}
         """
         if kind is None:
             kind = "scatter" if self.photos is None else "photos"
@@ -245,12 +181,8 @@ class LabelMovementDisplay:
             raise ValueError(f'kind must be "photos" or "scatter"; got {kind!r}.')
         if kind == "photos" and self.photos is None:
             raise ValueError('kind="photos" needs the photos.')
-        self.margins_ = np.stack(
-            [
-                log_odds(labels) - log_odds(find_thresholds(labels))
-                for labels in (self.initial_labels, self.labels)
-            ]
-        )
+        tables = (self.initial_labels, self.labels)
+        self.margins_ = np.stack([log_odds(one) - log_odds(find_thresholds(one)) for one in tables])
         columns = np.arange(len(self.class_names))
         if class_name is not None:
             columns = columns[[find_class(class_name, self.class_names)]]
@@ -267,22 +199,18 @@ class LabelMovementDisplay:
         before, after = before[there], after[there]
         # Every m-th of very many; the counts are of all.
         step = -(-len(before) // _MOST_POINTS)
-        groups: list[tuple[Any, str, str | None]] = [(slice(None), BLUE, None)]
-        if truth is not None:
-            groups = [(truth == 0, "0.7", "not in the labels"), (truth == 1, BLUE, "in the labels")]
-            if np.isnan(truth).any():
-                groups.insert(0, (np.isnan(truth), "0.9", "label not known"))
-        for group, color, label in groups:
+        for group, color, label in by_truth(truth, None):
             points = before[group][::step], after[group][::step]
             axis.scatter(*points, s=9, color=color, label=label, alpha=0.7, linewidth=0)
         axis.axhline(0, color="black", linewidth=0.8)
         axis.axvline(0, color="black", linewidth=0.8)
         axis.axline((0, 0), slope=1, color=GREY, linewidth=0.8, linestyle=":")
+        was, is_now = before >= 0, after >= 0
         corners = {
-            "gained": ((before < 0) & (after >= 0), 0.02, 0.98, "left", "top"),
-            "kept": ((before >= 0) & (after >= 0), 0.98, 0.98, "right", "top"),
-            "lost": ((before >= 0) & (after < 0), 0.98, 0.02, "right", "bottom"),
-            "never": ((before < 0) & (after < 0), 0.02, 0.02, "left", "bottom"),
+            "gained": (~was & is_now, 0.02, 0.98, "left", "top"),
+            "kept": (was & is_now, 0.98, 0.98, "right", "top"),
+            "lost": (was & ~is_now, 0.98, 0.02, "right", "bottom"),
+            "never": (~was & ~is_now, 0.02, 0.02, "left", "bottom"),
         }
         for word, (there, x, y, across, up) in corners.items():
             text = f"{word} {there.sum()}"
@@ -292,12 +220,11 @@ class LabelMovementDisplay:
             style = {"ha": across, "va": up, "fontsize": 9, "bbox": behind}
             axis.text(x, y, text, transform=axis.transAxes, **style)
         axis.margins(0.12)
-        axis.set_xlabel("first label: log-odds above the cut")
-        axis.set_ylabel("after training: log-odds above the cut")
+        above = "log-odds above the threshold"
+        axis.set(xlabel=f"first label: {above}", ylabel=f"after training: {above}")
         if truth is not None:
-            axis.legend(
-                loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, markerscale=2
-            )
+            place = {"loc": "lower left", "bbox_to_anchor": (0, 1)}
+            axis.legend(ncols=3, frameon=False, markerscale=2, **place)
         return self
 
     def _photos(
@@ -318,9 +245,10 @@ class LabelMovementDisplay:
             most = (sign * signed).max(axis=1)
             rankings.append(np.argsort(-most, kind="stable")[: (most > 0).sum()])
         blocks = take_in_turn(rankings, n_photos)
-        captions = [[self._caption(row, moved) for row in block] for block in blocks]
-        images = [small_photos(self.photos, block) for block in blocks]
-        self.figure_, self.axes_ = draw_photos(heads, images, captions, n_columns=n_columns, ax=ax)
+        caption = partial(self._caption, moved=moved)
+        self.figure_, self.axes_ = draw_photos(
+            self.photos, heads, blocks, caption, n_columns=n_columns, ax=ax
+        )
         self.rows_ = np.concatenate(blocks)
         if ax is None and self.targets is not None:
             entries = [("toward the labels", GREEN), ("away from them", RED)]
@@ -332,13 +260,10 @@ class LabelMovementDisplay:
         for column in np.argsort(-np.abs(moved[row]), kind="stable")[:_MOST_LINES]:
             if not moved[row, column]:
                 break
-            gained = moved[row, column] > 0
-            color = "black"
+            gained, color = moved[row, column] > 0, "black"
             if self.targets is not None and not np.isnan(self.targets[row, column]):
                 color = GREEN if (self.targets[row, column] == 1) == gained else RED
-            before, after = (
-                short(labels[row, column]) for labels in (self.initial_labels, self.labels)
-            )
-            name = f"{'+' if gained else '-'} {self.class_names[column]}"
-            lines.append((f"{name} {before} → {after}", color))
+            before, after = short(self.initial_labels[row, column]), short(self.labels[row, column])
+            sign = "+" if gained else "-"
+            lines.append((f"{sign} {self.class_names[column]} {before} → {after}", color))
         return lines

@@ -1,72 +1,66 @@
 """Photos with the names that a model gives them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sklearn_cdul.displays.docstrings import fill
 from sklearn_cdul.displays.drawing import (
     AMBER,
     GREEN,
     GREY,
     RED,
+    add_title,
+    check_options,
     draw_photos,
     explain,
-    import_pyplot,
     short,
-    small_photos,
 )
 from sklearn_cdul.displays.ranking import rank_photos, take_in_turn
 from sklearn_cdul.images.reading import check_images
-from sklearn_cdul.predictions import Predictions
+from sklearn_cdul.predictions import Predictions, find_class, log_odds
 
 _MOST_LINES = 6  # of a caption
+# Of each order the head for all classes, and that for one.
 _HEADS = {
-    "given": "As given",
-    "surest": "Surest",
-    "doubtful": "Most doubtful",
-    "wrong": "Most wrong",
+    "given": ("As given", "As given"),
+    "surest": ("Surest (lowest mean entropy)", "Surest (highest score)"),
+    "doubtful": (
+        "Most doubtful (highest mean entropy)",
+        "Most doubtful (closest to the threshold)",
+    ),
+    "wrong": ("Most wrong (largest log loss)", "Most wrong (largest log loss)"),
 }
 _LEGEND = [
     ("✓ found, in the labels", GREEN),
     ("✗ found, not in the labels", RED),
-    ("○ missed: in the labels, below the cut", AMBER),
+    ("○ missed: in the labels, below the threshold", AMBER),
     ("number: score of the class", GREY),
 ]
 
 
+@fill
+@dataclass(kw_only=True, eq=False, repr=False)
 class PhotosDisplay:
     """Photos with the names and scores that a model gives them, ranked.
 
-    Make one with :meth:`from_estimator` or :meth:`from_predictions`, which draw it too. The
-    parameters become attributes of the same names.
+    {made}
 
     Parameters
     ----------
     photos : sequence of images
         n photos, see :class:`~sklearn_cdul.CLIPPseudoLabeler`.
-    scores : ndarray of shape (n, k)
-        Probabilities or soft labels in [0, 1]. A photo whose row has NaN is not drawn.
-    thresholds : ndarray of shape (k,)
-        A photo gets the classes whose score is at least this.
-    class_names : list of str, length k
-        The classes.
-    targets : ndarray of shape (n, k) or None, default=None
-        True labels: 1, 0, or NaN where nobody knows.
-
-    Attributes
-    ----------
-    axes_ : ndarray of shape (n_panels,), dtype object
-        The matplotlib Axes, row by row.
-    figure_ : matplotlib Figure
-        Of the axes.
+    {scores, found, class_names, targets, axes}
     rows_ : ndarray of shape (n_panels,), dtype int
         Which photo each panel shows, as its position in `photos`.
 
     See Also
     --------
-    ScoreHistogramDisplay : The scores of all photos, a class each.
+    ScoreHistogramDisplay : The scores of all photos, class by class.
     LabelMovementDisplay : Photos whose labels training has changed.
 
     Examples
@@ -82,74 +76,42 @@ class PhotosDisplay:
     array([1, 2, 0])
     """
 
-    def __init__(
-        self,
-        *,
-        photos: Any,
-        scores: np.ndarray,
-        thresholds: np.ndarray,
-        class_names: Sequence[str],
-        targets: np.ndarray | None = None,
-    ):
-        self.photos = check_images(photos)
-        self.scores = scores
-        self.thresholds = thresholds
-        self.class_names = class_names
-        self.targets = targets
+    photos: Any
+    scores: np.ndarray
+    thresholds: np.ndarray
+    class_names: Sequence[str]
+    targets: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        self.photos = check_images(self.photos)
+        if len(self.photos) != len(self.scores):
+            raise ValueError(
+                f"There are {len(self.photos)} photos, but scores of {len(self.scores)}."
+            )
 
     @classmethod
+    @fill
     def from_estimator(
-        cls,
-        estimator: Any,
-        X: Any,
-        y: Any = None,
-        *,
-        photos: Any = None,
-        class_name: str | None = None,
-        order: str | Sequence[str] = ("surest", "doubtful"),
-        n_photos: int = 4,
-        n_columns: int = 4,
-        ax: Any = None,
+        cls, estimator: Any, X: Any, y: Any = None, *, photos: Any = None, **options: Any
     ) -> "PhotosDisplay":
         """Ask a model about photos and draw some of them.
 
         Parameters
         ----------
-        estimator : CDULClassifier, CLIPPseudoLabeler, or a pipeline or search that ends with one
-            Fitted. The scores of a classifier are its probabilities and the cuts its
-            ``thresholds_``. Those of a labeler are its soft labels, cut where
-            :func:`~sklearn_cdul.labels.find_thresholds` would cut those of X.
-        X : sequence of images, or what the estimator takes
-            n photos.
-        y : array of shape (n, k) or (n,), data frame, list of n lists of names or None
-            True labels as ``score`` takes them. They colour the names and allow ``order="wrong"``.
+        {estimator, X, y}
         photos : sequence of images or None, default=None
             The photos of the rows of X, if X holds something else, for example embeddings.
-        class_name, order, n_photos, n_columns, ax
+        **options : class_name, order, n_photos, n_columns, ax
             See :meth:`plot`.
-
-        Returns
-        -------
-        display : PhotosDisplay
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        ImageError
-            If a photo can't be read.
-        TypeError, ValueError
-            If the estimator has no classes, or arguments do not fit each other.
+        {result}
         """
-        import_pyplot()
-        shown = X if photos is None else photos
-        answers = Predictions.from_estimator(estimator, X, y)
-        display = cls._of(shown, answers)
-        return display.plot(
-            class_name=class_name, order=order, n_photos=n_photos, n_columns=n_columns, ax=ax
-        )
+        check_options(cls.plot, options)
+        shown = check_images(X if photos is None else photos)
+        predictions = Predictions.from_estimator(estimator, X, y, photos=photos)
+        return cls(photos=shown, **vars(predictions)).plot(**options)
 
     @classmethod
+    @fill
     def from_predictions(
         cls,
         photos: Any,
@@ -158,11 +120,7 @@ class PhotosDisplay:
         *,
         class_names: Sequence[str],
         thresholds: ArrayLike | None = None,
-        class_name: str | None = None,
-        order: str | Sequence[str] = ("surest", "doubtful"),
-        n_photos: int = 4,
-        n_columns: int = 4,
-        ax: Any = None,
+        **options: Any,
     ) -> "PhotosDisplay":
         """Draw photos with scores that any model gave.
 
@@ -170,42 +128,16 @@ class PhotosDisplay:
         ----------
         photos : sequence of images
             n photos, see :class:`~sklearn_cdul.CLIPPseudoLabeler`.
-        scores : array-like of shape (n, k)
-            In [0, 1]. Photos whose row has NaN are not drawn.
-        y : array of shape (n, k) or (n,), data frame, list of n lists of names or None
-            True labels, see :meth:`from_estimator`.
-        class_names : sequence of str, length k
-            The classes.
-        thresholds : float or array-like of shape (k,) or None, default=None
-            Scores from which a class counts as found. None finds them in the scores, see
-            :func:`~sklearn_cdul.labels.find_thresholds`.
-        class_name, order, n_photos, n_columns, ax
+        {scores, y, class_names, thresholds}
+        **options : class_name, order, n_photos, n_columns, ax
             See :meth:`plot`.
-
-        Returns
-        -------
-        display : PhotosDisplay
-
-        Raises
-        ------
-        ImportError, ImageError, TypeError, ValueError
-            See :meth:`from_estimator`.
+        {result}
         """
-        import_pyplot()
-        display = cls._of(photos, Predictions.of(scores, y, thresholds, class_names, photos=photos))
-        return display.plot(
-            class_name=class_name, order=order, n_photos=n_photos, n_columns=n_columns, ax=ax
-        )
+        check_options(cls.plot, options)
+        predictions = Predictions.of(scores, y, thresholds, class_names, photos=photos)
+        return cls(photos=photos, **vars(predictions)).plot(**options)
 
-    @classmethod
-    def _of(cls, photos: Any, answers: Predictions) -> "PhotosDisplay":
-        display = cls(photos=photos, **vars(answers))
-        if len(display.photos) != len(answers.scores):
-            raise ValueError(
-                f"There are {len(display.photos)} photos, but scores of {len(answers.scores)}."
-            )
-        return display
-
+    @fill
     def plot(
         self,
         *,
@@ -227,62 +159,44 @@ class PhotosDisplay:
         order : str or sequence of str, default=("surest", "doubtful")
             Which photos: "surest", "doubtful", "wrong" (needs labels) or "given". Several follow
             each other, each beginning a row of its own; a photo is drawn once. "surest" and
-            "doubtful" go by how far scores are from the cuts of their classes, in log-odds: for
-            one class the highest above and the closest; for all the lowest and the highest mean
+            "doubtful" go by how far scores are from the thresholds of their classes, in log-odds:
+            for one class the highest above and the closest; for all the lowest and the highest mean
             entropy of the classes. "wrong" begins with the largest log loss.
-        n_photos : int, default=4
-            Of each order, at most.
-        n_columns : int, default=4
-            Photos in a row.
-        ax : matplotlib Axes, sequence of them or None, default=None
-            Where to draw. None makes a figure. One Axes is divided into panels.
-
-        Returns
-        -------
-        display : PhotosDisplay
-            Itself.
-
-        Raises
-        ------
-        ValueError
-            If there is no such class or order, labels are needed, or a number is below 1.
+        {n_photos, panels, result}
         """
-        answers = Predictions(self.scores, self.thresholds, list(self.class_names), self.targets)
-        column = None if class_name is None else answers.column(class_name)
+        column = None if class_name is None else find_class(class_name, self.class_names)
         orders = [order] if isinstance(order, str) else list(order)
-        margins = answers.margins
-        rankings = [rank_photos(margins, answers.targets, one, column) for one in orders]
+        margins = log_odds(self.scores) - log_odds(self.thresholds)
+        rankings = [rank_photos(margins, self.targets, one, column) for one in orders]
         blocks = take_in_turn(rankings, n_photos)
-        heads = [_HEADS[one] if len(orders) > 1 else "" for one in orders]
-        captions = [[self._caption(answers, row, column) for row in block] for block in blocks]
-        images = [small_photos(self.photos, block) for block in blocks]
-        self.figure_, self.axes_ = draw_photos(heads, images, captions, n_columns=n_columns, ax=ax)
+        heads = [_HEADS[one][column is not None] if len(orders) > 1 else "" for one in orders]
+        caption = partial(self._caption, column=column)
+        self.figure_, self.axes_ = draw_photos(
+            self.photos, heads, blocks, caption, n_columns=n_columns, ax=ax
+        )
         self.rows_ = np.concatenate(blocks)
-        if ax is None:
-            if column is not None:
-                found = int((answers.scores[:, column] >= answers.thresholds[column]).sum())
-                readable = int((~np.isnan(answers.scores[:, column])).sum())
-                self.figure_.suptitle(
-                    f"{class_name}: found in {found} of {readable} photos, "
-                    f"score {short(answers.thresholds[column])} or more",
-                    parse_math=False,
-                )
-            if answers.targets is not None:
-                explain(self.figure_, _LEGEND)
+        if ax is None and column is not None:
+            scores = self.scores[:, column]
+            add_title(
+                self.figure_,
+                f"{class_name}: found in {(scores >= self.thresholds[column]).sum()} of "
+                f"{(~np.isnan(scores)).sum()} photos, score {short(self.thresholds[column])} or "
+                "more",
+            )
+        if ax is None and self.targets is not None:
+            explain(self.figure_, _LEGEND)
         return self
 
-    @staticmethod
-    def _caption(answers: Predictions, row: int, column: int | None) -> list[tuple[str, str]]:
-        scores = answers.scores[row]
-        found = scores >= answers.thresholds
-        truth = np.full(len(scores), np.nan) if answers.targets is None else answers.targets[row]
+    def _caption(self, row: int, column: int | None) -> list[tuple[str, str]]:
+        scores, found = self.scores[row], self.scores[row] >= self.thresholds
+        truth = np.full(len(scores), np.nan) if self.targets is None else self.targets[row]
 
         def line(index: int) -> tuple[str, str]:
-            text = f"{answers.class_names[index]} {short(scores[index])}"
+            text = f"{self.class_names[index]} {short(scores[index])}"
             if found[index]:
                 marks = {1: (f"✓ {text}", GREEN), 0: (f"✗ {text}", RED)}
                 return marks.get(truth[index], (text, "black"))
-            return (f"○ {text}", AMBER) if truth[index] == 1 else (f"{text}, below the cut", GREY)
+            return (f"○ {text}", AMBER) if truth[index] == 1 else (f"{text}, not found", GREY)
 
         if column is not None:
             return [line(column)]

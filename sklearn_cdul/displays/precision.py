@@ -1,28 +1,30 @@
 """Average precision of each class, of one model or of several side by side."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_cdul.displays.drawing import GREY, import_pyplot, plain_text
+from sklearn_cdul.displays.docstrings import fill
+from sklearn_cdul.displays.drawing import GREY, check_options, make_axes, plain_text
 from sklearn_cdul.metrics import average_precision_per_class
-from sklearn_cdul.predictions import known_targets, last_step
-from sklearn_cdul.targets import check_targets
+from sklearn_cdul.predictions import check_table, known_targets, last_step
 
 _CHANCE = "random order"
 
 
+@fill
+@dataclass(kw_only=True, eq=False, repr=False)
 class AveragePrecisionDisplay:
     """Average precision of each class, with what a random order would reach.
 
-    A dot stands for the average precision of a class, a grey line for the share of photos that show
-    it, which photos in random order reach on average. Several models go into one picture: give
-    :meth:`plot` of the next the ``ax_`` of the first.
+    A dot marks the average precision of a class, a grey line the share of photos that show it,
+    which a random order reaches on average. Several models go into one picture: give :meth:`plot`
+    of the next the ``ax_`` of the first.
 
-    Make one with :meth:`from_estimator` or :meth:`from_predictions`, which draw it too. The
-    parameters become attributes of the same names.
+    {made}
 
     Parameters
     ----------
@@ -32,8 +34,7 @@ class AveragePrecisionDisplay:
         How many photos show each class.
     prevalence : ndarray of shape (k,)
         Their share of the photos whose label is known, in [0, 1].
-    class_names : list of str, length k
-        The classes.
+    {class_names}
     name : str or None, default=None
         Of the model, for the legend.
 
@@ -58,31 +59,16 @@ class AveragePrecisionDisplay:
     array([1.  , 0.83])
     """
 
-    def __init__(
-        self,
-        *,
-        average_precision: np.ndarray,
-        positives: np.ndarray,
-        prevalence: np.ndarray,
-        class_names: Sequence[str],
-        name: str | None = None,
-    ):
-        self.average_precision = average_precision
-        self.positives = positives
-        self.prevalence = prevalence
-        self.class_names = class_names
-        self.name = name
+    average_precision: np.ndarray
+    positives: np.ndarray
+    prevalence: np.ndarray
+    class_names: Sequence[str]
+    name: str | None = None
 
     @classmethod
+    @fill
     def from_estimator(
-        cls,
-        estimator: Any,
-        X: Any,
-        y: Any,
-        *,
-        name: str | None = None,
-        min_positives: int = 1,
-        ax: Any = None,
+        cls, estimator: Any, X: Any, y: Any, *, name: str | None = None, **options: Any
     ) -> "AveragePrecisionDisplay":
         """Ask a model about labelled photos and draw how well it ranks them.
 
@@ -90,41 +76,23 @@ class AveragePrecisionDisplay:
         ----------
         estimator : CDULClassifier, CLIPPseudoLabeler, or a pipeline or search that ends with one
             Fitted.
-        X : sequence of images, or what the estimator takes
-            n photos. Those that can't be read are left out (``on_error="nan"``).
-        y : array of shape (n, k) or (n,), data frame or list of n lists of names
-            True labels as ``score`` takes them.
+        {X, y}
         name : str or None, default=None
             Of the model, for the legend; None takes the name of its class.
-        min_positives, ax
+        **options : min_positives, ax
             See :meth:`plot`.
-
-        Returns
-        -------
-        display : AveragePrecisionDisplay
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        TypeError, ValueError
-            If the estimator has no classes, or y does not fit.
+        {result}
         """
-        import_pyplot()
+        check_options(cls.plot, options)
         model = last_step(estimator)
-        y = check_targets(y, model.class_names_, X=X)  # fails before the photos are read
+        y = known_targets(y, model.class_names_, X)  # fails before the photos are read
         classifies = hasattr(model, "predict_proba")
         scores = estimator.decision_function(X) if classifies else estimator.transform(X)
-        return cls.from_predictions(
-            y,
-            scores,
-            class_names=model.class_names_,
-            name=type(model).__name__ if name is None else name,
-            min_positives=min_positives,
-            ax=ax,
-        )
+        name = type(model).__name__ if name is None else name
+        return cls.from_predictions(y, scores, class_names=model.class_names_, name=name, **options)
 
     @classmethod
+    @fill
     def from_predictions(
         cls,
         y_true: Any,
@@ -132,42 +100,28 @@ class AveragePrecisionDisplay:
         *,
         class_names: Sequence[str],
         name: str | None = None,
-        min_positives: int = 1,
-        ax: Any = None,
+        **options: Any,
     ) -> "AveragePrecisionDisplay":
         """Draw how well any scores rank photos.
 
         Parameters
         ----------
-        y_true : array of shape (n, k) or (n,), data frame or list of n lists of names
-            True labels.
+        y_true : array of shape (n, k) or (n,), names of each photo, or data frame
+            True labels in the order of the scores. Those that name their photos by path are
+            refused, unless `y_score` is a pandas frame with the paths as its index.
         y_score : array-like of shape (n, k)
-            Scores of any range, higher for a more likely label. Rows with NaN are left out.
-        class_names : sequence of str, length k
-            The classes.
+            Scores of any range, higher for a more likely label. Rows with NaN are ignored.
+        {class_names}
         name : str or None, default=None
             Of the model, for the legend.
-        min_positives, ax
+        **options : min_positives, ax
             See :meth:`plot`.
-
-        Returns
-        -------
-        display : AveragePrecisionDisplay
-
-        Raises
-        ------
-        ImportError, ValueError
-            See :meth:`from_estimator`.
+        {result}
         """
-        import_pyplot()
+        check_options(cls.plot, options)
         names = list(class_names)
-        scores = np.asarray(y_score)
-        if scores.ndim != 2 or scores.shape[1] != len(names):
-            raise ValueError(
-                "y_score must have one row a photo and one column for each of the "
-                f"{len(names)} class_names; got shape {scores.shape}."
-            )
-        labels = known_targets(y_true, names, None, scores.shape, name="y_true")
+        scores = check_table(y_score, names, name="y_score")
+        labels = known_targets(y_true, names, y_score, name="y_true")
         readable = ~np.isnan(scores).any(axis=1)
         labels, scores = labels[readable], scores[readable]
         display = cls(
@@ -177,12 +131,13 @@ class AveragePrecisionDisplay:
             class_names=names,
             name=name,
         )
-        return display.plot(min_positives=min_positives, ax=ax)
+        return display.plot(**options)
 
+    @fill
     def plot(
         self, *, name: str | None = None, min_positives: int = 1, ax: Any = None
     ) -> "AveragePrecisionDisplay":
-        """Draw a row a class, the best class on top.
+        """Draw one row per class, the best class on top.
 
         Parameters
         ----------
@@ -193,26 +148,15 @@ class AveragePrecisionDisplay:
         ax : matplotlib Axes or None, default=None
             Where to draw. The ``ax_`` of a display of the same photos keeps its order of classes.
             None makes a figure.
-
-        Returns
-        -------
-        display : AveragePrecisionDisplay
-            Itself.
-
-        Raises
-        ------
-        ValueError
-            If no class is shown by so many photos.
+        {result}
         """
-        plt = import_pyplot()
         name = self.name if name is None else name
-        drawn = np.flatnonzero(self.positives >= max(min_positives, 1))
+        least = max(min_positives, 1)
+        drawn = np.flatnonzero(self.positives >= least)
         if len(drawn) == 0:
-            raise ValueError(f"No class is shown by {max(min_positives, 1)} or more photos.")
+            raise ValueError(f"No class is shown by {least} or more photos.")
         drawn = drawn[np.argsort(self.average_precision[drawn], kind="stable")]
-        if ax is None:
-            size = (6.4, 1.2 + 0.24 * len(drawn))
-            _, ax = plt.subplots(figsize=size, layout="constrained")
+        self.figure_, (ax,) = make_axes(ax, 1, 1, (6.4, 1.2 + 0.24 * len(drawn)))
         # matplotlib keeps the places of texts on an axis, so a second display finds its rows.
         rows = [f"{self.class_names[index]} ({self.positives[index]})" for index in drawn.tolist()]
         if _CHANCE not in ax.get_legend_handles_labels()[1]:
@@ -227,5 +171,5 @@ class AveragePrecisionDisplay:
         plain_text(ax.get_yticklabels())
         above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "frameon": False}
         plain_text(ax.legend(fontsize="small", **above).get_texts())
-        self.ax_, self.figure_ = ax, ax.get_figure()
+        self.ax_ = ax
         return self

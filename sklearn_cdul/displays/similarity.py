@@ -1,12 +1,14 @@
 """What CLIP saw in a photo, and in which of its parts."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_cdul.displays.drawing import TEXT, import_pyplot, make_axes, small_photos
+from sklearn_cdul.displays.docstrings import fill
+from sklearn_cdul.displays.drawing import TEXT, check_options, make_axes, small_photos
 from sklearn_cdul.images.reading import check_images
 from sklearn_cdul.images.views import n_parts, n_views, snippet_boxes, split_views
 from sklearn_cdul.labels.aggregation import cosine_similarities, softmax_similarities
@@ -16,14 +18,15 @@ from sklearn_cdul.predictions import find_classes, last_step
 _MOST_NUMBERS = 16  # parts of a photo, if each is to bear its value
 _PARTS = {"grid": "snippet", "dense": "window", "proposals": "proposal"}
 _DARKEST = 0.85  # where a part has a soft label of 0, or none shows anything
-_PIXELS = 240  # a side of the shade
+_PIXELS = 240  # per side of the shade
 
 
+@fill
+@dataclass(kw_only=True, eq=False, repr=False)
 class SimilarityDisplay:
-    """A photo under the soft labels of its parts, a panel a class: what CLIP saw, and where.
+    """A photo under the soft labels of its parts, one panel per class: what CLIP saw, and where.
 
-    Make one with :meth:`from_estimator` or :meth:`from_predictions`, which draw it too. The
-    parameters become attributes of the same names.
+    {made}
 
     Parameters
     ----------
@@ -32,18 +35,17 @@ class SimilarityDisplay:
     view_labels : ndarray of shape (views, k)
         Soft label of each view in [0, 1], that of the whole photo first, then those of its snippets
         row by row, windows or proposals; see :func:`~sklearn_cdul.labels.softmax_similarities`.
-    places : ndarray of shape (views, 4)
-        Left, upper, right and lower edge of what each view shows, see
+    boxes : ndarray of shape (views, 4)
+        What each view shows, as left, upper, right and lower edge in [0, 1], see
         :meth:`CLIPPseudoLabeler.view_boxes <sklearn_cdul.CLIPPseudoLabeler.view_boxes>`.
-    class_names : list of str, length k
-        The classes.
+    {class_names}
     views : {"grid", "dense", "grid+dense", "proposals"}, default="grid"
         What the parts are. "grid+dense" has panels for snippets and others for windows.
 
     Attributes
     ----------
     axes_ : ndarray of shape (n_panels,), dtype object
-        The matplotlib Axes: the photo, then a class each; with "grid+dense" all of them twice.
+        The matplotlib Axes: the photo, then one per class; with "grid+dense" all of them twice.
     figure_ : matplotlib Figure
         Of the axes.
     drawn_names_ : list of str
@@ -64,32 +66,33 @@ class SimilarityDisplay:
     (10, 3)
     """
 
-    def __init__(
-        self,
-        *,
-        photo: Any,
-        view_labels: np.ndarray,
-        places: np.ndarray,
-        class_names: Sequence[str],
-        views: str = "grid",
-    ):
-        self.photo = photo
-        self.view_labels = view_labels
-        self.places = places
-        self.class_names = class_names
-        self.views = views
+    photo: Any
+    view_labels: np.ndarray
+    boxes: np.ndarray
+    class_names: Sequence[str]
+    views: str = "grid"
+
+    def __post_init__(self) -> None:
+        labels = self.view_labels = np.asarray(self.view_labels, dtype=np.float64)
+        boxes = self.boxes = np.asarray(self.boxes, dtype=np.float64)
+        if boxes.shape != (len(labels), 4):
+            raise ValueError(
+                f"boxes must have shape {(len(labels), 4)}, four edges for each row of "
+                f"view_labels; got {boxes.shape}."
+            )
+        for values, what in (
+            (labels, "view_labels must be soft labels"),
+            (boxes, "boxes must be shares of the photo's width and height"),
+        ):
+            wrong = np.argwhere(~((values >= -ROUNDING) & (values <= 1 + ROUNDING)))
+            for row, column in wrong[:1]:
+                raise ValueError(
+                    f"{what} in [0, 1]; got {values[row, column]} in row {row}, column {column}."
+                )
 
     @classmethod
-    def from_estimator(
-        cls,
-        estimator: Any,
-        X: Any,
-        *,
-        classes: str | Sequence[str] | None = None,
-        n_classes: int = 3,
-        n_columns: int = 4,
-        ax: Any = None,
-    ) -> "SimilarityDisplay":
+    @fill
+    def from_estimator(cls, estimator: Any, X: Any, **options: Any) -> "SimilarityDisplay":
         """Let CLIP look at the parts of a photo and draw what it saw.
 
         Parameters
@@ -99,23 +102,11 @@ class SimilarityDisplay:
             its network is not.
         X : image or list of one image
             The photo.
-        classes, n_classes, n_columns, ax
+        **options : classes, n_classes, n_columns, ax
             See :meth:`plot`.
-
-        Returns
-        -------
-        display : SimilarityDisplay
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        ImageError
-            If the photo can't be read.
-        TypeError, ValueError
-            If the estimator does not look at parts of photos, or X is not one photo.
+        {result}
         """
-        import_pyplot()
+        check_options(cls.plot, options)
         model = last_step(estimator)
         labeler = getattr(model, "pseudo_labeler_", model)
         if labeler.input != "images":
@@ -136,14 +127,12 @@ class SimilarityDisplay:
             labels[:, : len(labeler.class_names_)],
             class_names=labeler.class_names_,
             views=labeler.views,
-            places=labeler.view_boxes(photos)[0],
-            classes=classes,
-            n_classes=n_classes,
-            n_columns=n_columns,
-            ax=ax,
+            boxes=labeler.view_boxes(photos)[0],
+            **options,
         )
 
     @classmethod
+    @fill
     def from_predictions(
         cls,
         photo: Any,
@@ -151,11 +140,8 @@ class SimilarityDisplay:
         *,
         class_names: Sequence[str],
         views: str = "grid",
-        places: ArrayLike | None = None,
-        classes: str | Sequence[str] | None = None,
-        n_classes: int = 3,
-        n_columns: int = 4,
-        ax: Any = None,
+        boxes: ArrayLike | None = None,
+        **options: Any,
     ) -> "SimilarityDisplay":
         """Draw soft labels of views that were made beforehand.
 
@@ -164,27 +150,18 @@ class SimilarityDisplay:
         photo : image
             The photo.
         view_labels : array-like of shape (views, k)
-            See above.
-        class_names : sequence of str, length k
-            The classes.
+            Soft label of each view in [0, 1], that of the whole photo first.
+        {class_names}
         views : {"grid", "dense", "grid+dense", "proposals"}, default="grid"
-            See above.
-        places : array-like of shape (views, 4) or None, default=None
-            See above. None takes snippets and windows that divide the photo evenly; proposals may
-            be anywhere, so they need it.
-        classes, n_classes, n_columns, ax
+            What the parts are.
+        boxes : array-like of shape (views, 4) or None, default=None
+            What each view shows. None takes snippets and windows that divide the photo evenly;
+            proposals may be anywhere, so they need it.
+        **options : classes, n_classes, n_columns, ax
             See :meth:`plot`.
-
-        Returns
-        -------
-        display : SimilarityDisplay
-
-        Raises
-        ------
-        ImportError, ImageError, TypeError, ValueError
-            See :meth:`from_estimator`.
+        {result}
         """
-        import_pyplot()
+        check_options(cls.plot, options)
         labels, names = np.asarray(view_labels, dtype=np.float64), list(class_names)
         grid_size = _grid_size(len(labels), views) if labels.ndim == 2 else None
         if grid_size is None or labels.shape[1] != len(names):
@@ -193,21 +170,11 @@ class SimilarityDisplay:
                 f'with views="{views}", and a column for each of the {len(names)} class_names; got '
                 f"shape {labels.shape}. A labeler with grid_size=1 looks at no parts."
             )
-        if places is None:
-            places = _even_places(grid_size, views)
-        places = np.asarray(places, dtype=np.float64)
-        if places.shape != (len(labels), 4):
-            raise ValueError(
-                f"places must have shape {(len(labels), 4)}, four edges for each row of "
-                f"view_labels; got {places.shape}."
-            )
-        _check_range("view_labels", labels, "soft labels")
-        _check_range("places", places, "shares of the photo's width and height")
-        display = cls(
-            photo=photo, view_labels=labels, places=places, class_names=names, views=views
-        )
-        return display.plot(classes=classes, n_classes=n_classes, n_columns=n_columns, ax=ax)
+        edges = _even_boxes(grid_size, views) if boxes is None else np.asarray(boxes)
+        display = cls(photo=photo, view_labels=labels, boxes=edges, class_names=names, views=views)
+        return display.plot(**options)
 
+    @fill
     def plot(
         self,
         *,
@@ -227,20 +194,7 @@ class SimilarityDisplay:
             Which to draw. None takes those with the highest label in the whole photo or a part.
         n_classes : int, default=3
             How many, if `classes` is None.
-        n_columns : int, default=4
-            Panels in a row.
-        ax : matplotlib Axes, sequence of them or None, default=None
-            Where to draw. None makes a figure. One Axes is divided into panels.
-
-        Returns
-        -------
-        display : SimilarityDisplay
-            Itself.
-
-        Raises
-        ------
-        ValueError
-            If there is no such class, or `n_classes` or `n_columns` is below 1.
+        {panels, result}
         """
         if n_classes < 1:
             raise ValueError(f"n_classes must be at least 1; got {n_classes!r}.")
@@ -252,21 +206,24 @@ class SimilarityDisplay:
             columns = find_classes(classes, names)
         image = small_photos(check_images([self.photo]), [0])[0]
         width, height = image.size
-        kinds, a_row = split_views(self.views), 1 + len(columns)
-        size = (2.7, 2.7 * height / width + 0.45)
-        self.figure_, self.axes_ = make_axes(ax, len(kinds) * a_row, n_columns, size)
+        kinds, per_row = split_views(self.views), 1 + len(columns)
+        grid_size = _grid_size(len(self.view_labels), self.views) or 1
+        counts = [n_parts(grid_size, kind) for kind in kinds]
+        groups = np.split(np.arange(1, 1 + sum(counts)), np.cumsum(counts)[:-1])
+        size = (2.7, 2.7 * height / width + 0.5)
+        self.figure_, self.axes_ = make_axes(ax, len(kinds) * per_row, n_columns, size)
         for axis in self.axes_:
             axis.imshow(image, extent=(0, width, height, 0))
             axis.set(xlim=(0, width), ylim=(height, 0))
             axis.set_axis_off()
         highest = max(parts[:, columns].max(initial=0), 1e-12)
-        for row, (kind, rows) in enumerate(zip(kinds, self._groups(), strict=True)):
-            photo_axis, *axes = self.axes_[row * a_row : (row + 1) * a_row]
+        for row, (kind, rows) in enumerate(zip(kinds, groups, strict=True)):
+            photo_axis, *axes = self.axes_[row * per_row : (row + 1) * per_row]
             photo_axis.set_title(f"{_PARTS[kind]}s" if len(kinds) > 1 else "photo", fontsize=10)
-            places = self.places[rows] * (width, height, width, height)
+            boxes = self.boxes[rows] * (width, height, width, height)
             for axis, column in zip(axes, columns, strict=True):
                 values = self.view_labels[rows, column]
-                shade = _shade(self.places[rows], values / highest)
+                shade = _shade(self.boxes[rows], values / highest)
                 axis.imshow(shade, extent=(0, width, height, 0), interpolation="nearest")
                 axis.set_title(
                     f"{names[column]}\nwhole {whole[column]:.2f}, best {_PARTS[kind]} "
@@ -275,69 +232,53 @@ class SimilarityDisplay:
                     **TEXT,
                 )
                 if kind == "proposals":
-                    _outline(axis, values, places)
+                    _outline(axis, values, boxes)
                 elif len(values) <= _MOST_NUMBERS:
-                    _write(axis, values, places)
+                    _write(axis, values, boxes)
         self.drawn_names_ = [names[column] for column in columns]
         return self
 
-    def _groups(self) -> list[slice]:
-        """The rows of each kind of view."""
-        size = _grid_size(len(self.view_labels), self.views) or 1
-        stops = 1 + np.cumsum([n_parts(size, kind) for kind in split_views(self.views)])
-        return [slice(start, stop) for start, stop in zip([1, *stops], stops, strict=False)]
-
-
-def _check_range(name: str, values: np.ndarray, what: str) -> None:
-    sound = (values >= -ROUNDING) & (values <= 1 + ROUNDING)
-    if not sound.all():
-        row, column = np.argwhere(~sound)[0]
-        raise ValueError(
-            f"{name} must be {what} in [0, 1]; got {values[row, column]} in row {row}, column "
-            f"{column}."
-        )
-
 
 def _grid_size(count: int, views: str) -> int | None:
-    """Snippets a side of a photo that has so many views; None if there is no such number."""
+    """Snippets per side of a photo with so many views; None if there is no such number."""
     return next((size for size in range(2, 65) if n_views(size, views) == count), None)
 
 
-def _even_places(grid_size: int, views: str) -> np.ndarray:
-    """Places of snippets and windows that divide the photo, the whole first."""
-    places = [np.array([[0.0, 0.0, 1.0, 1.0]])]
+def _even_boxes(grid_size: int, views: str) -> np.ndarray:
+    """Boxes of snippets and windows that divide the photo, the whole first."""
+    boxes = [np.array([[0.0, 0.0, 1.0, 1.0]])]
     for kind in split_views(views):
         if kind == "proposals":
             raise ValueError(
-                'Proposals may lie anywhere in a photo: views="proposals" needs places.'
+                'Proposals may lie anywhere in a photo: views="proposals" needs boxes.'
             )
         sides = round(n_parts(grid_size, kind) ** 0.5)
-        places.append(np.array(snippet_boxes(sides, sides, sides)) / sides)
-    return np.concatenate(places)
+        boxes.append(np.array(snippet_boxes(sides, sides, sides)) / sides)
+    return np.concatenate(boxes)
 
 
-def _shade(places: np.ndarray, shares: np.ndarray) -> np.ndarray:
+def _shade(boxes: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Black of shape (rows, columns, 4), the clearer the higher the share of what is there."""
     shade = np.zeros((_PIXELS, _PIXELS, 4))
     shade[..., 3] = _DARKEST
     for part in np.argsort(shares, kind="stable"):  # the highest last, over all others
-        left, upper, right, lower = np.rint(places[part] * _PIXELS).astype(int)
+        left, upper, right, lower = np.rint(boxes[part] * _PIXELS).astype(int)
         shade[upper:lower, left:right, 3] = _DARKEST * (1 - shares[part])
     return shade
 
 
-def _outline(axis: Any, values: np.ndarray, places: np.ndarray) -> None:
+def _outline(axis: Any, values: np.ndarray, boxes: np.ndarray) -> None:
     """Draw where proposals lie, and write its value into the best one."""
-    for part, (left, upper, right, lower) in enumerate(places):
+    for part, (left, upper, right, lower) in enumerate(boxes):
         best = part == values.argmax()
         x, y = [left, right, right, left, left], [upper, upper, lower, lower, upper]
         axis.plot(x, y, color="white", lw=2 if best else 0.6, alpha=1 if best else 0.5)
-    _write(axis, values[[values.argmax()]], places[[values.argmax()]])
+    _write(axis, values[[values.argmax()]], boxes[[values.argmax()]])
 
 
-def _write(axis: Any, values: np.ndarray, places: np.ndarray) -> None:
+def _write(axis: Any, values: np.ndarray, boxes: np.ndarray) -> None:
     """Write each value into the middle of its part."""
-    for value, (left, upper, right, lower) in zip(values, places, strict=True):
+    for value, (left, upper, right, lower) in zip(values, boxes, strict=True):
         if right > left and lower > upper:  # else a window on nothing but padding
             axis.text(
                 (left + right) / 2,

@@ -1,8 +1,9 @@
-"""Files of weights: what is in them, in a form that open_clip loads."""
+"""Files of weights as training scripts write them, made readable for open_clip."""
 
 import contextlib
 import pickle
 import re
+import textwrap
 import warnings
 import zipfile
 from argparse import Namespace
@@ -18,11 +19,9 @@ from torch.torch_version import TorchVersion
 
 from sklearn_cdul.exceptions import warn
 
-# open_clip reads these itself. They hold arrays only.
-_PLAIN_SUFFIXES = (".safetensors", ".npz", ".npy")
 # OpenAI's own files hold these numbers beside the weights.
-_OPENAI_SETTINGS = ("input_resolution", "context_length", "vocab_size")
-# Under which the weights may be, beside an optimizer's state and the like.
+_OPENAI_SETTINGS = {"input_resolution", "context_length", "vocab_size"}
+# Where the weights are, beside an optimizer's state and the like.
 _ENTRIES = ("state_dict", "model_state_dict", "model", "state_dict_ema", "model_ema")
 # What wrappers of models put before each name.
 _PREFIXES = ("module.", "_orig_mod.", "model.")
@@ -30,22 +29,15 @@ _PREFIXES = ("module.", "_orig_mod.", "model.")
 
 @contextlib.contextmanager
 def readable_checkpoint(path: str) -> Iterator[tuple[str, bool]]:
-    """Make a file of weights one that ``open_clip.create_model`` can read."""
-    if path.lower().endswith(_PLAIN_SUFFIXES):
+    """Yield a file that ``open_clip.create_model`` reads, and whether it needs QuickGELU."""
+    if path.lower().endswith((".safetensors", ".npz", ".npy")):  # arrays alone
         yield path, False
         return
-    is_openais = False
-    if _is_torchscript(path):
-        # Loading one runs no Python code, unlike other pickles.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # new models shall take other ways
-            content = torch.jit.load(path, map_location="cpu").state_dict()
-        is_openais = all(key in content for key in _OPENAI_SETTINGS)
-        weights: Any = {k: v for k, v in content.items() if k not in _OPENAI_SETTINGS}
-    else:
-        with _numbers_of_numpy_allowed():
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        weights = _unwrap(content)
+    content = _read(path)
+    weights = _unwrap(content)
+    is_openais = isinstance(weights, Mapping) and weights.keys() >= _OPENAI_SETTINGS
+    if is_openais:
+        weights = {name: weights[name] for name in weights if name not in _OPENAI_SETTINGS}
     if weights is content:
         yield path, False
         return
@@ -56,11 +48,17 @@ def readable_checkpoint(path: str) -> Iterator[tuple[str, bool]]:
         yield file, is_openais
 
 
-def _is_torchscript(path: str) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+def _read(path: str) -> Any:
+    """Load what a file holds, and run no Python code that may be in it."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            is_torchscript = any(n.endswith("/constants.pkl") for n in archive.namelist())
+        if is_torchscript:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # new models shall take other ways
+                return {"state_dict": torch.jit.load(path, map_location="cpu").state_dict()}
+    with _arguments_and_numbers_allowed():
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _unwrap(content: Any) -> Any:
@@ -69,41 +67,38 @@ def _unwrap(content: Any) -> Any:
     if isinstance(weights, Mapping):
         entries = (weights.get(entry) for entry in _ENTRIES)
         weights = next((entry for entry in entries if isinstance(entry, Mapping)), weights)
-    while isinstance(weights, Mapping) and len(weights):
-        names = [str(name) for name in weights]
-        prefix = next((p for p in _PREFIXES if all(name.startswith(p) for name in names)), None)
+    while isinstance(weights, Mapping) and weights:
+        starts = (p for p in _PREFIXES if all(str(name).startswith(p) for name in weights))
+        prefix = next(starts, None)
         if prefix is None:
             break
-        weights = dict(zip((n[len(prefix) :] for n in names), weights.values(), strict=True))
+        weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
     return weights
 
 
-def _numbers_of_numpy_allowed() -> AbstractContextManager[Any]:
-    """Let torch read NumPy's numbers and arrays beside weights, and parsed arguments."""
-    safe_globals = getattr(torch.serialization, "safe_globals", None)  # since torch 2.5
-    if safe_globals is None:
+def _arguments_and_numbers_allowed() -> AbstractContextManager[Any]:
+    """Let torch read parsed arguments and NumPy's numbers and arrays beside weights."""
+    if not hasattr(torch.serialization, "safe_globals"):  # before torch 2.5
         return contextlib.nullcontext()
     functions: list[Any] = [np.float64(0).__reduce__()[0], np.empty(0).__reduce__()[0]]
-    allowed = [*functions, np.ndarray, np.dtype, Namespace]
-    if TorchVersion(torch.__version__) >= "2.7":  # before, torch takes no names of its callers
-        # NumPy 1 and 2 have the functions in modules of other names.
+    dtypes = {type(np.dtype(kind)) for kind in "?bBhHiIlLqQefdgSU"}
+    allowed = [Namespace, np.ndarray, np.dtype, *functions, *dtypes]
+    if TorchVersion(torch.__version__) >= "2.7":  # NumPy 1 and 2 have them in other modules
         for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
             allowed += [(function, f"{module}.{function.__name__}") for function in functions]
-    dtypes = {type(np.dtype(kind)) for kind in "?bBhHiIlLqQefdgSU"}
-    return safe_globals([*allowed, *dtypes])
+    return torch.serialization.safe_globals(allowed)
 
 
 def why_unreadable(error: Exception, path: str | None) -> str:
     """Return a short reason why a file or folder of weights can't be loaded."""
-    text = " ".join(str(error).split())
-    found = re.search(r"(?:GLOBAL|global:?|class) `?([\w.]+\.\w+)", text)
+    found = re.search(r"(?:GLOBAL|global:?|class) `?([\w.]+\.\w+)", str(error))
     if isinstance(error, pickle.UnpicklingError) and found:
         return (
-            f"it holds an object of type {found[1]} beside weights, and to load that could run any "
+            f"It holds an object of type {found[1]} beside weights, and to load that could run any "
             'code. If you trust the file, save its weights alone: torch.save({"state_dict": '
-            f'torch.load({path!r}, weights_only=False)["state_dict"]}}, "weights.pt")'
+            f'torch.load({path!r}, weights_only=False)["state_dict"]}}, "weights.pt").'
         )
-    return text if len(text) < 400 else f"{text[:400]} ..."
+    return f"{textwrap.shorten(str(error), 400).rstrip('.')}."
 
 
 def warn_about_activation(open_clip: Any, name: str, path: str) -> None:

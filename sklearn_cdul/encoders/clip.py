@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sklearn_cdul.compute.cpu_engine import INT8_GRAPH, CPUEngine, can_run, graph_digest
 from sklearn_cdul.compute.devices import autocast, free_cache, memory_format, run_in_batches
-from sklearn_cdul.compute.transfers import fetch, to_device
+from sklearn_cdul.compute.transfers import to_device
 from sklearn_cdul.encoders.base import BaseEncoder
 from sklearn_cdul.encoders.dense import DenseTower, dense_tower, window_means
 from sklearn_cdul.encoders.texts import PROMPTS_PER_BATCH
@@ -123,7 +123,7 @@ class CLIPEncoder(BaseEncoder):
         results, _ = run_in_batches(encode, list(prompts), PROMPTS_PER_BATCH, self.device)
         return np.concatenate(results)
 
-    def are_cut(self, prompts: Sequence[str]) -> np.ndarray:
+    def is_truncated(self, prompts: Sequence[str]) -> np.ndarray:
         """Whether prompts are longer than the tokenizer's context; see `BaseEncoder`.
 
         A prompt that fills the context to the last token counts as longer.
@@ -140,23 +140,16 @@ class CLIPEncoder(BaseEncoder):
             cut[rows] = (self._tokenizer(texts) == more).all(dim=1).numpy()
         return cut
 
-    def encode_views(self, views: np.ndarray) -> np.ndarray:
+    def encode_views(self, views: np.ndarray) -> Tensor:
         """Embed a batch of views as `make_views` makes them, in one forward pass."""
-        return self._start(views)()
-
-    def start_views(self, views: np.ndarray) -> Callable[[], np.ndarray]:
-        """Begin to embed a batch of views; a CUDA device is given the work and goes on alone."""
-        return self._start(views) if self.device.type == "cuda" else super().start_views(views)
-
-    def _start(self, views: np.ndarray) -> Callable[[], np.ndarray]:
         model = self._model_on_device()
         with torch.inference_mode():
             if self._engine is not None:
                 maps = torch.from_numpy(self._engine.run(views, self._normalised))
-                return fetch(_unit(model.visual.head(model.visual.trunk.forward_head(maps))))
+                return _unit(model.visual.head(model.visual.trunk.forward_head(maps)))
             with autocast(self.device, self.dtype):
                 features = model.encode_image(self._pixels(views))
-            return fetch(_unit(features))
+            return _unit(features)
 
     @property
     def dense_preprocessing(self) -> Preprocessing:
@@ -164,21 +157,8 @@ class CLIPEncoder(BaseEncoder):
         tower = dense_tower(self._model.visual, self.preprocessing.image_size)
         return replace(self.preprocessing, image_size=tower.input_size)
 
-    def encode_dense(self, views: np.ndarray, grid_size: int, *, whole: bool = True) -> np.ndarray:
+    def encode_dense(self, views: np.ndarray, grid_size: int, *, whole: bool = True) -> Tensor:
         """Embed a batch of photos, whole and in windows; see `BaseEncoder`."""
-        return self._start_dense(views, grid_size, whole)()
-
-    def start_dense(
-        self, views: np.ndarray, grid_size: int, *, whole: bool = True
-    ) -> Callable[[], np.ndarray]:
-        """Begin to embed a batch of photos, whole and in windows; see `start_views`."""
-        if self.device.type == "cuda":
-            return self._start_dense(views, grid_size, whole)
-        return super().start_dense(views, grid_size, whole=whole)
-
-    def _start_dense(
-        self, views: np.ndarray, grid_size: int, whole: bool
-    ) -> Callable[[], np.ndarray]:
         tower = self._dense_tower
         with torch.inference_mode():
             pixels = self._pixels(views)
@@ -193,7 +173,7 @@ class CLIPEncoder(BaseEncoder):
             vectors = torch.where(vectors.any(dim=-1, keepdim=True), vectors, rest)
             if whole and photos is not None:
                 vectors = torch.cat([_unit(photos).unsqueeze(1), vectors], dim=1)
-            return fetch(vectors)
+            return vectors
 
     @property
     def _dense_tower(self) -> DenseTower:

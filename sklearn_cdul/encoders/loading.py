@@ -5,13 +5,14 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from sklearn_cdul._utils.forks import in_child
 from sklearn_cdul._utils.progress import progress
 from sklearn_cdul.compute.devices import OwnRandomState, resolve_device, resolve_precision
 from sklearn_cdul.encoders.base import BaseEncoder
@@ -23,13 +24,10 @@ from sklearn_cdul.encoders.checkpoints import (
 from sklearn_cdul.encoders.clip import CLIPEncoder
 from sklearn_cdul.encoders.names import (
     SCHEMES,
+    about_repository,
     check_architecture,
     check_pretrained,
-    check_tokenizer,
-    package_missing,
-    refuse_transformers,
     weights_unavailable,
-    why_unavailable,
 )
 from sklearn_cdul.images.views import Preprocessing
 
@@ -40,6 +38,7 @@ _loaded: OrderedDict[tuple[Any, ...], CLIPEncoder] = OrderedDict()
 _loading = threading.Lock()
 
 
+@in_child
 def _renew_locks() -> None:
     # The threads that held them are not in the child of a fork.
     global _loading
@@ -47,10 +46,6 @@ def _renew_locks() -> None:
     for attribute in [*vars(BaseEncoder).values(), *vars(CLIPEncoder).values()]:
         if isinstance(attribute, cached_property) and hasattr(attribute, "lock"):
             attribute.lock = threading.RLock()  # before Python 3.12
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def load_encoder(
@@ -69,18 +64,22 @@ def load_encoder(
                 "can't be used with it."
             )
         return model_name
-    place = resolve_device(device)
+    device = resolve_device(device)
     if model_name == "bundled" and precision == "auto":
         # As fast as bfloat16 on GPUs and much nearer to float32. On CPUs ONNX Runtime, in float32,
         # is faster than torch in bfloat16.
-        precision = {"cuda": "float16", "cpu": "float32"}.get(place.type, precision)
+        precision = {"cuda": "float16", "cpu": "float32"}.get(device.type, precision)
     if precision == "int8":
-        _check_int8(model_name, place)
+        if model_name != "bundled" or device.type != "cpu":
+            raise ValueError(
+                'precision="int8" is for model_name="bundled" on a CPU, got '
+                f'model_name={model_name!r} on "{device}". Use precision="auto".'
+            )
         dtype = torch.int8
     else:
-        dtype = resolve_precision(precision, place)
+        dtype = resolve_precision(precision, device)
     weights = None if pretrained is None else os.fspath(pretrained)
-    key = (model_name, weights, place, dtype)
+    key = (model_name, weights, device, dtype)
     with _loading:
         if key in _loaded:
             _loaded.move_to_end(key)
@@ -88,31 +87,14 @@ def load_encoder(
     # open_clip first draws random weights; neither the user's random state nor that of a training
     # in another thread is for that. Locked in this order, as a training that loads an encoder does.
     # Both are held while loading: a second thread shall not load the same weights again.
-    with (
-        progress(f"Loading {model_name}", verbose=verbose),
-        OwnRandomState(0),
-        _loading,
-    ):
+    with progress(f"Loading {model_name}", verbose=verbose), OwnRandomState(0), _loading:
         if key not in _loaded:
             model, tokenizer, preprocessing = _load_open_clip(model_name, weights)
-            _loaded[key] = CLIPEncoder(model, tokenizer, preprocessing, device=place, dtype=dtype)
+            _loaded[key] = CLIPEncoder(model, tokenizer, preprocessing, device=device, dtype=dtype)
             while len(_loaded) > _MAX_LOADED:
                 _loaded.popitem(last=False)
         _loaded.move_to_end(key)
         return _loaded[key]
-
-
-def _check_int8(model_name: str, place: torch.device) -> None:
-    if model_name != "bundled":
-        raise ValueError(
-            'precision="int8" is for model_name="bundled" alone, got '
-            f'model_name={model_name!r}. Use precision="auto".'
-        )
-    if place.type != "cpu":
-        raise ValueError(
-            f'precision="int8" is for CPUs, but the device is "{place}". Use precision="auto" or '
-            'device="cpu".'
-        )
 
 
 def unload_encoders() -> None:
@@ -126,10 +108,9 @@ def unload_encoders() -> None:
     >>> from sklearn_cdul.encoders import unload_encoders
     >>> unload_encoders()
     """
+    free_gpu()  # also those that somebody still holds
     with _loading:
-        encoders = list(_loaded.values())
         _loaded.clear()
-    _leave_devices(encoders)  # also those that somebody still holds
     gc.collect()
 
 
@@ -140,56 +121,56 @@ def free_gpu() -> None:
     """
     with _loading:
         encoders = list(_loaded.values())
-    _leave_devices(encoders)
-
-
-def _leave_devices(encoders: list[CLIPEncoder]) -> None:
     for encoder in encoders:
         encoder.offload()
 
 
 def _load_open_clip(
-    model_name: str, pretrained: str | os.PathLike[str] | None
+    model_name: str, pretrained: str | None
 ) -> tuple[torch.nn.Module, Callable[[list[str]], torch.Tensor], Preprocessing]:
     """Load a model with its tokenizer and preprocessing, in float32 on the CPU."""
     # Importing open_clip takes seconds, and prediction alone does without it.
     import open_clip
 
-    pretrained = None if pretrained is None else os.fspath(pretrained)
-    if model_name == "bundled" or model_name.startswith(SCHEMES):
-        refuse_transformers(model_name)
-        if pretrained is not None:
-            raise ValueError(
-                f"model_name={model_name!r} brings its own weights, so pretrained={pretrained!r} "
-                'can\'t be used with it. Name an architecture, for instance model_name="ViT-B-32".'
-            )
-        name = f"local-dir:{BUNDLED_FOLDER}" if model_name == "bundled" else model_name
-        options: dict[str, Any] = {"require_pretrained": True}
-    else:
+    if model_name != "bundled" and not model_name.startswith(SCHEMES):
         name = check_architecture(open_clip, model_name)
-        options = check_pretrained(open_clip, name, pretrained)
-    is_file = pretrained is not None and "force_quick_gelu" not in options
+        check_pretrained(open_clip, name, pretrained)
+    elif pretrained is None:
+        name = f"local-dir:{BUNDLED_FOLDER}" if model_name == "bundled" else model_name
+    else:
+        raise ValueError(
+            f"model_name={model_name!r} brings its own weights, so pretrained={pretrained!r} "
+            'can\'t be used with it. Name an architecture, for instance model_name="ViT-B-32".'
+        )
+    tag = {} if pretrained is None else open_clip.get_pretrained_cfg(name, pretrained)
+    file = None if tag else pretrained
+    # open_clip only warns when weights of a tag were trained with the other activation.
+    source: Any = (pretrained, bool(tag.get("quick_gelu")))
     try:
-        with ExitStack() as stack:
-            # The tokenizer first: what it lacks is said before gigabytes are downloaded.
-            check_tokenizer(open_clip.get_model_config(name))
-            tokenizer = open_clip.get_tokenizer(name)
-            if is_file:
-                file, is_openais = stack.enter_context(readable_checkpoint(str(pretrained)))
-                options.update(pretrained=file, force_quick_gelu=is_openais)
-            model = open_clip.create_model(name, **options)
+        # The tokenizer first: what it lacks is said before gigabytes are downloaded.
+        open_clip.get_model_config(name)
+        tokenizer = open_clip.get_tokenizer(name)
+        with nullcontext(source) if file is None else readable_checkpoint(file) as found:
+            weights, quick_gelu = found
+            model = open_clip.create_model(
+                name, weights, force_quick_gelu=quick_gelu, require_pretrained=True
+            )
     except ImportError as error:
-        raise package_missing(model_name, error) from error
+        raise ImportError(
+            f"model_name={model_name!r} needs the package transformers, and some models need "
+            f"sentencepiece: pip install transformers sentencepiece. ({error})"
+        ) from error
     except Exception as error:
         # open_clip reports a failed download, a missing folder and a wrong file by many types.
-        is_local = is_file or name.startswith("local-dir:")
+        reason = why_unreadable(error, file)
+        is_local = file is not None or name.startswith("local-dir:")
         if is_local and not isinstance(error, FileNotFoundError):
-            source = name if pretrained is None else f"{pretrained} as weights of {name}"
-            reason = why_unreadable(error, pretrained)
-            raise ValueError(f"open_clip can't load {source}: {reason}") from error
-        reason = why_unavailable(model_name, error)
+            what = name if file is None else f"{file} as weights of {name}"
+            raise ValueError(f"open_clip can't load {what}. {reason}") from error
+        if name.startswith("hf-hub:"):
+            reason += f" {about_repository(open_clip, name)}"
         raise weights_unavailable(model_name, pretrained, reason) from error
-    if is_file and not is_openais:
-        warn_about_activation(open_clip, name, str(pretrained))
+    if file is not None and not quick_gelu:
+        warn_about_activation(open_clip, name, file)
     preprocessing = Preprocessing.from_open_clip(open_clip.get_model_preprocess_cfg(model))
     return model.eval().requires_grad_(False), tokenizer, preprocessing

@@ -27,10 +27,10 @@ def what_is_wrong(embeddings: np.ndarray) -> str:
 
 
 def describe_unsound(
-    unsound: Mapping[int, str], images: Sequence[Any], n_encoded: int, encoder: Any
+    unsound: Mapping[int, Exception], images: Sequence[Any], n_encoded: int, encoder: Any
 ) -> str:
     """Return sentences on the images for which an encoder gave no sound vectors, with advice."""
-    words = " or ".join(dict.fromkeys(unsound.values()))
+    words = " or ".join(dict.fromkeys(map(str, unsound.values())))
     first = min(unsound)
     image = images[first]
     path = f" ({os.fspath(image)})" if isinstance(image, (str, os.PathLike)) else ""
@@ -45,10 +45,10 @@ def describe_unsound(
     return f"The encoder gave {words} for {count}, first X[{first}]{path}. {advice}"
 
 
-def warn_about_unsound(unsound: Mapping[int, str], images: Sequence[Any], encoder: Any) -> None:
+def warn_about_unsound(
+    unsound: Mapping[int, Exception], images: Sequence[Any], encoder: Any
+) -> None:
     """Give one warning for all images without sound vectors; none if there are none."""
     if unsound:
-        warn(
-            f"{describe_unsound(unsound, images, len(images), encoder)} The rows of such images "
-            "are NaN.",
-        )
+        words = describe_unsound(unsound, images, len(images), encoder)
+        warn(f"{words} The rows of such images are NaN.")

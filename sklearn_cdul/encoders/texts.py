@@ -1,14 +1,17 @@
-"""From prompts to one vector a class."""
+"""From prompts to one vector per class."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
 
 import numpy as np
 
 from sklearn_cdul._utils.progress import progress
 from sklearn_cdul._utils.vectors import unit_vectors
+from sklearn_cdul.encoders.base import BaseEncoder
 from sklearn_cdul.encoders.soundness import is_sound, what_is_wrong
+from sklearn_cdul.memory.store import Store
 
 PROMPTS_PER_BATCH = 256
 # Of what encoders remember of the last lists of classes.
@@ -16,18 +19,59 @@ _MAX_REMEMBERED = 16
 _MAX_REMEMBERED_BYTES = 2**27
 
 
-def embed_prompts(encoder: Any, prompts: Sequence[str], *, verbose: bool = False) -> np.ndarray:
-    """Embed prompts batch by batch."""
-    parts = []
-    with progress("Encoding prompts", len(prompts), unit="prompt", verbose=verbose) as bar:
-        for start in range(0, len(prompts), PROMPTS_PER_BATCH):
-            batch = list(prompts[start : start + PROMPTS_PER_BATCH])
-            parts.append(_embed_batch(encoder, batch))
+def encode_classes(
+    encoder: BaseEncoder,
+    prompts_per_class: Sequence[Sequence[str]],
+    *,
+    memory: str | os.PathLike[str] | None = None,
+    verbose: bool = False,
+) -> np.ndarray:
+    """Embed classes, (k, d) of length 1: each is the mean of its normalised prompts.
+
+    With a folder as `memory`, prompts are kept there one by one. The last few lists are
+    remembered, for searches that fit the same classes many times.
+    """
+    key = _digest(os.fspath(memory or ""), [list(prompts) for prompts in prompts_per_class])
+    classes = encoder._classes.get(key)
+    if classes is None:
+        prompts = [prompt for prompts in prompts_per_class for prompt in prompts]
+        embeddings = _embed_prompts(encoder, prompts, memory, verbose)
+        classes = _average(embeddings, prompts_per_class)
+        _remember(encoder, key, classes)
+    return classes.copy()
+
+
+def _embed_prompts(
+    encoder: BaseEncoder,
+    prompts: list[str],
+    memory: str | os.PathLike[str] | None,
+    verbose: bool,
+) -> np.ndarray:
+    """Embed prompts batch by batch, each once; those that a folder has are read."""
+    found: dict[str, np.ndarray] = {}
+    keys = {text: _digest("text", encoder.text_fingerprint, text) for text in prompts}
+    with ExitStack() as stack:
+        store = None
+        if memory is not None and encoder.text_fingerprint is not None:
+            store = stack.enter_context(Store(memory))
+            for text, key in keys.items():
+                vector = np.frombuffer(store.get(key) or b"", "<f4")
+                if is_sound(vector):
+                    found[text] = vector
+        missing = [text for text in keys if text not in found]
+        bar = progress("Encoding prompts", len(missing), unit="prompt", verbose=verbose)
+        bar = stack.enter_context(bar)
+        for start in range(0, len(missing), PROMPTS_PER_BATCH):
+            batch = missing[start : start + PROMPTS_PER_BATCH]
+            new = dict(zip(batch, _embed_batch(encoder, batch), strict=True))
+            if store is not None:
+                store.put({keys[text]: row.astype("<f4").tobytes() for text, row in new.items()})
+            found |= new
             bar.update(len(batch))
-    return np.concatenate(parts)
+    return np.stack([found[text] for text in prompts])
 
 
-def _embed_batch(encoder: Any, prompts: list[str]) -> np.ndarray:
+def _embed_batch(encoder: BaseEncoder, prompts: list[str]) -> np.ndarray:
     name = type(encoder).__name__
     with np.errstate(over="ignore", invalid="ignore"):
         raw = np.asarray(encoder.encode_text(prompts), dtype=np.float32)
@@ -47,10 +91,8 @@ def _embed_batch(encoder: Any, prompts: list[str]) -> np.ndarray:
     return embeddings
 
 
-def average_prompts(
-    embeddings: np.ndarray, prompts_per_class: Sequence[Sequence[str]]
-) -> np.ndarray:
-    """Return the mean of each class's prompts, scaled to length 1."""
+def _average(embeddings: np.ndarray, prompts_per_class: Sequence[Sequence[str]]) -> np.ndarray:
+    """The mean of each class's prompts, scaled to length 1."""
     ends = np.cumsum([len(prompts) for prompts in prompts_per_class])
     parts = np.split(embeddings, ends[:-1])
     classes = unit_vectors(np.stack([part.mean(axis=0) for part in parts]))
@@ -63,22 +105,18 @@ def average_prompts(
     return classes
 
 
-def remember(
-    recent: Mapping[bytes, np.ndarray], key: bytes, classes: np.ndarray
-) -> dict[bytes, np.ndarray]:
-    """Return what is remembered with a new entry; the oldest are left out when it gets too much."""
-    kept = {}
-    room = _MAX_REMEMBERED_BYTES
-    for other, value in [(key, classes), *reversed(list(recent.items()))][:_MAX_REMEMBERED]:
+def _remember(encoder: BaseEncoder, key: bytes, classes: np.ndarray) -> None:
+    """Keep what was made last; the oldest are left out when it gets too much."""
+    kept, room = {}, _MAX_REMEMBERED_BYTES
+    newest_first = [(key, classes), *reversed(list(encoder._classes.items()))]
+    for other, value in newest_first[:_MAX_REMEMBERED]:
         room -= value.nbytes
         if room < 0:
             break
         kept[other] = value
-    return dict(reversed(kept.items()))
+    encoder._classes = dict(reversed(kept.items()))
 
 
-def key_of(prompts_per_class: Sequence[Sequence[str]], place: str = "") -> bytes:
-    """Return a short key for a list of classes, and for where their vectors come from."""
-    prompts = [list(prompts) for prompts in prompts_per_class]
+def _digest(*parts: object) -> bytes:
     # Surrogates, as in file names, are no UTF-8, but repr() writes them as escapes.
-    return hashlib.blake2b(repr((place, prompts)).encode(), digest_size=16).digest()
+    return hashlib.blake2b(repr(parts).encode(), digest_size=16).digest()

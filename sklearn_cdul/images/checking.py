@@ -14,7 +14,6 @@ from sklearn_cdul.images.decoding import load_image
 from sklearn_cdul.images.encoded import is_local_path, open_encoded
 from sklearn_cdul.images.errors import named_errors
 from sklearn_cdul.images.formats import open_picture
-from sklearn_cdul.images.photos import Photos
 from sklearn_cdul.images.reading import count_threads, with_advice
 
 # What stands at the very end of a complete file.
@@ -40,8 +39,6 @@ def check_files(photos: Sequence[Any], *, n_jobs: int | None = None, verbose: bo
     Items that are no local files, or files in memory, are not looked at: PIL images, arrays,
     addresses in a cloud, items of lazy sequences.
     """
-    if isinstance(photos, Photos) and photos.files_checked:
-        return
     starts = range(0, len(photos), _AT_ONCE)
 
     def check(start: int) -> list[ImageError]:
@@ -58,8 +55,6 @@ def check_files(photos: Sequence[Any], *, n_jobs: int | None = None, verbose: bo
             problems += part
             bar.update(min(_AT_ONCE, len(photos) - start))
     if not problems:
-        if isinstance(photos, Photos):
-            photos.files_checked = True
         return
     first = problems[0]
     if len(problems) == 1:

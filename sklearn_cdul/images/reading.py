@@ -6,13 +6,17 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import joblib
 import numpy as np
+from PIL import Image
 
+from sklearn_cdul._utils.progress import progress
 from sklearn_cdul.exceptions import ImageError, warn
 from sklearn_cdul.images.decoding import decode, warn_of_size
+from sklearn_cdul.images.digests import content_digest
+from sklearn_cdul.images.encoded import file_stamp, is_local_path
 from sklearn_cdul.images.photos import Photos, PictureCache, make_picture
 from sklearn_cdul.images.sequences import list_items
 
@@ -20,6 +24,7 @@ T = TypeVar("T")
 
 # Threads beyond this rarely help: decoding is faster than encoding by then.
 _MAX_DEFAULT_THREADS = 8
+_READ_AT_ONCE = 16  # images
 
 
 def check_images(X: Any) -> Photos:
@@ -28,18 +33,16 @@ def check_images(X: Any) -> Photos:
 
 
 def map_images(
-    function: Callable[..., T],
+    function: Callable[[Image.Image], T],
     photos: Sequence[Any],
     *,
     indices: Iterable[int] | None = None,
     n_jobs: int | None = None,
     min_size: tuple[int, int] | None = None,
-    on_error: str = "raise",
-    failures: list[ImageError] | None = None,
     look_ahead: int | None = None,
     cache: PictureCache | None = None,
-) -> Iterator[T | None]:
-    """Decode photos in threads and yield ``function(image)`` of each, in order.
+) -> Iterator[T | ImageError]:
+    """Decode photos in threads and yield ``function(image)`` of each, or its error, in order.
 
     The threads work ahead of the consumer by a fixed number of photos, so memory stays bounded.
     Closing the generator stops them.
@@ -58,32 +61,22 @@ def map_images(
             cache.offer(index, image, serves)
         return function(image)
 
-    def generate() -> Iterator[T | None]:
+    def generate() -> Iterator[T | ImageError]:
         pool = ThreadPoolExecutor(n_threads, thread_name_prefix="map_images")
         pending: deque[Future[T | ImageError]] = deque()
         try:
             for index in order:
                 if len(pending) >= ahead:
-                    yield finish(pending.popleft())
+                    yield pending.popleft().result()
                 pending.append(pool.submit(work, int(index)))
             while len(pending) > 1:
-                yield finish(pending.popleft())
-            last = [finish(pending.popleft())] if pending else []
+                yield pending.popleft().result()
+            last = [pending.popleft().result()] if pending else []
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
         # Outside, for a consumer that takes all and then drops the generator: what is raised while
         # Python closes it, a KeyboardInterrupt too, is lost.
         yield from last
-
-    def finish(future: Future[T | ImageError]) -> T | None:
-        result = future.result()
-        if not isinstance(result, ImageError):
-            return result
-        if on_error == "raise":
-            raise with_advice(result)
-        if failures is not None:
-            failures.append(result)
-        return None
 
     return generate()
 
@@ -101,9 +94,7 @@ def read_pictures(
     indices: Sequence[int],
     cache: PictureCache | None = None,
     n_jobs: int | None = None,
-    on_error: str = "raise",
-    failures: list[ImageError] | None = None,
-) -> Iterator[np.ndarray | None]:
+) -> Iterator[np.ndarray | ImageError]:
     """Yield square pictures of photos in order: those in the cache, the others decoded now."""
 
     def kept(index: int) -> np.ndarray | None:
@@ -116,13 +107,50 @@ def read_pictures(
         indices=missing,
         n_jobs=n_jobs,
         min_size=(size, size),
-        on_error=on_error,
-        failures=failures,
         cache=cache,
     )
     to_come = set(missing)
     for index in indices:
-        yield next(decoded) if index in to_come else kept(index)
+        picture = None if index in to_come else kept(index)
+        yield next(decoded) if picture is None else picture
+
+
+class Content(NamedTuple):
+    """What an image was when it was read for its digest."""
+
+    digest: bytes
+    stamp: tuple[int, ...] | None  # of a file: changes when someone writes to it
+
+    def has_changed(self, image: Any) -> bool:
+        """Whether someone has written to the image's file since."""
+        return self.stamp is not None and self.stamp != file_stamp(image)
+
+
+def read_contents(
+    photos: Sequence[Any], *, n_jobs: int | None = None, verbose: Any = False
+) -> list[Content | None]:
+    """Read the content of all images, in threads; None stands for what can't be read."""
+
+    def read(start: int) -> list[Content | None]:
+        return [_read_content(photo) for photo in photos[start : start + _READ_AT_ONCE]]
+
+    contents: list[Content | None] = []
+    with (
+        ThreadPoolExecutor(count_threads(n_jobs)) as pool,
+        progress("Looking up", len(photos), verbose=verbose) as bar,
+    ):
+        for part in pool.map(read, range(0, len(photos), _READ_AT_ONCE)):
+            contents += part
+            bar.update(len(part))
+    return contents
+
+
+def _read_content(photo: Any) -> Content | None:
+    stamp = file_stamp(photo) if is_local_path(photo) else None
+    try:
+        return Content(content_digest(photo, 0), stamp)
+    except ImageError:
+        return None
 
 
 def with_advice(error: ImageError) -> ImageError:

@@ -3,51 +3,30 @@
 import errno
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-_FILES = ("embeddings-*.sqlite*", "opening.lock", "claims-*.lock")
-
-# What is wrong, by the name of the error's number, and by what SQLite says.
-_BY_NAME = {
-    "full": ("ENOSPC", "EDQUOT", "EFBIG"),
-    "in the way": ("EISDIR", "EEXIST", "ENOTDIR"),
-    "permission": ("EACCES", "EPERM", "EROFS"),
-    "network": ("ENOSYS", "EOPNOTSUPP", "ENOTSUP", "ENOLCK", "EIO", "ESTALE", "EREMOTEIO"),
-}
-_BY_WORDS = {
-    "is full": "full",
-    "is locked": "busy",
-    "readonly": "permission",
-    "unable to open": "permission",
-    "locking protocol": "network",
-    "i/o error": "network",
-    "write-ahead log": "network",
-}
+_FILES = (
+    "memory-[0-9]-" + 16 * "[0-9a-f]" + ".index",
+    "memory-[0-9]-" + 16 * "[0-9a-f]" + ".data",
+    # of versions that were never released
+    "embeddings-[0-9]-*.sqlite*",
+    "opening.lock",
+    "claims-*.lock",
+)
 _ADVICE = {
-    "full": "Free some space there, or set memory to a folder on another disk.",
-    "in the way": "Remove what has that name, or set memory to another folder.",
-    "permission": "Set memory to a folder that you may write to.",
-    "network": (
-        "It may be a network folder, where files can't be locked or shared, or a full disk: set "
-        "memory to a folder on a local disk."
+    "Free some space there, or set memory to a folder on another disk.": (
+        "ENOSPC",
+        "EDQUOT",
+        "EFBIG",
     ),
-    "busy": (
-        "Another process has kept it locked for a minute. Wait for that process, or set memory to "
-        "another folder."
-    ),
-    "other": "Set memory to another folder, on a local disk, that you may write to.",
+    "Remove what has that name, or set memory to another folder.": ("EISDIR", "EEXIST", "ENOTDIR"),
+    "Set memory to a folder that you may write to.": ("EACCES", "EPERM", "EROFS"),
 }
 
 
 def check_folder(memory: str | os.PathLike[str]) -> Path:
-    """Return the folder of ``memory=``, if embeddings can be kept there as far as one can tell."""
-    try:
-        import sqlite3  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f"memory={os.fspath(memory)!r} needs the module sqlite3, and this Python was built "
-            f"without it ({error}). Install a Python that has it, or set memory=None."
-        ) from error
+    """Return the folder of ``memory=``, if it can be one as far as its name tells."""
     if "\0" in os.fspath(memory):
         raise ValueError(f"memory={os.fspath(memory)!r} has a null character, which no path can.")
     try:
@@ -68,21 +47,19 @@ def cant_be_used(folder: Path, error: Exception) -> OSError:
 
 def advice(error: Exception) -> str:
     """Return a sentence on what to do about an error with a file."""
-    if isinstance(error, TimeoutError):
-        return _ADVICE["busy"]
     name = errno.errorcode.get(getattr(error, "errno", None) or 0)
-    kinds = [kind for kind, names in _BY_NAME.items() if name in names]
-    kinds += [kind for words, kind in _BY_WORDS.items() if words in str(error).lower()]
-    return _ADVICE[kinds[0] if kinds else "other"]
+    for words, names in _ADVICE.items():
+        if name in names:
+            return words
+    return "Set memory to another folder that you may write to."
 
 
 def memory_size(memory: str | os.PathLike[str]) -> int:
     """Return how much disk the embeddings in a folder take.
 
-    One photo takes some ``4 * views * d`` bytes for each setting (encoder, precision, ``grid_size``
-    and ``views``), with 10 views at ``grid_size=3`` and d numbers a view, and what is left over of
-    a page of 16 kB: 16 kB for the bundled encoder (d = 256), 33 kB for ViT-L-14 (d = 768). A
-    prompt takes some ``4 * d`` bytes.
+    One photo takes ``4 * views * d + 57`` bytes for each setting (encoder, precision, ``grid_size``
+    and ``views``), with 10 views at ``grid_size=3`` and d numbers per view: 10 kB for the bundled
+    encoder (d = 256), 31 kB for ViT-L-14 (d = 768). A prompt takes ``4 * d + 57`` bytes.
 
     Parameters
     ----------
@@ -104,13 +81,13 @@ def memory_size(memory: str | os.PathLike[str]) -> int:
     >>> memory_size("a folder that does not exist")
     0
     """
-    return sum(path.stat().st_size for path in _files(memory))
+    return sum(size for _, size in _files(memory))
 
 
 def clear_memory(memory: str | os.PathLike[str]) -> int:
     """Delete the embeddings in a folder, of all settings. Other files in it stay.
 
-    A fit that uses the folder at this moment goes on, and stores what it has once more.
+    A fit that uses the folder at this moment goes on, and stores what it computes from then on.
 
     Parameters
     ----------
@@ -137,12 +114,16 @@ def clear_memory(memory: str | os.PathLike[str]) -> int:
     >>> clear_memory("a folder that does not exist")
     0
     """
-    size = memory_size(memory)
-    for path in _files(memory):
+    freed = 0
+    for path, size in _files(memory):
         path.unlink(missing_ok=True)
-    return size
+        freed += size
+    return freed
 
 
-def _files(memory: str | os.PathLike[str]) -> Iterator[Path]:
-    folder = Path(memory).expanduser()
-    return (path for pattern in _FILES for path in folder.glob(pattern) if path.is_file())
+def _files(memory: str | os.PathLike[str]) -> Iterator[tuple[Path, int]]:
+    for pattern in _FILES:
+        for path in check_folder(memory).glob(pattern):
+            with suppress(FileNotFoundError):  # deleted just now
+                if path.is_file():
+                    yield path, path.stat().st_size

@@ -1,277 +1,288 @@
-"""A SQLite file of embeddings that many processes read and fill together."""
+"""Bytes under keys in a folder that many processes read and fill together.
+
+Each process appends to two files of its own, so nobody waits for anybody and no file is locked.
+``memory-1-<random>.data`` has the values one after another, ``memory-1-<random>.index`` a record of
+fixed size for each. A value is written before its record: what a process that is killed leaves
+half done has no record, or half a one, and is not seen. Readers take in all records once, and
+later what has been appended.
+"""
 
 import os
 import re
-import sqlite3
-import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+import secrets
+import struct
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
 from pathlib import Path
-from typing import TypeVar
-
-from filelock import FileLock
+from tempfile import TemporaryFile
+from zlib import crc32
 
 from sklearn_cdul.exceptions import warn
-from sklearn_cdul.memory.files import (
-    acquire,
-    checksum,
-    is_damage,
-    is_whole,
-    open_file,
-    open_read_only,
-    open_successor,
-    opening_lock,
-    transaction,
-)
-from sklearn_cdul.memory.folder import advice, cant_be_used
+from sklearn_cdul.memory.folder import advice, cant_be_used, check_folder
 
-T = TypeVar("T")
+_NAME = "memory-1-{}.{}"  # the number is the version of the format
+_INDEX = re.compile(r"memory-1-([0-9a-f]{16})\.index")
+_MAX_KEY = 24  # bytes
+_RECORD = struct.Struct("<25s28sI")  # length and bytes of the key, place of the value, CRC of both
+_PLACE = struct.Struct("<QI16s")  # offset, length, checksum
+_FILE_AND_PLACE = struct.Struct("<8sQI16s")
+# Some file systems hold no file above 4 GB.
+_MAX_DATA = 2**30
+_COPIED_AT_ONCE = 256  # entries
 
-_OWNER_PATTERN = re.compile(rb"[0-9a-f]{32}")
-# Files up to this size are searched for damage before anything is computed again.
-_MAX_CHECKED_BYTES = 2**28
+# Index files that this process has written and closed, by process (a fork is another one) and
+# folder: the next store goes on with one of them, so that many short uses make few files.
+_spare: defaultdict[tuple[int, Path], list[Path]] = defaultdict(list)
 
 
-class EmbeddingStore:
-    """Bytes under keys, with claims: a process says what it is about to compute.
+class Store:
+    """Bytes under keys in a folder that many processes read and fill together.
 
-    The claims of a process hold as long as it holds a lock on a file of its own. The operating
-    system takes that lock away when the process ends in any way, and then its claims are free.
-    Use one store in one thread, as a context manager.
-
-    Trouble after the opening ends no work: what can't be read is missing, what can't be stored is
-    not stored, and a warning says so once.
+    Keys have up to 24 bytes. Threads may share a store, and so may a process and its forks. After
+    the opening no trouble with files is an error: what can't be read is missing, what can't be
+    stored is not stored, and one warning each says so.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        is_sound: Callable[[bytes], bool] = lambda embedding: True,
-        quiet: bool = False,
-    ):
-        self._folder = folder
-        self._is_sound = is_sound
-        self._quiet = quiet
-        self._owner = uuid.uuid4().hex.encode()
-        self._lock: FileLock | None = None  # held from the first claim on
-        self._has_told_damage = False
-        self.readable = self.writable = True
-        self.replaced = False
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self._folder = check_folder(folder).absolute()
+        # Per key the file and place of the value, 36 bytes; several if it was stored several times.
+        self._places: dict[bytes, bytes] = {}
+        self._taken: dict[str, int] = {}  # bytes of each index file that are in _places
+        self._own: dict[int, Path] = {}  # the index file that a process appends to
+        self._locks: dict[int, threading.Lock] = {}
+        self._can_store = True
+        self._has_told = False
         try:
-            self._take(open_file(folder))
-        except (OSError, sqlite3.OperationalError) as error:
-            opened = open_read_only(folder)
-            if opened is None:
-                raise cant_be_used(folder, error) from error
-            self._take(opened)
-            self._stop_storing(error)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            trouble = self._take_all()
+            if not self._places:
+                TemporaryFile(dir=self._folder).close()
+        except OSError as error:
+            raise cant_be_used(self._folder, error) from error
+        self._tell(trouble)
 
-    def __enter__(self) -> "EmbeddingStore":
+    def __enter__(self) -> "Store":
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Give up the claims that are left and close the file."""
-        if self._lock is not None:
-            with suppress(sqlite3.Error):
-                self._connection.execute("DELETE FROM claims WHERE owner = ?", (self._owner,))
-            self._release_lock()
-        with suppress(sqlite3.Error):
-            self._connection.close()
+        self.close()
+
+    def keys(self) -> list[bytes]:
+        """Return all keys that are known by now."""
+        return [padded[1 : 1 + padded[0]] for padded in list(self._places)]
 
     def get(self, key: bytes) -> bytes | None:
-        """Look up one embedding."""
-        return self._safely(lambda: self._get(key), None)
-
-    def claim(self, keys: Sequence[bytes]) -> tuple[list[bytes], dict[bytes, bytes]]:
-        """Claim the keys that nobody else has claimed or stored."""
-        self.notice_deletion()
-        if self._can_claim():
-            claimed = self._safely(lambda: self._claim_missing(keys), None, writes=True)
-            if claimed is not None:
-                return claimed
-        ready = {key: e for key in keys if (e := self.get(key)) is not None}
-        return [key for key in keys if key not in ready], ready
-
-    def put(self, embeddings: Mapping[bytes, bytes | None]) -> None:
-        """Store embeddings in one transaction, and end the claims on them."""
-        if not embeddings:
-            return
-        self.notice_deletion()
-        rows = [(key, e, checksum(key, e)) for key, e in embeddings.items() if e is not None]
-        ended = [(key, self._owner) for key in embeddings]
-
-        def write() -> None:
-            with transaction(self._connection) as sql:
-                sql.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?)", rows)
-                sql.executemany("DELETE FROM claims WHERE key = ? AND owner = ?", ended)
-
-        if self.writable:
-            self._safely(write, None, writes=True)
-
-    def free_dead_claims(self) -> None:
-        """End the claims of processes that are no more."""
-        try:
-            self._safely(self._free_dead_claims, None, writes=True)
-        except OSError as error:
-            self._stop_storing(error)
-
-    def search_damage(self) -> None:
-        """Look for damage that look-ups don't meet, such as a key that can't be found any more.
-
-        It reads the whole file, and is left out if that is large.
-        """
-
-        def check() -> None:
-            (found,) = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
-            if found not in (b"ok", "ok"):
-                words = found.decode(errors="replace") if isinstance(found, bytes) else str(found)
-                raise sqlite3.DatabaseError(words)
-
-        if self.path.exists() and self.path.stat().st_size <= _MAX_CHECKED_BYTES:
-            self._safely(check, None)
-
-    def _safely(self, operation: Callable[[], T], otherwise: T, *, writes: bool = False) -> T:
-        """Call an operation on the file; with another file if this one is damaged."""
-        for _ in range(2):
-            if not self.readable or (writes and not self.writable):
-                break
+        """Return the value, or None if it is missing or damaged."""
+        trouble = ""
+        for file, *place, checksum in _FILE_AND_PLACE.iter_unpack(self._places.get(_pad(key), b"")):
+            path = self._folder / _NAME.format(file.hex(), "data")
             try:
-                return operation()
-            except sqlite3.DatabaseError as error:
-                if is_damage(error):
-                    self._replace_file(error)
-                elif writes:
-                    self._stop_storing(error)
-                else:
-                    self._stop_reading(error)
-        return otherwise
-
-    def _get(self, key: bytes) -> bytes | None:
-        query = "SELECT embedding, checksum FROM embeddings WHERE key = ?"
-        row = self._connection.execute(query, (key,)).fetchone()
-        if row is None:
-            return None
-        if is_whole(key, *row):
-            return row[0] if self._is_sound(row[0]) else None
-        if not self._has_told_damage:
-            self._has_told_damage = True
-            warn(
-                f"{self.path} is damaged: some embeddings in it are not what was stored. They are "
-                "computed again.",
-            )
+                value = _read(path, *place)
+            except OSError as error:
+                trouble = f"{path} can't be read ({error})"
+            else:
+                if _checksum(key, value) == checksum:
+                    return value
+                trouble = f"{path} is damaged"
+        self._tell(trouble)
         return None
 
-    def _claim_missing(self, keys: Sequence[bytes]) -> tuple[list[bytes], dict[bytes, bytes]]:
-        with transaction(self._connection):
-            ready = {key: e for key in keys if (e := self._get(key)) is not None}
-            missing = [key for key in keys if key not in ready]
-            return [key for key in missing if self._claim(key)], ready
+    def put(self, entries: Mapping[bytes, bytes]) -> None:
+        """Store values; they are written when this returns, unless a warning says otherwise."""
+        with self._lock():
+            if not self._can_store or not entries:
+                return
+            try:
+                self._append(entries)
+            except OSError as error:
+                self._can_store = False
+                warn(
+                    f"The folder memory={str(self._folder)!r} can't be written: {error}. What is "
+                    f"computed from now on is used but not stored. {advice(error)}"
+                )
 
-    def _claim(self, key: bytes) -> bool:
-        sql = self._connection
-        sql.execute("INSERT OR IGNORE INTO claims VALUES (?, ?)", (key, self._owner))
-        owner = sql.execute("SELECT owner FROM claims WHERE key = ?", (key,)).fetchone()
-        return owner == (self._owner,)
+    def refresh(self) -> None:
+        """Take in what others have stored since."""
+        with self._lock():
+            try:
+                trouble = self._take_all()
+            except OSError as error:
+                trouble = f"The folder {self._folder} can't be read ({error})"
+        self._tell(trouble)
 
-    def _free_dead_claims(self) -> None:
-        query = "SELECT DISTINCT owner FROM claims WHERE owner != ?"
-        for (owner,) in self._connection.execute(query, (self._owner,)).fetchall():
-            lock = None
-            # Anything else is damage, and as a path it could lead anywhere.
-            if isinstance(owner, bytes) and _OWNER_PATTERN.fullmatch(owner):
-                lock = self._try_lock(owner)
-                if lock is None:
-                    continue  # alive
-            with transaction(self._connection) as sql:
-                sql.execute("DELETE FROM claims WHERE owner = ?", (owner,))
-            if lock is not None:
-                _remove(lock)
+    def close(self) -> None:
+        """Leave this store's files to the next one of this process."""
+        with self._lock():
+            index = self._own.pop(os.getpid(), None)
+            if index is not None and self._can_store:
+                _spare[os.getpid(), self._folder].append(index)
 
-    def _can_claim(self) -> bool:
-        """Take the lock that vouches for this store's claims."""
-        if not self.writable or self._lock is not None:
-            return self.writable
+    def _lock(self) -> threading.Lock:
+        # A fork must not wait for a thread that it does not have.
+        return self._locks.setdefault(os.getpid(), threading.Lock())
+
+    def _append(self, entries: Mapping[bytes, bytes]) -> None:
         try:
-            with opening_lock(self._folder):
-                for path in self._folder.glob("claims-*.lock"):
-                    owner = os.fsencode(path.stem.removeprefix("claims-"))
-                    abandoned = self._try_lock(owner) if _OWNER_PATTERN.fullmatch(owner) else None
-                    if abandoned is not None:
-                        _remove(abandoned)
-                self._lock = self._try_lock(self._owner)
-        except OSError as error:
-            self._stop_storing(error)
-        return self.writable
+            self._write(entries)
+        except FileNotFoundError:  # somebody has emptied the folder
+            self._own.clear()
+            _spare.pop((os.getpid(), self._folder), None)
+            self._write(entries)
 
-    def _try_lock(self, owner: bytes) -> FileLock | None:
-        lock = FileLock(self._folder / f"claims-{os.fsdecode(owner)}.lock")
-        return lock if acquire(lock, 0) else None
+    def _write(self, entries: Mapping[bytes, bytes]) -> None:
+        index = self._own.get(os.getpid()) or self._begin()
+        records = []
+        # Not kept open: what was closed is seen by other machines, and a deletion is noticed.
+        with open(index.with_suffix(".data"), "r+b") as file:
+            offset = file.seek(0, os.SEEK_END)
+            for key, value in entries.items():
+                padded = _pad(key)
+                place = _PLACE.pack(offset, len(value), _checksum(key, value))
+                records.append(_RECORD.pack(padded, place, crc32(place, crc32(padded))))
+                offset += len(value)
+            file.writelines(entries.values())
+        with open(index, "r+b") as file:
+            # Over the half of a record, where writing was interrupted.
+            file.seek(file.seek(0, os.SEEK_END) // _RECORD.size * _RECORD.size)
+            file.writelines(records)
+        self._tell(self._take(index))
+        if offset > _MAX_DATA:
+            del self._own[os.getpid()]
 
-    def _release_lock(self) -> None:
-        if self._lock is not None:
-            _remove(self._lock)
-            self._lock = None
+    def _begin(self) -> Path:
+        spare = _spare[os.getpid(), self._folder]
+        if spare:
+            index = spare.pop()
+        else:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            index = self._folder / _NAME.format(secrets.token_hex(8), "index")
+            for path in (index.with_suffix(".data"), index):
+                open(path, "xb").close()
+        self._own[os.getpid()] = index
+        return index
 
-    def _take(self, opened: tuple[Path, sqlite3.Connection]) -> None:
-        self.path, self._connection = opened
-        self._identity = _identity(self.path)
+    def _take_all(self) -> str:
+        """Take in what is new in all index files; return what is wrong with one."""
+        trouble = ""
+        with os.scandir(self._folder) as files:
+            for file in files:
+                if _INDEX.fullmatch(file.name) is None:
+                    continue
+                try:
+                    if file.stat().st_size != self._taken.get(file.name, 0):
+                        trouble = self._take(Path(file.path)) or trouble
+                except FileNotFoundError:  # deleted just now
+                    pass
+                except OSError as error:
+                    trouble = f"{file.path} can't be read ({error})"
+        return trouble
 
-    def _replace_file(self, error: sqlite3.DatabaseError) -> None:
-        """Go on with a new file, which another process may have begun already."""
-        self._connection.close()
-        try:
-            if not self.writable:
-                raise OSError(f"it is damaged ({error}) and can't be replaced") from error
-            self._take(open_successor(self.path, error))
-            self.replaced = True
-        except (OSError, sqlite3.Error) as reason:
-            self._stop_reading(reason)
+    def _take(self, index: Path) -> str:
+        """Take in the records that were appended to an index file."""
+        with open(index, "rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            taken = self._taken.get(index.name, 0)
+            if taken > size:  # cut off by somebody
+                taken = 0
+            stream.seek(taken)
+            records = stream.read((size - taken) // _RECORD.size * _RECORD.size)
+        file, trouble, places = bytes.fromhex(index.stem[-16:]), "", self._places
+        for padded, place, check in _RECORD.iter_unpack(records):
+            if crc32(place, crc32(padded)) != check:
+                trouble = f"{index} is damaged"
+                continue
+            place = file + place
+            if places.setdefault(padded, place) is not place:  # stored before: the newest first
+                places[padded] = place + places[padded]
+        self._taken[index.name] = taken + len(records)
+        return trouble
 
-    def notice_deletion(self) -> None:
-        """Go on with a new file if somebody has deleted this one."""
-        if not self.writable or _identity(self.path) == self._identity:
-            return
-        warn(
-            f"{self.path} was deleted while it was in use. What is embedded in this call is stored "
-            "in a new file.",
-        )
-        self._release_lock()
-        self._connection.close()
-        try:
-            self._take(open_file(self._folder))
-            self.replaced = True
-        except (OSError, sqlite3.Error) as reason:
-            self._stop_reading(reason)
-
-    def _stop_storing(self, reason: Exception) -> None:
-        was_writable, self.writable = self.writable, False
-        self._release_lock()  # others need not wait for what will not be stored
-        if was_writable and not self._quiet:
-            warn(
-                f"{self.path} can't be written: {reason}. New embeddings are used but not stored. "
-                f"{advice(reason)}",
-            )
-
-    def _stop_reading(self, reason: Exception) -> None:
-        self.readable = self.writable = False
-        self._release_lock()
-        warn(
-            f"{self.path} can't be read any more: {reason}. Embeddings that are not read yet are "
-            f"computed again, and not stored. {advice(reason)}",
-        )
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+    def _tell(self, trouble: str) -> None:
+        if trouble and not self._has_told:
+            self._has_told = True
+            warn(f"{trouble}. What is missing is computed again, and stored if possible.")
 
 
-def _remove(lock: FileLock) -> None:
-    with suppress(OSError):  # of a file system that went away
-        lock.release()
-    with suppress(OSError):  # Windows: someone is trying it just now
-        Path(lock.lock_file).unlink()
+def _pad(key: bytes) -> bytes:
+    if len(key) > _MAX_KEY:
+        raise ValueError(f"A key has at most {_MAX_KEY} bytes, this one has {len(key)}.")
+    return bytes([len(key)]) + key.ljust(_MAX_KEY, b"\0")
+
+
+def _checksum(key: bytes, value: bytes) -> bytes:
+    return blake2b(value, digest_size=16, key=key).digest()
+
+
+def _read(path: Path, offset: int, length: int) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(offset)
+        return file.read(length)
+
+
+def merge_memory(memory: str | os.PathLike[str], others: Iterable[str | os.PathLike[str]]) -> int:
+    """Copy into one folder the embeddings that others have and it lacks.
+
+    For machines that each encode a part of the photos in a folder of their own: copy these folders
+    to one machine and merge them there. An entry belongs to the content of a photo, not to its
+    path, so the machines may keep the photos in different places.
+
+    A new folder has few files and no entry twice, so this also tidies one that many processes have
+    filled.
+
+    Parameters
+    ----------
+    memory : str or os.PathLike
+        Folder to copy to. It is created if it does not exist, and may be in use.
+    others : iterable of str or os.PathLike
+        Folders to copy from, given as ``memory=`` before. They are not changed. Of a damaged one
+        what can be read is copied.
+
+    Returns
+    -------
+    n_copied : int
+        Number of embeddings, of photos and prompts, that were new in `memory`.
+
+    Raises
+    ------
+    TypeError
+        If `others` is a single path.
+    OSError
+        If one of `others` has no embeddings, before anything is copied; or if `memory` can't be
+        written.
+
+    See Also
+    --------
+    memory_size : How much disk a folder takes.
+
+    Examples
+    --------
+    >>> from sklearn_cdul.memory import merge_memory
+    >>> merge_memory("cache", ["from-a", "from-b"])  # doctest: +SKIP
+    2000
+    """
+    if isinstance(others, (str, os.PathLike)):
+        raise TypeError(f"others must be a list of folders. For one write [{os.fspath(others)!r}].")
+    sources = [_open_filled(check_folder(other)) for other in others]
+    n_copied = 0
+    with Store(memory) as target:
+        for source in sources:
+            missing = [key for key in source.keys() if target.get(key) is None]
+            for start in range(0, len(missing), _COPIED_AT_ONCE):
+                keys = missing[start : start + _COPIED_AT_ONCE]
+                found = {key: value for key in keys if (value := source.get(key)) is not None}
+                try:
+                    target._append(found)
+                except OSError as error:
+                    raise cant_be_used(target._folder, error) from error
+                n_copied += len(found)
+    return n_copied
+
+
+def _open_filled(folder: Path) -> Store:
+    if any(folder.glob("memory-1-*.index")):
+        store = Store(folder)
+        if store.keys():
+            return store
+    raise OSError(f"There are no embeddings in the folder {str(folder)!r}.")

@@ -1,4 +1,4 @@
-"""Look at what a model believes, and say where labels of a person pay most."""
+"""Review what a model predicts, and find the photos that are worth labelling first."""
 
 from sklearn_cdul.review.report import LabelReport
 from sklearn_cdul.review.suggestions import suggest_photos

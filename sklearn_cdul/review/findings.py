@@ -3,7 +3,6 @@
 import numpy as np
 
 from sklearn_cdul.metrics import average_precision_per_class
-from sklearn_cdul.predictions import log_odds
 
 # A class that is predicted for this share of the photos counts as always predicted.
 ALWAYS = 0.9
@@ -11,6 +10,7 @@ _N_BINS = 40
 # Classes whose logits correlate from here are hard to tell apart.
 _ALIKE = 0.8
 _MOST_PAIRS = 20
+_BLOCK = 512  # classes that are compared with all others at once
 
 
 def score_histogram(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -23,10 +23,10 @@ def score_histogram(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pick_photos(
-    column: np.ndarray, cut: float, moved: np.ndarray | None, wrong: np.ndarray, n_shown: int
+    column: np.ndarray, threshold: float, moved: np.ndarray | None, wrong: np.ndarray, n_shown: int
 ) -> dict[str, np.ndarray]:
     """Choose the photos of one class that a person should see."""
-    distance = np.abs(column - cut)
+    distance = np.abs(column - threshold)
     readable = np.flatnonzero(~np.isnan(column))
     kinds = {}
     mistakes = np.flatnonzero(wrong)
@@ -46,18 +46,22 @@ def alike_classes(
     """Find pairs of classes whose scores rise and fall together."""
     if len(logits) < 3 or logits.shape[1] < 2:
         return []
-    centred = logits - logits.mean(axis=0)
-    length = np.linalg.norm(centred, axis=0)
-    correlation = centred.T @ centred / np.maximum(np.outer(length, length), 1e-12)
-    one, other = np.triu_indices(len(correlation), k=1)
-    values = correlation[one, other]
-    best = [at for at in np.argsort(-values, kind="stable")[:_MOST_PAIRS] if values[at] >= _ALIKE]
+    units = (logits - logits.mean(axis=0)).astype(np.float32)
+    units /= np.maximum(np.linalg.norm(units, axis=0), 1e-6)
+    found: list[tuple[float, int, int]] = []  # with minus the correlation, so that they sort
+    for first in range(0, units.shape[1], _BLOCK):
+        block = units[:, first : first + _BLOCK].T @ units[:, first:]
+        rows, columns = np.nonzero(np.triu(block >= _ALIKE, k=1))
+        values = -block[rows, columns]
+        best = np.argsort(values, kind="stable")[:_MOST_PAIRS]
+        pairs_of_block = zip(values[best], first + rows[best], first + columns[best], strict=True)
+        found = sorted([*found, *pairs_of_block])[:_MOST_PAIRS]
     pairs = []
-    for i, j in zip(one[best].tolist(), other[best].tolist(), strict=True):
+    for minus_r, i, j in found:
         cosine = None if text_embeddings is None else float(text_embeddings[i] @ text_embeddings[j])
         both = int(np.count_nonzero(predicted[:, i] & predicted[:, j]))
         alone = int(np.count_nonzero(predicted[:, i] != predicted[:, j]))
-        pairs.append((i, j, float(correlation[i, j]), cosine, both, alone))
+        pairs.append((int(i), int(j), min(float(-minus_r), 1.0), cosine, both, alone))
     return pairs
 
 
@@ -80,21 +84,3 @@ def class_figures(
             "labelled": known.sum(axis=0),
             "positives": wanted,
         }
-
-
-def are_training_photos(logits: np.ndarray, pseudo_labels: np.ndarray) -> bool:
-    """Whether the labels that training ended with are those of these photos.
-
-    Nothing else tells: a fitted model keeps no photos. What a network says of the photos that it
-    was trained on correlates with their labels, beyond what differs between classes; what it says
-    of as many others, or of the same in another order, does not.
-    """
-    if logits.shape != pseudo_labels.shape:
-        return False
-    tables = [logits, log_odds(pseudo_labels)]
-    known = ~np.isnan(tables[0] + tables[1]).any(axis=1)
-    if known.sum() < 3:
-        return False
-    one, other = (table[known] - table[known].mean(axis=0) for table in tables)
-    size = float(np.linalg.norm(one) * np.linalg.norm(other))
-    return size > 0 and float((one * other).sum()) > 0.5 * size

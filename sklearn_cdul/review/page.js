@@ -68,7 +68,7 @@ function cell(value) {
   return /[",;\t\r\n]/.test(text) || text !== text.trim() ? '"' + text.replaceAll('"', '""') + '"' : text;
 }
 
-// As sklearn_cdul.targets.check_targets reads it: a column a class, 1, 0, or nothing.
+// As sklearn_cdul.targets.read_targets reads it: one column per class, 1, 0, or nothing.
 function toCSV() {
   const photos = Object.keys(answers).map(Number).sort((a, b) => a - b);
   const columns = names.map((_, j) => j).filter((j) => photos.some((p) => j in answers[p]));
@@ -128,7 +128,7 @@ function showLarge(photo) {
   byId("large-name").textContent = path || `row ${photo}`;
   byId("large-classes").replaceChildren(...top.map(([j, p]) =>
     make("div", { class: "row", "data-photo": photo, "data-class": j },
-      make("span", { text: `${names[j]} ${percent(p)}${p >= data.classes[j].cut ? ", predicted" : ""}` }),
+      make("span", { text: `${names[j]} ${percent(p)}${p >= data.classes[j].threshold ? ", predicted" : ""}` }),
       ...marks(photo, j))));
   showAnswers();
   byId("large").showModal();
@@ -138,14 +138,14 @@ function showLarge(photo) {
 
 const logit = (p) => Math.log(p / (1 - p));
 
-function histogram({ counts, edges, cut, name }) {
+function histogram({ counts, edges, threshold, name }) {
   const width = 560, height = 130, left = 4, bottom = 18, top = 16;
   const [first, last] = [edges[0], edges[edges.length - 1]];
   const x = (value) => left + (Math.min(Math.max(value, first), last) - first) / (last - first) * (width - 2 * left);
   const most = Math.max(...counts, 1);
   const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img",
     "aria-label": `How many photos have which score for ${name}` });
-  const at = logit(Math.min(Math.max(cut, 1e-6), 1 - 1e-6));
+  const at = logit(Math.min(Math.max(threshold, 1e-6), 1 - 1e-6));
   counts.forEach((count, i) => {
     const tall = Math.sqrt(count / most) * (height - bottom - top);
     const bar = draw("rect", { x: x(edges[i]) + .5, width: Math.max(x(edges[i + 1]) - x(edges[i]) - 1, .5),
@@ -163,9 +163,9 @@ function histogram({ counts, edges, cut, name }) {
     end = place;
   }
   const mark = x(at);
-  svg.append(draw("line", { class: "cut", x1: mark, x2: mark, y1: top - 2, y2: height - bottom }));
+  svg.append(draw("line", { class: "threshold", x1: mark, x2: mark, y1: top - 2, y2: height - bottom }));
   svg.append(draw("text", { x: mark, y: 10, "text-anchor": mark > width - 60 ? "end" : mark < 60 ? "start" : "middle" },
-    `cut ${percent(cut)}`));
+    `threshold ${percent(threshold)}`));
   return svg;
 }
 
@@ -217,8 +217,8 @@ function link(j) {
 byId("classes-text").textContent = data.classes_text;
 const labelled = data.classes.some((c) => c.ap !== undefined);
 table(byId("classes"),
-  ["class", "predicted", "share", "cut", ...(labelled ? ["AP", "F1", "precision", "recall", "positives"] : [])],
-  data.classes.map((c, j) => [link(j), c.count, { key: c.share, text: percent(c.share) }, { key: c.cut, text: percent(c.cut) },
+  ["class", "predicted", "share", "threshold", ...(labelled ? ["AP", "F1", "precision", "recall", "positives"] : [])],
+  data.classes.map((c, j) => [link(j), c.count, { key: c.share, text: percent(c.share) }, { key: c.threshold, text: percent(c.threshold) },
     ...(labelled ? [...["ap", "f1", "precision", "recall"].map((k) => ({ key: c[k], text: figure(c[k]) })), c.positives] : [])]));
 
 data.classes.forEach((c, j) => {

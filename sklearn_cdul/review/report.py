@@ -1,8 +1,11 @@
-"""A page to look at: what a model believes of many photos, and where a person should check it."""
+"""A page that shows what a model predicts for many photos, and where a person should check it."""
 
+import hashlib
 import html
+import json
 import os
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +13,47 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_cdul._utils.atomic_write import atomic_write
+from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.encoded import path_of
-from sklearn_cdul.images.reading import check_images
+from sklearn_cdul.images.reading import check_images, map_images
+from sklearn_cdul.inputs import digest_of_X
 from sklearn_cdul.labels.thresholds import apply_thresholds
-from sklearn_cdul.predictions import Predictions, last_step, log_odds
-from sklearn_cdul.review.findings import ALWAYS, alike_classes, are_training_photos, class_figures
-from sklearn_cdul.review.page import render
+from sklearn_cdul.predictions import Predictions, known_targets, last_step, log_odds, pass_steps
+from sklearn_cdul.review.findings import (
+    ALWAYS,
+    alike_classes,
+    class_figures,
+    pick_photos,
+    score_histogram,
+)
+from sklearn_cdul.review.page import THUMBNAIL, fill_page, make_thumbnail
+
+# So many thumbnails make a page of about eight megabytes; those of no class among them.
+_MOST_THUMBNAILS = 1000
+_MOST_OF_NO_CLASS = 40
+_MOST_OF_CLASSES = _MOST_THUMBNAILS - _MOST_OF_NO_CLASS
+_LIKELY = 12  # classes that the view of one photo lists
+_TITLES = {
+    "wrong": "Against the labels",
+    "surest": "Surest",
+    "borderline": "Borderline",
+    "corrected": "Labels that training moved farthest",
+}
+# Figures of a class, as the script of the page calls them.
+_SHORT = {"average_precision": "ap", **{name: name for name in ("f1", "precision", "recall")}}
 
 
+@dataclass(eq=False, repr=False)
 class LabelReport:
-    """A page in one HTML file that shows what a model believes of photos, and takes corrections.
+    """A page in one HTML file that shows what a model predicts for photos, and takes corrections.
 
-    Of each class it shows a histogram of the scores, the surest photos, those nearest to the cut,
-    those whose labels training moved farthest (for the photos of the training) and those that
-    contradict labels. It also shows photos of no class, classes that are never or always predicted,
-    and names that are hard to tell apart. In the page a person says of a photo whether a class is
-    in it, and saves the answers as a CSV file that ``observed=``, ``score`` and ``fit_thresholds``
-    take. The file needs no server and loads nothing. It has 1,000 thumbnails at most, however many
-    photos there are.
+    Of each class it shows a histogram of the scores, the surest photos, those nearest to the
+    threshold, those whose labels training moved farthest (if they are the photos of the training)
+    and those that contradict labels. It also shows photos of no class, classes that are never or
+    always predicted, and names that are hard to tell apart. In the page a person says of a photo
+    whether a class is in it, and saves that as a CSV file, which ``observed=`` takes. The page
+    needs no server and loads nothing. It has 1,000 thumbnails at most, however many photos there
+    are.
 
     Use :meth:`from_estimator` or :meth:`from_predictions`, then :meth:`save`. The parameters become
     attributes of the same names.
@@ -43,7 +69,7 @@ class LabelReport:
     thresholds : array of shape (k,)
         Scores from which a class is predicted.
     labels : array of shape (n, k) or None, default=None
-        Known labels: 1, 0, or NaN.
+        Known labels: 1, 0, or NaN where nobody knows.
     movement : tuple of two arrays of shape (n, k) or None, default=None
         Labels before and after training.
     text_embeddings : array of shape (k, d) or None, default=None
@@ -63,7 +89,7 @@ class LabelReport:
     Attributes
     ----------
     per_class : dict of str to list
-        One entry a class: "class", "threshold", "predicted" (photos), "share" and, with labels,
+        One entry per class: "class", "threshold", "predicted" (photos), "share" and, with labels,
         "average_precision", "f1", "precision", "recall", "labelled", "positives" (photos).
         ``pandas.DataFrame(report.per_class)`` is a table.
     without_class : ndarray of int
@@ -85,50 +111,47 @@ class LabelReport:
     [1, 1]
     """
 
-    def __init__(
-        self,
-        photos: Any,
-        scores: np.ndarray,
-        *,
-        class_names: Sequence[str],
-        thresholds: np.ndarray,
-        labels: np.ndarray | None = None,
-        movement: tuple[np.ndarray, np.ndarray] | None = None,
-        text_embeddings: np.ndarray | None = None,
-        n_shown: int = 8,
-        title: str = "Label report",
-        n_jobs: int | None = None,
-    ):
-        if n_shown < 1:
-            raise ValueError(f"n_shown must be at least 1, got {n_shown!r}.")
-        self._readable = ~np.isnan(scores).any(axis=1)
-        if not self._readable.any():
+    photos: Any
+    scores: np.ndarray
+    _: KW_ONLY
+    class_names: Sequence[str]
+    thresholds: np.ndarray
+    labels: np.ndarray | None = None
+    movement: tuple[np.ndarray, np.ndarray] | None = None
+    text_embeddings: np.ndarray | None = None
+    n_shown: int = 8
+    title: str = "Label report"
+    n_jobs: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.n_shown < 1:
+            raise ValueError(f"n_shown must be at least 1, got {self.n_shown!r}.")
+        seen = self._readable = ~np.isnan(self.scores).any(axis=1)
+        if not seen.any():
             raise ValueError("There is no photo with scores: none could be read.")
-        self.photos = None if photos is None else check_images(photos)
-        if self.photos is not None and len(self.photos) != len(scores):
+        self.photos = None if self.photos is None else check_images(self.photos)
+        if self.photos is not None and len(self.photos) != len(seen):
             raise ValueError(
-                f"There are {len(self.photos)} photos, but {len(scores)} rows of scores."
+                f"There are {len(self.photos)} photos, but {len(seen)} rows of scores."
             )
-        self._paths = [path_of(photo) for photo in self.photos or [None] * len(scores)]
+        self.class_names = list(self.class_names)
+        self._paths = [path_of(photo) for photo in self.photos or [None] * len(seen)]
         self._thumbnails: dict[int, str | None] = {}
-        self.scores, self.thresholds, self.class_names = scores, thresholds, list(class_names)
-        self.labels, self.movement = labels, movement
-        self.n_shown, self.n_jobs, self.title = n_shown, n_jobs, title
-        self._logits, self._cut_logits = log_odds(scores), log_odds(thresholds)
-        self._predicted = apply_thresholds(scores, thresholds).astype(bool)
-        seen, predicted = self._readable, self._predicted[self._readable]
-        known = None if labels is None else labels[seen]
-        figures = class_figures(scores[seen], predicted, known)
+        self._logits = log_odds(self.scores)
+        self._predicted = apply_thresholds(self.scores, self.thresholds).astype(bool)
+        predicted = self._predicted[seen]
+        known = None if self.labels is None else self.labels[seen]
+        figures = class_figures(self.scores[seen], predicted, known)
         self.per_class: dict[str, list[Any]] = {
             "class": self.class_names,
-            "threshold": thresholds.tolist(),
+            "threshold": self.thresholds.tolist(),
             **{name: column.tolist() for name, column in figures.items()},
         }
         self.without_class = np.flatnonzero(seen & ~self._predicted.any(axis=1))
         shares = list(zip(self.class_names, figures["share"], strict=True))
         self.never = [name for name, share in shares if share == 0]
         self.always = [name for name, share in shares if share >= ALWAYS]
-        self._pairs = alike_classes(self._logits[seen], predicted, text_embeddings)
+        self._pairs = alike_classes(self._logits[seen], predicted, self.text_embeddings)
         self.alike = [(self.class_names[i], self.class_names[j], r) for i, j, r, *_ in self._pairs]
 
     @classmethod
@@ -147,12 +170,13 @@ class LabelReport:
         Parameters
         ----------
         estimator : CDULClassifier, CLIPPseudoLabeler, or a pipeline or search that ends with one
-            Fitted. The labels of a labeler are cut at thresholds found on these photos.
+            Fitted. For a labeler the thresholds are found on these photos.
         X : sequence of images, or what the estimator takes
             n photos, those of the training or others.
         y : array of shape (n, k), names of each image, data frame, CSV file or None, default=None
             Labels, also of some photos and classes, see
-            :func:`~sklearn_cdul.targets.check_targets`.
+            :func:`~sklearn_cdul.targets.read_targets`. Rows that name their photo are matched to
+            it.
         photos : sequence of images or None, default=None
             The photos of the rows of X, if X holds something else, for example embeddings. None
             takes X if the model takes images, and else shows no photos.
@@ -172,22 +196,22 @@ class LabelReport:
         """
         model = last_step(estimator)
         labeler = getattr(model, "pseudo_labeler_", model)
+        # What is wrong with photos and labels is said before the work.
+        photos = None if photos is None else check_images(photos)
+        y = None if y is None else known_targets(y, model.class_names_, X, photos)
+        given = pass_steps(estimator, X)
         if photos is None and labeler.input == "images":
-            photos = X
-        if photos is not None:
-            photos = check_images(photos)  # what is wrong with them is said before the work
-        answers = Predictions.from_estimator(estimator, X, y)
-        movement = None
-        if hasattr(model, "pseudo_labels_") and are_training_photos(
-            log_odds(answers.scores), model.pseudo_labels_
-        ):
+            photos = check_images(given)
+        predictions = Predictions.from_estimator(model, given, y)
+        movement, digest = None, getattr(model, "X_digest_", None)
+        if digest is not None and digest == digest_of_X(given):
             movement = model.initial_pseudo_labels_, model.pseudo_labels_
         return cls(
             photos,
-            answers.scores,
-            class_names=answers.class_names,
-            thresholds=answers.thresholds,
-            labels=answers.targets,
+            predictions.scores,
+            class_names=predictions.class_names,
+            thresholds=predictions.thresholds,
+            labels=predictions.targets,
             movement=movement,
             text_embeddings=labeler.text_embeddings_,
             n_shown=n_shown,
@@ -220,7 +244,7 @@ class LabelReport:
         thresholds : float, array-like of shape (k,) or None, default=None
             Scores from which a class is predicted. None finds them without labels.
         y : array of shape (n, k), names of each image, data frame, CSV file or None, default=None
-            Labels, see :meth:`from_estimator`.
+            Labels, see :meth:`from_estimator`. Without photos they may not name any by path.
         n_shown : int, default=8
             Photos of each kind and class.
         title : str, default="Label report"
@@ -235,13 +259,13 @@ class LabelReport:
         ValueError, TypeError
             If shapes do not fit each other, or values are wrong.
         """
-        answers = Predictions.of(scores, y, thresholds, class_names, photos=photos)
+        predictions = Predictions.of(scores, y, thresholds, class_names, photos=photos)
         return cls(
             photos,
-            answers.scores,
-            class_names=answers.class_names,
-            thresholds=answers.thresholds,
-            labels=answers.targets,
+            predictions.scores,
+            class_names=predictions.class_names,
+            thresholds=predictions.thresholds,
+            labels=predictions.targets,
             n_shown=n_shown,
             title=title,
         )
@@ -277,7 +301,7 @@ class LabelReport:
         -------
         page : str
         """
-        return render(self)
+        return fill_page(self._data())
 
     def _repr_html_(self) -> str:
         """Show the page in a notebook, in a frame of its own."""
@@ -294,3 +318,118 @@ class LabelReport:
             f"{len(self.without_class)} photos of no class, {len(self.never)} classes never "
             f"predicted. Use save(path).>"
         )
+
+    def _data(self) -> dict[str, Any]:
+        """What the page shows, as JSON can hold it."""
+        per_class = [self._class(j) for j in range(len(self.class_names))]
+        none = self.without_class[: min(2 * self.n_shown, _MOST_OF_NO_CLASS)].tolist()
+        shown = {row for one in per_class for _, rows in one.get("lists", []) for row, *_ in rows}
+        n_photos = int(self._readable.sum())
+        lost = len(self._readable) - n_photos
+        per_photo = self._predicted[self._readable].sum() / n_photos
+        summary = [
+            [f"{n_photos:,}", "photos" + (f", {lost} more can't be read" if lost else "")],
+            [f"{per_photo:.1f}", "classes per photo"],
+            [f"{len(self.without_class):,}", "photos of no class"],
+            [len(self.never), f"of {len(self.class_names)} classes never predicted"],
+        ]
+        for figure, text in (("average_precision", "mAP"), ("f1", "macro-F1")):
+            values = np.array(self.per_class.get(figure, []), dtype=float)
+            if np.isfinite(values).any():
+                mean = f"{100 * np.nanmean(values):.1f}"
+                summary.append([mean, f"{text} in percent, on the labels"])
+        sentences = [
+            f"{text}: {', '.join(names[:30])}{' and more' if len(names) > 30 else ''}."
+            for text, names in (
+                ("Never predicted", self.never),
+                (f"Predicted for {ALWAYS:.0%} of the photos or more", self.always),
+            )
+            if names
+        ]
+        # What tells this report from others, for the answers that a browser keeps.
+        key = hashlib.sha1(json.dumps([self.title, self.class_names, self._paths]).encode())
+        key.update(np.ascontiguousarray(self.scores).data)
+        return {
+            "title": self.title,
+            "subtitle": f"{n_photos:,} photos, {len(self.class_names):,} classes",
+            "key": key.hexdigest(),
+            "n_photos": n_photos,
+            "has_paths": all(path is not None for path in self._paths),
+            "summary": summary,
+            "none": none,
+            "none_text": f"{len(self.without_class):,} photos reach no threshold"
+            + (f"; {len(none)} of them:" if len(none) < len(self.without_class) else ":"),
+            "pairs": self._pairs,
+            "classes_text": " ".join(sentences),
+            "classes": per_class,
+            "photos": self._photo_data(sorted(shown | set(none))),
+        }
+
+    def _class(self, j: int) -> dict[str, Any]:
+        """What the page shows of one class."""
+        counts, edges = score_histogram(self._logits[self._readable, j])
+        result = {
+            "name": self.class_names[j],
+            "count": self.per_class["predicted"][j],
+            "share": self.per_class["share"][j],
+            "threshold": float(self.thresholds[j]),
+            "counts": counts.tolist(),
+            "edges": edges.round(4).tolist(),
+        }
+        if self.labels is not None:
+            values = {short: self.per_class[name][j] for name, short in _SHORT.items()}
+            result |= {name: x if np.isfinite(x) else None for name, x in values.items()}
+            result["positives"] = self.per_class["positives"][j]
+        # A page of very many classes shows one photo of each kind, and of some classes none.
+        if j < _MOST_OF_CLASSES // len(_TITLES):
+            most = _MOST_OF_CLASSES // (len(_TITLES) * len(self.class_names))
+            result["lists"] = self._lists(j, min(self.n_shown, max(most, 1)))
+        return result
+
+    def _lists(self, j: int, n_shown: int) -> list[list[Any]]:
+        """Of each kind the photos of one class, each with its score and a note."""
+        column = np.where(self._readable, self._logits[:, j], np.nan)
+        predicted = self._predicted[:, j]
+        truth = np.full(len(column), np.nan) if self.labels is None else self.labels[:, j]
+        wrong = self._readable & ~np.isnan(truth) & (predicted != (truth == 1))
+        moved = None
+        if self.movement is not None:
+            before, after = (labels[:, j] for labels in self.movement)
+            moved = np.where(self._readable, after - before, np.nan)
+        lists = []
+        kinds = pick_photos(column, float(log_odds(self.thresholds[j])), moved, wrong, n_shown)
+        for kind, rows in kinds.items():
+            entries = []
+            for row in rows.tolist():
+                notes = ["predicted" if predicted[row] else "not predicted"]
+                if kind == "corrected":
+                    notes = [f"label {before[row]:.0%} → {after[row]:.0%}"]
+                if not np.isnan(truth[row]):
+                    notes.append("label: yes" if truth[row] else "label: no")
+                entries.append([row, float(self.scores[row, j]), ", ".join(notes)])
+            lists.append([_TITLES[kind], entries])
+        return lists
+
+    def _photo_data(self, rows: list[int]) -> dict[str, dict[str, Any]]:
+        """Path, thumbnail and most likely classes of photos; a thumbnail is made once."""
+        missing = [row for row in rows if row not in self._thumbnails]
+        if self.photos is not None:
+            made = map_images(
+                make_thumbnail,
+                self.photos,
+                indices=missing,
+                n_jobs=self.n_jobs,
+                min_size=(THUMBNAIL, THUMBNAIL),
+            )
+            for row, thumbnail in zip(missing, made, strict=True):
+                is_readable = not isinstance(thumbnail, ImageError)
+                self._thumbnails[row] = thumbnail if is_readable else None
+        result = {}
+        for row in rows:
+            likely = np.argsort(-self._logits[row], kind="stable")[:_LIKELY].tolist()
+            result[str(row)] = {
+                "path": self._paths[row],
+                "image": self._thumbnails.get(row),
+                "top": [[j, float(self.scores[row, j])] for j in likely],
+            }
+        return result

@@ -6,8 +6,7 @@ import numpy as np
 from scipy.special import entr, expit
 from sklearn.metrics import pairwise_distances_argmin_min
 
-from sklearn_cdul.predictions import Predictions, last_step
-from sklearn_cdul.targets.checking import check_observed
+from sklearn_cdul.predictions import Predictions, known_targets, last_step
 
 # The usual distance between photos is that of so many of them.
 _MOST_ASKED = 500
@@ -17,23 +16,23 @@ def suggest_photos(estimator: Any, X: Any, n: int = 25, *, observed: Any = None)
     r"""Choose the photos whose labels teach most: doubtful ones, of rare classes, no copies.
 
     How doubtful class j is in photo i is the entropy of :math:`q_{ij} = \sigma(2 d_{ij})`, where
-    :math:`d_{ij}` is the distance of its logit from the class's cut, in standard deviations of the
-    class. A photo's worth is the sum over the classes, each divided by how many photos are expected
-    to show it, :math:`\sum_i q_{ij}`, so that rare classes get their share. The photos of the
-    highest worth are taken one by one. What is nearer to a photo that was taken, or is labelled
-    already, than photos usually are to the one nearest to them (median, in the space of logits)
-    loses worth with the square of the distance: copies of a photo teach nothing new.
+    :math:`d_{ij}` is the distance of its logit from the threshold of the class, in standard
+    deviations of the class. A photo's worth is the sum over the classes, each divided by how many
+    photos are expected to show it, :math:`\sum_i q_{ij}`, so that rare classes get their share. The
+    photos of the highest worth are taken one by one. What is nearer to a photo that was taken, or
+    is labelled already, than photos usually are to the one nearest to them (median, in the space of
+    logits) loses worth with the square of the distance: copies of a photo teach nothing new.
 
     Parameters
     ----------
     estimator : CDULClassifier, CLIPPseudoLabeler, or a pipeline or search that ends with one
-        Fitted. The labels of a labeler are cut at thresholds found on these photos.
+        Fitted. For a labeler the thresholds are found on these photos.
     X : sequence of images, or array of embeddings
         Photos to choose from, best those of the training: their labels go into ``observed=``.
     n : int, default=25
         How many.
     observed : array of shape (n_photos, k), names, data frame, CSV file or None, default=None
-        Labels that are there already, see :func:`~sklearn_cdul.targets.check_targets`. Photos with
+        Labels that are there already, see :func:`~sklearn_cdul.targets.read_targets`. Photos with
         a label are not suggested.
 
     Returns
@@ -72,9 +71,11 @@ def suggest_photos(estimator: Any, X: Any, n: int = 25, *, observed: Any = None)
     model = last_step(estimator)
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}.")
-    labels = check_observed(observed, X, model.class_names_)
-    labelled = None if labels is None else ~np.isnan(labels).all(axis=1)
-    return rank_by_worth(Predictions.from_estimator(estimator, X, None).margins, n, labelled)
+    labelled = None
+    if observed is not None:
+        labels = known_targets(observed, model.class_names_, X, name="observed")
+        labelled = ~np.isnan(labels).all(axis=1)
+    return rank_by_worth(Predictions.from_estimator(estimator, X).margins, n, labelled)
 
 
 def rank_by_worth(margins: np.ndarray, n: int, labelled: np.ndarray | None = None) -> np.ndarray:

@@ -1,5 +1,5 @@
-"""Labels as people have them, put in the order of the classes and of the photos."""
+"""Labels as people have them, put in the order of the classes and of the images."""
 
-from sklearn_cdul.targets.checking import check_targets
+from sklearn_cdul.targets.reading import read_targets
 
-__all__ = ["check_targets"]
+__all__ = ["read_targets"]

@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from pathlib import Path
 
+from sklearn_cdul._utils.text_files import read_text
+
 # Columns that say of which photo a row is, that hold names, and the part of the data set. In the
 # column with names these stand between them.
 PATHS = ("path", "filename", "file_name", "image")
@@ -16,16 +18,13 @@ SEPARATOR = ";"
 
 def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Read a file with commas, semicolons or tabs."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise FileNotFoundError(f"There is no file {path}.") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not UTF-8. Save it as CSV UTF-8.") from None
+    text = read_text(path)
     # The first line as far as it is not quoted: a quoted name may have any of the three.
     plain = re.sub(r'"[^"]*"', "", text).partition("\n")[0]
     delimiter = max(",;\t", key=plain.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True
+    )
     try:
         # A cell may hold line ends, so the number is that of the row's last line.
         lines = [(reader.line_num, line) for line in reader if line]

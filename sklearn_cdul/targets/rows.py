@@ -1,104 +1,93 @@
-"""Find the photos that rows of labels belong to: by path, by index or by position."""
+"""Find the images that rows of labels belong to: by path, by index or by position."""
 
 import re
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 
 from sklearn_cdul.exceptions import warn
 from sklearn_cdul.images.encoded import path_of
 from sklearn_cdul.images.reading import check_images
+from sklearn_cdul.targets.tables import Table
 
-# A message names so many photos at most.
+# A message names so many images at most.
 _SHOWN = 3
 
 
 def place_rows(
-    values: np.ndarray,
-    X: Any,
-    *,
-    kind: str | None,
-    keys: Any,
-    class_names: Sequence[str],
-    name: str,
+    table: Table, X: Any, n_images: int, class_names: Sequence[str], name: str
 ) -> np.ndarray:
-    """Return labels with one row for each photo of X."""
-    if kind == "index":
-        kind, keys = _read_index(keys, X, name)
-    if kind is None:
-        if len(values) != len(X):
-            raise ValueError(
-                f"{name} has {len(values)} rows and X {len(X)} photos. Labels of some photos need "
-                "a column 'path', or an index that X has, too."
-            )
-        return values
+    """Return labels with one row per image of X; rows of the same image are united."""
+    values, kind, keys, named = table
     if kind == "path":
         known: Sequence[Any] | None = _paths(X)
         if known is None:
             raise ValueError(
-                f"{name} says by path of which photo a row is, but X has no paths. Give X as "
+                f"{name} says by path of which image a row is, but X has no paths. Give X as "
                 f"paths, or leave the paths out of {name}: its rows are then in the order of X."
             )
         found = _find_paths(keys, known, name)
     else:
-        known = range(len(X)) if kind == "row" else list(X.index)
+        known = range(n_images) if kind == "row" else list(X.index)
         places = defaultdict(list)
         for place, key in enumerate(known):
             places[key].append(place)
         found = [places.get(key, []) for key in keys]
 
-    placed = np.full((len(X), values.shape[1]), np.nan, dtype=values.dtype)
-    covered = np.zeros(len(X), dtype=bool)
+    placed = np.full((n_images, values.shape[1]), np.nan, dtype=np.float32)
+    covered = np.zeros(n_images, dtype=bool)
     for key, places_of_row, row in zip(keys, found, values, strict=True):
         for place in places_of_row:
             before = placed[place]
             wrong = np.flatnonzero(~np.isnan(before) & ~np.isnan(row) & (before != row))
-            if len(wrong):
+            if len(wrong) and not named:
                 raise ValueError(
                     f"{name} has two rows for {key!r} that contradict each other: "
                     f"{class_names[wrong[0]]!r} is {before[wrong[0]]:g} and {row[wrong[0]]:g}."
                 )
-            placed[place] = np.where(np.isnan(row), before, row)
+            placed[place] = np.fmax(before, row)
             covered[place] = True
     lost = [key for key, places_of_row in zip(keys, found, strict=True) if not places_of_row]
     if len(lost) == len(values):
         raise ValueError(
-            f"No row of {name} is of a photo in X: its first is {_first(keys)}, the first of X is "
+            f"No row of {name} is of an image in X: its first is {_first(keys)}, the first of X is "
             f"{_first(known)}."
         )
     if lost and not covered.all():
         warn(
-            f"{len(lost)} of {len(values)} rows of {name} are of no photo in X, the first is "
-            f"{lost[0]!r}; {np.count_nonzero(~covered)} of {len(X)} photos have no row."
+            f"{len(lost)} of {len(values)} rows of {name} are of no image in X, the first is "
+            f"{lost[0]!r}; {np.count_nonzero(~covered)} of {n_images} images have no row."
         )
     return placed
 
 
-def _read_index(index: Any, X: Any, name: str) -> tuple[str | None, Any]:
-    """What kind of keys a pandas index has, and these."""
-    own = X.index if _has_index(X) else None
+def match_index(table: Table, X: Any, name: str) -> Table:
+    """Say whether a pandas index tells the image of each row: by path or by the index of X."""
+    index, own = table.keys, X.index if _has_index(X) else None
+    in_order = table._replace(kind=None)
     if own is not None and index.equals(own):
-        return None, None
+        return in_order
     if len(index) and all(isinstance(label, str) for label in index):
         known = _paths(X)
         if known is not None and any(_find_paths(index, known, name)):
-            return "path", list(index)
+            return table._replace(kind="path")
     if own is None:
-        return None, None
+        return in_order
     if len(index) == len(X) and np.array_equal(index, range(len(X))):  # nobody gave it an index
         if not own.isin(index).all():
-            return None, None
+            return in_order
         raise ValueError(
             f"X and {name} have the same index in another order. If their rows are in the same "
             f"order, give {name}.set_axis(X.index), else {name}.loc[X.index]."
         )
-    return "index", list(index)
+    return table._replace(keys=list(index))
 
 
 def _find_paths(texts: Sequence[str], known: Sequence[str | None], name: str) -> list[list[int]]:
-    """Positions of the photo that each path is of; one photo may be there more than once."""
+    """Positions of the image that each path is of; one image may be there more than once."""
     by_path: dict[tuple[str, ...], list[int]] = defaultdict(list)
     by_file: dict[str, list[tuple[str, ...]]] = defaultdict(list)
     for position, path in enumerate(known):
@@ -114,9 +103,9 @@ def _find_paths(texts: Sequence[str], known: Sequence[str | None], name: str) ->
         if parts in by_path:
             fitting = [parts]
         if len(fitting) > 1:
-            photos = ", ".join(repr(known[by_path[other][0]]) for other in fitting[:_SHOWN])
+            images = ", ".join(repr(known[by_path[other][0]]) for other in fitting[:_SHOWN])
             raise ValueError(
-                f"The path {text!r} of {name} may be that of {len(fitting)} photos of X: {photos}. "
+                f"The path {text!r} of {name} may be that of {len(fitting)} images of X: {images}. "
                 "Write more of it."
             )
         found.append(by_path[fitting[0]] if fitting else [])
@@ -124,8 +113,9 @@ def _find_paths(texts: Sequence[str], known: Sequence[str | None], name: str) ->
 
 
 def _parts(path: str) -> tuple[str, ...]:
-    """Parts of a path of any system, without those that mean nothing."""
-    return tuple(part for part in re.split(r"[\\/]+", path.strip()) if part != ".") or ("",)
+    """Parts of a path of any system, without those that mean nothing, accents put together."""
+    parts = re.split(r"[\\/]+", normalize("NFC", path.strip()))
+    return tuple(part for part in parts if part != ".") or ("",)
 
 
 def _is_end(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
@@ -135,14 +125,14 @@ def _is_end(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
 
 
 def _paths(X: Any) -> Sequence[str | None] | None:
-    """Path of each photo, None where it has none; None if none has one."""
+    """Path of each image, None where it has none; None if none has one."""
     try:
-        paths = [path_of(photo) for photo in check_images(X)]
+        paths = [path_of(image) for image in check_images(X)]
     except (TypeError, ValueError):  # embeddings
         paths = []
     if any(path is not None for path in paths):
         return paths
-    # Embeddings or pictures may be called by their paths.
+    # Embeddings or arrays may be called by their paths.
     if _has_index(X) and all(isinstance(label, str) for label in X.index):
         return list(X.index)
     return None

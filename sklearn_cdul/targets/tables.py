@@ -2,11 +2,11 @@
 
 import difflib
 import os
+import reprlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,17 +21,17 @@ _WORDS = {
 }
 
 
-@dataclass
-class Table:
-    """Labels that were read, with what says of which photo a row is."""
+class Table(NamedTuple):
+    """Labels that were read, with what says of which image a row is."""
 
     values: np.ndarray
-    kind: str | None = None
+    kind: str | None = None  # "path", "row", "index", or None: the rows are in order
     keys: Any = None
+    named: bool = False  # a row names classes, and more rows of an image may name more
 
 
-def read_table(y: Any, class_names: Sequence[str], name: str) -> Table | None:
-    """Read labels that have names."""
+def read_table(y: Any, class_names: Sequence[str], name: str) -> Table:
+    """Read labels of any form."""
     if isinstance(y, (str, os.PathLike)):
         header, rows = read_csv(Path(y).expanduser())
         cells = zip(*(row for _, row in rows), strict=True)
@@ -41,9 +41,10 @@ def read_table(y: Any, class_names: Sequence[str], name: str) -> Table | None:
         keys = [os.fspath(key) if isinstance(key, os.PathLike) else key for key in y]
         if wrong := [key for key in keys if not isinstance(key, str)]:
             raise ValueError(f"{name} must have paths as keys, got {wrong[0]!r}.")
-        return Table(_from_names(list(y.values()), class_names, name), "path", keys)
-    if hasattr(y, "collect"):  # a lazy frame of polars
-        y = y.collect()
+        return Table(_from_names(list(y.values()), class_names, name), "path", keys, True)
+    y = y.collect() if hasattr(y, "collect") else _to_array(y)  # a lazy frame of polars
+    if isinstance(y, (list, tuple)):
+        y = [_to_array(row) for row in y]
     index = getattr(y, "index", None)
     index = index if hasattr(index, "equals") else None  # lists have a method of that name
     kind = None if index is None else "index"
@@ -55,13 +56,43 @@ def read_table(y: Any, class_names: Sequence[str], name: str) -> Table | None:
             raise ValueError(f"{name} has these columns more than once: {some(repeated)}.")
         columns = {column: y[column] for column in names}
         return _from_columns(columns, index, class_names, name)
-    if not has_names(y):
-        return None
-    return Table(_from_names(list(y), class_names, name), kind, index)
+    if has_names(y):
+        return Table(_from_names(list(y), class_names, name), kind, index, True)
+    return Table(_from_numbers(y, len(class_names), name), kind, index)
+
+
+def _to_array(values: Any) -> Any:
+    """A sparse matrix or a tensor of torch, on whatever device, as an array."""
+    if hasattr(values, "toarray"):
+        return values.toarray()
+    return values.detach().cpu().float().numpy() if hasattr(values, "detach") else values
+
+
+def _from_numbers(y: Any, n_classes: int, name: str) -> np.ndarray:
+    try:
+        values = _numbers(y)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{name} must hold 1, 0 or NaN with one row per image and one column per class, or the "
+            f"names of the classes of each image; got {reprlib.repr(y)}."
+        ) from None
+    if values.ndim != 1 or n_classes == 1:
+        return values.reshape(-1, 1) if values.ndim == 1 else values
+    columns = np.arange(n_classes, dtype=np.float32)
+    unknown = np.isnan(values)
+    if wrong := np.flatnonzero(~np.isin(values, columns) & ~unknown).tolist():
+        raise ValueError(
+            f"A vector {name} must hold the one class of each image, as a column from 0 to "
+            f"{n_classes - 1}; got {values[wrong[0]]:g} in row {wrong[0]}. Or give an array of "
+            f"shape (n, {n_classes})."
+        )
+    labels = (values[:, np.newaxis] == columns).astype(np.float32)
+    labels[unknown] = np.nan
+    return labels
 
 
 def has_names(y: Any) -> bool:
-    """Whether labels are names: one a photo, or a list, tuple or set of them, perhaps all empty."""
+    """Whether labels are names: one per image, or a list, tuple or set of them, perhaps empty."""
     if isinstance(y, str) or not (isinstance(y, Sequence) or hasattr(y, "__array__")):
         return False  # sparse matrices and generators among them
     if isinstance(y, np.ndarray) and (y.ndim != 1 or y.dtype.kind not in "OUT"):
@@ -69,7 +100,7 @@ def has_names(y: Any) -> bool:
     for row in y:
         if isinstance(row, str):
             return True
-        if isinstance(row, Iterable):
+        if isinstance(row, Iterable) and getattr(row, "ndim", 1) != 0:
             first = next(iter(row), None)
             if first is not None:
                 return isinstance(first, str)
@@ -110,7 +141,7 @@ def _from_columns(
         kind, keys = (None, None) if index is None else ("index", index)
     if names is not None:
         cells = [split_names(cell) if isinstance(cell, str) else cell for cell in columns[names]]
-        return Table(_from_names(cells, class_names, name), kind, keys)
+        return Table(_from_names(cells, class_names, name), kind, keys, True)
     n_rows = len(columns[shown[0]])
     values = np.full((n_rows, len(class_names)), np.nan, dtype=np.float32)
     for place, column in enumerate(class_names):
@@ -146,7 +177,7 @@ def _from_names(rows: Sequence[Any], class_names: Sequence[str], name: str) -> n
 
 def _numbers(cells: Any) -> np.ndarray:
     """Values of a frame or a column as numbers, NaN for what is missing."""
-    if hasattr(cells, "astype"):  # pandas, whose missing values come in several kinds
+    if hasattr(cells, "iloc"):  # pandas, whose missing values come in several kinds
         return cells.astype("Float32").to_numpy(dtype=np.float32, na_value=np.nan)
     return np.asarray(cells, dtype=np.float32)
 

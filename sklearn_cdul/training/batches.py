@@ -15,7 +15,7 @@ from sklearn_cdul.compute.transfers import to_device
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.encoded import file_stamp, is_local_path
 from sklearn_cdul.images.photos import Photos, PictureCache
-from sklearn_cdul.images.reading import count_threads, read_pictures
+from sklearn_cdul.images.reading import count_threads, read_pictures, with_advice
 from sklearn_cdul.training.building import build_photo_network, check_input_size, look_at_regions
 from sklearn_cdul.training.network import EmbeddingNetwork
 from sklearn_cdul.training.ranks import Ranks
@@ -82,7 +82,8 @@ class PhotoSource:
         full = self.precision == torch.float16 or (precision == "auto" and device.type == "cpu")
         self.training_precision = torch.float32 if full else self.precision
         count_threads(n_jobs)  # says now what is wrong with it
-        self._reading: dict[str, Any] = {"n_jobs": n_jobs, "on_error": on_error, "cache": cache}
+        self._on_error = on_error
+        self._reading: dict[str, Any] = {"n_jobs": n_jobs, "cache": cache}
 
     def __len__(self) -> int:
         """How many photos there are."""
@@ -143,13 +144,14 @@ class PhotoSource:
 
     def _pictures(self, order, size, failures=None) -> Iterator[Tensor]:
         rows = [self.rows[position] for position in order]
-        errors: list[ImageError] = []
-        pictures = read_pictures(self.photos, size, indices=rows, failures=errors, **self._reading)
+        pictures = read_pictures(self.photos, size, indices=rows, **self._reading)
         for position, picture in zip(order, pictures, strict=True):
-            if picture is None:
-                picture = np.zeros((3, size, size), dtype=np.uint8)
+            if isinstance(picture, ImageError):
+                if self._on_error == "raise":
+                    raise with_advice(picture)
                 if failures is not None:
-                    failures[position] = errors[-1]
+                    failures[position] = picture
+                picture = np.zeros((3, size, size), dtype=np.uint8)
             yield torch.from_numpy(picture)
 
     def _to_device(self, pictures: list[Tensor]) -> Tensor:

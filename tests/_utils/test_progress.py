@@ -33,7 +33,7 @@ def test_one_setting_shows_every_phase_of_fit_and_of_prediction(
     food_photos, capsys, labeler, tmp_path
 ):
     classifier = CDULClassifier(
-        NAMES, pseudo_labeler=labeler, image_size=64, epochs=1, verbose=True, memory=tmp_path
+        NAMES, pseudo_labeler=labeler, image_size=64, verbose=True, memory=tmp_path
     )
     classifier.fit(food_photos.data[:4])
     shown = [name for name in phases(capsys.readouterr().err) if name != "Loading bundled"]
@@ -51,9 +51,7 @@ def test_the_labeler_shows_its_phases(food_photos, capsys):
 
 
 def test_without_verbose_nothing_is_shown(food_photos, capsys):
-    CDULClassifier(NAMES, image_size=64, epochs=1).fit(food_photos.data[:4]).predict(
-        food_photos.data[:4]
-    )
+    CDULClassifier(NAMES, image_size=64).fit(food_photos.data[:4]).predict(food_photos.data[:4])
     assert capsys.readouterr().err == ""
 
 

@@ -34,6 +34,13 @@ def test_braces_in_a_name_are_only_text():
     assert resolve_classes(["{}", "{0}"], "a {}") == (["{}", "{0}"], [["a {}"], ["a {0}"]])
 
 
+def test_underscores_are_read_as_spaces_and_the_name_is_kept():
+    names, prompts = resolve_classes(["hot_dog", "fire__hydrant_", "cat"], "a {}")
+    assert names == ["hot_dog", "fire__hydrant_", "cat"]
+    assert prompts == [["a hot dog"], ["a fire hydrant"], ["a cat"]]
+    assert resolve_classes({"hot_dog": "hot_dog"}, "a {}")[1] == [["a hot_dog"]]
+
+
 def test_several_templates_make_several_prompts():
     _, prompts = resolve_classes(NAMES, ["a photo of a {}", "a blurry {}"])
     assert prompts[0] == ["a photo of a cat", "a blurry cat"]
@@ -153,7 +160,7 @@ def test_templates_of_a_wrong_kind_are_refused():
             resolve_classes(NAMES, template)
 
 
-def test_other_things_are_resolved_like_classes_without_those_that_are_classes():
+def test_background_classes_are_resolved_like_classes_without_those_that_are_classes():
     names, prompts = resolve_background(["Cat", "sky", "tall_tree"], ["cat", "dog"], "a {}")
     assert names == ["sky", "tall_tree"]
     assert prompts == [["a sky"], ["a tall tree"]]

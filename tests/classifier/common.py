@@ -2,17 +2,20 @@
 
 from sklearn_cdul import CLIPPseudoLabeler
 from sklearn_cdul.encoders.clip import CLIPEncoder
+from sklearn_cdul.training import GradientTraining
 
 NAMES = ["pizza", "cake", "coffee"]
-# No snippets, small pictures, few epochs: these tests are about manners, not accuracy.
+# No snippets, small pictures: these tests are about manners, not accuracy.
 QUICK = {
     "pseudo_labeler": CLIPPseudoLabeler(NAMES, grid_size=1),
     "image_size": 64,
-    "epochs": 3,
-    "warmup_epochs": 1,
-    "batch_size": 8,
     "random_state": 0,
 }
+
+
+def gradients(**settings):
+    """A short training by gradients."""
+    return GradientTraining(**{"epochs": 1, "batch_size": 8} | settings)
 
 
 def forbid_encoding(monkeypatch):

@@ -13,7 +13,8 @@ import torch
 from numpy.testing import assert_array_equal
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
-from tests.classifier.common import NAMES, QUICK, forbid_encoding
+from sklearn_cdul.training import RidgeTraining
+from tests.classifier.common import NAMES, QUICK, forbid_encoding, gradients
 
 
 def test_fitted_attributes(fitted):
@@ -42,7 +43,7 @@ def test_another_seed_matters_only_where_layers_are_trained(fitted, photos):
         return CDULClassifier(NAMES, **QUICK | changes).fit(photos).decision_function(photos)
 
     assert_array_equal(logits(random_state=1), fitted.decision_function(photos))
-    trained = {"learning_rate": 1e-4, "epochs": 1}
+    trained = {"training": gradients(learning_rate=1e-4)}
     assert not np.array_equal(logits(random_state=1, **trained), logits(**trained))
 
 
@@ -50,13 +51,13 @@ def test_fit_leaves_the_global_random_state_alone(photos):
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    CDULClassifier(NAMES, **QUICK | {"epochs": 1}).fit(photos[:4])
+    CDULClassifier(NAMES, **QUICK).fit(photos[:4])
     assert torch.equal(torch.rand(3), expected)
 
 
 @pytest.mark.parametrize("threshold", [0.2, [0.1, 0.2, 0.3]])
 def test_thresholds_may_be_given(threshold, photos):
-    classifier = CDULClassifier(NAMES, **QUICK | {"epochs": 1}, threshold=threshold)
+    classifier = CDULClassifier(NAMES, **QUICK, threshold=threshold)
     classifier.fit(photos[:4])
     assert_array_equal(classifier.thresholds_, np.broadcast_to(threshold, 3))
 
@@ -70,8 +71,8 @@ def test_what_can_be_known_beforehand_fails_before_any_photo_is_encoded(photos, 
     forbid_encoding(monkeypatch)
     for changes, fit_arguments, message in [
         ({"network": "resnet10"}, {}, "resnet101"),
-        ({"network": lambda num_classes: timm.create_model("resnet18")}, {}, "one logit a class"),
-        ({"network": no_output_layer, "learning_rate": 0}, {}, "learning_rate=0"),
+        ({"network": lambda num_classes: timm.create_model("resnet18")}, {}, "one logit per class"),
+        ({"network": no_output_layer}, {}, 'Set training="gradients"'),
         ({"n_jobs": 0}, {}, "n_jobs"),
         ({"threshold": [0.5]}, {}, "3 classes"),
         ({}, {"observed": np.zeros((2, 3))}, "shape"),
@@ -84,7 +85,7 @@ def test_what_can_be_known_beforehand_fails_before_any_photo_is_encoded(photos, 
 def test_a_fit_that_fails_leaves_the_last_one_as_it_was(fitted, photos, monkeypatch):
     classifier = pickle.loads(pickle.dumps(fitted))
     before = classifier.predict_names(photos[:5])
-    monkeypatch.setattr("sklearn_cdul.training.trainer.align", lambda *a, **k: 1 / 0)
+    monkeypatch.setattr("sklearn_cdul.classifier.find_thresholds", lambda *a, **k: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         classifier.set_params(classes=["cat", "dog"]).fit(photos[:4])
     assert classifier.predict_names(photos[:5]) == before
@@ -94,9 +95,9 @@ def test_fits_in_threads_encode_at_the_same_time_and_repeat_their_results(fitted
     together = threading.Barrier(2, timeout=60)
 
     class Meeting(CLIPPseudoLabeler):
-        def transform(self, X):
-            together.wait()  # for the transform of the other fit
-            return super().transform(X)
+        def aggregate(self, embeddings):
+            together.wait()  # for the labels of the other fit
+            return super().aggregate(embeddings)
 
     labeler = Meeting(NAMES, grid_size=1)
     models = [CDULClassifier(**QUICK | {"pseudo_labeler": labeler}) for _ in range(2)]
@@ -108,25 +109,26 @@ def test_fits_in_threads_encode_at_the_same_time_and_repeat_their_results(fitted
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"epochs": 0}, "epochs"),
+        ({"training": gradients(epochs=0)}, "epochs"),
+        ({"training": "adam"}, "training"),
         ({"network": "resnet10000"}, "network"),
         ({"threshold": 1.5}, "threshold"),
         ({"threshold": [0.1, 0.2]}, "3 classes"),
         ({"threshold": "best"}, "threshold"),
-        ({"sigma": 0.0}, "sigma"),
+        ({"training": RidgeTraining(sigma=0.0)}, "sigma"),
         ({"device": "tpu7"}, "device"),
         ({"precision": "int4"}, "precision"),
         ({"classes": ["a", "a"]}, "a"),
     ],
 )
 def test_wrong_parameters_are_refused_in_fit(changes, message, photos):
-    settings = {"classes": NAMES, **QUICK, "epochs": 1, **changes}
+    settings = {"classes": NAMES, **QUICK, **changes}
     with pytest.raises(ValueError, match=message):
         CDULClassifier(**settings).fit(photos[:4])
 
 
 def test_verbose_shows_progress(photos, capsys):
-    CDULClassifier(NAMES, **QUICK | {"epochs": 1}, verbose=True).fit(photos[:4])
+    CDULClassifier(NAMES, **QUICK, verbose=True).fit(photos[:4])
     assert "Training" in capsys.readouterr().err
 
 
@@ -143,14 +145,11 @@ def test_the_network_learns_more_than_clip_tells_at_a_glance(food_photos):
 def test_the_papers_settings_are_parameters_and_differ_from_the_defaults():
     classifier, default = CDULClassifier(**CDULClassifier.paper_settings()), CDULClassifier()
     assert classifier.get_params() != default.get_params()
-    assert (classifier.epochs, classifier.warmup_epochs, classifier.update_interval) == (
-        100,
-        10,
-        10,
-    )
-    assert classifier.cumulative_updates
+    training = classifier.training
+    assert (training.epochs, training.warmup_epochs, training.update_interval) == (100, 10, 10)
+    assert training.cumulative_updates
+    assert training.head_init == "mean"
     assert classifier.n_neighbors == 0
-    assert not classifier.linear_probe
 
 
 @pytest.mark.parametrize("switch", [torch.no_grad, torch.inference_mode])
@@ -169,7 +168,7 @@ def test_fit_trains_where_gradients_are_switched_off(switch, fitted, photos, emb
 def test_warnings_point_to_the_line_of_the_user(photos, tmp_path):
     y = pd.DataFrame(np.eye(3), columns=NAMES[::-1])
     images = [*photos[:2], str(tmp_path / "missing.jpg")]
-    classifier = CDULClassifier(**QUICK | {"epochs": 1, "on_error": "nan"})
+    classifier = CDULClassifier(**QUICK | {"on_error": "nan"})
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         classifier.set_params(classes=["猫", "7", "cat"]).fit(images)

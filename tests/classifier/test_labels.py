@@ -7,7 +7,10 @@ from numpy.testing import assert_array_equal
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.labels.neighbors import smooth_labels
+from sklearn_cdul.training import RidgeTraining
 from tests.classifier.common import NAMES, QUICK
+
+STILL = RidgeTraining(update_rate=0)
 
 
 def test_initial_labels_are_those_of_the_labeler(fitted, photos):
@@ -16,15 +19,15 @@ def test_initial_labels_are_those_of_the_labeler(fitted, photos):
     )
 
 
-def test_labels_move_unless_the_interval_is_zero(fitted, photos):
+def test_labels_move_unless_the_rate_is_zero(fitted, photos):
     assert np.abs(fitted.pseudo_labels_ - fitted.initial_pseudo_labels_).max() > 0.01
-    still = CDULClassifier(NAMES, **QUICK, update_interval=0, n_neighbors=0).fit(photos)
+    still = CDULClassifier(NAMES, **QUICK, training=STILL, n_neighbors=0).fit(photos)
     np.testing.assert_allclose(still.pseudo_labels_, still.initial_pseudo_labels_, atol=2e-4)
 
 
 def test_labels_are_mixed_with_those_of_photos_that_look_alike(photos):
     labeler = CLIPPseudoLabeler(NAMES, grid_size=1)
-    settings = QUICK | {"update_interval": 0, "epochs": 1}
+    settings = QUICK | {"training": STILL}
     classifier = CDULClassifier(**settings, n_neighbors=4, neighbor_weight=0.3).fit(photos)
     labels = labeler.fit_transform(photos)
     assert_array_equal(classifier.initial_pseudo_labels_, labels)
@@ -35,7 +38,7 @@ def test_labels_are_mixed_with_those_of_photos_that_look_alike(photos):
 def test_observed_labels_reach_the_neighbours_and_stay(photos):
     observed = np.full((20, 3), np.nan)
     observed[:10] = [1, 0, 0]
-    classifier = CDULClassifier(**QUICK | {"update_interval": 0, "epochs": 1}, n_neighbors=19)
+    classifier = CDULClassifier(**QUICK, training=STILL, n_neighbors=19)
     labels = classifier.fit(photos, observed=observed).pseudo_labels_
     assert_array_equal(labels[:10], observed[:10])
     without = classifier.fit(photos).pseudo_labels_
@@ -55,7 +58,7 @@ def test_observed_labels_stay_as_they_were_given(photos):
 
 @pytest.mark.parametrize(
     ("observed", "message"),
-    [(np.zeros((3, 3)), "shape"), (np.full((20, 3), 0.5), "1, 0 and NaN")],
+    [(np.zeros((3, 3)), "shape"), (np.full((20, 3), 0.5), "1, 0, or NaN")],
 )
 def test_wrong_observed_labels_are_refused(observed, message, photos):
     with pytest.raises(ValueError, match=message):
@@ -65,7 +68,7 @@ def test_wrong_observed_labels_are_refused(observed, message, photos):
 def test_observed_labels_in_a_data_frame_are_matched_by_name(photos):
     frame = pd.DataFrame(pd.NA, index=range(20), columns=["coffee", "cake", "pizza"], dtype="Int64")
     frame.loc[3, "coffee"] = 1
-    classifier = CDULClassifier(NAMES, **QUICK | {"epochs": 1}).fit(photos, observed=frame)
+    classifier = CDULClassifier(NAMES, **QUICK).fit(photos, observed=frame)
     assert classifier.pseudo_labels_[3, NAMES.index("coffee")] == 1
     assert (classifier.pseudo_labels_ == 1).sum() == 1
     with pytest.raises(ValueError, match="Unknown: 'pie'"):

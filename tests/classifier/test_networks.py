@@ -9,32 +9,24 @@ import torch
 from numpy.testing import assert_array_equal
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
-from tests.classifier.common import NAMES, QUICK
+from sklearn_cdul.training.building import build_photo_network
+from tests.classifier.common import NAMES, QUICK, gradients
 
 
-def test_training_begins_with_a_probe_of_some_photos(photos, monkeypatch):
-    settings = QUICK | {"head_learning_rate": 0, "epochs": 1}
+def test_gradients_begin_with_a_ridge_head_or_the_mean_labels(photos):
+    def start(head_init):
+        still = gradients(learning_rate=1e-12, head_learning_rate=0, head_init=head_init)
+        return CDULClassifier(**QUICK, training=still).fit(photos).decision_function(photos)
 
-    def start(**changes):
-        return CDULClassifier(**settings | changes).fit(photos).decision_function(photos)
-
-    probed, plain = start(), start(linear_probe=False)
-    assert np.ptp(plain, axis=0).max() < 1e-4
-    assert np.ptp(probed, axis=0).max() > 0.1
-    monkeypatch.setattr("sklearn_cdul.training.closed_form.PROBE_PHOTOS", 15)
-    assert not np.array_equal(start(), probed)
-    assert not np.array_equal(start(), start(random_state=1))
+    ridge, mean = start("ridge"), start("mean")
+    assert np.ptp(mean, axis=0).max() < 1e-4
+    assert np.ptp(ridge, axis=0).max() > 0.1
 
 
-def test_a_learning_rate_of_zero_keeps_the_pretrained_layers(photos):
-    unprobed = QUICK | {"linear_probe": False}
-    classifier = CDULClassifier(**unprobed, head_learning_rate=0.01).fit(photos)
-    untrained = CDULClassifier(**unprobed, head_learning_rate=0).fit(photos)
-    arrays, start = (c.network_.state_dict() for c in (classifier, untrained))
-    changed = {key for key in arrays if not (arrays[key] == start[key]).all()}
-    assert changed == {"backbone.classifier.weight", "backbone.classifier.bias"}
-    probed = CDULClassifier(**QUICK).fit(photos).network_.state_dict()
-    changed = {key for key in probed if not (probed[key] == start[key]).all()}
+def test_a_ridge_head_leaves_the_pretrained_layers_as_they_were(photos):
+    trained = CDULClassifier(**QUICK).fit(photos).network_.state_dict()
+    fresh = build_photo_network("bundled", len(NAMES)).state_dict()
+    changed = {key for key in fresh if not (trained[key] == fresh[key]).all()}
     assert changed == {"backbone.classifier.weight", "backbone.classifier.bias"}
 
 
@@ -58,7 +50,7 @@ def test_embeddings_of_unreadable_photos_are_left_out(embeddings):
 
 def test_a_callable_network_trains(photos):
     network = functools.partial(timm.create_model, "resnet18")
-    classifier = CDULClassifier(NAMES, **QUICK | {"epochs": 1}, network=network).fit(photos[:6])
+    classifier = CDULClassifier(NAMES, **QUICK, network=network).fit(photos[:6])
     proba, labels = classifier.predict_proba(photos[:6]), classifier.pseudo_labels_
     assert np.isfinite(proba).all()
     assert ((proba - proba.mean(axis=0)) * (labels - labels.mean(axis=0))).sum() > 0
@@ -66,7 +58,7 @@ def test_a_callable_network_trains(photos):
 
 def test_training_on_a_cpu_is_in_float32_unless_another_precision_is_named(photos):
     def fit(precision):
-        settings = QUICK | {"epochs": 1, "precision": precision, "device": "cpu"}
+        settings = QUICK | {"precision": precision, "device": "cpu", "training": gradients()}
         return CDULClassifier(**settings).fit(photos[:8]).network_.state_dict()
 
     auto, single, half = (fit(precision) for precision in ("auto", "float32", "bfloat16"))
@@ -75,7 +67,8 @@ def test_training_on_a_cpu_is_in_float32_unless_another_precision_is_named(photo
 
 
 def test_a_training_that_diverges_says_so(photos):
-    classifier = CDULClassifier(**QUICK | {"epochs": 2}, learning_rate=1e30)
+    diverging = gradients(epochs=2, learning_rate=1e30)
+    classifier = CDULClassifier(**QUICK, training=diverging)
     with pytest.raises(FloatingPointError, match=r"loss became nan.*learning_rate"):
         classifier.fit(photos[:8])
 
@@ -95,7 +88,10 @@ class TokenNetwork(torch.nn.Module):
         return self.head(self.patches(pixels).flatten(2).transpose(1, 2)).mean(dim=1)
 
 
-def test_a_network_whose_output_layer_sees_several_vectors_a_photo_trains(photos):
-    classifier = CDULClassifier(**QUICK | {"epochs": 1}, network=TokenNetwork).fit(photos[:6])
+def test_a_network_whose_output_layer_sees_several_vectors_per_photo_trains_by_gradients(photos):
+    with pytest.raises(ValueError, match=r'used once per photo. Set training="gradients"'):
+        CDULClassifier(**QUICK, network=TokenNetwork).fit(photos[:6])
+    training = gradients(head_init="mean")
+    classifier = CDULClassifier(**QUICK, network=TokenNetwork, training=training).fit(photos[:6])
     assert np.isfinite(classifier.predict_proba(photos[:3])).all()
     assert classifier.network_.backbone.head.weight.abs().max() > 0  # it began with zeros

@@ -16,7 +16,7 @@ from tests.classifier.common import NAMES, QUICK, forbid_encoding
 
 def test_unreadable_training_photos_are_left_out(photos, tmp_path):
     images = [str(tmp_path / "missing.jpg"), *photos[:6]]
-    classifier = CDULClassifier(**QUICK | {"epochs": 1})
+    classifier = CDULClassifier(**QUICK)
     classifier = clone(classifier).set_params(pseudo_labeler__on_error="nan")
     with pytest.warns(UserWarning, match="1 of 7"):
         classifier.fit(images)
@@ -41,7 +41,7 @@ def test_no_readable_photo_is_an_error(tmp_path):
 class CountedDecoding:
     def __init__(self, monkeypatch):
         self.items = []
-        monkeypatch.setattr("sklearn_cdul.images.photos.decode", self)
+        monkeypatch.setattr("sklearn_cdul.images.reading.decode", self)
 
     def __call__(self, item, *rest):
         self.items.append(item)
@@ -56,18 +56,18 @@ def test_fit_decodes_each_photo_once(memory, photos, monkeypatch, tmp_path):
         labeler.embed(photos)
     counted = CountedDecoding(monkeypatch)
     # Of the usual size: for smaller ones, JPEG files are decoded at another scale than for CLIP.
-    settings = QUICK | {"image_size": 224, "epochs": 2, "pseudo_labeler": labeler}
+    settings = QUICK | {"image_size": 224, "pseudo_labeler": labeler}
     CDULClassifier(**settings).fit(photos)
     assert sorted(counted.items) == sorted(photos)
 
 
 def test_fit_decodes_photos_twice_where_clip_needs_another_scale(photos, monkeypatch):
-    # The training pictures are of 64 pixels: like those of 56, from a quarter of these photos.
+    # Pictures of 56 pixels are made from a quarter of these photos.
     photos = [path for path in photos if min(Image.open(path).size) >= 256]
     counted = CountedDecoding(monkeypatch)
     kept = CDULClassifier(**QUICK | {"image_size": 56}).fit(photos)
     assert sorted(counted.items) == sorted(2 * photos)
-    monkeypatch.setattr("sklearn_cdul.training.batches._KEEP_DECODED_BYTES", 0)
+    monkeypatch.setattr("sklearn_cdul.images.photos._KEPT_BYTES", 0)
     streamed = CDULClassifier(**QUICK | {"image_size": 56}).fit(photos)
     assert_array_equal(streamed.predict_proba(photos), kept.predict_proba(photos))
 
@@ -82,7 +82,7 @@ def test_an_unreadable_photo_is_named(fitted, photos, tmp_path):
 
 def test_bad_photos_and_memory_need_no_labeler_of_ones_own(photos, tmp_path, monkeypatch):
     images = [str(tmp_path / "missing.jpg"), *photos[:5]]
-    settings = QUICK | {"epochs": 1, "on_error": "nan", "memory": tmp_path / "memory"}
+    settings = QUICK | {"on_error": "nan", "memory": tmp_path / "memory"}
     classifier = CDULClassifier(**settings)
     with pytest.warns(UserWarning, match="1 of 6"):
         classifier.fit(images)

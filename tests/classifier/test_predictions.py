@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 from sklearn.utils.multiclass import type_of_target
 
 from sklearn_cdul import CDULClassifier
-from tests.classifier.common import NAMES, QUICK
+from tests.classifier.common import NAMES, QUICK, gradients
 
 
 def test_predictions_have_the_promised_shapes_and_ranges(fitted, photos):
@@ -50,7 +50,7 @@ def test_unreadable_photos_are_left_out_of_the_score(fitted, photos, tmp_path):
 
 
 def test_one_class_works_but_says_that_the_softmax_has_nothing_to_compare(photos):
-    classifier = CDULClassifier(["egg"], **QUICK | {"epochs": 1})
+    classifier = CDULClassifier(["egg"], **QUICK)
     with pytest.warns(UserWarning, match="only class"):
         classifier.fit(photos[:4])
     assert classifier.predict(photos[:3]).shape == (3, 1)
@@ -66,7 +66,7 @@ def test_a_network_that_gives_nan_is_an_error_and_no_unreadable_photo(fitted, ph
 
 def test_nan_of_the_network_is_told_by_the_place_of_the_photo_in_X(photos, tmp_path, monkeypatch):
     images = [str(tmp_path / "missing.jpg"), *photos[:5]]
-    classifier = CDULClassifier(**QUICK | {"epochs": 1, "on_error": "nan", "linear_probe": False})
+    classifier = CDULClassifier(**QUICK | {"on_error": "nan"}, training=gradients(head_init="mean"))
     monkeypatch.setattr(
         "sklearn_cdul.training.logits.forward",
         lambda network, inputs, precision: torch.full((len(inputs), 3), torch.nan),

@@ -8,14 +8,17 @@ from sklearn.model_selection import KFold
 from sklearn.utils.fixes import parse_version
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
+from sklearn_cdul.training import RidgeTraining
 
 NAMES = ["vegetable", "meat", "fruit"]
 LABELER = CLIPPseudoLabeler(NAMES, grid_size=1, precision="float32")
 ON_PHOTOS = CDULClassifier(
-    pseudo_labeler=LABELER, image_size=32, epochs=1, random_state=0, precision="float32"
+    pseudo_labeler=LABELER, image_size=32, random_state=0, precision="float32"
 )
 ON_EMBEDDINGS = CDULClassifier(
-    pseudo_labeler=CLIPPseudoLabeler(NAMES, input="embeddings"), epochs=1, random_state=0
+    pseudo_labeler=CLIPPseudoLabeler(NAMES, input="embeddings"),
+    training=RidgeTraining(),
+    random_state=0,
 )
 FOLDS = KFold(3, shuffle=True, random_state=0)
 with_polars = pytest.mark.skipif(

@@ -126,7 +126,7 @@ def test_a_search_hands_them_to_every_fold_and_to_the_best_candidate(routed, X, 
 
 def test_a_search_within_folds_gets_the_rows_of_its_fold(routing, X, y, observed):
     classifier = clone(ON_EMBEDDINGS).set_fit_request(observed=True)
-    search = GridSearchCV(classifier, {"update_rate": [0.5, 1]}, cv=2)
+    search = GridSearchCV(classifier, {"training__update_rate": [0.5, 1]}, cv=2)
     result = cross_validate(
         search,
         X,

@@ -17,6 +17,7 @@ from sklearn.model_selection import (
 
 from sklearn_cdul.encoders.clip import CLIPEncoder
 from sklearn_cdul.metrics import mean_average_precision_scorer
+from sklearn_cdul.training import GradientTraining
 from tests.composition.common import FOLDS, ON_EMBEDDINGS, ON_PHOTOS
 
 GRID = {
@@ -24,7 +25,7 @@ GRID = {
     "pseudo_labeler__local_threshold": [0, 0.5],
     "pseudo_labeler__temperature": [None, 0.05],
     "pseudo_labeler__prompt_template": ["a photo of a {}", ["a {}", "one {}"]],
-    "epochs": np.array([1, 2]),
+    "training__epochs": np.array([1, 2]),
 }
 
 
@@ -41,20 +42,20 @@ def test_a_grid_search_tries_every_candidate_and_refits_the_best(X, y):
 
 def test_a_random_search_draws_from_distributions(X, y):
     search = RandomizedSearchCV(
-        ON_EMBEDDINGS,
+        clone(ON_EMBEDDINGS).set_params(training=GradientTraining()),
         {
             "pseudo_labeler__global_weight": stats.uniform(0, 1),
             "pseudo_labeler__local_threshold": stats.uniform(0, 1),
             "pseudo_labeler__temperature": stats.loguniform(0.01, 1),
-            "epochs": stats.randint(1, 4),
-            "warmup_epochs": stats.randint(1, 3),
-            "update_interval": stats.randint(0, 3),
-            "update_rate": stats.uniform(0, 2),
-            "sigma": stats.uniform(0.5, 1),
-            "batch_size": stats.randint(4, 20),
-            "learning_rate": stats.loguniform(1e-5, 1e-2),
-            "head_learning_rate": stats.loguniform(1e-4, 1e-2),
-            "weight_decay": stats.loguniform(1e-5, 1e-3),
+            "training__epochs": stats.randint(1, 4),
+            "training__warmup_epochs": stats.randint(1, 3),
+            "training__update_interval": stats.randint(0, 3),
+            "training__update_rate": stats.uniform(0, 2),
+            "training__sigma": stats.uniform(0.5, 1),
+            "training__batch_size": stats.randint(4, 20),
+            "training__learning_rate": stats.loguniform(1e-5, 1e-2),
+            "training__head_learning_rate": stats.loguniform(1e-4, 1e-2),
+            "training__weight_decay": stats.loguniform(1e-5, 1e-3),
         },
         n_iter=6,
         cv=FOLDS,
@@ -65,13 +66,13 @@ def test_a_random_search_draws_from_distributions(X, y):
     ).fit(X, y)
     assert len(np.unique(search.cv_results_["mean_test_mAP"])) == 6
     assert np.isfinite(search.cv_results_["mean_test_F1"]).all()
-    assert search.best_estimator_.epochs == search.best_params_["epochs"]
+    assert search.best_estimator_.training.epochs == search.best_params_["training__epochs"]
 
 
-@pytest.mark.parametrize("resource", ["epochs", "n_samples"])
+@pytest.mark.parametrize("resource", ["training__epochs", "n_samples"])
 def test_a_halving_search_spends_more_on_better_candidates(resource, X, y):
     # The default of min_resources counts classes, for which scikit-learn needs a vector y.
-    resources = {"epochs": (1, 4), "n_samples": (15, 30)}[resource]
+    resources = {"training__epochs": (1, 4), "n_samples": (15, 30)}[resource]
     search = HalvingGridSearchCV(
         ON_EMBEDDINGS,
         {"pseudo_labeler__global_weight": [0.2, 0.5, 0.8, 1.0]},
@@ -108,7 +109,7 @@ def test_a_parallel_search_over_grid_size_encodes_photos_in_a_common_memory(path
 @pytest.mark.parametrize(("backend", "n_jobs"), [("threading", 4), ("loky", 2)])
 def test_parallel_folds_score_as_folds_in_turn(backend, n_jobs, X, y):
     folds = KFold(6, shuffle=True, random_state=0)
-    classifier = clone(ON_EMBEDDINGS).set_params(epochs=5)
+    classifier = clone(ON_EMBEDDINGS).set_params(training__epochs=5)
     expected = cross_val_score(classifier, X, y, cv=folds, error_score="raise")
     with joblib.parallel_config(backend, n_jobs=n_jobs):
         scores = cross_val_score(classifier, X, y, cv=folds, error_score="raise")

@@ -4,6 +4,8 @@ import copy
 import os
 import pickle
 import runpy
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +20,7 @@ from sklearn_cdul.compute.cpu_engine import CPUEngine, can_run
 from sklearn_cdul.training.building import build_photo_network
 
 LITE2 = "tf_efficientnet_lite2"
-SCRIPT = Path(__file__).parents[1] / "tools/build_cpu_graph.py"
+SCRIPT = Path(__file__).parents[2] / "tools/build_cpu_graph.py"
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,7 @@ def test_a_picture_gives_the_same_alone_and_among_others(engine, pixels, monkeyp
         assert_allclose(engine.run(pixels[index : index + 1])[0], together[index], atol=1e-5)
 
 
-def test_weights_are_the_networks_own_and_those_of_the_day(network, engine, pixels):
+def test_weights_are_those_that_the_network_had_when_the_engine_was_made(network, engine, pixels):
     other = copy.deepcopy(network)
     with torch.no_grad():
         other.conv_stem.weight[0] += 0.1
@@ -104,23 +106,30 @@ def test_threads_share_it(engine, pixels):
         assert_allclose(maps, first, atol=1e-5)
 
 
-def test_it_takes_as_many_threads_as_torch(engine, pixels, monkeypatch):
-    made = []
-    make = engine._make_session
-    monkeypatch.setattr(engine, "_make_session", lambda n: made.append(n) or make(n))
-    for n_threads in (1, 1, 2, 2):
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_torchs_number_of_threads_run_images_of_their_own(engine, pixels, monkeypatch, n_threads):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
+    all_there = threading.Barrier(n_threads, timeout=60)
+    seen = set()
+
+    def prepare(image):
+        all_there.wait()
+        seen.add(threading.get_ident())
+        return image
+
+    engine.run(pixels, prepare)
+    assert len(seen) == n_threads
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads as Linux does")
+def test_an_image_that_comes_alone_gets_all_threads(engine, pixels, monkeypatch):
+    added = {}
+    for n_threads in (1, 3):
         monkeypatch.setattr(torch, "get_num_threads", lambda n=n_threads: n)
+        before = len(os.listdir("/proc/self/task"))
         engine.run(pixels[:1])
-    assert made == [1, 2]
-
-
-def test_each_of_the_threads_runs_pictures_of_its_own(engine, pixels, monkeypatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    all_there = threading.Barrier(3, timeout=60)
-    run = cpu_engine._run
-    monkeypatch.setattr(cpu_engine, "_run", lambda *a: all_there.wait() >= 0 and run(*a))
-    assert len(engine.run(pixels)) == 3
-    assert list(engine._sessions) == [1]
+        added[n_threads] = len(os.listdir("/proc/self/task")) - before
+    assert added == {1: 0, 3: 2}  # one is the caller's
 
 
 @pytest.mark.parametrize("n_pictures", [1, 3])
@@ -144,7 +153,6 @@ def test_an_error_in_a_thread_reaches_the_caller(engine, pixels):
 def test_copies_start_anew(engine, pixels):
     expected = engine.run(pixels)
     for copied in (copy.copy(engine), copy.deepcopy(engine), pickle.loads(pickle.dumps(engine))):
-        assert not copied._sessions
         assert_array_equal(copied.run(pixels), expected)
 
 
@@ -162,10 +170,23 @@ def test_a_forked_process_can_use_it_and_throw_it_away(network, pixels, monkeypa
     assert_allclose(engines[1].run(pixels), expected[1], atol=1e-5)
 
 
-def test_onnx_runtime_is_told_to_send_nothing(engine, pixels, monkeypatch):
-    monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
-    engine.run(pixels)
-    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+@pytest.mark.parametrize("choice", [None, "1"])
+def test_onnx_runtime_keeps_no_record_and_the_environment_stays_as_it_is(tmp_path, choice):
+    """Versions that send events of use keep them in a folder first."""
+    name = "ORT_DISABLE_TELEMETRY"
+    environment = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    environment.pop(name)
+    if choice is not None:
+        environment[name] = choice
+    code = f"""
+import os
+import numpy as np
+from sklearn_cdul.compute.cpu_engine import INT8_GRAPH, CPUEngine
+CPUEngine(INT8_GRAPH, {{}}).run(np.zeros((1, 3, 32, 32), np.float32))
+assert os.environ.get({name!r}) == {choice!r}
+"""
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert not [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name]
 
 
 @pytest.mark.skipif(not SCRIPT.exists(), reason="tools are only in the source")

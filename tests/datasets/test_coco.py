@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import unicodedata
 
 import pytest
 
@@ -87,8 +88,8 @@ def short_of(key, position, field):
         ({**coco_content(), "images": []}, 'has no photo. Expected one or more in "images"'),
         (short_of("images", 1, "file_name"), 'in "images" .*"file_name" of type str'),
         (changed("images", 1, id="139"), 'in "images" .*"id" of type int'),
-        (short_of("annotations", 2, "category_id"), 'in "annotations" .*"image_id"'),
-        (changed("annotations", 2, image_id=None), 'in "annotations" .*all of type int'),
+        (short_of("annotations", 2, "category_id"), 'in "annotations" .*"category_id" of type int'),
+        (changed("annotations", 2, image_id=None), 'in "annotations" .*"image_id" of type int'),
         (changed("annotations", 0, image_id=7), "annotation 0 of photo 7 and category 90"),
         (changed("annotations", 0, category_id=91), "annotation 0 of photo 632 and category 91"),
         (changed("images", 1, id=632), '"images" the same number more than once'),
@@ -161,6 +162,33 @@ def test_coco_takes_the_folder_of_the_photos_if_it_is_another_one(tmp_path):
     check_own(load_coco(tmp_path / "labels.json", images=tmp_path / "elsewhere"), "all")
     with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere"):
         load_coco(tmp_path / "labels.json", images=tmp_path / "nowhere")
+
+
+def test_coco_unites_the_entries_of_a_photo(tmp_path):
+    write_photos(tmp_path)
+    content = own_coco()
+    content["images"].append({"id": 9, "file_name": "./a.jpg"})
+    content["annotations"][1]["image_id"] = 9
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    check_own(load_coco(tmp_path / "labels.json"), "all")
+
+
+def test_coco_reads_what_tools_write_on_other_systems(tmp_path):
+    names = {"a.jpg": ["cup", "tea pot"], "b.png": [], "cäfé.jpg": ["cup"]}
+    write_photos(tmp_path / "photos", names)
+    content = own_coco()
+    content["images"][2]["file_name"] = unicodedata.normalize("NFD", "cäfé.jpg")
+    for image in content["images"]:
+        image["file_name"] = f"photos\\{image['file_name']}"
+        image["license"] = [1]
+    content["licenses"] = [{"id": 0, "name": None, "url": None}]  # of labelme
+    # of Roboflow
+    content["categories"].append({"id": 0, "name": "cup", "supercategory": "none"})
+    content["categories"][1]["supercategory"] = "cup"
+    (tmp_path / "labels.json").write_text(json.dumps(content), encoding="utf-8-sig")
+    photos = load_coco(tmp_path / "labels.json")
+    check_own(photos, "all", names=names)
+    assert photos.attributions[0]["licence"] == ""
 
 
 def test_coco_official_photos_may_lie_under_images(tmp_path):

@@ -66,8 +66,12 @@ def test_csv_takes_classes_in_the_order_they_are_given(tmp_path):
         ("path,labels\n,cup\n", {}, r"Line 2 of .* has no path"),
         ("path,cup\na.jpg,yes\n", {}, r"Line 2 of .* has 'yes' in the column 'cup'"),
         (AS_NAMES, {"classes": ["cup"]}, r"Line 2 of .* has the class 'tea pot', .*: 'cup'"),
-        (AS_COLUMNS, {"classes": ["cup"]}, r"Line 1 of .* has the class 'tea pot'"),
-        (AS_COLUMNS, {"classes": ["cup", "tea pot", "jar"]}, "no column for these classes: 'jar'"),
+        (
+            AS_COLUMNS,
+            {"classes": ["cup"]},
+            r"but classes are 'cup'\. Only one of both has 'tea pot'",
+        ),
+        (AS_COLUMNS, {"classes": ["cup", "tea pot", "jar"]}, r"Only one of both has 'jar'\."),
         (AS_NAMES, {"classes": "cup"}, "classes must be a list of names, got 'cup'"),
         (AS_NAMES, {"classes": ["cup", "cup"]}, "classes has the name 'cup' twice"),
         (AS_NAMES, {"split": "train"}, "has no column 'split'"),
@@ -80,6 +84,45 @@ def test_csv_names_what_is_wrong(tmp_path, text, parameters, message):
     (tmp_path / "labels.csv").write_text(text)
     with pytest.raises(ValueError, match=message):
         load_csv(tmp_path / "labels.csv", **parameters)
+
+
+def test_csv_unites_the_rows_of_a_photo_that_name_classes(tmp_path):
+    write_photos(tmp_path)
+    (tmp_path / "labels.csv").write_text(
+        "path,label\na.jpg,cup\nb.png,\n./a.jpg,tea pot\nc.jpg,cup\n"
+    )
+    check_own(load_csv(tmp_path / "labels.csv"), "all")
+
+
+def test_csv_rows_of_ones_and_zeros_of_a_photo_must_agree(tmp_path):
+    write_photos(tmp_path)
+    path = tmp_path / "labels.csv"
+    path.write_text(AS_COLUMNS + "a.jpg,1,1\n")
+    check_own(load_csv(path), "all")
+    path.write_text(AS_COLUMNS + "a.jpg,0,1\n")
+    with pytest.raises(ValueError, match=r"Line 2 of .* and Line 5 of .* contradict .*a\.jpg"):
+        load_csv(path)
+
+
+@pytest.mark.parametrize("cell", ['"cup, tea pot"', "cup|tea pot", "\"['cup', 'tea pot']\""])
+def test_csv_names_with_another_sign_between_them_are_refused(tmp_path, cell):
+    write_photos(tmp_path)
+    (tmp_path / "labels.csv").write_text(f"path,labels\na.jpg,{cell}\n")
+    with pytest.raises(ValueError, match=r"Line 2 of .*Write ';' between names, or give"):
+        load_csv(tmp_path / "labels.csv")
+
+
+def test_csv_with_a_quote_that_is_not_closed_is_refused(tmp_path):
+    write_photos(tmp_path)
+    (tmp_path / "labels.csv").write_text('path,labels\na.jpg,"cup\nb.png,\nc.jpg,cup\n')
+    with pytest.raises(ValueError, match=r"Line 4 of .*labels\.csv can't be read: unexpected end"):
+        load_csv(tmp_path / "labels.csv")
+
+
+def test_csv_of_a_spreadsheet_in_utf16_is_read(tmp_path):
+    write_photos(tmp_path)
+    (tmp_path / "labels.csv").write_text(AS_NAMES, encoding="utf-16")
+    check_own(load_csv(tmp_path / "labels.csv"), "all")
 
 
 def test_csv_that_is_no_text_is_refused(tmp_path):

@@ -37,10 +37,47 @@ def test_label_studio_takes_the_last_annotation_that_was_not_skipped(tmp_path):
     check_own(load_label_studio(tmp_path / "my photos" / "export.json", root=tmp_path), "all")
 
 
+def test_label_studio_takes_a_ground_truth_before_later_annotations(tmp_path):
+    write_photos(tmp_path / "my photos")
+    tasks = [
+        task("a.jpg", annotation(["cup", "tea pot"], ground_truth=True), annotation(["cup"])),
+        task("b.png", annotation([])),
+        task("c.jpg", annotation("cup")),  # a single choice
+    ]
+    tasks[0]["data"] = {"number": 7, "photo": tasks[0]["data"]["image"].replace("/a.", "%5Ca.")}
+    (tmp_path / "export.json").write_text(json.dumps(tasks))
+    check_own(load_label_studio(tmp_path / "export.json"), "all")
+
+
+def test_label_studio_unites_the_tasks_of_a_photo(tmp_path):
+    write_photos(tmp_path / "my photos")
+    shown = [("a.jpg", ["cup"]), ("b.png", []), ("a.jpg", ["tea pot"]), ("c.jpg", ["cup"])]
+    tasks = [task(name, annotation(names)) for name, names in shown]
+    (tmp_path / "export.json").write_text(json.dumps(tasks))
+    check_own(load_label_studio(tmp_path / "export.json"), "all")
+
+
+def test_label_studio_results_that_are_no_choices_for_a_photo_are_refused(tmp_path):
+    write_photos(tmp_path / "my photos")
+    place = {"x": 1, "y": 2, "width": 3, "height": 4, "rotation": 0}
+    box = {"type": "rectanglelabels", "value": {**place, "rectanglelabels": ["cup"]}}
+    of_region = {"type": "choices", "value": {**place, "choices": ["broken"]}}
+    path = tmp_path / "export.json"
+    for results, types in (([box], "rectanglelabels"), ([box, of_region], "choices, rectangle")):
+        path.write_text(json.dumps([task("a.jpg", {"result": results})]))
+        with pytest.raises(ValueError, match=f"Task 0 of .* has an annotation of {types}"):
+            load_label_studio(path)
+    whole = annotation(["cup"])["result"]
+    path.write_text(json.dumps([task("c.jpg", {"result": [box, *whole, of_region]})]))
+    check_own(load_label_studio(path), "all", ["cup"], {"c.jpg": ["cup"]})
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("[", "is not JSON"),
+        ("[" * 100_000, "can't be read as JSON"),
+        ("[" + "7" * 5000 + "]", "can't be read as JSON"),
         ("{}", "holds no tasks"),
         ('[{"image": "a.jpg", "labels": "cup"}]', r'Task 0 of .* has no "data"'),
         (

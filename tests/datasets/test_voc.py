@@ -70,8 +70,11 @@ def test_voc_root_may_have_another_name_but_not_that_of_another_year(voc):
 
 def test_voc_object_without_the_difficult_entry_is_not_difficult(voc):
     path = voc_file(voc, "Annotations", "2008_000023.xml")
-    path.write_text(path.read_text().replace("<difficult>1</difficult>", ""))
-    assert shown(load_voc(voc, split="val"))["2008_000023.jpg"] == ["potted plant", "tv monitor"]
+    text = path.read_text()
+    for entry in ("", "<difficult/>"):
+        path.write_text(text.replace("<difficult>1</difficult>", entry))
+        found = shown(load_voc(voc, split="val"))["2008_000023.jpg"]
+        assert found == ["potted plant", "tv monitor"]
 
 
 def test_voc_wrong_folders_and_missing_files_are_named(voc, tmp_path):
@@ -94,7 +97,7 @@ def test_voc_wrong_folders_and_missing_files_are_named(voc, tmp_path):
         ("", r"Line 1 of .*train\.txt is empty"),
         ("2008_000008\n\n2008_000015\n", r"Line 2 of .*train\.txt is empty"),
         ("2008_000008 -1\n2008_000015  1\n", r"Line 1 of .*train\.txt is '2008_000008 -1'"),
-        (b"\xff\xd8\xff\xe0", r"train\.txt is not a text file"),
+        (b"\xff\xd8\xff\xe0", r"train\.txt is not UTF-8"),
     ],
 )
 def test_voc_list_in_another_format_is_refused(voc, content, message):
@@ -108,8 +111,8 @@ def test_voc_list_in_another_format_is_refused(voc, content, message):
     ("old", "new", "message"),
     [
         ("</annotation>\n", "", r"2008_000008\.xml is not XML, or is cut off"),
-        ("<name>horse</name>", "<name>unicorn</name>", r"008\.xml has an object .*'unicorn'"),
-        ("<name>horse</name>", "", r"008\.xml has an object with the name ''"),
+        ("<name>horse</name>", "<name>unicorn</name>", r"008\.xml has the class 'unicorn'"),
+        ("<name>horse</name>", "", r"008\.xml has an object without a name"),
         ("<difficult>0<", "<difficult>maybe<", r"008\.xml has <difficult>maybe<"),
     ],
 )
@@ -160,12 +163,44 @@ def test_voc_lists_of_any_name_are_read_with_the_classes_of_all_files(tmp_path):
     check_own(photos, "default", ["saucer", "cup"], {"c.jpg": ["cup"]})
 
 
+def test_voc_takes_the_photo_that_an_annotation_names(tmp_path):
+    write_xml(tmp_path / "Annotations")
+    write_photos(tmp_path / "JPEGImages")
+    write_photos(tmp_path / "JPEGImages", ["b.jpg"])  # another photo than b.png
+    path = tmp_path / "Annotations" / "b.xml"
+    path.write_text(path.read_text().replace("b.jpg", "C:\\\\photos\\\\b.png"))
+    check_own(load_voc(tmp_path, split=None, classes=None), "all")
+
+
+def test_voc_reads_folders_below_and_endings_in_capitals(tmp_path):
+    names = {"A.JPG": ["cup", "tea pot"], "b.Png": [], "c.jpg": ["cup"]}
+    write_xml(tmp_path / "Annotations" / "first", names)
+    write_photos(tmp_path / "JPEGImages" / "first", names)
+    first = tmp_path / "Annotations" / "first"
+    (first / "A.xml").rename(first / "a.XML")
+    check_own(load_voc(tmp_path, split=None, classes=None), "all", names=names)
+
+
+def test_voc_without_any_annotation_is_an_error(voc):
+    for path in voc_file(voc, "Annotations").iterdir():
+        path.unlink()
+    with pytest.raises(FileNotFoundError, match="with split=None XML files, in one of"):
+        load_voc(voc, split=None)
+
+
+def test_voc_in_an_encoding_that_is_not_known_is_named(voc):
+    path = voc_file(voc, "Annotations", "2008_000008.xml")
+    path.write_text('<?xml version="1.0" encoding="gb2312"?>' + path.read_text())
+    with pytest.raises(ValueError, match=r"2008_000008\.xml .*encoding"):
+        load_voc(voc)
+
+
 def test_voc_says_what_to_write_for_other_classes_and_for_missing_lists(tmp_path):
     write_xml(tmp_path / "Annotations")
     write_photos(tmp_path / "JPEGImages")
     with pytest.raises(FileNotFoundError, match="give split=None"):
         load_voc(tmp_path)
-    with pytest.raises(ValueError, match=r"a\.xml has an object .*'cup'.*classes=, or None"):
+    with pytest.raises(ValueError, match=r"a\.xml has the class 'cup'.*classes=, or None"):
         load_voc(tmp_path, split=None)
-    with pytest.raises(ValueError, match=r"a\.xml has an object .*'tea pot'\. Expected one of 'c"):
+    with pytest.raises(ValueError, match=r"a\.xml has the class 'tea pot', .*: 'cup'"):
         load_voc(tmp_path, split=None, classes=["cup"])

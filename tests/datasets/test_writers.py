@@ -20,7 +20,7 @@ from sklearn_cdul.datasets import (
     load_csv,
     load_label_studio,
 )
-from sklearn_cdul.targets import check_targets
+from sklearn_cdul.targets import read_targets
 from tests.datasets.trees import write_photo
 
 NAMES = ["cup", "tea pot", 'bread "white", <1> & ä']
@@ -57,7 +57,7 @@ def test_csv_is_read_back(data, tmp_path):
         photos = load_csv(tmp_path / "labels.csv", classes=NAMES)
         assert table_of(photos) == (data, TARGET.tolist(), NAMES)
         # As `score` and `observed=` read it.
-        read = check_targets(tmp_path / "labels.csv", NAMES, X=data[::-1])
+        read = read_targets(tmp_path / "labels.csv", NAMES, X=data[::-1])
         np.testing.assert_array_equal(read, TARGET[::-1])
 
 
@@ -134,6 +134,19 @@ def test_labels_may_be_an_array_names_or_a_data_frame_in_any_order(writer, data,
     assert len(written) == 1
 
 
+def test_labels_that_name_their_photos_are_matched_by_path(writer, data, tmp_path):
+    path = tmp_path / WRITERS[writer]
+    writer(data, TARGET, NAMES, path)
+    expected = path.read_text(encoding="utf-8")
+    named = {data[i]: [NAMES[j] for j in np.flatnonzero(TARGET[i])] for i in (2, 0, 1)}
+    frame = pd.DataFrame(TARGET, columns=NAMES, index=map(str, data)).iloc[::-1]
+    for target in (named, frame, frame.reset_index(names="path")):
+        writer(data, target, NAMES, path)
+        assert path.read_text(encoding="utf-8") == expected
+    with pytest.raises(ValueError, match=r"No row of target is of an image in X"):
+        writer(data, {"q.jpg": ["cup"]}, NAMES, path)
+
+
 def test_photos_that_all_show_no_class_are_written(writer, data, tmp_path):
     path = tmp_path / WRITERS[writer]
     writer(data, np.zeros((3, 3)), NAMES, path)
@@ -145,11 +158,11 @@ def test_photos_that_all_show_no_class_are_written(writer, data, tmp_path):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"target": TARGET[:2]}, ValueError, r"target .*shape \(3, 3\); got \(2, 3\)"),
-        ({"target": TARGET * 2}, ValueError, r"got 2 for .*b\.jpg, column 0 \(cup\)"),
-        ({"target": np.where(TARGET, 1, np.nan)}, ValueError, r"got nan for .*b\.jpg, column 1"),
+        ({"target": TARGET[:2]}, ValueError, r"target .*shape \(3, 3\).*got \(2, 3\)"),
+        ({"target": TARGET * 2}, ValueError, r"target .*got 2.0 in row 0, column 0 \(cup\)"),
+        ({"target": np.where(TARGET, 1, np.nan)}, ValueError, r"nothing of x/b\.jpg and column 1"),
         ({"target": [["jar"], [], []]}, ValueError, "names that are no classes: 'jar'"),
-        ({"target_names": ["cup"]}, ValueError, r"shape \(3, 1\); got \(3, 3\)"),
+        ({"target_names": ["cup"]}, ValueError, r"shape \(3, 1\).*got \(3, 3\)"),
         ({"target_names": ["cup", "cup", "jar"]}, ValueError, "target_names has the name 'cup' tw"),
         ({"target_names": ["cup", "", "jar"]}, ValueError, "Name 1 of target_names is ''"),
         ({"target_names": []}, ValueError, "no class in target_names"),
@@ -174,7 +187,7 @@ def test_wrong_input_is_named(writer, tmp_path, monkeypatch, change, error, mess
 def test_wrong_scores_are_named(writer, tmp_path):
     path = tmp_path / WRITERS[writer]
     for scores, message in (
-        (SCORES[:2], r"scores .*shape \(3, 3\); got \(2, 3\)"),
+        (SCORES[:2], r"scores .*shape \(3, 3\).*got \(2, 3\)"),
         (np.where(SCORES == 0.75, np.nan, SCORES), r"NaN or infinity for .*c\.jpg"),
         (SCORES.astype(str), "scores must hold numbers"),
     ):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sklearn_cdul.datasets import load_yolo
-from tests.datasets.common import check_own, write_photos
+from tests.datasets.common import NAMES, check_own, write_photos
 
 
 def write_yolo(root, photos, labels, entry, names="[cup, tea pot]", path=None):
@@ -50,6 +50,14 @@ def test_yolo_reads_lists_of_photos_in_their_order(tmp_path):
     assert [Path(path).name for path in photos.data] == ["c.jpg", "a.jpg"]
 
 
+def test_yolo_reads_paths_that_were_written_on_windows(tmp_path):
+    write_yolo(tmp_path, "images", "labels", "lists\\train.txt", path=".\\")
+    (tmp_path / "lists").mkdir()
+    lines = "".join(f"..\\images\\{name}\n" for name in NAMES)
+    (tmp_path / "lists" / "train.txt").write_text(lines)
+    check_own(load_yolo(tmp_path), "train")
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -76,6 +84,11 @@ def test_yolo_names_the_line_that_is_wrong(tmp_path, line, message):
         ("train: images\nnames: [yes, no]", ValueError, r"Name 0 of names in .* is True"),
         ("train: images\nnames: [cup]\nnc: 2", ValueError, r'has 1 names, but "nc" is 2'),
         ("val: images\nnames: [cup, pot]", ValueError, r"photos for 'train'.*'val'"),
+        (
+            f"a: &a [{'x, ' * 9}x]\nb: &b [{'*a, ' * 9}*a]\nnames: [*b]",
+            ValueError,
+            "Name 0 of names",
+        ),
         ("train: nowhere\nnames: [cup, pot]", FileNotFoundError, r"no .*nowhere, which .*'train'"),
     ],
 )

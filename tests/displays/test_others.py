@@ -1,11 +1,14 @@
 """The displays of snippets, label movement, score histograms and average precision."""
 
 import ast
+import inspect
+import re
 import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 
 import sklearn_cdul.displays
@@ -66,8 +69,8 @@ def test_every_kind_of_part_is_drawn_where_clip_looked(views, few):
     display = SimilarityDisplay.from_estimator(labeler, photo, n_classes=1)
     panel, name = display.axes_[1], display.drawn_names_[0]
     parts = display.view_labels[1:, NAMES.index(name)]
-    place = labeler.view_boxes([photo])[0, 1 + parts.argmax()]
-    np.testing.assert_allclose(brightest(panel), place, atol=1 / 240)
+    box = labeler.view_boxes([photo])[0, 1 + parts.argmax()]
+    np.testing.assert_allclose(brightest(panel), box, atol=1 / 240)
     assert f"{parts.max():.2f}" in panel.get_title() and f"{parts.max():.2f}" in texts(panel)
 
 
@@ -104,10 +107,10 @@ def test_where_there_are_no_parts_of_a_photo_none_are_drawn(options, match, few)
     [
         (6, {}, "a square grid"),
         (5, {"views": "grid+dense"}, "a square grid"),
-        (5, {"views": "proposals"}, "needs places"),
-        (5, {"places": np.zeros((4, 4))}, r"shape \(5, 4\)"),
-        (5, {"places": np.full((5, 4), 7)}, "shares of the photo's width.* got 7.0 in row 0"),
-        (5, {"places": np.full((5, 4), np.nan)}, "shares of the photo's width.* got nan"),
+        (5, {"views": "proposals"}, "needs boxes"),
+        (5, {"boxes": np.zeros((4, 4))}, r"shape \(5, 4\)"),
+        (5, {"boxes": np.full((5, 4), 7)}, "shares of the photo's width.* got 7.0 in row 0"),
+        (5, {"boxes": np.full((5, 4), np.nan)}, "shares of the photo's width.* got nan"),
     ],
 )
 def test_labels_that_do_not_say_where_they_belong_are_refused(rows, options, match):
@@ -135,7 +138,7 @@ def movement(y=None, **options):
     )
 
 
-def test_labels_that_cross_their_cut_are_names_gained_or_lost():
+def test_labels_that_cross_their_threshold_are_names_gained_or_lost():
     display = movement()
     assert display.rows_.tolist() == [3, 2, 1]  # 3 gains fork, and is not drawn again as a loss
     assert set(texts(display.axes_[0])) == {"+ fork 0.10 → 0.90", "- cup 0.80 → 0.10"}
@@ -175,15 +178,15 @@ def test_labels_of_a_labeler_do_not_move(labeler):
         LabelMovementDisplay.from_estimator(labeler)
 
 
-def test_histograms_hold_each_photo_once_and_show_the_cut():
+def test_histograms_hold_each_photo_once_and_show_the_threshold():
     scores = np.array([[0.1, 0.9], [0.2, 0.8], [np.nan, np.nan], [0.7, 0.1]])
     y = [[0, 1], [0, 1], [0, 0], [1, 0]]
     display = ScoreHistogramDisplay.from_predictions(
         scores, y, class_names=["cup", "fork"], thresholds=[0.5, 0.6]
     )
-    for axis, cut in zip(display.axes_, (0.5, 0.6), strict=True):
+    for axis, threshold in zip(display.axes_, (0.5, 0.6), strict=True):
         assert sum(bar.get_height() for bar in axis.patches) == 3
-        assert axis.lines[0].get_xdata()[0] == cut
+        assert axis.lines[0].get_xdata()[0] == threshold
     assert display.axes_[1].get_title(loc="right") == "2 of 3"
 
 
@@ -252,6 +255,29 @@ def test_a_second_model_keeps_the_rows_of_the_first():
     first.figure_.canvas.draw()
 
 
+def test_labels_by_path_find_their_scores_or_are_refused():
+    scores = [[0.9, 0.1], [0.2, 0.8], [0.6, 0.7]]
+    by_path = {"c.jpg": ["a", "b"], "b.jpg": ["b"], "a.jpg": ["a"]}
+    with pytest.raises(ValueError, match="y_true says by path of which photo a row is"):
+        AveragePrecisionDisplay.from_predictions(by_path, scores, class_names=["a", "b"])
+    with pytest.raises(ValueError, match="y says by path of which photo a row is"):
+        ScoreHistogramDisplay.from_predictions(scores, by_path, class_names=["a", "b"])
+    frame = pd.DataFrame(scores, index=["a.jpg", "b.jpg", "c.jpg"])
+    display = AveragePrecisionDisplay.from_predictions(by_path, frame, class_names=["a", "b"])
+    assert display.average_precision.tolist() == [1, 1]
+    histogram = ScoreHistogramDisplay.from_predictions(frame, by_path, class_names=["a", "b"])
+    assert histogram.targets.tolist() == [[1, 0], [0, 1], [1, 1]]
+
+
+def test_labels_by_path_are_matched_to_the_photos_whose_labels_moved():
+    photos = ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
+    y = {"d.jpg": ["fork"], "c.jpg": [], "b.jpg": [], "a.jpg": ["cup"]}
+    display = LabelMovementDisplay.from_predictions(
+        BEFORE, AFTER, y, class_names=["cup", "fork"], photos=photos, kind="scatter"
+    )
+    assert display.targets.tolist() == [[1, 0], [0, 0], [0, 0], [0, 1]]
+
+
 def test_photos_without_scores_and_rare_classes_are_left_out():
     y = [[1, 0, 0], [1, 1, 0], [0, 0, 0], [1, 0, 0]]
     scores = [[0.9, 0.1, 0.2], [0.8, 0.7, 0.1], [0.1, 0.2, 0.3], [np.nan] * 3]
@@ -263,6 +289,19 @@ def test_photos_without_scores_and_rare_classes_are_left_out():
     assert [label.get_text() for label in display.ax_.get_yticklabels()] == ["a (2)"]
     with pytest.raises(ValueError, match="3 or more photos"):
         display.plot(min_positives=3)
+
+
+@pytest.mark.parametrize("name", sklearn_cdul.displays.__all__)
+def test_help_is_complete(name):
+    display = getattr(sklearn_cdul.displays, name)
+    for documented in (display, display.from_estimator, display.from_predictions, display.plot):
+        text = inspect.getdoc(documented)
+        assert not re.search(r"^ *\{[\w, ]+\}$|\$class", text, flags=re.MULTILINE)
+        for name in inspect.signature(documented).parameters.keys() - {"self"}:
+            assert re.search(rf"^(\w+, |\*\*)?{name}(,| :|$)", text, flags=re.MULTILINE), name
+        if documented is not display:  # what plot takes may be given at once
+            own = inspect.signature(display.plot).parameters.keys() - {"self"}
+            assert all(re.search(rf"^(?! ).*\b{name}\b", text, re.MULTILINE) for name in own)
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch):

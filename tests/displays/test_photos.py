@@ -58,11 +58,21 @@ def test_labels_are_matched_to_photos_by_path(model, few):
     assert np.isnan(display.targets[:, 1]).all()
 
 
+def test_labels_given_by_path_are_matched_whatever_their_order(model, few):
+    paths, y = few
+    names = [[NAMES[column] for column in np.flatnonzero(row)] for row in y]
+    by_path = dict(reversed(list(zip(map(str, paths), names, strict=True))))
+    asked = PhotosDisplay.from_estimator(model, paths, by_path)
+    given = PhotosDisplay.from_predictions(paths, asked.scores, by_path, class_names=NAMES)
+    np.testing.assert_array_equal(asked.targets, y)
+    np.testing.assert_array_equal(given.targets, y)
+
+
 def test_one_class_is_captioned_and_ranked_alone():
     display = draw([[0.9, 0.3], [0.9, 0.8], [0.9, 0.45]], class_name="cup", order="surest")
     assert display.rows_.tolist() == [1, 2, 0]
     assert texts(display.axes_[0]) == ["cup 0.80"]
-    assert texts(display.axes_[1]) == ["cup 0.45, below the cut"]
+    assert texts(display.axes_[1]) == ["cup 0.45, not found"]
     assert "found in 1 of 3 photos" in display.figure_.get_suptitle()
 
 
@@ -73,14 +83,14 @@ def test_each_order_begins_a_row_and_no_photo_is_drawn_twice():
     )
     assert display.rows_.tolist() == [0, 1, 2, 3]
     heads = [axis.get_title(loc="left") for axis in display.axes_]
-    assert heads == ["Surest", "", "Most doubtful", ""]
+    assert heads == ["Surest (highest score)", "", "Most doubtful (closest to the threshold)", ""]
 
 
 def test_where_nothing_is_wrong_the_picture_says_so():
     display = draw([[0.9, 0.1]], [[1, 0]], order=["surest", "wrong"])
     assert display.rows_.tolist() == [0]
     heads = [axis.get_title(loc="left") for axis in display.figure_.axes]
-    assert "Most wrong: no photo" in heads
+    assert "Most wrong (largest log loss): no photo" in heads
 
 
 def test_photos_without_scores_are_left_out():
@@ -103,14 +113,14 @@ def test_a_dollar_in_a_name_starts_no_formula():
     assert texts(display.axes_[0]) == ["$5 and \\$10$ bill 0.90"]
 
 
-def test_long_captions_are_cut_off():
+def test_long_captions_are_shortened():
     names = [f"a class whose name is far too long to be written, number {i}" for i in range(9)]
     lines = texts(draw([[0.9] * 9], class_names=names).axes_[0])
     assert lines[0].endswith("…")
     assert lines[-1] == "and 4 more"
 
 
-def test_a_classifier_is_asked_for_its_probabilities_and_cuts(model, few):
+def test_a_classifier_is_asked_for_its_probabilities_and_thresholds(model, few):
     paths, y = few
     display = PhotosDisplay.from_estimator(model, paths, y)
     np.testing.assert_allclose(display.scores, model.predict_proba(paths), atol=1e-6)
@@ -119,7 +129,7 @@ def test_a_classifier_is_asked_for_its_probabilities_and_cuts(model, few):
     assert display.plot(n_photos=2, order="given").rows_.tolist() == [0, 1]
 
 
-def test_a_labeler_is_cut_where_its_own_labels_part(labeler, few):
+def test_a_labeler_has_the_thresholds_found_in_its_labels(labeler, few):
     paths = few[0][:4]
     display = PhotosDisplay.from_estimator(labeler, paths, order="given")
     np.testing.assert_allclose(display.scores, labeler.transform(paths), atol=1e-6)
@@ -141,8 +151,16 @@ def test_photos_of_embeddings_are_given_beside_them(labeler, few):
     model = CDULClassifier(
         pseudo_labeler=CLIPPseudoLabeler(NAMES, input="embeddings"), epochs=1, random_state=0
     ).fit(embeddings)
-    display = PhotosDisplay.from_estimator(model, embeddings, photos=paths, order="given")
+    by_path = {str(path): "cake" for path in paths[::-1][:5]}
+    display = PhotosDisplay.from_estimator(model, embeddings, by_path, photos=paths, order="given")
     assert len(display.axes_) == 4
+    assert np.flatnonzero(display.targets[:, NAMES.index("cake")] == 1).tolist() == [
+        7,
+        8,
+        9,
+        10,
+        11,
+    ]
 
 
 def test_one_axes_is_divided_and_too_few_are_refused():
@@ -178,6 +196,12 @@ def test_logits_and_other_numbers_of_photos_are_refused():
         draw([[3.0, -1.0]])
     with pytest.raises(ValueError, match="2 photos, but scores of 1"):
         PhotosDisplay.from_predictions(GREY_PHOTOS[:2], [[0.5]], class_names=["cup"])
+
+
+def test_what_plot_does_not_take_is_refused_before_the_model_is_asked(model, monkeypatch):
+    monkeypatch.setattr(type(model), "predict_proba", lambda *_: pytest.fail("asked"))
+    with pytest.raises(TypeError, match="'clas_name'"):
+        PhotosDisplay.from_estimator(model, GREY_PHOTOS, clas_name="cake")
 
 
 def test_a_photo_that_is_gone_is_named(tmp_path):

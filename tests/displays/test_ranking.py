@@ -13,8 +13,8 @@ TARGETS = np.array([[1, 0], [1, 0], [0, 0], [0, 0]])
     ("order", "column", "rows"),
     [
         ("given", None, [0, 1, 3]),
-        ("surest", 0, [0, 3, 1]),  # the highest above the cut
-        ("doubtful", 0, [1, 3, 0]),  # the closest to the cut, on either side
+        ("surest", 0, [0, 3, 1]),  # the highest above the threshold
+        ("doubtful", 0, [1, 3, 0]),  # the closest to the threshold, on either side
         ("wrong", 0, [3, 1]),  # 0.5 above where it should be below, then 0.1 below
         ("wrong", 1, [3]),
         ("surest", None, [0, 1, 3]),
@@ -22,7 +22,7 @@ TARGETS = np.array([[1, 0], [1, 0], [0, 0], [0, 0]])
         ("wrong", None, [3, 1]),
     ],
 )
-def test_photos_are_ranked_by_their_distance_from_the_cut(order, column, rows):
+def test_photos_are_ranked_by_their_distance_from_the_threshold(order, column, rows):
     assert rank_photos(MARGINS, TARGETS, order, column).tolist() == rows
 
 

@@ -66,7 +66,7 @@ def test_its_embeddings_are_kept_in_memory(images, tmp_path):
 
 def test_a_classifier_trains_on_its_labels(images):
     labeler = CLIPPseudoLabeler(list(COLOURS), model_name=ColourEncoder())
-    classifier = CDULClassifier(pseudo_labeler=labeler, image_size=32, epochs=1, random_state=0)
+    classifier = CDULClassifier(pseudo_labeler=labeler, image_size=32, random_state=0)
     classifier.fit(images)
     assert_array_equal(classifier.initial_pseudo_labels_, labeler.fit_transform(images))
     assert classifier.predict(images).shape == (3, 3)
@@ -81,8 +81,13 @@ def test_what_is_missing_is_said(images, tmp_path):
     labeler = CLIPPseudoLabeler(list(COLOURS), model_name=TextOnly())
     with pytest.raises(NotImplementedError, match=r'preprocessing.*input="embeddings"'):
         labeler.fit(images).transform(images)
+
+    class Unnamed(ColourEncoder):
+        fingerprint = BaseEncoder.fingerprint
+
+    labeler = CLIPPseudoLabeler(list(COLOURS), model_name=Unnamed(), memory=tmp_path)
     with pytest.raises(NotImplementedError, match="fingerprint"):
-        labeler.set_params(memory=tmp_path).transform(images)
+        labeler.fit_transform(images)
     with pytest.raises(NotImplementedError, match="encode_text"):
         CLIPPseudoLabeler(list(COLOURS), model_name=BaseEncoder()).fit()
 

@@ -2,6 +2,7 @@
 
 import argparse
 import fractions
+import os
 import warnings
 
 import numpy as np
@@ -60,8 +61,9 @@ def load(name, file):
         },
         lambda weights: {f"module._orig_mod.{name}": tensor for name, tensor in weights.items()},
         lambda weights: {"model": {f"model.{name}": t for name, t in weights.items()}},
+        lambda weights: {"model_state_dict": weights},
     ],
-    ids=["alone", "entry", "NumPy scalars", "training run", "compiled", "wrapped"],
+    ids=["alone", "entry", "NumPy", "training run", "compiled", "wrapped", "another entry"],
 )
 def test_own_checkpoints_load(architectures, weights, content, expected, tmp_path):
     torch.save(content(weights), tmp_path / "epoch_1.pt")
@@ -78,6 +80,31 @@ def test_safetensors_load(architectures, weights, expected, tmp_path):
     assert_allclose(
         load("Tiny", tmp_path / "model.safetensors").encode_text(PROMPTS), expected, atol=1e-6
     )
+
+
+def test_a_torchscript_archive_loads(architectures, weights, expected, tmp_path):
+    torch.jit.script(Named(weights)).save(tmp_path / "scripted.pt")
+    assert_allclose(
+        load("Tiny", tmp_path / "scripted.pt").encode_text(PROMPTS), expected, atol=1e-6
+    )
+
+
+class Trap:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def test_no_file_runs_code(architectures, weights, tmp_path):
+    trap = Trap(str(tmp_path / "sprung"))
+    torch.save({"state_dict": weights, "trap": trap}, tmp_path / "epoch_1.pt")
+    with pytest.raises(ValueError, match="could run any code"):
+        load("Tiny", tmp_path / "epoch_1.pt")
+    assert not (tmp_path / "sprung").exists()
 
 
 def test_a_checkpoint_with_objects_says_how_to_save_the_weights_alone(

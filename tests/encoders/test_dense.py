@@ -15,6 +15,7 @@ from sklearn.base import clone
 from sklearn_cdul import BaseEncoder, CLIPPseudoLabeler
 from sklearn_cdul.encoders.clip import CLIPEncoder
 from sklearn_cdul.encoders.dense import dense_tower, window_means
+from sklearn_cdul.encoders.embedding import embed_photos
 from sklearn_cdul.encoders.loading import load_encoder
 from sklearn_cdul.images.views import Preprocessing, n_views, views_version
 from sklearn_cdul.labels import aggregate_snippets, soft_labels, softmax_similarities
@@ -180,17 +181,17 @@ def test_the_engine_reads_windows_as_torch_does(paths):
         dtype=torch.float32,
     )
     plain.__dict__["_engine"] = None
-    expected = plain.encode_images(paths[:2], views="dense")
+    expected = embed_photos(plain, paths[:2], views="dense")
     assert expected.shape == (2, 17, 256)
-    assert_allclose(encoder.encode_images(paths[:2], views="dense"), expected, atol=1e-4)
+    assert_allclose(embed_photos(encoder, paths[:2], views="dense"), expected, atol=1e-4)
 
 
 def test_windows_see_what_snippets_see(paths):
     encoder = load_encoder(device="cpu", precision="float32")
-    both = encoder.encode_images(paths, grid_size=3, views="grid+dense")
+    both = embed_photos(encoder, paths, grid_size=3, views="grid+dense")
     assert both.shape == (4, 26, 256)
-    assert_array_equal(both[:, :10], encoder.encode_images(paths, grid_size=3))
-    dense = encoder.encode_images(paths, grid_size=3, views="dense")
+    assert_array_equal(both[:, :10], embed_photos(encoder, paths, grid_size=3))
+    dense = embed_photos(encoder, paths, grid_size=3, views="dense")
     assert_allclose(dense[:, 1:], both[:, 10:], atol=1e-5)
     # The whole photo is the same but for how it was made smaller.
     assert ((both[:, 0] * dense[:, 0]).sum(axis=1) > 0.97).all()
@@ -310,4 +311,4 @@ def test_a_wrong_shape_names_the_method():
             return super().encode_dense(views, grid_size)[:, :5]
 
     with pytest.raises(ValueError, match=r"Narrow.encode_dense must return .*\(1, 10, 3\)"):
-        Narrow().encode_images([np.zeros((8, 8, 3), np.uint8)], grid_size=2, views="dense")
+        embed_photos(Narrow(), [np.zeros((8, 8, 3), np.uint8)], grid_size=2, views="dense")

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.encoders import loading
+from sklearn_cdul.encoders.embedding import embed_photos
 from sklearn_cdul.encoders.loading import load_encoder
 
 NAMES = ["bread", "cup"]
@@ -31,7 +32,7 @@ def encoder():
 def test_embeddings_are_near_those_of_float32(views, paths, encoder):
     exact = load_encoder(device="cpu", precision="float32")
     settings = {"grid_size": 2, "views": views}
-    ours, others = (e.encode_images(paths, **settings) for e in (encoder, exact))
+    ours, others = (embed_photos(e, paths, **settings) for e in (encoder, exact))
     assert ours.dtype == np.float32
     assert_allclose(np.linalg.norm(ours, axis=-1), 1, atol=1e-5)
     cosines = (ours * others).sum(axis=-1)
@@ -41,7 +42,7 @@ def test_embeddings_are_near_those_of_float32(views, paths, encoder):
 
 def test_a_pickled_encoder_gives_the_same(paths, encoder):
     copied = pickle.loads(pickle.dumps(encoder))
-    assert_array_equal(copied.encode_images(paths[:1]), encoder.encode_images(paths[:1]))
+    assert_array_equal(embed_photos(copied, paths[:1]), embed_photos(encoder, paths[:1]))
     assert copied.fingerprint == encoder.fingerprint
 
 

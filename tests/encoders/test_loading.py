@@ -14,9 +14,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from sklearn_cdul.encoders import base, batches, loading
+from sklearn_cdul.encoders import loading
 from sklearn_cdul.encoders.clip import CLIPEncoder
+from sklearn_cdul.encoders.embedding import embed_photos
 from sklearn_cdul.encoders.loading import load_encoder
+from sklearn_cdul.encoders.texts import encode_classes
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.views import Preprocessing, make_views, snippet_boxes
 
@@ -54,7 +56,7 @@ def test_views_embed_as_open_clip_embeds_the_crops(bundled, reference, photos):
         with torch.inference_mode():
             batch = torch.stack([preprocess(image.crop(box)) for box in boxes])
             expected = model.encode_image(batch, normalize=True).numpy()
-        np.testing.assert_allclose(bundled.encode_images([path])[0], expected, atol=1e-4)
+        np.testing.assert_allclose(embed_photos(bundled, [path])[0], expected, atol=1e-4)
 
 
 def test_onnx_runtime_embeds_views_as_torch(bundled, photos):
@@ -102,29 +104,35 @@ def test_classes_embed_as_open_clips_zero_shot_classifier(bundled, reference):
     model, _, tokenizer = reference
     names, templates = ["bread", "a cup of coffee"], ["a photo of a {}.", "{}", "one {}"]
     expected = build_zero_shot_classifier(model, tokenizer, names, templates).numpy().T
-    classes = bundled.encode_classes([[t.format(name) for t in templates] for name in names])
+    classes = encode_classes(bundled, [[t.format(name) for t in templates] for name in names])
     np.testing.assert_allclose(classes, expected, atol=1e-5)
 
 
 def test_classes_may_have_different_numbers_of_prompts(bundled):
-    classes = bundled.encode_classes([["a cat"], ["a dog", "a puppy"], ["a cup"]])
+    classes = encode_classes(bundled, [["a cat"], ["a dog", "a puppy"], ["a cup"]])
     np.testing.assert_allclose(classes[0], bundled.encode_text(["a cat"])[0], atol=1e-6)
     mean = bundled.encode_text(["a dog", "a puppy"]).mean(axis=0)
     np.testing.assert_allclose(classes[1], mean / np.linalg.norm(mean), atol=1e-6)
 
 
+def test_prompts_of_more_tokens_than_fit_are_known(bundled):
+    prompts = [" ".join(["tea"] * count) for count in range(1, 17)]
+    fits = np.arange(1, 17) < 14  # 16 tokens, two of them mark the ends
+    np.testing.assert_array_equal(bundled.is_truncated(prompts), ~fits)
+
+
 def test_a_list_of_classes_is_embedded_once(bundled, monkeypatch):
     prompts = [["a fork"], ["a spoon", "a ladle"]]
-    first = bundled.encode_classes(prompts)
+    first = encode_classes(bundled, prompts)
 
     def fail(prompts):
         pytest.fail("embedded again")
 
     monkeypatch.setitem(vars(bundled), "encode_text", fail)
-    again = bundled.encode_classes(prompts)
+    again = encode_classes(bundled, prompts)
     assert again.tolist() == first.tolist()
     again[:] = 0  # a caller that writes to its copy harms nobody
-    assert bundled.encode_classes(prompts).tolist() == first.tolist()
+    assert encode_classes(bundled, prompts).tolist() == first.tolist()
 
 
 def test_temperature_and_size_are_the_models_own(bundled, reference):
@@ -139,7 +147,7 @@ def test_temperature_and_size_are_the_models_own(bundled, reference):
 
 
 def test_embeddings_are_float32_of_length_one(bundled, photos):
-    images = bundled.encode_images(photos[:2], grid_size=2)
+    images = embed_photos(bundled, photos[:2], grid_size=2)
     text = bundled.encode_text(["a", "b", "c"])
     assert images.shape == (2, 5, 256)
     assert text.shape == (3, 256)
@@ -150,7 +158,7 @@ def test_embeddings_are_float32_of_length_one(bundled, photos):
 
 def test_bfloat16_stays_close_to_float32(bundled, photos):
     bf16 = load_encoder(device="cpu", precision="bfloat16")
-    cosines = (bf16.encode_images(photos[:3]) * bundled.encode_images(photos[:3])).sum(axis=-1)
+    cosines = (embed_photos(bf16, photos[:3]) * embed_photos(bundled, photos[:3])).sum(axis=-1)
     assert cosines.mean() > 0.995
     assert cosines.min() > 0.97
     assert bf16.encode_text(["a cup"]).tolist() == bundled.encode_text(["a cup"]).tolist()
@@ -158,22 +166,22 @@ def test_bfloat16_stays_close_to_float32(bundled, photos):
 
 @pytest.mark.parametrize("batch_size", [1, 7, 10, 64])
 def test_batch_size_does_not_matter(tiny, photos, batch_size):
-    expected = tiny.encode_images(photos)
-    result = tiny.encode_images(photos, batch_size=batch_size)
+    expected = embed_photos(tiny, photos)
+    result = embed_photos(tiny, photos, batch_size=batch_size)
     np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
 def test_order_and_company_do_not_matter(tiny, photos):
-    expected = tiny.encode_images(photos)
-    result = tiny.encode_images([photos[4], photos[1]], n_jobs=2)
+    expected = embed_photos(tiny, photos)
+    result = embed_photos(tiny, [photos[4], photos[1]], n_jobs=2)
     np.testing.assert_allclose(result, expected[[4, 1]], atol=1e-5)
 
 
 def test_the_whole_image_comes_first_whatever_the_grid(tiny, photos):
     pictures = [np.asarray(Image.open(path).convert("RGB")) for path in photos]
-    whole = tiny.encode_images(pictures, grid_size=1)
+    whole = embed_photos(tiny, pictures, grid_size=1)
     assert whole.shape == (6, 1, 24)
-    np.testing.assert_allclose(whole[:, 0], tiny.encode_images(pictures)[:, 0], atol=1e-5)
+    np.testing.assert_allclose(whole[:, 0], embed_photos(tiny, pictures)[:, 0], atol=1e-5)
 
 
 def test_decoding_large_jpegs_at_a_fraction_changes_embeddings_little(bundled, photos, tmp_path):
@@ -181,30 +189,22 @@ def test_decoding_large_jpegs_at_a_fraction_changes_embeddings_little(bundled, p
         large = photo.convert("RGB").resize((2000, 1400), Image.Resampling.BICUBIC)
     large.save(tmp_path / "large.jpg", quality=95)
     for grid_size in (1, 2):  # decoded at 1/2, which leaves each snippet 500 x 350 pixels
-        fast = bundled.encode_images([tmp_path / "large.jpg"], grid_size=grid_size)
-        full = bundled.encode_images(
-            [np.asarray(Image.open(tmp_path / "large.jpg"))], grid_size=grid_size
+        fast = embed_photos(bundled, [tmp_path / "large.jpg"], grid_size=grid_size)
+        full = embed_photos(
+            bundled, [np.asarray(Image.open(tmp_path / "large.jpg"))], grid_size=grid_size
         )
         assert (fast * full).sum(axis=-1).min() > 0.99
-
-
-def test_iter_embeddings_gives_any_subset_in_any_order(tiny, photos):
-    expected = tiny.encode_images(photos)
-    batches = tiny.iter_embeddings(photos, indices=iter([5, 0, 5]))
-    rows = [row for batch in batches for row in batch]
-    assert [index for index, _ in rows] == [5, 0, 5]
-    np.testing.assert_allclose([row for _, row in rows], expected[[5, 0, 5]], atol=1e-5)
 
 
 def test_encode_views_takes_what_make_views_makes(tiny, photos):
     picture = Image.open(photos[0]).convert("RGB")
     views = make_views(picture, 3, tiny.preprocessing)
-    expected = tiny.encode_images([picture])[0]
+    expected = embed_photos(tiny, [picture])[0]
     np.testing.assert_allclose(tiny.encode_views(views), expected, atol=1e-5)
 
 
 def test_verbose_shows_progress(tiny, photos, capsys):
-    tiny.encode_images(photos, verbose=True)
+    embed_photos(tiny, photos, verbose=True)
     assert "Encoding:   0%" in capsys.readouterr().err
 
 
@@ -214,30 +214,30 @@ def test_verbose_shows_progress(tiny, photos, capsys):
 def test_a_bad_image_is_an_error_or_a_nan_row(tiny, photos):
     X = [photos[0], "missing.jpg", photos[1]]
     with pytest.raises(ImageError, match=r"X\[1\] \(missing.jpg\)"):
-        tiny.encode_images(X)
+        embed_photos(tiny, X)
     with pytest.warns(UserWarning, match=r"1 of 3 images can't be used") as caught:
-        result = tiny.encode_images(X, on_error="nan")
+        result = embed_photos(tiny, X, on_error="nan")
     assert len(caught) == 1
     assert np.isnan(result).all(axis=(1, 2)).tolist() == [False, True, False]
-    np.testing.assert_allclose(result[[0, 2]], tiny.encode_images(photos[:2]), atol=1e-5)
+    np.testing.assert_allclose(result[[0, 2]], embed_photos(tiny, photos[:2]), atol=1e-5)
 
 
 def test_only_bad_images_give_only_nan(tiny):
     with pytest.warns(UserWarning, match="2 of 2"):
-        assert np.isnan(tiny.encode_images(["no.jpg", "nor.jpg"], on_error="nan")).all()
+        assert np.isnan(embed_photos(tiny, ["no.jpg", "nor.jpg"], on_error="nan")).all()
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.5, "small", True, None])
 def test_wrong_batch_sizes_are_refused(tiny, photos, batch_size):
     with pytest.raises(ValueError, match="batch_size must be"):
-        tiny.encode_images(photos, batch_size=batch_size)
+        embed_photos(tiny, photos, batch_size=batch_size)
 
 
 # memory
 
 
 def test_when_memory_runs_out_smaller_batches_are_used_and_remembered(tiny, photos, monkeypatch):
-    expected = tiny.encode_images(photos)
+    expected = embed_photos(tiny, photos)
     encode_image, sizes = tiny._model.encode_image, []
 
     def short_of_memory(pixels):
@@ -248,10 +248,10 @@ def test_when_memory_runs_out_smaller_batches_are_used_and_remembered(tiny, phot
 
     monkeypatch.setattr(tiny._model, "encode_image", short_of_memory)
     monkeypatch.setattr(tiny, "_largest_batch", None)
-    np.testing.assert_allclose(tiny.encode_images(photos, batch_size=20), expected, atol=1e-5)
+    np.testing.assert_allclose(embed_photos(tiny, photos, batch_size=20), expected, atol=1e-5)
     assert sizes[:3] == [20, 10, 5]
     sizes.clear()
-    tiny.encode_images(photos, batch_size=20)
+    embed_photos(tiny, photos, batch_size=20)
     assert max(sizes) == 5
 
 
@@ -292,19 +292,10 @@ def test_models_of_every_family_encode_images_and_text(name, photos):
     preprocessing = Preprocessing.from_open_clip(open_clip.get_model_preprocess_cfg(model))
     options = {"device": torch.device("cpu"), "dtype": torch.float32}
     loaded = CLIPEncoder(model, open_clip.get_tokenizer(name), preprocessing, **options)
-    assert loaded.encode_images(photos[:2]).shape == (2, 10, loaded.embedding_dim)
+    assert embed_photos(loaded, photos[:2]).shape == (2, 10, loaded.embedding_dim)
     assert loaded.encode_text(["a cup"]).shape == (1, loaded.embedding_dim)
 
 
 def test_importing_the_encoder_does_not_import_open_clip():
     code = "import sys, sklearn_cdul.encoders.loading; sys.exit('open_clip' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env=os.environ).returncode == 0
-
-
-def test_auto_batches_are_known_for_every_device(tiny, bundled, monkeypatch):
-    assert base._AUTO_BATCH_SIZE.keys() == {"cpu", "cuda"}
-    assert batches.views_per_batch(tiny, "auto") == 10
-    for n_threads, size in ((1, 20), (4, 20), (16, 80)):
-        monkeypatch.setattr(torch, "get_num_threads", lambda n=n_threads: n)
-        assert batches.views_per_batch(bundled, "auto") == size
-    assert batches.views_per_batch(bundled, 7) == 7

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose
 
 from sklearn_cdul import BaseEncoder, CLIPPseudoLabeler
 from sklearn_cdul.encoders.clip import CLIPEncoder
+from sklearn_cdul.encoders.embedding import embed_photos
 from sklearn_cdul.encoders.soundness import is_sound
 from sklearn_cdul.images.views import Preprocessing
 
@@ -98,7 +99,7 @@ def test_float32_is_no_advice_for_float32(tiny, monkeypatch):
         CLIPEncoder, "encode_views", lambda _, views: np.full((len(views), 24), np.nan)
     )
     with pytest.raises(FloatingPointError, match=r"computes in float32 already.*other weights"):
-        tiny.encode_images([RED])
+        embed_photos(tiny, [RED])
 
 
 def test_vectors_of_any_other_length_are_fine():

@@ -15,6 +15,7 @@ from sklearn.model_selection import GridSearchCV
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.encoders.clip import CLIPEncoder
+from sklearn_cdul.encoders.embedding import embed_photos
 from sklearn_cdul.encoders.loading import load_encoder
 from sklearn_cdul.images import proposals
 from sklearn_cdul.images.proposals import proposal_boxes
@@ -214,4 +215,4 @@ def test_other_values_of_views_are_refused(paths):
         CLIPPseudoLabeler(NAMES, views="boxes").fit()
     encoder = load_encoder("bundled", None, device="cpu", precision="float32")
     with pytest.raises(ValueError, match=r"one of .*\"grid\+dense\".*got 'boxes'"):
-        encoder.encode_images(paths[:1], views="boxes")
+        embed_photos(encoder, paths[:1], views="boxes")

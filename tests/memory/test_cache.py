@@ -1,7 +1,11 @@
 """Each image is encoded once for a folder, whoever comes first, and no number is ever wrong."""
 
+import json
 import pickle
 import shutil
+import subprocess
+import sys
+import time
 from collections import OrderedDict
 from pathlib import Path
 
@@ -17,10 +21,11 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.encoders import loading
 from sklearn_cdul.encoders.clip import CLIPEncoder
+from sklearn_cdul.encoders.embedding import embed_photos
 from sklearn_cdul.encoders.loading import BUNDLED_FOLDER, load_encoder
 from sklearn_cdul.exceptions import ImageError
-from sklearn_cdul.memory.cache import encode_images_once
-from tests.memory.common import N_PHOTOS, NAMES, SETTINGS, rows_in
+from sklearn_cdul.memory.store import Store
+from tests.memory.common import N_PHOTOS, NAMES, SETTINGS
 
 
 @pytest.fixture
@@ -32,9 +37,10 @@ def own_photos(photos, tmp_path):
 # the same numbers, and less work
 
 
-def test_embeddings_are_the_same_to_the_bit_with_and_without_a_folder(labeler, photos, expected):
-    assert_array_equal(labeler.embed(photos), expected)
-    assert_array_equal(labeler.embed(photos), expected)
+def test_embeddings_are_the_same_with_and_without_a_folder(labeler, photos, expected):
+    first = labeler.embed(photos)
+    assert_allclose(first, expected, atol=1e-5)
+    assert_array_equal(labeler.embed(photos), first)  # read, not computed
 
 
 def test_a_second_labeler_encodes_nothing(labeler, photos, expected, encoded):
@@ -176,17 +182,19 @@ def test_the_orientation_is_part_of_a_picture(labeler, photos, tmp_path, encoded
 def test_a_photo_that_changes_meanwhile_is_not_stored_as_what_it_was(
     labeler, own_photos, photos, expected, monkeypatch
 ):
-    iter_embeddings = CLIPEncoder.iter_embeddings
+    encode_views = CLIPEncoder.encode_views
 
-    def change_first(self, *args, **kwargs):
+    def change_first(self, views):
         shutil.copyfile(photos[9], own_photos[0])
-        return iter_embeddings(self, *args, **kwargs)
+        return encode_views(self, views)
 
     with monkeypatch.context() as context:
-        context.setattr(CLIPEncoder, "iter_embeddings", change_first)
+        context.setattr(CLIPEncoder, "encode_views", change_first)
         # own_photos[0] and photos[0] are equal when they are read.
         result = labeler.embed([own_photos[0], own_photos[1], photos[0]])
-    assert_allclose(result, expected[[9, 1, 0]], atol=1e-5)
+    # What was decoded before the change is right for what it was, and is not stored for either.
+    assert_allclose(result, expected[[0, 1, 0]], atol=1e-5)
+    assert_allclose(labeler.embed(own_photos[:2]), expected[[9, 1]], atol=1e-5)
     assert_allclose(labeler.embed(photos), expected, atol=1e-5)
 
 
@@ -216,10 +224,11 @@ def test_a_missing_file_fails_before_anything_is_encoded(labeler, photos, encode
 def test_an_error_does_not_cost_what_was_encoded(labeler, own_photos, encoded):
     Path(own_photos[3]).write_bytes(b"no image")
     # Without the labeler, which looks at all files first and finds this one.
-    encoder, settings = labeler._encoder(), {"grid_size": 1, "batch_size": 1}
+    settings = {"grid_size": 1, "batch_size": 1, "memory": labeler.memory}
     with pytest.raises(ImageError):
-        encode_images_once(encoder, own_photos, labeler.memory, **settings)
-    assert rows_in(labeler.memory) == sum(encoded) >= 1
+        embed_photos(labeler._encoder(), own_photos, **settings)
+    with Store(labeler.memory) as store:
+        assert len(store.keys()) == sum(encoded)
     labeler.embed(own_photos[:3])
     assert sum(encoded) == 3
 
@@ -249,8 +258,6 @@ def test_the_classifier_passes_the_folder_on(labeler, photos, encoded):
     classifier = CDULClassifier(
         pseudo_labeler=clone(labeler).set_params(memory=None),
         image_size=32,
-        epochs=1,
-        warmup_epochs=1,
         random_state=0,
     )
     classifier.set_params(pseudo_labeler__memory=labeler.memory)
@@ -266,6 +273,70 @@ def test_threads_share_the_work(labeler, photos, expected, encoded):
         results = joblib.Parallel()(
             joblib.delayed(clone(labeler).embed)([photos[i] for i in order]) for order in orders
         )
-    assert sum(encoded) == N_PHOTOS
     for result, order in zip(results, orders, strict=True):
         assert_allclose(result, expected[order], atol=1e-5)
+    encoded.clear()
+    labeler.embed(photos)
+    assert encoded == []
+
+
+@pytest.mark.slow
+def test_processes_on_the_same_photos_encode_few_of_them_twice(food_photos, tmp_path):
+    paths = food_photos.data[:120]
+    (log := tmp_path / "log").mkdir()
+    labeler = {**SETTINGS, "batch_size": 1, "memory": str(tmp_path / "cache")}
+    calls = []
+    for number in range(3):
+        settings = {"labeler": labeler, "paths": paths, "log": str(log), "pause": 0.05}
+        settings |= {"start": str(log / "start"), "output": str(tmp_path / f"{number}.npy")}
+        script = Path(__file__).with_name("cache_process.py")
+        calls.append(subprocess.Popen([sys.executable, script, json.dumps(settings)]))
+    deadline = time.monotonic() + 120
+    while len(list(log.glob("*.ready"))) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    (log / "start").touch()
+    assert [call.wait(timeout=300) for call in calls] == [0, 0, 0]
+    plain = CLIPPseudoLabeler(**SETTINGS).embed(paths)
+    for number in range(3):
+        assert_allclose(np.load(tmp_path / f"{number}.npy"), plain, atol=1e-5)
+    counts = [len(path.read_text().splitlines()) for path in log.glob("*.log")]
+    assert len(counts) == 3
+    assert sum(counts) < 1.5 * len(paths)
+
+
+# folders that can't be used
+
+
+def test_what_can_be_no_path_is_an_error(labeler, photos):
+    with pytest.raises(ValueError, match=r"memory='a\\x00b' has a null character"):
+        labeler.set_params(memory="a\0b").embed(photos)
+
+
+def test_a_file_in_the_way_is_an_error_before_anything_is_encoded(labeler, photos, encoded):
+    Path(labeler.memory).write_text("a file")
+    with pytest.raises(OSError, match=r"memory='.*cache'.*Remove what has that name"):
+        labeler.fit().transform(photos)
+    assert encoded == []
+
+
+def test_a_full_disk_is_one_warning_and_costs_no_result(labeler, photos, expected, encoded):
+    resource = pytest.importorskip("resource")
+    labeler.embed(photos[:2])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, hard))  # no file may grow beyond this
+    try:
+        with pytest.warns(UserWarning, match="not stored") as caught:
+            result = labeler.set_params(batch_size=1).embed(photos)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert len(caught) == 1
+    assert_allclose(result, expected, atol=1e-5)
+    assert sum(encoded) == N_PHOTOS
+    assert_allclose(labeler.embed(photos), expected, atol=1e-5)
+
+
+def test_nothing_is_said_where_nothing_is_wrong(labeler, photos, recwarn):
+    first, again = (labeler.fit().embed(photos[:2]) for _ in range(2))
+    assert_allclose(first, again)
+    assert not [str(each.message) for each in recwarn]

@@ -23,7 +23,7 @@ ENVIRONMENT = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABL
 
 
 @pytest.mark.parametrize("backend", ["loky", "dask", "ray"])
-def test_a_worker_dies_and_no_photo_is_lost_or_encoded_twice(backend, food_photos, tmp_path):
+def test_a_worker_dies_and_no_photo_is_lost(backend, food_photos, tmp_path):
     if backend != "loky":
         pytest.importorskip({"dask": "distributed"}.get(backend, backend))
     photos = food_photos.data[:N_PHOTOS]

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_cdul import BaseEncoder
 from sklearn_cdul.encoders.loading import load_encoder
-from sklearn_cdul.memory.texts import encode_classes_once
+from sklearn_cdul.encoders.texts import encode_classes
 
 PROMPTS = [["a photo of a cup", "a cup"], ["a photo of a dog"]]
 
@@ -35,21 +35,21 @@ def forget(encoder):
 
 def test_another_process_needs_no_text_tower(encoder, tmp_path):
     encoder, counts = encoder
-    expected = encoder.encode_classes(PROMPTS)
+    expected = encode_classes(encoder, PROMPTS)
     counts.clear()
-    assert_array_equal(encode_classes_once(encoder, PROMPTS, tmp_path), expected)
+    assert_array_equal(encode_classes(encoder, PROMPTS, memory=tmp_path), expected)
     assert counts == [3]
     forget(encoder)
-    assert_array_equal(encode_classes_once(encoder, PROMPTS, tmp_path), expected)
+    assert_array_equal(encode_classes(encoder, PROMPTS, memory=tmp_path), expected)
     assert counts == [3]
 
 
 def test_only_new_prompts_are_embedded(encoder, tmp_path):
     encoder, counts = encoder
-    encode_classes_once(encoder, PROMPTS, tmp_path)
+    encode_classes(encoder, PROMPTS, memory=tmp_path)
     more = [["a photo of a cat"], *PROMPTS, ["a cup", "a photo of a cat"]]
     assert_allclose(
-        encode_classes_once(encoder, more, tmp_path), encoder.encode_classes(more), atol=1e-6
+        encode_classes(encoder, more, memory=tmp_path), encode_classes(encoder, more), atol=1e-6
     )
     assert counts[:2] == [3, 1]
 
@@ -57,15 +57,15 @@ def test_only_new_prompts_are_embedded(encoder, tmp_path):
 def test_another_folder_gets_its_own(encoder, tmp_path):
     encoder, counts = encoder
     for name in ("first", "second"):
-        encode_classes_once(encoder, PROMPTS, tmp_path / name)
+        encode_classes(encoder, PROMPTS, memory=tmp_path / name)
     assert counts == [3, 3]
 
 
 def test_another_text_tower_asks_for_new_embeddings(encoder, tiny_like, tmp_path):
     encoder, _ = encoder
-    encode_classes_once(encoder, PROMPTS, tmp_path)
+    encode_classes(encoder, PROMPTS, memory=tmp_path)
     assert_allclose(
-        encode_classes_once(tiny_like, PROMPTS, tmp_path), tiny_like.encode_classes(PROMPTS)
+        encode_classes(tiny_like, PROMPTS, memory=tmp_path), encode_classes(tiny_like, PROMPTS)
     )
 
 
@@ -91,7 +91,7 @@ def test_encoders_of_ones_own_are_kept_if_they_say_who_they_are(tmp_path):
     named, nameless = Counting("mine"), Counting()
     for encoder, n_prompts in ((named, 3), (nameless, 6)):
         for _ in range(2):
-            encode_classes_once(encoder, PROMPTS, tmp_path)
+            encode_classes(encoder, PROMPTS, memory=tmp_path)
             forget(encoder)
         assert encoder.n_prompts == n_prompts
 
@@ -105,11 +105,11 @@ def test_thousands_of_prompts_show_progress_and_are_kept_batch_by_batch(tmp_path
 
     many = [[str(k)] for k in range(1000)]
     with pytest.raises(KeyboardInterrupt):
-        encode_classes_once(Stops("mine"), many, tmp_path)
+        encode_classes(Stops("mine"), many, memory=tmp_path)
     encoder = Counting("mine")
-    encode_classes_once(encoder, many, tmp_path, verbose=True)
+    encode_classes(encoder, many, memory=tmp_path, verbose=True)
     assert encoder.n_prompts == 1000 - 512
-    assert "0/1000" in capsys.readouterr().err
+    assert "0/488" in capsys.readouterr().err
 
 
 def test_nan_is_never_stored(tmp_path):
@@ -118,7 +118,7 @@ def test_nan_is_never_stored(tmp_path):
             return super().encode_text(prompts) * np.nan
 
     with pytest.raises(FloatingPointError, match=r"NaN for 3 of 3 prompts, first 'a photo of"):
-        encode_classes_once(Broken("mine"), PROMPTS, tmp_path)
+        encode_classes(Broken("mine"), PROMPTS, memory=tmp_path)
     encoder = Counting("mine")
-    encode_classes_once(encoder, PROMPTS, tmp_path)
+    encode_classes(encoder, PROMPTS, memory=tmp_path)
     assert encoder.n_prompts == 3

@@ -1,14 +1,14 @@
 """What is picked out of many scores is what a person should see."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from scipy.special import expit
 
 from sklearn_cdul.predictions import log_odds
 from sklearn_cdul.review.findings import (
     alike_classes,
-    are_training_photos,
     class_figures,
     pick_photos,
     score_histogram,
@@ -17,11 +17,11 @@ from sklearn_cdul.review.findings import (
 NAN = np.nan
 
 
-def pick(column, cut=0.0, moved=None, wrong=(), n_shown=2):
+def pick(column, threshold=0.0, moved=None, wrong=(), n_shown=2):
     marked = np.zeros(len(column), dtype=bool)
     marked[list(wrong)] = True
     moved = None if moved is None else np.array(moved)
-    rows = pick_photos(np.array(column), cut, moved, marked, n_shown)
+    rows = pick_photos(np.array(column), threshold, moved, marked, n_shown)
     return {kind: found.tolist() for kind, found in rows.items()}
 
 
@@ -61,6 +61,22 @@ def test_classes_that_rise_and_fall_together_are_found():
     assert alike_classes(np.ones((5, 2)), np.ones((5, 2), bool), None) == []
 
 
+def test_the_most_alike_of_very_many_classes_are_found_in_little_memory():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(60, 5000))
+    for rank, (i, j) in enumerate([(3, 4999), (511, 512), (700, 20)]):
+        logits[:, j] = logits[:, i] + (0.01 + 0.1 * rank) * rng.normal(size=60)
+    tracemalloc.start()
+    pairs = alike_classes(logits, logits > 0, None)
+    assert tracemalloc.get_traced_memory()[1] < 60e6  # all pairs at once would take 100 MB
+    tracemalloc.stop()
+    assert [pair[:2] for pair in pairs] == [(3, 4999), (511, 512), (20, 700)]
+    for i, j, r, *_ in pairs:
+        assert r == pytest.approx(np.corrcoef(logits[:, i], logits[:, j])[0, 1], abs=1e-5)
+    same = np.repeat(logits[:, :1], 30, axis=1)
+    assert len(alike_classes(same, same > 0, None)) == 20
+
+
 def test_figures_are_those_of_the_known_labels():
     scores = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.3], [0.1, 0.4]])
     labels = np.array([[1, NAN], [0, NAN], [1, 0], [NAN, 0]])
@@ -71,15 +87,3 @@ def test_figures_are_those_of_the_known_labels():
     assert_array_equal(figures["labelled"], [3, 2])
     assert_array_equal(figures["positives"], [2, 0])
     assert figures["average_precision"][0] == pytest.approx((1 + 2 / 3) / 2)
-
-
-def test_training_photos_are_known_by_their_labels():
-    rng = np.random.default_rng(0)
-    logits = rng.normal(size=(50, 4)) + [-3, -1, 0, 2]
-    labels = expit(logits + rng.normal(size=logits.shape) * 0.5)
-    assert are_training_photos(logits, labels)
-    assert not are_training_photos(rng.permutation(logits), labels)
-    assert not are_training_photos(logits[:40], labels)
-    logits[3], labels[5] = NAN, NAN
-    assert are_training_photos(logits, labels)
-    assert not are_training_photos(np.ones((5, 2)), np.full((5, 2), 0.5))

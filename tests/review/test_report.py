@@ -15,8 +15,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
+from sklearn_cdul.inputs import digest_of_X
 from sklearn_cdul.review import LabelReport
-from sklearn_cdul.targets import check_targets
+from sklearn_cdul.targets import read_targets
 
 NAMES = ["pizza", "</script><b>cake</b>", 'tea, "hot"']
 
@@ -126,18 +127,50 @@ def test_what_does_not_fit_is_refused(photos, scores, message):
         LabelReport.from_predictions(photos, scores, class_names=NAMES)
 
 
+def fit_on(X, **options):
+    """A classifier that knows what it was fitted on."""
+    model = CDULClassifier(random_state=0, **options).fit(X)
+    return model
+
+
 def test_from_a_classifier_with_and_without_its_training_data():
     X = np.random.default_rng(0).normal(size=(60, 256)).astype(np.float32)
     labeler = CLIPPseudoLabeler(["pizza", "cake", "coffee"], input="embeddings")
-    model = CDULClassifier(pseudo_labeler=labeler, epochs=2, random_state=0).fit(X)
+    model = fit_on(X, pseudo_labeler=labeler, epochs=2)
     report = LabelReport.from_estimator(model, X)
     data = data_of(report.to_html())
     titles = [title for title, _ in data["classes"][0]["lists"]]
     assert "Labels that training moved farthest" in titles
-    assert_allclose([one["cut"] for one in data["classes"]], model.thresholds_)
+    assert_allclose([one["threshold"] for one in data["classes"]], model.thresholds_)
     assert report.per_class["predicted"] == model.predict(X).sum(axis=0).tolist()
     other = data_of(LabelReport.from_estimator(model, X[::-1]).to_html())
     assert "Labels that training moved farthest" not in str(other["classes"])
+
+
+def test_labels_moved_on_the_photos_of_the_training_alone(food_photos):
+    names = ["pizza", "coffee"]
+    columns = [food_photos.target_names.index(name) for name in names]
+    rows = [np.flatnonzero(food_photos.target[:, column]) for column in columns]
+    # Both lists are as long, and sorted by class, so their labels look alike.
+    trained, others = (
+        [food_photos.data[row] for part in rows for row in part[i:12:2]] for i in (0, 1)
+    )
+    model = fit_on(trained, classes=names, image_size=64, epochs=1)
+    assert LabelReport.from_estimator(model, list(map(str, trained))).movement is not None
+    assert LabelReport.from_estimator(model, others).movement is None
+    assert LabelReport.from_estimator(model, trained[::-1]).movement is None
+    del model.X_digest_  # a model of an earlier version
+    assert LabelReport.from_estimator(model, trained).movement is None
+
+
+def test_labels_given_by_path_are_matched_whatever_their_order(photos, scores, labels):
+    given = {
+        str(photos[i]): [NAMES[j] for j in np.flatnonzero(labels[i])] for i in range(29, -1, -1)
+    }
+    report = LabelReport.from_predictions(photos, scores, class_names=NAMES, y=given)
+    assert_array_equal(report.labels, labels)
+    with pytest.raises(ValueError, match="says by path of which photo a row is"):
+        LabelReport.from_predictions(None, scores, class_names=NAMES, y=given)
 
 
 def test_from_a_labeler_and_photos(photos):
@@ -186,7 +219,7 @@ def test_answers_given_in_a_browser_come_back_as_observed_labels(report, photos,
             expected[rows, 2], expected[rows[0], 1] = [1, 0], 0
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
-                found = check_targets(tmp_path / "labels.csv", NAMES, X=photos)
+                found = read_targets(tmp_path / "labels.csv", NAMES, photos)
             assert_array_equal(found, expected)
             page.close()
         chromium.close()
@@ -212,15 +245,17 @@ def test_less_than_one_photo_of_a_kind_is_refused(scores, n_shown):
 
 
 def test_scores_are_sent_as_they_are_compared(scores):
-    cut = 0.400004  # a score below it would be rounded to one above
+    threshold = 0.400004  # a score below it would be rounded to one above
     table = scores.copy()
     table[0, 0] = 0.4000039
-    page = LabelReport.from_predictions(None, table, class_names=NAMES, thresholds=cut).to_html()
+    page = LabelReport.from_predictions(
+        None, table, class_names=NAMES, thresholds=threshold
+    ).to_html()
     data = data_of(page)
     [(_, score, note)] = [
         one for _, rows in data["classes"][0]["lists"] for one in rows if one[0] == 0
     ]
-    assert note == "not predicted" and score < data["classes"][0]["cut"]
+    assert note == "not predicted" and score < data["classes"][0]["threshold"]
     assert dict(data["photos"]["0"]["top"])[0] == score
 
 
@@ -235,13 +270,15 @@ def test_the_name_of_a_file_need_not_be_utf8(tmp_path):
 def fitted():
     X = np.random.default_rng(0).normal(size=(60, 256)).astype(np.float32)
     labeler = CLIPPseudoLabeler(["pizza", "cake", "coffee"], input="embeddings")
-    return CDULClassifier(pseudo_labeler=labeler, epochs=1, random_state=0).fit(X), X
+    return fit_on(X, pseudo_labeler=labeler, epochs=1), X
 
 
 def test_pipelines_and_searches_are_asked_as_a_whole(fitted, photos):
     model, X = fitted
     pipeline = make_pipeline(FunctionTransformer(np.negative), model)
-    report = LabelReport.from_estimator(pipeline, -X, photos=[*photos, *photos])
+    y = {str(path): ["cake"] for path in photos[:3]}
+    report = LabelReport.from_estimator(pipeline, -X, y, photos=[*photos, *photos])
+    assert_array_equal(np.flatnonzero(report.labels[:, 1] == 1), [0, 1, 2, 30, 31, 32])
     assert_allclose(report.scores, model.predict_proba(X))
     assert len(data_of(report.to_html())["classes"][0]["lists"]) > 1
     assert report.movement is not None

@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from sklearn_cdul.targets import check_targets
+from sklearn_cdul.targets import read_targets
 
 NAMES = ["dog", "cat"]
 PATHS = ["x/a.jpg", "x/b.jpg", "y/a.jpg", "y/c.jpg"]
@@ -21,7 +22,7 @@ def frame(keys, values, column="path"):
 
 def dogs(y, X=PATHS):
     """The column of dogs after matching, as text: a digit or a dot a photo."""
-    column = check_targets(y, NAMES, X=X)[:, 0]
+    column = read_targets(y, NAMES, X=X)[:, 0]
     return "".join("." if np.isnan(value) else str(int(value)) for value in column)
 
 
@@ -51,6 +52,13 @@ def test_more_or_less_of_the_path_will_do(root):
     assert dogs(frame(["b.jpg"], [1])) == ".1.."
 
 
+def test_accents_may_be_written_together_or_apart():
+    forms = [normalize(form, "x/café.jpg") for form in ("NFC", "NFD")]
+    assert forms[0] != forms[1]
+    for path, photo in (forms, forms[::-1]):
+        assert dogs(frame([path], [1]), ["x/b.jpg", photo]) == ".1"
+
+
 def test_a_path_that_may_be_that_of_two_photos_is_refused():
     with pytest.raises(ValueError, match=r"'a.jpg' of y may be that of 2 .*'x/a.jpg', 'y/a.jpg'"):
         dogs(frame(["a.jpg"], [1]))
@@ -72,8 +80,25 @@ def test_two_rows_of_a_photo_may_agree_but_not_contradict_each_other():
         dogs(frame(["b.jpg", "x/b.jpg"], [1, 0]))
 
 
+def test_rows_of_a_photo_that_name_classes_are_united():
+    rows = pd.DataFrame({"path": ["b.jpg", "c.jpg", "x/b.jpg"], "label": ["dog", "", "cat"]})
+    assert dogs(rows) == ".1.0"
+    expected = [[np.nan] * 2, [1, 1], [np.nan] * 2, [0, 0]]
+    np.testing.assert_array_equal(read_targets(rows, NAMES, PATHS), expected)
+
+
+def test_rows_that_name_their_photos_are_refused_where_there_are_none():
+    for labels in (frame(["b.jpg"], [1]), {"b.jpg": "dog"}, frame([1], [1], "row")):
+        with pytest.raises(ValueError, match="of which image a row is, but there are no images"):
+            read_targets(labels, NAMES)
+
+
+def test_a_vector_of_pandas_is_matched_by_its_index():
+    assert dogs(pd.Series([1, 0], index=["c.jpg", "b.jpg"])) == ".1.0"
+
+
 def test_rows_of_no_photo_warn_unless_all_photos_have_one():
-    with pytest.warns(UserWarning, match=r"1 of 2 rows .* first is 'q.jpg'; 3 of 4 photos have no"):
+    with pytest.warns(UserWarning, match=r"1 of 2 rows .* first is 'q.jpg'; 3 of 4 images have no"):
         assert dogs(frame(["b.jpg", "q.jpg"], [1, 1])) == ".1.."
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -122,5 +147,5 @@ def test_the_same_index_in_another_order_is_refused_where_it_may_mean_nothing():
 
 
 def test_rows_that_can_only_be_counted_must_be_as_many_as_the_photos():
-    with pytest.raises(ValueError, match=r"y has 2 rows and X 4 photos\. .* a column 'path'"):
+    with pytest.raises(ValueError, match=r"shape \(4, 2\).*got \(2, 2\)\. .* a column 'path'"):
         dogs([["dog"], []])

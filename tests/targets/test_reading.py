@@ -1,11 +1,13 @@
-"""Labels are matched to classes by name wherever they enter."""
+"""Labels of every form become one array, matched to the classes by name."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import coo_array
 from sklearn.base import clone
@@ -16,7 +18,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.metrics import mean_average_precision_scorer
-from sklearn_cdul.targets.checking import check_observed, check_targets
+from sklearn_cdul.targets import read_targets
 
 NAMES = ["dog", "cat", "bird"]
 TARGETS = np.array([[0, 1, 0], [1, 1, 0], [0, 0, 0], [0, 0, 1]])
@@ -43,7 +45,7 @@ LISTS = [["cat"], ["dog", "cat"], [], ["bird"]]
     ids=lambda y: type(y).__name__,
 )
 def test_labels_come_out_in_the_order_of_the_classes(y):
-    assert_array_equal(check_targets(y, NAMES), TARGETS)
+    assert_array_equal(read_targets(y, NAMES), TARGETS)
 
 
 @pytest.mark.parametrize(
@@ -55,19 +57,69 @@ def test_labels_come_out_in_the_order_of_the_classes(y):
     ids=["series", "lazy frame"],
 )
 def test_so_they_do_from_polars(y):
-    assert_array_equal(check_targets(y, NAMES), TARGETS)
+    assert_array_equal(read_targets(y, NAMES), TARGETS)
 
 
 @pytest.mark.parametrize(
-    "y", [coo_array(TARGETS), TARGETS.tolist(), None, (row for row in LISTS)], ids=type
+    "convert",
+    [
+        coo_array,
+        np.ndarray.tolist,
+        lambda targets: targets.astype(bool),
+        lambda targets: targets.astype(np.float16),
+        torch.tensor,
+        lambda targets: torch.tensor(targets, dtype=torch.bfloat16, requires_grad=True),
+        lambda targets: list(torch.tensor(targets)),
+    ],
 )
-def test_what_has_no_names_is_left_as_it_is(y):
-    assert check_targets(y, NAMES) is y
+def test_so_they_do_from_arrays_of_all_kinds(convert):
+    found = read_targets(convert(TARGETS), NAMES, X=range(4))
+    assert_array_equal(found, TARGETS)
+    assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "convert", [np.array, list, pd.Series, pl.Series, torch.tensor, lambda y: list(torch.tensor(y))]
+)
+def test_a_vector_holds_the_column_of_each_image_or_the_labels_of_a_single_class(convert):
+    found = read_targets(convert([1, 0, 2]), NAMES)
+    assert_array_equal(found, np.eye(3)[[1, 0, 2]])
+    assert found.dtype == np.float32
+    assert_array_equal(read_targets(convert([1, 0, 0]), ["dog"]), [[1], [0], [0]])
+    for one in (1.0, np.nan):
+        found = read_targets(convert([one, 0.0]), ["dog"])
+        assert_array_equal(found, [[one], [0]])
+    assert_array_equal(read_targets(convert([np.nan, 0.0]), NAMES), [[np.nan] * 3, [1, 0, 0]])
+    with pytest.raises(ValueError, match=r"as a column from 0 to 2; got 3 in row 1\."):
+        read_targets(convert([1, 3, 0]), NAMES)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (None, r"give y, an array of shape \(n, k\)"),
+        ((row for row in LISTS), "y must hold 1, 0 or NaN .*got <generator"),
+        ([[1, 0], [1]], r"y must hold 1, 0 or NaN .*got \[\[1, 0\], \[1\]\]"),
+        (1, r"y must have shape \(4, 3\)"),
+        (TARGETS[:3], r"y must have shape \(4, 3\).*got \(3, 3\)"),
+        (TARGETS[:, :2], r"y must have shape \(4, 3\).*got \(4, 2\)"),
+        (TARGETS[..., np.newaxis], r"y must have shape \(4, 3\).*got \(4, 3, 1\)"),
+    ],
+)
+def test_what_is_no_array_of_labels_is_refused(y, message):
+    with pytest.raises(ValueError, match=message):
+        read_targets(y, NAMES, X=range(4))
+
+
+@pytest.mark.parametrize("X", ["a.jpg", Path("a.jpg"), b"\xff\xd8", (path for path in "ab")])
+def test_images_that_are_none_are_named_before_their_labels(X):
+    with pytest.raises(TypeError, match="X must be a list of images"):
+        read_targets(TARGETS, NAMES, X)
 
 
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
 def test_a_photo_that_nobody_looked_at_has_no_labels(missing):
-    assert_array_equal(check_targets([["cat"], missing], NAMES), [[0, 1, 0], [np.nan] * 3])
+    assert_array_equal(read_targets([["cat"], missing], NAMES), [[0, 1, 0], [np.nan] * 3])
 
 
 @pytest.mark.parametrize(
@@ -79,7 +131,7 @@ def test_a_photo_that_nobody_looked_at_has_no_labels(missing):
     ],
 )
 def test_names_may_be_in_a_column(frame):
-    assert_array_equal(check_targets(frame, NAMES), TARGETS)
+    assert_array_equal(read_targets(frame, NAMES), TARGETS)
 
 
 def test_a_class_without_a_column_is_not_known():
@@ -88,22 +140,22 @@ def test_a_class_without_a_column_is_not_known():
     expected = TARGETS.astype(float)
     expected[:, 1] = expected[0, 2] = np.nan
     for one in (frame, pl.DataFrame(frame.to_dict("list"))):
-        assert_array_equal(check_targets(one, NAMES), expected)
+        assert_array_equal(read_targets(one, NAMES), expected)
 
 
 def test_what_is_neither_one_nor_zero_is_refused_with_its_place():
     with pytest.raises(ValueError, match=r"got 'no' in row 0, column 'dog'"):
-        check_targets(FRAME.replace({0: "no", 1: "yes"}), NAMES)
-    with pytest.raises(ValueError, match=r"may hold 1, 0 and NaN.*got 0.5 in row 0.*\(cat\)"):
-        check_targets(FRAME / 2, NAMES)
+        read_targets(FRAME.replace({0: "no", 1: "yes"}), NAMES)
+    with pytest.raises(ValueError, match=r"must hold 1, 0, or NaN.*got 0.5 in row 0.*\(cat\)"):
+        read_targets(FRAME / 2, NAMES)
     both = FRAME.assign(labels=LISTS)
     with pytest.raises(ValueError, match=r"column 'labels', with names, and columns of its own"):
-        check_targets(both, NAMES)
+        read_targets(both, NAMES)
 
 
 @pytest.mark.parametrize("y", [["cat", "dog"], np.array(["cat", "dog"]), pd.Series(["cat", "dog"])])
 def test_one_name_a_photo_is_one_class_a_photo(y):
-    assert_array_equal(check_targets(y, NAMES), [[0, 1, 0], [1, 0, 0]])
+    assert_array_equal(read_targets(y, NAMES), [[0, 1, 0], [1, 0, 0]])
 
 
 @pytest.mark.parametrize(
@@ -116,33 +168,23 @@ def test_one_name_a_photo_is_one_class_a_photo(y):
         (["path"], "must be names of classes"),
     ],
 )
-@pytest.mark.parametrize("check", ["y", "observed"])
-def test_wrong_columns_are_listed(check, columns, message):
+@pytest.mark.parametrize("name", ["y", "observed"])
+def test_wrong_columns_are_listed(name, columns, message):
     frame = pd.DataFrame(np.zeros((4, len(columns))), columns=columns)
-    with pytest.raises(ValueError, match=f"{check} .*{message}"):
-        if check == "observed":
-            check_observed(frame, range(4), NAMES)
-        else:
-            check_targets(frame, NAMES)
+    with pytest.raises(ValueError, match=f"{name} .*{message}"):
+        read_targets(frame, NAMES, name=name)
 
 
 def test_a_message_stays_short_whatever_was_passed():
     frame = pd.DataFrame(np.zeros((2, 5000)), columns=[f"column {i}" for i in range(5000)])
     with pytest.raises(ValueError, match="and 4990 more") as caught:
-        check_targets(frame, NAMES)
+        read_targets(frame, NAMES)
     assert len(str(caught.value)) < 500
 
 
 def test_unknown_names_are_listed():
     with pytest.raises(ValueError, match=r"'cats', 'fish' \(did you mean 'cat'.*The classes"):
-        check_targets([["cats"], [], ["dog", "fish"]], NAMES)
-
-
-def test_observed_labels_may_be_names():
-    assert_array_equal(check_observed(LISTS, range(4), NAMES), TARGETS)
-    expected = TARGETS.astype(float)
-    expected[1] = np.nan
-    assert_array_equal(check_observed([["cat"], None, [], "bird"], range(4), NAMES), expected)
+        read_targets([["cats"], [], ["dog", "fish"]], NAMES)
 
 
 # the same, through the estimators
@@ -207,7 +249,7 @@ def test_labels_that_nobody_gave_belong_into_observed(unknown, vectors):
         classifier.fit(X, partial)
     if np.isnan(unknown):
         return
-    with pytest.raises(ValueError, match=r"NaN, which stands for.*got -1.0 in row 0.*\(pizza\)"):
+    with pytest.raises(ValueError, match=r"NaN where nobody.*got -1.0 in row 0.*\(pizza\)"):
         classifier.fit(X, observed=partial)
 
 
@@ -232,7 +274,8 @@ def test_scores_leave_out_what_nobody_knows(vectors):
     ]
     assert classifier.score(X, table) == pytest.approx(np.mean(expected))
     assert classifier.score(X, table[["coffee"]]) == pytest.approx(expected[2])
-    assert classifier.score(X, table.to_numpy()) == pytest.approx(np.mean(expected))
+    for labels in (table.to_numpy(), torch.tensor(table.to_numpy())):
+        assert classifier.score(X, labels) == pytest.approx(np.mean(expected))
     assert mean_average_precision_scorer(classifier, X, table) == classifier.score(X, table)
 
 

@@ -1,0 +1,154 @@
+"""What the readers share: texts, names, where photos are, and the bunch that they make of rows."""
+
+import json
+import os
+import reprlib
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from unicodedata import normalize
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from sklearn_cdul._utils.text_files import read_text
+from sklearn_cdul.targets.tables import some
+
+
+class Row(NamedTuple):
+    """What a file says of a photo."""
+
+    photo: str | Path
+    shown: Iterable[str]  # names of classes
+    where: str  # for messages: "Line 2 of labels.csv"
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Raise ValueError unless `value` is one of two or more `choices`."""
+    if value not in choices:
+        *others, last = (f'"{choice}"' for choice in choices)
+        raise ValueError(f"{name} must be {', '.join(others)} or {last}, got {value!r}.")
+
+
+def check_folder(root: str | os.PathLike[str]) -> Path:
+    """Path of an existing folder; FileNotFoundError names it if there is none."""
+    folder = Path(root).expanduser()
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {folder}.")
+    return folder
+
+
+def read_lines(path: Path, expected: str) -> list[str]:
+    """Lines of a text file without the white space around them; one or more, none empty."""
+    lines = [line.strip() for line in read_text(path, expected).rstrip().splitlines()] or [""]
+    if "" in lines:
+        raise ValueError(f"Line {lines.index('') + 1} of {path} is empty. {expected}")
+    return lines
+
+
+def read_json(path: Path, expected: str, object_hook: Callable[..., Any] | None = None) -> Any:
+    """Content of a JSON file."""
+    try:
+        return json.loads(read_text(path, expected), object_hook=object_hook)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not JSON, or is cut off: {error}.") from None
+    except (RecursionError, ValueError) as error:  # nested without end, a number without end
+        raise ValueError(f"{path} can't be read as JSON: {error}") from None
+
+
+def check_names(names: Sequence[object], what: str) -> None:
+    """Raise ValueError unless there are class names, each of them text, not empty, and once."""
+    if not names:
+        raise ValueError(f"There is no class in {what}. Expected one or more names.")
+    seen = set()
+    for index, name in enumerate(names):
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f"Name {index} of {what} is {reprlib.repr(name)}. Expected text.")
+        if name in seen:
+            raise ValueError(f"{what} has the name {name!r} twice.")
+        seen.add(name)
+
+
+def make_bunch(
+    rows: Sequence[Row],
+    classes: Iterable[str] | None,
+    split: str | Sequence[str],
+    *,
+    folder: Path = Path(),
+    missing: str = "raise",
+    agree: bool = False,
+    attributions: Sequence[dict[str, str]] = (),
+    descr: str,
+) -> Bunch:
+    """Bunch of the photos that exist, each of them once.
+
+    Rows of one photo are united. With `agree` each says all about it, so they must be the same.
+    """
+    names = _resolve_classes(classes, rows)
+    columns = {name: column for column, name in enumerate(names)}
+    target = np.zeros((len(rows), len(names)), dtype=np.int64)
+    places: dict[Path, int] = {}
+    lost = []
+    for index, row in enumerate(rows):
+        target[index, [columns[name] for name in row.shown]] = 1
+        path = find_photo(folder, row.photo)
+        if path is None:
+            lost.append(folder / row.photo)
+            continue
+        first = places.setdefault(path, index)
+        if agree and (target[first] != target[index]).any():
+            raise ValueError(f"{rows[first].where} and {row.where} contradict each other: {path}.")
+        target[first] |= target[index]
+    if lost:
+        message = f"{len(lost)} of {len(rows)} photos are missing, the first is {lost[0]}."
+        if not places:
+            raise FileNotFoundError(f"{message} Check that the photos are in this folder.")
+        if missing == "raise":
+            raise FileNotFoundError(f'{message} Add them, or leave them out: missing="skip".')
+        # Level 3 is the line that called the reader.
+        warnings.warn(f"{message} They are left out.", stacklevel=3)
+    kept = list(places.values())
+    splits = [split] * len(rows) if isinstance(split, str) else split
+    return Bunch(
+        data=[str(path) for path in places],
+        target=target[kept],
+        target_names=names,
+        split=np.array([splits[index] for index in kept]),
+        attributions=[attributions[index] for index in kept] if attributions else [],
+        DESCR=descr,
+    )
+
+
+def _resolve_classes(classes: Iterable[str] | None, rows: Sequence[Row]) -> list[str]:
+    """Names of the columns; a name of another class is an error."""
+    if isinstance(classes, str):
+        raise ValueError(f"classes must be a list of names, got {classes!r}.")
+    found: dict[str, str] = {}
+    for row in rows:
+        for name in row.shown:
+            found.setdefault(name, row.where)
+    if classes is None and not found:
+        raise ValueError("No photo in the files shows a class. Give the classes as classes=.")
+    names = sorted(found) if classes is None else list(classes)
+    check_names(names, "classes")
+    known = set(names)
+    for name, where in found.items():
+        if name not in known:
+            raise ValueError(
+                f"{where} has the class {name!r}, which is not among classes: {some(names)}. Give "
+                "all as classes=, or None for those in the files."
+            )
+    return names
+
+
+def find_photo(folder: Path, photo: str | Path) -> Path | None:
+    """The file that a path means, which may have been written on another system."""
+    path = folder / photo
+    if path.is_file():
+        return path
+    slashed = str(photo).replace("\\", "/")
+    for form in (slashed, normalize("NFC", slashed), normalize("NFD", slashed)):  # macOS: NFD
+        if (path := folder / form).is_file():
+            return path
+    return None

@@ -1,0 +1,78 @@
+"""Texts that the docstrings of several displays share, each written once."""
+
+from sklearn_cdul._utils.docstrings import Documented, filled_with
+
+_TEXTS = {
+    "made": """\
+Make one with :meth:`from_estimator` or :meth:`from_predictions`, which draw it too. The
+parameters become attributes of the same names.""",
+    "estimator": """\
+estimator : CDULClassifier, CLIPPseudoLabeler, or a pipeline or search that ends with one
+    Fitted. The scores of a classifier are its probabilities, with its ``thresholds_``. Those of a
+    labeler are its soft labels, with the thresholds that
+    :func:`~sklearn_cdul.labels.find_thresholds` finds in those of X.""",
+    "X": """\
+X : sequence of images, or what the estimator takes
+    n photos.""",
+    "y": """\
+y : array of shape (n, k) or (n,), names of each photo, data frame, CSV file or None
+    True labels as ``score`` takes them. Those that name their photos by path are matched by it,
+    and refused where the photos are not given.""",
+    "scores": """\
+scores : array-like of shape (n, k)
+    Probabilities or soft labels in [0, 1]. Rows with NaN are ignored.""",
+    "class_names": """\
+class_names : sequence of str, length k
+    The classes.""",
+    "thresholds": """\
+thresholds : float, array-like of shape (k,) or None, default=None
+    Scores from which a class counts as found. None finds them in the scores, see
+    :func:`~sklearn_cdul.labels.find_thresholds`.""",
+    "found": """\
+thresholds : ndarray of shape (k,)
+    Scores from which a class counts as found.""",
+    "targets": """\
+targets : ndarray of shape (n, k) or None, default=None
+    True labels: 1, 0, or NaN where nobody knows.""",
+    "axes": """
+Attributes
+----------
+axes_ : ndarray of shape (n_panels,), dtype object
+    The matplotlib Axes, row by row.
+figure_ : matplotlib Figure
+    Of the axes.""",
+    "n_photos": """\
+n_photos : int, default=4
+    Photos of each kind, at most.""",
+    "panels": """\
+n_columns : int, default=4
+    Panels per row.
+ax : matplotlib Axes, sequence of them or None, default=None
+    Where to draw. None makes a figure. One Axes is divided into panels.""",
+    "result": """
+Returns
+-------
+display : $class
+    Drawn.
+
+Raises
+------
+ImportError
+    If matplotlib is not installed.
+ImageError
+    If a photo can't be read.
+TypeError, ValueError
+    If the estimator has no classes, or arguments do not fit each other.""",
+}
+
+
+_fill = filled_with(_TEXTS)
+
+
+def fill(documented: Documented) -> Documented:
+    """Put texts in the place of their names, and the name of the class in that of ``$class``."""
+    documented = _fill(documented)
+    if documented.__doc__:
+        name = documented.__qualname__.split(".")[0]  # type: ignore[attr-defined]
+        documented.__doc__ = documented.__doc__.replace("$class", name)
+    return documented
