@@ -140,13 +140,14 @@ def _iter_features(
 
 def _keys(network: Any, layer: nn.Linear, source: Source) -> Sequence[bytes | None]:
     """A key per photo; None where the photo's content or what the network does is not known."""
-    digests = source.digests if isinstance(source, PhotoSource) else None
-    described = None if digests is None else _describe(network, layer)
-    if not isinstance(source, PhotoSource) or digests is None or described is None:
+    if not isinstance(source, PhotoSource) or source.digests is None:
+        return [None] * len(source)
+    described = _describe(network, layer)
+    if described is None:
         return [None] * len(source)
     kind = (b"features", described, source.image_size, network.n_views)
     end = repr((*kind, str(source.training_precision), _VERSION)).encode()
-    contents = [digests[row] for row in source.rows]
+    contents = [source.digests[row] for row in source.rows]
     return [c and hashlib.blake2b(c + end, digest_size=16).digest() for c in contents]
 
 
