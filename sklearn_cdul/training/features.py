@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sklearn_cdul.memory.store import Store
 from sklearn_cdul.training.batches import PhotoSource, Source
 from sklearn_cdul.training.logits import fastest, iter_outputs
 from sklearn_cdul.training.network import output_layer
@@ -55,13 +56,9 @@ def ridge_layer(network: Any) -> nn.Linear | None:
     return layer if tuple(shape) == (1, network.n_views, layer.in_features) else None
 
 
-def open_store(memory: str | os.PathLike[str] | None) -> AbstractContextManager[Any]:
+def open_store(memory: str | os.PathLike[str] | None) -> AbstractContextManager[Store | None]:
     """The store in a folder, or None if no folder is given."""
-    if memory is None:
-        return nullcontext()
-    from sklearn_cdul.memory.store import Store
-
-    return Store(memory)
+    return nullcontext() if memory is None else Store(memory)
 
 
 def draw_sample(n_photos: int) -> np.ndarray:
@@ -70,7 +67,7 @@ def draw_sample(n_photos: int) -> np.ndarray:
     return Ranks().agree(rows)
 
 
-def read_sample(network: Any, source: Source, rows: np.ndarray, store: Any) -> np.ndarray:
+def read_sample(network: Any, source: Source, rows: np.ndarray, store: Store | None) -> np.ndarray:
     """Features (n, n_views, d) of these photos; of those that can't be read the others' mean."""
     part = source.select(rows.tolist())
     features = from_features(network, part, store, lambda positions, batch: batch)
@@ -83,7 +80,7 @@ def read_sample(network: Any, source: Source, rows: np.ndarray, store: Any) -> n
 def from_features(
     network: Any,
     source: Source,
-    store: Any,
+    store: Store | None,
     function: Callable[[np.ndarray, np.ndarray], np.ndarray],
 ) -> np.ndarray:
     """Rows that a function of positions (b,) and features (b, n_views, d) gives of all photos.
@@ -104,7 +101,7 @@ def from_features(
 
 
 def _iter_features(
-    network: Any, source: Source, store: Any = None
+    network: Any, source: Source, store: Store | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield positions and features: first those in the store, then the others as they come."""
     layer: Any = output_layer(network)
@@ -115,7 +112,7 @@ def _iter_features(
         stored = {}
         for position in range(start, min(start + _BLOCK, len(keys))):
             key = keys[position]
-            value = None if key is None else store.get(key)
+            value = None if key is None or store is None else store.get(key)
             if value is None or len(value) != 4 * shape[0] * shape[1]:
                 missing.append(position)
             else:
@@ -143,13 +140,14 @@ def _iter_features(
 
 def _keys(network: Any, layer: nn.Linear, source: Source) -> Sequence[bytes | None]:
     """A key per photo; None where the photo's content or what the network does is not known."""
-    digests = source.digests if isinstance(source, PhotoSource) else None
-    described = None if digests is None else _describe(network, layer)
-    if not isinstance(source, PhotoSource) or digests is None or described is None:
+    if not isinstance(source, PhotoSource) or source.digests is None:
+        return [None] * len(source)
+    described = _describe(network, layer)
+    if described is None:
         return [None] * len(source)
     kind = (b"features", described, source.image_size, network.n_views)
     end = repr((*kind, str(source.training_precision), _VERSION)).encode()
-    contents = [digests[row] for row in source.rows]
+    contents = [source.digests[row] for row in source.rows]
     return [c and hashlib.blake2b(c + end, digest_size=16).digest() for c in contents]
 
 

@@ -200,7 +200,7 @@ class GradientTraining(BaseTraining):
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * step / n_steps))
         )
-        parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "scheduler": scheduler}
+        parts = {"network": network, "optimizer": optimizer, "scheduler": scheduler}
         parts["random"] = RandomStates(source.device)
         history, summed, n_summed = [], torch.zeros_like(state.latents), 0
         if kept:

@@ -24,12 +24,12 @@ def linear_probe(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Find the linear layer that gives the logits of soft labels.
 
-    A ridge regression of the labels, with the penalty that predicts left-out rows best, gives the
-    direction of each class. A logistic regression of the labels on these predictions of left-out
-    rows then turns them into logits that are neither too sure nor too timid. This step is not in
-    the CDUL paper; to begin fine-tuning with a linear probe is known from [1]_.
+    A ridge regression of the labels, with the penalty of the smallest leave-one-out error, gives
+    the direction of each class. A logistic regression of the labels on the leave-one-out
+    predictions then turns them into calibrated logits. This step is not in the CDUL paper; to begin
+    fine-tuning with a linear probe is known from [1]_.
 
-    For one vector a photo it is what scikit-learn's ``RidgeCV`` and ``LogisticRegression`` give,
+    For one vector per photo it is what scikit-learn's ``RidgeCV`` and ``LogisticRegression`` give,
     one class after another, in memory that does not grow with the number of classes times that of
     penalties. Of more than 1,000 classes as many, at least half of that, choose the penalty for
     all.
@@ -37,7 +37,7 @@ def linear_probe(
     Parameters
     ----------
     features : array-like of shape (n, d) or (n, v, d)
-        One vector a photo, or that of the whole feature map and then those of its regions. The
+        One vector per photo, or that of the whole feature map and then those of its regions. The
         regression sees the whole; the logits mix both, as the network does.
     labels : array-like of shape (n, k)
         Soft labels in [0, 1].
@@ -49,7 +49,7 @@ def linear_probe(
         The logits are ``features @ weight.T + bias``, and with regions their mixture. Where the
         features tell nothing about a class, and of fewer than 3 photos, its weights are 0 and its
         bias is the logit of its mean label.
-    left_out : ndarray of shape (n, k), float32
+    leave_one_out : ndarray of shape (n, k), float32
         The logits of each photo if the regression had not seen it.
 
     Raises
@@ -71,8 +71,8 @@ def linear_probe(
     --------
     >>> from sklearn_cdul.training import linear_probe
     >>> features, labels = [[0.0], [1.0], [2.0], [3.0]], [[0.1], [0.2], [0.8], [0.9]]
-    >>> weight, bias, left_out = linear_probe(features, labels)
-    >>> weight.shape, bias.shape, left_out.shape
+    >>> weight, bias, leave_one_out = linear_probe(features, labels)
+    >>> weight.shape, bias.shape, leave_one_out.shape
     ((1, 1), (1,), (4, 1))
     """
     return LinearProbe(features).fit(labels)
@@ -90,15 +90,15 @@ class LinearProbe:
             self._ridge = _Ridge(self._views)
 
     def fit(self, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Weight, bias and left-out logits for these labels; see :func:`linear_probe`."""
+        """Weight, bias and leave-one-out logits for these labels; see :func:`linear_probe`."""
         y = check_array(labels, dtype=_FLOATS, input_name="labels")
         check_consistent_length(self._views, y)
         weight = np.zeros((y.shape[1], self._views.shape[2]))
         bias = logit(y.mean(axis=0, dtype=np.float64).clip(_EPS, 1 - _EPS))
-        left_out = np.tile(bias.astype(np.float32), (len(y), 1))
+        leave_one_out = np.tile(bias.astype(np.float32), (len(y), 1))
         ridge = self._ridge
         if ridge is None:
-            return weight, bias, left_out
+            return weight, bias, leave_one_out
         some = y[:, :: -(-y.shape[1] // _MOST_JUDGES)]
         judges = _blocks(some.shape[1], _BLOCK_VALUES // len(y))
         penalties = self._spread * _PENALTIES
@@ -112,12 +112,12 @@ class LinearProbe:
             slope, offset = _calibrate(standard, y[:, block].clip(_EPS, 1 - _EPS))
             tells &= slope > 0
             calibrated = offset + slope * standard
-            left_out[:, block] = np.where(tells, calibrated, left_out[:, block])
+            leave_one_out[:, block] = np.where(tells, calibrated, leave_one_out[:, block])
             slope = slope / np.where(tells, scale, 1)
             # A positive slope goes through the maximum over regions, so the layer can have it.
             weight[block] = np.where(tells, slope, 0)[:, np.newaxis] * slopes
             bias[block] = np.where(tells, offset + slope * (intercepts - middle), bias[block])
-        return weight, bias, left_out
+        return weight, bias, leave_one_out
 
 
 def _blocks(count: int, size: int) -> list[slice]:
@@ -126,7 +126,7 @@ def _blocks(count: int, size: int) -> list[slice]:
 
 
 class _Ridge:
-    """Ridge regressions on the same features, with their predictions of left-out rows.
+    """Ridge regressions on the same features, with their leave-one-out predictions.
 
     With the singular value decomposition U S V' of the centred features of the wholes, and s the
     shares S^2 / (S^2 + penalty), the predictions are U s U'y, and a row without which the
@@ -147,13 +147,13 @@ class _Ridge:
         return 1 / len(self._u) + self._u**2 @ (self._s**2 / (self._s**2 + penalty))
 
     def _residuals(self, y: np.ndarray, projected: np.ndarray, penalty: float) -> np.ndarray:
-        """Residuals (n, k) of left-out rows of the centred labels ``y``."""
+        """Leave-one-out residuals (n, k) of the centred labels ``y``."""
         shares = self._s**2 / (self._s**2 + penalty)
         predicted = self._u @ (shares[:, np.newaxis] * projected)
         return (y - predicted) / (1 - self._leverage(penalty))[:, np.newaxis]
 
     def errors(self, labels: np.ndarray, penalties: np.ndarray) -> np.ndarray:
-        """Summed squared error of left-out rows, for each penalty."""
+        """Summed squared leave-one-out error, for each penalty."""
         y = labels - labels.mean(axis=0, dtype=np.float64)
         projected = self._u.T @ y
         return np.array([(self._residuals(y, projected, p) ** 2).sum() for p in penalties])
@@ -171,7 +171,7 @@ class _Ridge:
         self._added = np.stack(added, axis=1)
 
     def fit(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Slopes (k, d), intercepts (k,) and predictions (n, k) of left-out rows."""
+        """Slopes (k, d), intercepts (k,) and leave-one-out predictions (n, k)."""
         middle = labels.mean(axis=0, dtype=np.float64)
         y = labels - middle
         projected = self._u.T @ y

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.memory.store import Store
 from sklearn_cdul.training import GradientTraining, RidgeTraining
 from sklearn_cdul.training.checkpoint import Checkpoint
+from sklearn_cdul.training.features import _FeatureReader
 from tests.training.conftest import photo_source, train, vector_problem
 
 STEPS = {"learning_rate": 1e-3, "head_learning_rate": 1e-2, "batch_size": 8}
@@ -86,9 +88,11 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_result(
 
 def test_a_training_on_vectors_goes_on_too(tmp_path, monkeypatch):
     source, labels = vector_problem()
-    stopped(monkeypatch, tmp_path, source, labels)
-    result = train(GradientTraining(**STEPS, checkpoint=tmp_path), source, labels)
-    assert_same(result, train(GradientTraining(**STEPS), source, labels))
+    validation = source, (labels > 0.5).astype(int)
+    stopped(monkeypatch, tmp_path, source, labels, validation=validation)
+    training = GradientTraining(**STEPS, checkpoint=tmp_path)
+    result = train(training, source, labels, validation=validation)
+    assert_same(result, train(GradientTraining(**STEPS), source, labels, validation=validation))
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "changed"])
@@ -206,7 +210,7 @@ def test_kill_9_changes_nothing_but_the_time(at, photos, food_labels, undisturbe
     # In the third of three batches of features, or in the last of three epochs.
     assert run([at, 3]).returncode == -signal.SIGKILL
     with Store(tmp_path / "memory") as store:
-        assert len(list(store)) == (20 if is_ridge else 24)
+        assert len(store.keys()) == (20 if is_ridge else 24)
     ended = run(None)
     assert ended.returncode == 0, ended.stderr
     result = np.load(tmp_path / "result-alone.npz")
@@ -217,3 +221,29 @@ def test_kill_9_changes_nothing_but_the_time(at, photos, food_labels, undisturbe
         assert_allclose(result[name], value, atol=1e-5, err_msg=name)
     assert_allclose(result["labels"], trained.labels, atol=1e-5)
     assert_allclose(result["logits"], trained.logits, atol=1e-5)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGINT")
+@pytest.mark.parametrize("at", ["embeddings", "features", "epochs"])
+def test_ctrl_c_leaves_the_classifier_as_it_was(at, photos, tmp_path, monkeypatch):
+    training = GradientTraining(**STEPS) if at == "epochs" else RidgeTraining()
+    labeler = CLIPPseudoLabeler(["pizza", "cake"], grid_size=1, memory=tmp_path, batch_size=10)
+    model = CDULClassifier(pseudo_labeler=labeler, image_size=32, training=training)
+    model.fit(photos[12:])
+    before = dict(vars(model))
+    steps = {"embeddings": (Store, "put"), "features": (_FeatureReader, "forward")}
+    kind, name = steps.get(at, (GradientTraining, "_step_a"))
+    function, calls = getattr(kind, name), []
+
+    def counted(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return function(*arguments)
+
+    monkeypatch.setattr(kind, name, counted)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(photos)
+    after = vars(model)
+    assert after.keys() == before.keys()
+    assert all(after[name] is value for name, value in before.items())

@@ -114,9 +114,9 @@ def test_it_is_what_ridge_and_logistic_regression_of_scikit_learn_give(n, d):
     weight, bias, _ = linear_probe(x, y)
     penalties = n * x.var(axis=0).mean() * np.logspace(-2, 2, 9)
     ridge = RidgeCV(penalties, scoring="neg_mean_squared_error", store_cv_results=True).fit(x, y)
-    left_out = ridge.cv_results_[:, :, penalties == ridge.alpha_][..., 0]
+    leave_one_out = ridge.cv_results_[:, :, penalties == ridge.alpha_][..., 0]
     for column in range(4):
-        guesses, labels = left_out[:, column], y[:, column].clip(1e-4, 1 - 1e-4)
+        guesses, labels = leave_one_out[:, column], y[:, column].clip(1e-4, 1 - 1e-4)
         twice = np.tile((guesses - guesses.mean()) / guesses.std(), 2)[:, np.newaxis]
         calibration = LogisticRegression(tol=1e-8).fit(
             twice,
@@ -128,11 +128,11 @@ def test_it_is_what_ridge_and_logistic_regression_of_scikit_learn_give(n, d):
         np.testing.assert_allclose(x @ weight[column] + bias[column], expected, atol=1e-4)
 
 
-def test_with_regions_the_left_out_are_what_regressions_without_the_row_give():
+def test_with_regions_leave_one_out_logits_are_what_regressions_without_the_row_give():
     random = np.random.default_rng(0)
     views = random.normal(size=(30, 5, 6)) + 2  # the whole and four regions
     y = expit(views[:, 0, :2] + views[:, 1:, :2].max(axis=1) - 5)
-    weight, bias, left_out = linear_probe(views, y)
+    weight, bias, leave_one_out = linear_probe(views, y)
     penalties = 30 * views[:, 0].var(axis=0).mean() * np.logspace(-2, 2, 9)
     alpha = RidgeCV(penalties, scoring="neg_mean_squared_error").fit(views[:, 0], y).alpha_
     guesses = []
@@ -149,10 +149,10 @@ def test_with_regions_the_left_out_are_what_regressions_without_the_row_give():
         assert slope > 0
         np.testing.assert_allclose(slope * fitted + offset, ours, atol=1e-6)
         guessed = slope * np.array(guesses)[:, column] + offset
-        np.testing.assert_allclose(left_out[:, column], guessed, atol=1e-5)
+        np.testing.assert_allclose(leave_one_out[:, column], guessed, atol=1e-5)
 
 
-def test_left_out_logits_are_as_sure_as_those_of_new_photos_and_seen_ones_too_sure():
+def test_leave_one_out_logits_are_as_sure_as_those_of_new_photos_and_seen_ones_too_sure():
     random = np.random.default_rng(0)
 
     def draw_hard(n):
@@ -160,10 +160,10 @@ def test_left_out_logits_are_as_sure_as_those_of_new_photos_and_seen_ones_too_su
         return x, (x[:, :5].sum(axis=1, keepdims=True) > 0).astype(float)
 
     x, y = draw_hard(150)
-    weight, bias, left_out = linear_probe(x, y)
+    weight, bias, leave_one_out = linear_probe(x, y)
     new, truth = draw_hard(2000)
     error = np.abs(expit(new @ weight.T + bias) - truth).mean()
-    assert np.abs(expit(left_out) - y).mean() == pytest.approx(error, abs=0.05)
+    assert np.abs(expit(leave_one_out) - y).mean() == pytest.approx(error, abs=0.05)
     assert np.abs(expit(x @ weight.T + bias) - y).mean() < error - 0.05
 
 

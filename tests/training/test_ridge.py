@@ -105,17 +105,15 @@ def test_photos_beyond_the_sample_follow_the_network_that_has_not_seen_them(
     same, alone = train(training, whole.select(some.tolist()), food_labels[some], **options)
     assert_allclose(trained.labels[some], alone.labels, atol=1e-5)
     assert_allclose(trained.logits[some], alone.logits, atol=1e-4)
-    assert_allclose(
-        trained.logits[rest], predict_logits(same, whole.select(rest.tolist())), atol=1e-4
-    )
+    unseen = whole.select(rest.tolist())
+    assert_allclose(trained.logits[rest], predict_logits(same, unseen), atol=1e-4)
 
     # After one epoch and after two the network is what it was when the labels moved.
     labels = first = food_labels[rest]
     for epochs in (1, 2):
         earlier = clone(training).set_params(epochs=epochs)
         then, _ = train(earlier, whole.select(some.tolist()), food_labels[some], **options)
-        logits = predict_logits(then, whole.select(rest.tolist()))
-        labels = moved(labels if cumulative else first, logits)
+        labels = moved(labels if cumulative else first, predict_logits(then, unseen))
     labels = np.where(np.isnan(observed[rest]), labels, observed[rest])
     assert_allclose(trained.labels[rest], labels, atol=1e-4)
 
