@@ -11,12 +11,12 @@ import signal
 import sys
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
-from sklearn_cdul.memory.claims import EmbeddingStore
+from sklearn_cdul.memory.store import Store
 from sklearn_cdul.training.alignment import GradientSteps
 from sklearn_cdul.training.checkpoint import KeptRows
 
 STEPS = {
-    "labels": (EmbeddingStore, "put"),
+    "labels": (Store, "put"),
     "features": (KeptRows, "add"),
     "epochs": (GradientSteps, "__call__"),
 }
