@@ -17,11 +17,11 @@ from time import process_time
 import common
 import numpy as np
 from sklearn.model_selection import GridSearchCV, KFold
-from sklearn_cdul.memory.claims import EmbeddingStore
 
 from sklearn_cdul import CLIPPseudoLabeler
 from sklearn_cdul.datasets import load_food_photos
 from sklearn_cdul.encoders.clip import CLIPEncoder
+from sklearn_cdul.memory.store import Store
 
 GRID = {
     "global_weight": [0.25, 0.5, 0.75],
@@ -75,17 +75,16 @@ def measure_folder(n_images, n_values):
     keys = list(rows)
 
     def fill(folder):
-        with EmbeddingStore(folder) as store:
+        with Store(folder) as store:
             for first in range(0, n_images, 8):
-                mine, _ = store.claim(keys[first : first + 8])
-                store.put({key: rows[key] for key in mine})
+                store.put({key: rows[key] for key in keys[first : first + 8]})
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _, write = common.timed(fill, folder)
         size = sum(path.stat().st_size for path in folder.iterdir())
         rng.shuffle(keys)
-        with EmbeddingStore(folder) as store:
+        with Store(folder) as store:
             found, read = common.timed(lambda: [store.get(key) == rows[key] for key in keys])
     assert all(found)
     return size / n_images, n_images / write, n_images / read
