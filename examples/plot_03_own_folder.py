@@ -75,7 +75,7 @@ plt.show()
 # So such things are named, too. The photos need not be encoded again.
 
 others += ["glass of juice", "glass of beer", "dessert in a glass", "jar", "drink"]
-model.set_params(pseudo_labeler__other_classes=others).fit(paths)
+model.set_params(pseudo_labeler__background_classes=others).fit(paths)
 display = PhotosDisplay.from_estimator(model, paths, class_name="coffee")
 plt.show()
 

@@ -11,25 +11,23 @@ PACKAGE = Path(sklearn_cdul.__file__).parent
 # What a room (a folder, or a module beside them) may import of the others.
 ARROWS = {
     "cli": {"classifier", "labeler", "class_names", "labels", "datasets", "review"},
-    "classifier": {"labeler", "initial_labels", "prediction", "training", "labels", "inputs"}
-    | {"targets", "metrics", "compute"},
-    "initial_labels": {"labeler", "labels", "inputs", "exceptions"},
-    "prediction": {"training", "labels", "inputs", "targets", "metrics", "compute"},
-    "labeler": {"class_names", "memory", "encoders", "images", "labels", "inputs", "targets"}
-    | {"metrics", "exceptions"},
-    "review": {"predictions", "images", "inputs", "labels", "metrics"},
+    "classifier": {"labeler", "training", "labels", "inputs", "images", "targets", "metrics"}
+    | {"compute", "exceptions"},
+    "labeler": {"class_names", "encoders", "images", "labels", "inputs", "targets", "metrics"}
+    | {"exceptions"},
+    "review": {"predictions", "images", "labels", "metrics", "inputs", "exceptions"},
     "displays": {"predictions", "images", "labels", "metrics"},
-    "predictions": {"inputs", "labels", "metrics", "targets"},
-    "memory": {"encoders", "images", "exceptions"},
-    "encoders": {"images", "compute", "exceptions"},
-    "training": {"images", "metrics", "compute", "exceptions"},
+    "predictions": {"labels", "targets"},
+    "training": {"memory", "images", "metrics", "compute", "exceptions"},
+    "encoders": {"memory", "images", "compute", "exceptions"},
+    "datasets": {"class_names", "targets", "images", "exceptions"},
+    "metrics": {"targets"},
+    "targets": {"images", "exceptions"},
     "inputs": {"images"},
     "images": {"exceptions"},
-    "datasets": {"class_names", "targets"},
     "class_names": {"exceptions"},
+    "memory": {"exceptions"},
     "labels": {"exceptions"},
-    "metrics": {"inputs", "targets"},
-    "targets": {"images", "exceptions"},
     "compute": {"exceptions"},
     "exceptions": set(),
 }

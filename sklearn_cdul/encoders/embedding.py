@@ -117,7 +117,8 @@ def _raise_first(
     first = failures[min(failures)]
     if isinstance(first, ImageError):
         raise with_advice(first)
-    message = describe_unsound(failures, photos, n_done, encoder)
+    unsound = {i: e for i, e in failures.items() if isinstance(e, FloatingPointError)}
+    message = describe_unsound(unsound, photos, n_done, encoder)
     raise FloatingPointError(f'{message} on_error="nan" leaves such images out.')
 
 

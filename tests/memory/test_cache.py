@@ -291,22 +291,6 @@ def test_a_file_in_the_way_is_an_error_before_anything_is_encoded(labeler, photo
     assert encoded == []
 
 
-def test_a_full_disk_is_one_warning_and_costs_no_result(labeler, photos, expected, encoded):
-    resource = pytest.importorskip("resource")
-    labeler.embed(photos[:2])
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, hard))  # no file may grow beyond this
-    try:
-        with pytest.warns(UserWarning, match="not stored") as caught:
-            result = labeler.set_params(batch_size=1).embed(photos)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert len(caught) == 1
-    assert_allclose(result, expected, atol=1e-5)
-    assert sum(encoded) == N_PHOTOS
-    assert_allclose(labeler.embed(photos), expected, atol=1e-5)
-
-
 def test_nothing_is_said_where_nothing_is_wrong(labeler, photos, recwarn):
     first, again = (labeler.fit().embed(photos[:2]) for _ in range(2))
     assert_allclose(first, again)

@@ -182,7 +182,7 @@ def broken(tmp_path):
 
 def test_nan_is_an_error_that_costs_nothing_and_is_never_stored(broken):
     broken.set_params(batch_size=4)
-    with pytest.raises(FloatingPointError, match=r"NaN for 2 of 4 images, first X\[2\]"):
+    with pytest.raises(FloatingPointError, match=r"NaN for 3 of 5 images, first X\[2\]"):
         broken.embed(PICTURES)
     assert rows_in(broken.memory) == 2
     broken.model_name.broken = False
