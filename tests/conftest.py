@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections import Counter
 
 # Before anything imports matplotlib, huggingface_hub or onnxruntime, which read these once.
 os.environ["MPLBACKEND"] = "Agg"
@@ -47,3 +48,16 @@ def in_a_fork():
         return status[1]
 
     return run
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Time by file, the slowest first."""
+    seconds = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if hasattr(report, "duration") and hasattr(report, "nodeid"):
+                seconds[report.nodeid.split("::")[0]] += report.duration
+    if sum(seconds.values()) > 60:
+        terminalreporter.section("time by file")
+        for name, time_taken in seconds.most_common(12):
+            terminalreporter.line(f"{time_taken:6.1f} s  {name}")
