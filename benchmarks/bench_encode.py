@@ -30,7 +30,7 @@ import numpy as np
 import open_clip
 import torch
 from PIL import Image
-from sklearn_cdul.encoders.batches import views_per_batch
+from sklearn_cdul.encoders.embedding import _views_per_batch as views_per_batch
 
 from sklearn_cdul.compute.devices import autocast, resolve_precision
 from sklearn_cdul.datasets import load_food_photos
