@@ -2,16 +2,16 @@
 From unlabelled photos to a classifier
 ======================================
 
-The package comes with 242 photos of food and tableware. Here 145 of them are used without their
-labels to train a classifier for 20 classes; the labels of the other 97 serve to measure it.
+The package contains 242 photos of food and tableware. This example trains a classifier for 20
+classes on 145 of them, without labels, and measures it with the labels of the other 97.
 
-The script needs no download and no GPU: two processor cores take about a minute.
+The script needs no download and no GPU, and takes about a minute on two CPU cores.
 """
 
 # %%
-# Photos in
-# ---------
-# The training photos come without labels. All that is known is which classes to look for.
+# The photos
+# ----------
+# Training uses the photos and the class names, not the labels.
 
 import sys
 from pathlib import Path
@@ -35,27 +35,27 @@ print(", ".join(names))
 # %%
 # Training
 # --------
-# CLIP labels the photos softly, a small network learns these labels, and the labels follow the
-# network. Nothing in this call has seen a label. ``memory`` is a folder that keeps what CLIP has
-# seen, so that it need not look again.
+# CLIP makes soft labels, a small network is trained on them, and the labels are then updated with
+# the network's predictions. ``memory`` is a folder that keeps CLIP's embeddings, so that no photo
+# is encoded again.
 
-verbose = sys.stderr.isatty()  # a progress bar for people only
+verbose = sys.stderr.isatty()  # no progress bars in log files
 start = perf_counter()
 classifier = CDULClassifier(names, memory=mkdtemp(), random_state=0, verbose=verbose)
 classifier.fit(train.data)
 print(f"CLIP's labels and the training took {perf_counter() - start:.0f} s.")
 
 # %%
-# What it says
-# ------------
-# Names of three photos that it has not seen:
+# Predictions
+# -----------
+# The predicted names for three test photos:
 
 for path, found in zip(test.data[:3], classifier.predict_names(test.data[:3]), strict=True):
     print(Path(path).name, found)
 
 # %%
-# For each class the one of the 97 photos with the highest score. Putting photos in order is what
-# the network does best.
+# For each class, the one of the 97 test photos with the highest score. Ranking is what the network
+# does best.
 
 display = PhotosDisplay.from_estimator(classifier, test.data, test.target)
 plt.close(display.figure_)  # the photos that it draws by itself come below
@@ -73,19 +73,19 @@ print(f"{right} of {len(names)} labels agree.")
 plt.show()
 
 # %%
-# All names of some photos: of those whose names it is surest of, and of those which it doubts most.
-# Most names that are wrong or missing have a score near the cut between yes and no.
+# All names of some photos: the most certain predictions, then the most doubtful ones. Most names
+# that are wrong or missing have a score near the threshold.
 
 display.plot()
 plt.show()
 
 # %%
-# How good it is
-# --------------
-# CLIP alone can be asked, too: about the whole photo, or about the photo and nine snippets of it,
-# from which the labels above were made. mAP is the mean of the average precision over the classes
-# with five or more test photos; macro-F1 judges the yes-or-no answers. All cuts between yes and no
-# were found without labels. The network looks at each photo once and no longer needs CLIP.
+# Accuracy and speed
+# ------------------
+# CLIP can also be used directly, on the whole photo, or on the photo and nine grid crops as in the
+# labels above. mAP is the mean average precision over the classes with at least five test photos;
+# macro-F1 measures the yes-or-no predictions. All thresholds were found without labels. The network
+# needs one pass per photo and no CLIP.
 
 results = {}
 
@@ -106,16 +106,17 @@ def measure(title, predict_scores, thresholds):
 whole = CLIPPseudoLabeler(names, grid_size=1).fit()
 measure("CLIP, whole photo", whole.transform, find_thresholds(whole.transform(train.data)))
 labeler = classifier.pseudo_labeler_
-cuts = find_thresholds(classifier.initial_pseudo_labels_)
-labels = measure("CLIP, with snippets", labeler.transform, cuts)
+thresholds = find_thresholds(classifier.initial_pseudo_labels_)
+labels = measure("CLIP, with grid crops", labeler.transform, thresholds)
 scores = measure("trained network", classifier.predict_proba, classifier.thresholds_)
 
-print(f"{'on the test photos':<24} {'mAP':>6} {'macro-F1':>9} {'photos/s':>9}")
+print(f"{'on the test photos':<24} {'mAP':>6} {'macro-F1':>9} {'images/s':>9}")
 for title, (map_score, f1, speed) in results.items():
     print(f"{title:<24} {map_score:>6.1f} {f1:>9.1f} {speed:>9.0f}")
 
 # %%
-# Each class on its own. With so few photos of a class, differences of some hundredths are chance.
+# The average precision of each class. With so few photos per class, differences of a few hundredths
+# are chance.
 
 options = {"class_names": names, "min_positives": 5}
 first = AveragePrecisionDisplay.from_predictions(test.target, labels, name="CLIP", **options)

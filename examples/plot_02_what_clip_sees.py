@@ -2,16 +2,16 @@
 What CLIP sees, and where
 =========================
 
-The first labels come from CLIP, which compares a photo and nine snippets of it with each class
-name. This example looks at these comparisons, and at what other words for a class change.
+The first labels come from CLIP, which compares a photo and nine grid crops of it with each class
+name. This example shows these comparisons and the effect of other wordings.
 """
 
 # %%
-# A photo and its snippets
-# ------------------------
-# Each view is compared with all names, and a softmax shares it among them. The bright snippets are
-# where CLIP sees the class most. The label of the photo is the mean of the whole and of the best
-# snippet: the cup and the spoon, hardly there in the whole photo, come from snippets.
+# A photo and its grid crops
+# --------------------------
+# Each view is compared with all names, and a softmax turns the similarities into shares. Bright
+# crops have a high share of the class. The label of the photo is the mean of the whole photo and
+# the best crop: cup and spoon, which are small in the whole photo, get their labels from crops.
 
 from pathlib import Path
 from tempfile import gettempdir
@@ -32,33 +32,34 @@ SimilarityDisplay.from_estimator(labeler, breakfast, classes=["cup", "spoon", "m
 plt.show()
 
 # %%
-# Without ``classes`` the display takes those that CLIP sees most. CLIP errs, too: there is no soup.
+# Without ``classes`` the display takes those with the highest labels. CLIP makes mistakes: there is
+# no soup.
 
 SimilarityDisplay.from_estimator(labeler, breakfast, n_classes=3)
 plt.show()
 
 # %%
-# What the snippets are worth
-# ---------------------------
-# The labels of all 242 photos, from the whole photo and with snippets. A dot is the average
-# precision of a class: 1 if all photos that show it come before all others.
+# The gain from grid crops
+# ------------------------
+# The labels of all 242 photos, from the whole photo alone and with grid crops. Each dot is the
+# average precision of a class: 1 if all photos that show it are ranked before all others.
 
 whole = CLIPPseudoLabeler(names, grid_size=1, memory=memory).fit()
 display = AveragePrecisionDisplay.from_estimator(
     whole, photos.data, photos.target, name="whole photo"
 )
 AveragePrecisionDisplay.from_estimator(
-    labeler, photos.data, photos.target, name="with snippets", ax=display.ax_
+    labeler, photos.data, photos.target, name="with grid crops", ax=display.ax_
 )
 plt.show()
 
 # %%
-# What words are worth
-# --------------------
-# CLIP knows words, not classes. Here eggs are mostly fried, and of a person a hand is all one sees.
-# Words for what a class looks like say more than its name; their embeddings are averaged. The
-# photos are not encoded again. (These words were chosen with a look at the labels of these photos.
-# On others they may gain less.)
+# The gain from wordings
+# ----------------------
+# Here eggs are mostly fried, and of a person only a hand is visible. Wordings that describe this
+# are closer to the photos than the class name; their embeddings are averaged. The photos are not
+# encoded again. (These wordings were chosen with the labels of these photos, so they may gain less
+# on others.)
 
 words = {name: [name] for name in names}
 words |= {
@@ -70,12 +71,12 @@ words |= {
 worded = CLIPPseudoLabeler(words, memory=memory).fit()
 display = AveragePrecisionDisplay.from_estimator(labeler, photos.data, photos.target, name="names")
 AveragePrecisionDisplay.from_estimator(
-    worded, photos.data, photos.target, name="words", ax=display.ax_
+    worded, photos.data, photos.target, name="wordings", ax=display.ax_
 )
 plt.show()
 
 # %%
-# If a class does badly, its photos tell why: the surest ones, and those where label and score
+# For a class with a low score, look at its most certain photos and at those where label and score
 # differ most.
 
 PhotosDisplay.from_estimator(

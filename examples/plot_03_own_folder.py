@@ -2,14 +2,14 @@
 From a folder of photos to a table of labels
 ============================================
 
-The usual job: a folder with photos, some of them in folders of their own and one of them damaged, a
-list of what they may show, and a table with the answers at the end.
+A typical job: a folder with subfolders and one damaged file, a list of classes, and a table of
+labels as the result.
 """
 
 # %%
 # The folder
 # ----------
-# It is made here from bundled photos. Yours is there already.
+# This one is made from bundled photos.
 
 import shutil
 from pathlib import Path
@@ -25,9 +25,9 @@ from sklearn_cdul.displays import PhotosDisplay, ScoreHistogramDisplay
 
 folder = Path(mkdtemp(), "my photos")
 for index, path in enumerate(load_food_photos(subset="train").data):
-    place = folder / f"album {index % 3}" / Path(path).name
-    place.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(path, place)
+    copy = folder / f"album {index % 3}" / Path(path).name
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(path, copy)
 (folder / "album 0" / "broken.jpg").write_bytes(b"not a photo")
 
 paths = list_photos(folder)
@@ -36,9 +36,9 @@ print(f"{len(paths)} photos")
 # %%
 # The names
 # ---------
-# A class is a name, or a name with the words that stand for it. ``background_classes`` are things
-# that the photos show, too, and that need no column: they keep CLIP from seeing a class in
-# everything.
+# A class is a name, or a name with its wordings. ``background_classes`` are other things in the
+# photos. They get no column, but compete with the classes, so that not everything is labelled as
+# one of these.
 
 classes = {
     "coffee": ["coffee", "espresso", "cappuccino"],
@@ -53,26 +53,26 @@ labeler = CLIPPseudoLabeler(
     classes,
     background_classes=others,
     memory=Path(gettempdir(), "sklearn_cdul_examples"),  # all examples share it
-    on_error="nan",  # leave damaged photos out, and say so
+    on_error="nan",  # leave damaged photos out, with a warning
 )
 model = CDULClassifier(pseudo_labeler=labeler, random_state=0).fit(paths)
 
 # %%
-# A look before the answers are used
-# ----------------------------------
-# A class can be trusted if its surest photos show it and its most doubtful ones are worth a doubt.
+# Check the labels
+# ----------------
+# A class is good if its most certain photos show it and the most doubtful ones are borderline.
 
 display = PhotosDisplay.from_estimator(model, paths, class_name="meat")
 plt.show()
 
 # %%
-# Coffee is not: what stands in a glass is taken for coffee, since no name fits it better.
+# Coffee is not good: drinks in a glass are labelled as coffee, because no other name fits better.
 
 display.plot(class_name="coffee")
 plt.show()
 
 # %%
-# So such things are named, too. The photos need not be encoded again.
+# So such things become background classes. The photos are not encoded again.
 
 others += ["glass of juice", "glass of beer", "dessert in a glass", "jar", "drink"]
 model.set_params(pseudo_labeler__background_classes=others).fit(paths)
@@ -80,8 +80,7 @@ display = PhotosDisplay.from_estimator(model, paths, class_name="coffee")
 plt.show()
 
 # %%
-# The scores of a class that can be told from the others lie on both sides of the cut, with little
-# in between.
+# If the scores separate a class well, they lie on both sides of the threshold with few in between.
 
 scores = display.scores
 options = {"class_names": model.class_names_, "thresholds": model.thresholds_}
@@ -91,7 +90,7 @@ plt.show()
 # %%
 # The table
 # ---------
-# Photos that can't be read have no scores. They are left out of the table.
+# Photos that can't be read have no scores. They are not in the table.
 
 readable = ~np.isnan(scores).any(axis=1)
 good_paths = [path for path, is_good in zip(paths, readable, strict=True) if is_good]
@@ -102,6 +101,6 @@ table = pd.read_csv(folder / "labels.csv")
 table.head()
 
 # %%
-# How often each class was found:
+# The number of photos per class:
 
 pd.Series(labels.sum(axis=0), index=model.class_names_, name="photos").to_frame()

@@ -1,18 +1,18 @@
 """
-Search over settings
-====================
+Grid search
+===========
 
-How much should the whole photo count against its snippets, and how sharp should the labels be?
-With some labelled photos a grid search tells. It needs 36 settings x 5 folds, but CLIP sees each
-photo once: with ``memory`` its embeddings are kept, and all settings are computed from them.
+How much weight should the whole photo have against its grid crops, and which temperature should the
+softmax have? With some labelled photos a grid search finds out. It tries 36 settings on 5 folds,
+but encodes each photo only once: ``memory`` keeps the embeddings.
 """
 
 # %%
 # The labeler
 # -----------
-# ``CLIPPseudoLabeler`` learns nothing from photos, so cross-validation here only spreads the
-# measurement over five parts of the labelled photos. Its own ``score`` is the mean average
-# precision over the classes that a part shows.
+# ``CLIPPseudoLabeler`` learns nothing from photos, so cross-validation here only shows how the
+# score varies between five parts of the photos. The score is mean average precision over the
+# classes that occur in a part.
 
 from pathlib import Path
 from tempfile import gettempdir
@@ -37,22 +37,23 @@ search = GridSearchCV(
 )
 
 # %%
-# The first pass encodes what is not in the folder yet. The search after it only computes labels.
+# The first pass encodes the photos that are not in the folder yet. The search then computes labels
+# only.
 
 start = perf_counter()
 labeler.fit_transform(photos.data)
 encoded = perf_counter()
 search.fit(photos.data, photos.target)
-print(f"a look at {len(photos.data)} photos: {encoded - start:.1f} s")
+print(f"embeddings of {len(photos.data)} photos: {encoded - start:.1f} s")
 print(f"{len(search.cv_results_['params'])} settings x 5 folds: {perf_counter() - encoded:.1f} s")
 print(f"best: {search.best_params_}, mAP {100 * search.best_score_:.1f}")
 
 # %%
-# Its result
+# The result
 # ----------
-# The mAP of each setting in percent, rows by the weight of the whole photo, columns by temperature.
-# At the better temperatures snippets and whole photo together beat either alone (weights 0 and 1).
-# Near the best, neighbouring settings differ by less than the folds do.
+# The mAP of each setting in percent, with the weight of the whole photo in rows and the temperature
+# in columns. At the better temperatures whole photo and crops together are better than either alone
+# (weights 1 and 0). Settings near the best differ by less than the folds do.
 
 results = pd.DataFrame(search.cv_results_)
 print(f"mean standard deviation between folds: {100 * results['std_test_score'].mean():.1f}")
@@ -65,9 +66,9 @@ table.round(1)
 # %%
 # The classifier
 # --------------
-# The same search works through the classifier, whose labeler's parameters begin with
-# ``pseudo_labeler__``. Each candidate trains a network on each fold. That takes some seconds, and
-# the photos are still encoded once.
+# The classifier can be searched in the same way; the parameters of its labeler begin with
+# ``pseudo_labeler__``. A network is trained for each candidate and fold. The photos are not encoded
+# again.
 
 start = perf_counter()
 search = GridSearchCV(

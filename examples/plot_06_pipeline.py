@@ -2,9 +2,9 @@
 A column of photos in a Pipeline
 ================================
 
-Soft labels are good features. Here a table has a column with paths of photos and a column with
-numbers; a Pipeline turns both into features and learns to tell meals with meat from those without.
-The word "meat" is not among the class names: the answer is learned from a few labelled photos.
+Soft labels are good features. Here a table has a column of paths and a column of numbers; a
+Pipeline turns both into features and learns which meals contain meat. "Meat" is not among the class
+names: the Pipeline learns it from labelled photos.
 """
 
 # %%
@@ -37,8 +37,8 @@ table.assign(photo=table.photo.map(lambda path: Path(path).name), meat=has_meat)
 # %%
 # The Pipeline
 # ------------
-# The names may be anything that could help. ``ColumnTransformer`` hands the column of paths to the
-# labeler, which returns one column a name.
+# Any names that may help will do. ``ColumnTransformer`` passes the column of paths to the labeler,
+# which returns one column per name.
 
 names = ["steak", "sausage", "ham", "chicken", "burger", "fish", "salad", "soup", "fruit", "cake"]
 memory = Path(gettempdir(), "sklearn_cdul_examples")  # all examples share it
@@ -55,7 +55,7 @@ model
 # %%
 # The result
 # ----------
-# The area under the ROC curve on the other photos is 0.5 for guessing and 1 for a perfect order.
+# The area under the ROC curve on the test photos is 0.5 for guessing and 1 for a perfect ranking.
 
 scores = model.predict_proba(table[~train])[:, 1]
 print(f"ROC AUC on {(~train).sum()} test photos: {roc_auc_score(has_meat[~train], scores):.2f}")
@@ -64,13 +64,13 @@ RocCurveDisplay.from_predictions(has_meat[~train], scores, name="Pipeline", plot
 plt.show()
 
 # %%
-# The coefficients tell which names speak for meat:
+# The coefficients show which names indicate meat:
 
 coefficients = pd.Series(model[-1].coef_[0], index=model[:-1].get_feature_names_out())
 coefficients.sort_values(ascending=False).round(2).to_frame("coefficient")
 
 # %%
-# The display of photos takes scores of any model.
+# ``PhotosDisplay.from_predictions`` takes the scores of any model.
 
 PhotosDisplay.from_predictions(
     table.photo[~train],

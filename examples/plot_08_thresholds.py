@@ -1,17 +1,17 @@
 """
-The cut between yes and no
-==========================
+Thresholds
+==========
 
-``predict_proba`` ranks photos; ``predict`` cuts the ranking. Without labels the cut of each class
-is found where its scores part best. This example looks at these cuts and moves them: by hand, and
-with the labels of some photos. Nothing is trained again.
+``predict_proba`` gives scores; ``predict`` compares them with a threshold per class, which is found
+without labels. This example shows these thresholds and moves them: with the labels of some photos,
+and by hand. Nothing is trained again.
 """
 
 # %%
-# Where the scores are cut
-# ------------------------
-# The network learned faint labels, so its scores are low: 0.5 would cut off nearly everything. The
-# blue part of the bars are photos whose labels have the class.
+# Thresholds found without labels
+# -------------------------------
+# CLIP's soft labels are low, and so are the scores of the network: few of them reach 0.5. The
+# blue part of the bars are photos that show the class.
 
 from pathlib import Path
 from tempfile import gettempdir
@@ -28,7 +28,7 @@ from sklearn_cdul.displays import PhotosDisplay, ScoreHistogramDisplay
 train, test = load_food_photos(subset="train"), load_food_photos(subset="test")
 names = train.target_names
 memory = Path(gettempdir(), "sklearn_cdul_examples")  # all examples share it
-model = CDULClassifier(names, image_size=224, memory=memory, random_state=0)  # small: quick
+model = CDULClassifier(names, image_size=224, memory=memory, random_state=0)  # small, to be fast
 model.fit(train.data)
 
 shown = ["bread", "coffee", "cup", "egg", "pizza", "soup", "vegetable", "fork"]
@@ -36,8 +36,8 @@ histograms = ScoreHistogramDisplay.from_estimator(model, test.data, test.target,
 plt.show()
 
 # %%
-# The photos next to a cut tell whether it lies well. A class whose doubtful photos all show it is
-# cut too high.
+# The photos next to a threshold show whether it is right. If all doubtful photos show the class,
+# the threshold is too high.
 
 PhotosDisplay.from_predictions(
     test.data,
@@ -54,18 +54,18 @@ plt.show()
 # %%
 # With the labels of some photos
 # ------------------------------
-# ``fit_thresholds`` draws each cut toward the one with the best F1 on labelled photos, the more the
-# more of them show the class. The photos may be those of the training. ``set_thresholds`` takes
-# numbers of yours, and "auto" goes back to the cuts found without labels.
+# ``fit_thresholds`` moves each threshold toward the one with the best F1 on labelled photos, the
+# further the more of them show the class. These may be training photos. ``set_thresholds`` takes
+# your own thresholds, or "auto" for those found without labels.
 
 results = {}
 
 
 def measure(title):
-    """Precision, recall and F1 of the answers on the test photos, means over the classes."""
-    answers = histograms.scores >= model.thresholds_
+    """Macro-averaged precision, recall and F1 on the test photos."""
+    labels = histograms.scores >= model.thresholds_
     results[title] = [
-        100 * score(test.target, answers, average="macro", zero_division=0)
+        100 * score(test.target, labels, average="macro", zero_division=0)
         for score in (precision_score, recall_score, f1_score)
     ]
 
@@ -82,17 +82,17 @@ model.set_thresholds("auto")
 pd.DataFrame.from_dict(results, "index", columns=["precision", "recall", "F1"]).round(1)
 
 # %%
-# More found, or fewer errors
-# ---------------------------
-# If a missed photo costs more than a wrong one, lower the cut of that class; a dictionary changes
-# the classes that it names.
+# Recall or precision
+# -------------------
+# If a missed photo costs more than a wrong one, lower the threshold of the class. A dict changes
+# only the classes that it names.
 
 cup = names.index("cup")
-for cut in (model.thresholds_[cup], 0.75 * model.thresholds_[cup]):
-    model.set_thresholds({"cup": cut})
-    answers = histograms.scores[:, cup] >= model.thresholds_[cup]
-    right = (answers & (test.target[:, cup] == 1)).sum()
+for threshold in (model.thresholds_[cup], 0.75 * model.thresholds_[cup]):
+    model.set_thresholds({"cup": threshold})
+    found = histograms.scores[:, cup] >= threshold
+    right = (found & (test.target[:, cup] == 1)).sum()
     print(
-        f"cup from {cut:.3f} on: {answers.sum()} photos, {right} of them right, "
-        f"{test.target[:, cup].sum()} show one"
+        f"cup, threshold {threshold:.3f}: {found.sum()} photos found, {right} of them right, "
+        f"{test.target[:, cup].sum()} photos show one"
     )

@@ -1,17 +1,17 @@
 """
-Some labels given by a person
-=============================
+Training with some labels
+=========================
 
-If a few photos are labelled, ``observed=`` takes these labels along. They stay as they are, and
-training uses them beside CLIP's. Here the labels of 0 to 100 of the 145 training photos are given.
+Labels of a few photos are passed as ``observed=``. They are never changed, and training uses them
+beside CLIP's. This example uses the labels of 0 to 100 of the 145 training photos.
 """
 
 # %%
 # From none to a hundred
 # ----------------------
-# The labels are an array with a row a photo: 1, 0, or NaN where nobody looked. To be quick, the
-# network is a linear layer on CLIP's embeddings; ``input="embeddings"`` takes them in place of
-# photos. The photos to label are drawn at random, three times each.
+# The labels are an array with one row per photo: 1, 0, or NaN for unknown. To be fast, the network
+# is a linear layer on CLIP's embeddings (``input="embeddings"``). The labelled photos are drawn at
+# random, three times.
 
 from pathlib import Path
 from tempfile import gettempdir
@@ -57,16 +57,16 @@ for n_labelled in (0, 10, 25, 50, 100):
         )
 
 # %%
-# In percent, on the test photos, mean of three draws. Ten photos, which show most classes once
-# or never, are too few to gain from:
+# In percent on the test photos, mean of three draws. Ten photos, which show most classes once or
+# never, are too few:
 
 pd.DataFrame(results).groupby("photos labelled").mean().round(1)
 
 # %%
 # Which classes gain
 # ------------------
-# Among them those that CLIP sees badly, such as forks, knives and eggs. Some lose: the labels of a
-# hundred photos hold few examples of a rare class.
+# Among them those with poor labels from CLIP, such as fork, knife and egg. Some classes lose: a
+# hundred photos have few examples of a rare class.
 
 options = {"class_names": names, "min_positives": 5}
 display = AveragePrecisionDisplay.from_predictions(

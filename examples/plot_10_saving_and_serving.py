@@ -2,15 +2,15 @@
 Save, export and serve
 ======================
 
-What is kept after training is a small network. It is saved with joblib for your own programs, or as
-an ONNX file for others, which needs neither this package nor PyTorch.
+After training only the small network is needed. Save it with joblib for your own programs, or as an
+ONNX file, which needs neither this package nor PyTorch.
 """
 
 # %%
 # A file for your own programs
 # ----------------------------
-# The file holds the network, the class names and the cuts, but no CLIP and no photos. Load only
-# files that you trust: a pickle can run code.
+# The file contains the network, the class names and the thresholds, not CLIP and no photos. Load
+# only files that you trust: loading a pickle can run arbitrary code.
 
 import io
 import json
@@ -41,8 +41,8 @@ print(loaded.predict_names(test.data[:2]))
 # %%
 # A file for other programs
 # -------------------------
-# The graph takes square pictures and gives probabilities; names, cuts and the size of the pictures
-# are in its metadata. It needs the extra ``sklearn-cdul[onnx]`` to be written.
+# The graph takes square images and gives probabilities; class names, thresholds and image size are
+# in its metadata. Writing it needs the extra ``sklearn-cdul[onnx]``.
 
 model.export_onnx(folder / "model.onnx")
 session = onnxruntime.InferenceSession(folder / "model.onnx")
@@ -54,11 +54,11 @@ thresholds = np.array(json.loads(stored["thresholds"]))
 # %%
 # A service
 # ---------
-# One function from the bytes of an upload to names and scores is all that a web service needs. It
-# uses NumPy, Pillow and ONNX Runtime.
+# A web service needs one function from the bytes of an upload to names and scores. It uses NumPy,
+# Pillow and ONNX Runtime.
 
 
-def answer(upload):
+def classify(upload):
     """Return names and probabilities of the classes in a photo."""
     with Image.open(io.BytesIO(upload)) as image:
         if image.format in ("JPEG", "MPO"):
@@ -75,24 +75,24 @@ def answer(upload):
 
 
 for path in test.data[:3]:
-    print(Path(path).name, answer(Path(path).read_bytes()))
+    print(Path(path).name, classify(Path(path).read_bytes()))
 
 # %%
-# Its answers are those of ``predict_proba``, and it takes one photo at a time:
+# Its probabilities are those of ``predict_proba``. It takes one photo at a time:
 
 scores = loaded.predict_proba(test.data[:20])
 start = perf_counter()
-answers = [answer(Path(path).read_bytes()) for path in test.data[:20]]
-print(f"{20 / (perf_counter() - start):.0f} photos a second")
-farthest = max(
+results = [classify(Path(path).read_bytes()) for path in test.data[:20]]
+print(f"{20 / (perf_counter() - start):.0f} images/s")
+largest = max(
     abs(found[name] - row[names.index(name)])
-    for found, row in zip(answers, scores, strict=True)
+    for found, row in zip(results, scores, strict=True)
     for name in found
 )
-print(f"largest difference between the probabilities, which are rounded: {farthest:.4f}")
+print(f"largest difference between the (rounded) probabilities: {largest:.4f}")
 
 # %%
-# With FastAPI, for example, the service is:
+# The service itself, for example with FastAPI:
 #
 # .. code-block:: python
 #
@@ -103,4 +103,4 @@ print(f"largest difference between the probabilities, which are rounded: {farthe
 #
 #    @app.post("/names")
 #    def names_of(photo: UploadFile):
-#        return answer(photo.file.read())
+#        return classify(photo.file.read())
