@@ -55,11 +55,11 @@ def test_speeds_are_the_same_on_all_pages():
     _, labels, network = (row[3] for row in readme_table("on 97 test photos"))
     (encoded,) = found("docs/benchmarks.rst", r"``encode_images`` (\d+\.\d) \d+\.\d ")
     assert f"{float(encoded):.0f}" == labels
-    places = found("docs/benchmarks.rst", r"the encoder takes ([\d.]+) photos a second")
-    places += found("docs/large_jobs.rst", r"CLIP labels ([\d.]+) photos a second")
+    places = found("docs/benchmarks.rst", r"the encoder takes ([\d.]+) photos per second")
+    places += found("docs/large_jobs.rst", r"CLIP labels ([\d.]+) photos per second")
     places += found("docs/large_jobs.rst", r"costs.py --label ([\d.]+)")
     assert set(places) == {encoded}
     places = found("docs/benchmarks.rst", r"decoding included, ``predict`` takes (\d+) photos")
-    places += found("docs/large_jobs.rst", r"network takes (\d+) files a second in ``predict``")
+    places += found("docs/large_jobs.rst", r"network takes (\d+) files per second in ``predict``")
     places += found("docs/large_jobs.rst", r"--read (\d+) --predict \1")
     assert set(places) == {network}
