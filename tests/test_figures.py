@@ -53,7 +53,7 @@ def test_what_is_said_elsewhere_of_these_photos_is_in_the_table():
 
 def test_speeds_are_the_same_on_all_pages():
     _, labels, network = (row[3] for row in readme_table("on 97 test photos"))
-    (encoded,) = found("docs/benchmarks.rst", r"``encode_images`` (\d+\.\d) \d+\.\d ")
+    (encoded,) = found("docs/benchmarks.rst", r"``embed_photos`` (\d+\.\d) \d+\.\d ")
     assert f"{float(encoded):.0f}" == labels
     places = found("docs/benchmarks.rst", r"the encoder takes ([\d.]+) photos per second")
     places += found("docs/large_jobs.rst", r"CLIP labels ([\d.]+) photos per second")
