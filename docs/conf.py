@@ -75,7 +75,7 @@ copybutton_exclude = ".linenos, .gp, .go"
 
 
 def visit_inline_math(translator, node):
-    """Write the formula as MathML, which browsers draw without a script from a server."""
+    """Write the formula as MathML, which browsers render without a script."""
     translator.body.append(tex2mathml(node.astext()))
     raise nodes.SkipNode
 
@@ -87,17 +87,17 @@ def visit_displayed_math(translator, node):
 
 
 def skip_generated_methods(app, what, name, obj, skip, options):
-    """Leave out what scikit-learn adds to each estimator; its own pages describe that."""
+    """Skip the methods that scikit-learn adds to each estimator; its own pages describe them."""
     return True if re.fullmatch(r"set_\w+_request", name) else skip
 
 
 def markdown_to_rst(app, docname, source):
-    """Put CHANGELOG.md and CONTRIBUTING.md, whose Markdown is plain, on pages of their own."""
+    """Make pages of CHANGELOG.md and CONTRIBUTING.md, whose Markdown is plain."""
     if docname not in ("changelog", "contributing"):
         return
     path = ROOT / f"{docname.upper()}.md"
     app.env.note_dependency(str(path))
-    # Text and blocks of code take turns.
+    # Text and code blocks alternate.
     parts = re.split(r"^```(\w+\n.*?\n)```$", path.read_text(encoding="utf-8"), flags=re.M | re.S)
     for index, part in enumerate(parts):
         if index % 2:
