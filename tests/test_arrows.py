@@ -16,7 +16,7 @@ ARROWS = {
     "labeler": {"class_names", "encoders", "images", "labels", "inputs", "targets", "metrics"}
     | {"exceptions"},
     "review": {"predictions", "images", "labels", "metrics", "inputs", "exceptions"},
-    "displays": {"predictions", "images", "labels", "metrics"},
+    "displays": {"predictions", "images", "labels", "metrics", "inputs"},
     "predictions": {"labels", "targets"},
     "training": {"memory", "images", "metrics", "compute", "exceptions"},
     "encoders": {"memory", "images", "compute", "exceptions"},

@@ -1,5 +1,8 @@
 """Texts that the docstrings of several displays share, each written once."""
 
+import inspect
+from typing import Any
+
 from sklearn_cdul._utils.docstrings import Documented, filled_with
 
 _TEXTS = {
@@ -49,10 +52,13 @@ n_columns : int, default=4
     Panels per row.
 ax : matplotlib Axes, sequence of them or None, default=None
     Where to draw. None makes a figure. One Axes is divided into panels.""",
+    "options": """\
+**options : %(options)s
+    See :meth:`plot`.""",
     "result": """
 Returns
 -------
-display : $class
+display : %(name)s
     Drawn.
 
 Raises
@@ -66,13 +72,13 @@ TypeError, ValueError
 }
 
 
-_fill = filled_with(_TEXTS)
-
-
-def fill(documented: Documented) -> Documented:
-    """Put texts in the place of their names, and the name of the class in that of ``$class``."""
-    documented = _fill(documented)
-    if documented.__doc__:
-        name = documented.__qualname__.split(".")[0]  # type: ignore[attr-defined]
-        documented.__doc__ = documented.__doc__.replace("$class", name)
-    return documented
+def fill(display: Documented) -> Documented:
+    """Put the texts into the docstrings of a display and of its public methods."""
+    own: Any = display
+    options = ", ".join(list(inspect.signature(own.plot).parameters)[1:])
+    texts = dict(_TEXTS)
+    for key in ("options", "result"):
+        texts[key] %= {"name": own.__name__, "options": options}
+    for documented in (own, own.plot, own.from_estimator.__func__, own.from_predictions.__func__):
+        filled_with(texts)(documented)
+    return display

@@ -14,19 +14,22 @@ from sklearn_cdul.displays.drawing import (
     GREY,
     RED,
     by_truth,
-    check_options,
     draw_photos,
-    explain,
     make_axes,
     short,
 )
-from sklearn_cdul.displays.ranking import take_in_turn
 from sklearn_cdul.images.reading import check_images
+from sklearn_cdul.inputs import digest_of_X
 from sklearn_cdul.labels.thresholds import find_thresholds
-from sklearn_cdul.predictions import Predictions, find_class, last_step, log_odds
+from sklearn_cdul.predictions import Predictions, find_class, last_step, log_odds, pass_steps
 
 _MOST_LINES = 4  # of a caption
 _MOST_POINTS = 20_000
+_LEGEND = [
+    ("toward the labels", GREEN),
+    ("away from them", RED),
+    ("+ name gained, - lost; label before → after", GREY),
+]
 
 
 @fill
@@ -82,7 +85,6 @@ class LabelMovementDisplay:
             raise ValueError(f"There must be as many rows of each; got {counts}.")
 
     @classmethod
-    @fill
     def from_estimator(
         cls, estimator: Any, X: Any = None, y: Any = None, **options: Any
     ) -> "LabelMovementDisplay":
@@ -93,19 +95,23 @@ class LabelMovementDisplay:
         estimator : CDULClassifier, or a pipeline or search that ends with one
             Fitted. Its ``initial_pseudo_labels_`` and ``pseudo_labels_`` are compared.
         X : sequence of images or None, default=None
-            The photos it was fitted on, in the same order.
+            The photos it was fitted on, in the same order. Others are refused.
         {y}
-        **options : kind, class_name, n_photos, n_columns, ax
-            See :meth:`plot`.
-        {result}
+        {options, result}
         """
-        check_options(cls.plot, options)
         model = last_step(estimator)
         if not hasattr(model, "initial_pseudo_labels_"):
             raise TypeError(
                 "LabelMovementDisplay needs a fitted CDULClassifier, whose labels move; got "
                 f"{type(model).__name__}."
             )
+        if X is not None and model.pseudo_labeler_.input == "images":
+            X, digest = pass_steps(estimator, X), getattr(model, "X_digest_", None)
+            if digest is not None and digest_of_X(X) != digest:
+                raise ValueError(
+                    "X must be the photos that the classifier was fitted on, in the same order and "
+                    "with the same paths. PhotosDisplay shows what it says of others."
+                )
         return cls.from_predictions(
             model.initial_pseudo_labels_,
             model.pseudo_labels_,
@@ -116,7 +122,6 @@ class LabelMovementDisplay:
         )
 
     @classmethod
-    @fill
     def from_predictions(
         cls,
         initial_labels: ArrayLike,
@@ -136,23 +141,18 @@ class LabelMovementDisplay:
         {y, class_names}
         photos : sequence of images or None, default=None
             The n photos.
-        **options : kind, class_name, n_photos, n_columns, ax
-            See :meth:`plot`.
-        {result}
+        {options, result}
         """
-        check_options(cls.plot, options)
         before = Predictions.of(initial_labels, y, None, class_names, photos=photos)
         after = Predictions.of(labels, None, None, class_names)
-        display = cls(
+        return cls(
             initial_labels=before.scores,
             labels=after.scores,
             class_names=before.class_names,
             photos=photos,
             targets=before.targets,
-        )
-        return display.plot(**options)
+        ).plot(**options)
 
-    @fill
     def plot(
         self,
         *,
@@ -205,54 +205,47 @@ class LabelMovementDisplay:
         axis.axhline(0, color="black", linewidth=0.8)
         axis.axvline(0, color="black", linewidth=0.8)
         axis.axline((0, 0), slope=1, color=GREY, linewidth=0.8, linestyle=":")
-        was, is_now = before >= 0, after >= 0
-        corners = {
-            "gained": (~was & is_now, 0.02, 0.98, "left", "top"),
-            "kept": (was & is_now, 0.98, 0.98, "right", "top"),
-            "lost": (was & ~is_now, 0.98, 0.02, "right", "bottom"),
-            "never": (~was & ~is_now, 0.02, 0.02, "left", "bottom"),
-        }
-        for word, (there, x, y, across, up) in corners.items():
+        # A corner for each: named before training (right) or not, and after it (top) or not.
+        for word, x, y in (("gained", 0, 1), ("kept", 1, 1), ("lost", 1, 0), ("never", 0, 0)):
+            there = ((before >= 0) == x) & ((after >= 0) == y)
             text = f"{word} {there.sum()}"
             if truth is not None and np.isfinite(truth[there]).any():
                 text += f"\n{np.nanmean(truth[there]):.0%} in the labels"
             behind = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 2}
-            style = {"ha": across, "va": up, "fontsize": 9, "bbox": behind}
-            axis.text(x, y, text, transform=axis.transAxes, **style)
+            style: dict[str, Any] = {"transform": axis.transAxes, "fontsize": 9, "bbox": behind}
+            style |= {"ha": ("left", "right")[x], "va": ("bottom", "top")[y]}
+            axis.text(0.02 + 0.96 * x, 0.02 + 0.96 * y, text, **style)
         axis.margins(0.12)
         above = "log-odds above the threshold"
         axis.set(xlabel=f"first label: {above}", ylabel=f"after training: {above}")
         if truth is not None:
-            place = {"loc": "lower left", "bbox_to_anchor": (0, 1)}
-            axis.legend(ncols=3, frameon=False, markerscale=2, **place)
+            outside = {"loc": "lower left", "bbox_to_anchor": (0, 1)}
+            axis.legend(ncols=3, frameon=False, markerscale=2, **outside)
         return self
 
     def _photos(
         self, columns: np.ndarray, n_photos: int, n_columns: int, ax: Any
     ) -> "LabelMovementDisplay":
-        assert self.photos is not None
         before, after = self.margins_
-        moved = np.where((before >= 0) != (after >= 0), after - before, 0)
-        moved[np.isnan(moved)] = 0
-        moved[:, np.setdiff1d(np.arange(moved.shape[1]), columns)] = 0
-        if self.targets is None:
-            heads, signed = ["Gained a name", "Lost a name"], moved
-        else:
-            toward = np.nan_to_num(2 * self.targets - 1)  # 0 where nobody knows
-            heads, signed = ["Corrected", "Spoilt"], toward * moved
-        rankings = []
-        for sign in (1, -1):
-            most = (sign * signed).max(axis=1)
-            rankings.append(np.argsort(-most, kind="stable")[: (most > 0).sum()])
-        blocks = take_in_turn(rankings, n_photos)
-        caption = partial(self._caption, moved=moved)
-        self.figure_, self.axes_ = draw_photos(
-            self.photos, heads, blocks, caption, n_columns=n_columns, ax=ax
+        crossed = ((before >= 0) != (after >= 0)) & ~np.isnan(after - before)
+        crossed[:, np.setdiff1d(np.arange(len(self.class_names)), columns)] = False
+        moved = np.where(crossed, after - before, 0)
+        signed, heads = moved, ("Gained a name", "Lost a name")
+        if self.targets is not None:  # toward 1 or 0; nowhere where nobody knows
+            signed, heads = moved * np.nan_to_num(2 * self.targets - 1), ("Corrected", "Spoilt")
+        rankings = {}
+        for head, most in zip(heads, (signed.max(axis=1), -signed.min(axis=1)), strict=True):
+            rankings[head] = np.argsort(-most, kind="stable")[: (most > 0).sum()]
+        self.figure_, self.axes_, self.rows_ = draw_photos(
+            self.photos,
+            rankings,
+            partial(self._caption, moved=moved),
+            n_photos=n_photos,
+            n_columns=n_columns,
+            ax=ax,
+            title=None,
+            legend=() if self.targets is None else _LEGEND,
         )
-        self.rows_ = np.concatenate(blocks)
-        if ax is None and self.targets is not None:
-            entries = [("toward the labels", GREEN), ("away from them", RED)]
-            explain(self.figure_, [*entries, ("+ name gained, - lost; label before → after", GREY)])
         return self
 
     def _caption(self, row: int, moved: np.ndarray) -> list[tuple[str, str]]:

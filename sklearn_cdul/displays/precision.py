@@ -66,7 +66,6 @@ class AveragePrecisionDisplay:
     name: str | None = None
 
     @classmethod
-    @fill
     def from_estimator(
         cls, estimator: Any, X: Any, y: Any, *, name: str | None = None, **options: Any
     ) -> "AveragePrecisionDisplay":
@@ -79,9 +78,7 @@ class AveragePrecisionDisplay:
         {X, y}
         name : str or None, default=None
             Of the model, for the legend; None takes the name of its class.
-        **options : min_positives, ax
-            See :meth:`plot`.
-        {result}
+        {options, result}
         """
         check_options(cls.plot, options)
         model = last_step(estimator)
@@ -92,7 +89,6 @@ class AveragePrecisionDisplay:
         return cls.from_predictions(y, scores, class_names=model.class_names_, name=name, **options)
 
     @classmethod
-    @fill
     def from_predictions(
         cls,
         y_true: Any,
@@ -114,26 +110,21 @@ class AveragePrecisionDisplay:
         {class_names}
         name : str or None, default=None
             Of the model, for the legend.
-        **options : min_positives, ax
-            See :meth:`plot`.
-        {result}
+        {options, result}
         """
-        check_options(cls.plot, options)
         names = list(class_names)
         scores = check_table(y_score, names, name="y_score")
         labels = known_targets(y_true, names, y_score, name="y_true")
         readable = ~np.isnan(scores).any(axis=1)
         labels, scores = labels[readable], scores[readable]
-        display = cls(
+        return cls(
             average_precision=average_precision_per_class(labels, scores),
             positives=(labels == 1).sum(axis=0),
             prevalence=(labels == 1).sum(axis=0) / np.maximum((labels >= 0).sum(axis=0), 1),
             class_names=names,
             name=name,
-        )
-        return display.plot(**options)
+        ).plot(**options)
 
-    @fill
     def plot(
         self, *, name: str | None = None, min_positives: int = 1, ax: Any = None
     ) -> "AveragePrecisionDisplay":

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn_cdul.exceptions import warn
 from sklearn_cdul.images.items import path_of
 from sklearn_cdul.images.reading import check_images
-from sklearn_cdul.targets.tables import Table
+from sklearn_cdul.targets.tables import Table, some
 
 # A message names so many images at most.
 _SHOWN = 3
@@ -26,8 +26,9 @@ def place_rows(
         known: Sequence[Any] | None = _paths(X)
         if known is None:
             raise ValueError(
-                f"{name} says by path of which image a row is, but X has no paths. Give X as "
-                f"paths, or leave the paths out of {name}: its rows are then in the order of X."
+                f"{name} says by path of which image a row is, but there are no paths to match. "
+                f"Give the images as paths, or leave the paths out of {name} (and of its index): "
+                "its rows are then in the order of the images."
             )
         found = _find_paths(keys, known, name)
     else:
@@ -53,8 +54,8 @@ def place_rows(
     lost = [key for key, places_of_row in zip(keys, found, strict=True) if not places_of_row]
     if len(lost) == len(values):
         raise ValueError(
-            f"No row of {name} is of an image in X: its first is {_first(keys)}, the first of X is "
-            f"{_first(known)}."
+            f"No row of {name} is of an image in X: its first is {some(keys[:1]) or 'missing'}, "
+            f"the first of X is {some(known[:1]) or 'missing'}."
         )
     if lost and not covered.all():
         warn(
@@ -68,12 +69,14 @@ def match_index(table: Table, X: Any, name: str) -> Table:
     """Say whether a pandas index tells the image of each row: by path or by the index of X."""
     index, own = table.keys, X.index if _has_index(X) else None
     in_order = table._replace(kind=None)
-    if own is not None and index.equals(own):
+    if X is None or (own is not None and index.equals(own)):
         return in_order
     if len(index) and all(isinstance(label, str) for label in index):
         known = _paths(X)
-        if known is not None and any(_find_paths(index, known, name)):
-            return table._replace(kind="path")
+        # Paths that nothing matches are refused, for to count the rows could mix them up.
+        refused = known is None and all(re.search(r"[\\/]|\.\w+$", label) for label in index)
+        if refused or (known is not None and any(_find_paths(index, known, name))):
+            return table._replace(kind="path", keys=list(index))
     if own is None:
         return in_order
     if len(index) == len(X) and np.array_equal(index, range(len(X))):  # nobody gave it an index
@@ -99,9 +102,9 @@ def _find_paths(texts: Sequence[str], known: Sequence[str | None], name: str) ->
     found = []
     for text in texts:
         parts = _parts(text)
-        fitting = [other for other in by_file.get(parts[-1], []) if _is_end(parts, other)]
-        if parts in by_path:
-            fitting = [parts]
+        others = [parts] if parts in by_path else by_file.get(parts[-1], [])
+        # One is the end of the other.
+        fitting = [other for other in others if parts[-len(other) :] == other[-len(parts) :]]
         if len(fitting) > 1:
             images = ", ".join(repr(known[by_path[other][0]]) for other in fitting[:_SHOWN])
             raise ValueError(
@@ -116,12 +119,6 @@ def _parts(path: str) -> tuple[str, ...]:
     """Parts of a path of any system, without those that mean nothing, accents put together."""
     parts = re.split(r"[\\/]+", normalize("NFC", path.strip()))
     return tuple(part for part in parts if part != ".") or ("",)
-
-
-def _is_end(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    """Whether one path is the end of the other."""
-    length = min(len(one), len(other))
-    return one[-length:] == other[-length:]
 
 
 def _paths(X: Any) -> Sequence[str | None] | None:
@@ -141,7 +138,3 @@ def _paths(X: Any) -> Sequence[str | None] | None:
 def _has_index(X: Any) -> bool:
     """Whether X is of pandas; lists have a method of that name."""
     return hasattr(X, "index") and hasattr(X.index, "equals")
-
-
-def _first(keys: Sequence[Any]) -> str:
-    return repr(keys[0]) if len(keys) else "missing"
