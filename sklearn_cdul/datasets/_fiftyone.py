@@ -5,17 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from sklearn_cdul.datasets._docstrings import documented
-from sklearn_cdul.datasets._writing import check_labels, write_json
+from sklearn_cdul.datasets._reading import PathLike
+from sklearn_cdul.datasets._writing import Paths, check_labels, write_json
 
 
 @documented
 def dump_fiftyone(
-    data: Sequence[str | os.PathLike[str]],
-    target: Any,
-    target_names: Sequence[str],
-    path: str | os.PathLike[str],
-    *,
-    scores: Any = None,
+    data: Paths, target: Any, target_names: Sequence[str], path: PathLike, *, scores: Any = None
 ) -> None:
     """Write labels as FiftyOne imports them, several classes a photo.
 
@@ -50,11 +46,8 @@ def dump_fiftyone(
     >>> dump_fiftyone(paths, labels, names, "labels.json")  # doctest: +SKIP
     """
     labels = check_labels(data, target, target_names, path, scores)
-    table = {}
-    for row, (photo, shown) in enumerate(zip(data, labels.shown, strict=True)):
-        targets: list[dict[str, float]] = [{"label": column} for column in shown]
-        if labels.scores is not None:
-            for entry, column in zip(targets, shown, strict=True):
-                entry["confidence"] = round(float(labels.scores[row, column]), 6)
-        table[os.path.abspath(photo)] = targets
+    table = {
+        os.path.abspath(photo): [{"label": i} | labels.score("confidence", row, i) for i in shown]
+        for row, (photo, shown) in enumerate(zip(data, labels.shown, strict=True))
+    }
     write_json(path, {"classes": labels.names, "labels": table})

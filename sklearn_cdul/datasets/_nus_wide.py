@@ -1,6 +1,5 @@
 """Reader of the folders of NUS-WIDE."""
 
-import os
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +9,15 @@ from sklearn.utils import Bunch
 from sklearn_cdul._utils.text_files import read_text
 from sklearn_cdul.class_names.vocabularies import VOCABULARIES
 from sklearn_cdul.datasets._docstrings import documented
-from sklearn_cdul.datasets._reading import Row, check_choice, check_folder, make_bunch, read_lines
+from sklearn_cdul.datasets._reading import (
+    Missing,
+    PathLike,
+    Row,
+    check_choice,
+    check_folder,
+    make_bunch,
+    read_lines,
+)
 
 DESCR = """NUS-WIDE, split "{split}"
 
@@ -29,10 +36,10 @@ https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/NUS-WIDE.ht
 
 @documented
 def load_nus_wide(
-    root: str | os.PathLike[str],
+    root: PathLike,
     *,
     split: Literal["train", "test"] = "train",
-    missing: Literal["raise", "skip"] = "raise",
+    missing: Missing = "raise",
 ) -> Bunch:
     """Read a folder of NUS-WIDE: photos with 81 concepts.
 
@@ -53,9 +60,7 @@ def load_nus_wide(
         Many photos are no longer on Flickr, so a folder that was downloaded from there needs
         "skip".
 
-    {returns}
-
-    {warns}
+    {returns, warns}
 
     Notes
     -----
@@ -100,14 +105,9 @@ def load_nus_wide(
         path = folder / "Groundtruth" / "TrainTestLabels" / f"Labels_{concept}_{part}.txt"
         for row in np.flatnonzero(_read_labels(path, len(names))):
             shown[row].append(concept)
-    return make_bunch(
-        [Row(name, row, str(folder)) for name, row in zip(names, shown, strict=True)],
-        concepts,
-        split,
-        folder=folder / "Flickr",
-        missing=missing,
-        descr=DESCR.format(split=split),
-    )
+    rows = [Row(name, row, str(folder)) for name, row in zip(names, shown, strict=True)]
+    photos, descr = folder / "Flickr", DESCR.format(split=split)
+    return make_bunch(rows, concepts, split, folder=photos, missing=missing, descr=descr)
 
 
 def _read_labels(path: Path, n_photos: int) -> np.ndarray:

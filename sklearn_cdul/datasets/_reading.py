@@ -6,7 +6,7 @@ import reprlib
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from unicodedata import normalize
 
 import numpy as np
@@ -14,6 +14,9 @@ from sklearn.utils import Bunch
 
 from sklearn_cdul._utils.text_files import read_text
 from sklearn_cdul.targets.tables import some
+
+PathLike = str | os.PathLike[str]
+Missing = Literal["raise", "skip"]
 
 
 class Row(NamedTuple):
@@ -31,7 +34,7 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
         raise ValueError(f"{name} must be {', '.join(others)} or {last}, got {value!r}.")
 
 
-def check_folder(root: str | os.PathLike[str]) -> Path:
+def check_folder(root: PathLike) -> Path:
     """Path of an existing folder; FileNotFoundError names it if there is none."""
     folder = Path(root).expanduser()
     if not folder.is_dir():
@@ -73,7 +76,7 @@ def check_names(names: Sequence[object], what: str) -> None:
 def make_bunch(
     rows: Sequence[Row],
     classes: Iterable[str] | None,
-    split: str | Sequence[str],
+    split: str | Sequence[str] | None,
     *,
     folder: Path = Path(),
     missing: str = "raise",
@@ -109,7 +112,7 @@ def make_bunch(
         # Level 3 is the line that called the reader.
         warnings.warn(f"{message} They are left out.", stacklevel=3)
     kept = list(places.values())
-    splits = [split] * len(rows) if isinstance(split, str) else split
+    splits = [split or "all"] * len(rows) if isinstance(split, str | None) else split
     return Bunch(
         data=[str(path) for path in places],
         target=target[kept],
@@ -132,23 +135,16 @@ def _resolve_classes(classes: Iterable[str] | None, rows: Sequence[Row]) -> list
         raise ValueError("No photo in the files shows a class. Give the classes as classes=.")
     names = sorted(found) if classes is None else list(classes)
     check_names(names, "classes")
-    known = set(names)
-    for name, where in found.items():
-        if name not in known:
-            raise ValueError(
-                f"{where} has the class {name!r}, which is not among classes: {some(names)}. Give "
-                "all as classes=, or None for those in the files."
-            )
+    if unknown := [name for name in found if name not in set(names)]:
+        raise ValueError(
+            f"{found[unknown[0]]} has the class {unknown[0]!r}, which is not among classes: "
+            f"{some(names)}. Give all as classes=, or None for those in the files."
+        )
     return names
 
 
 def find_photo(folder: Path, photo: str | Path) -> Path | None:
     """The file that a path means, which may have been written on another system."""
-    path = folder / photo
-    if path.is_file():
-        return path
     slashed = str(photo).replace("\\", "/")
-    for form in (slashed, normalize("NFC", slashed), normalize("NFD", slashed)):  # macOS: NFD
-        if (path := folder / form).is_file():
-            return path
-    return None
+    forms = (photo, slashed, normalize("NFC", slashed), normalize("NFD", slashed))  # macOS: NFD
+    return next((folder / form for form in forms if (folder / form).is_file()), None)

@@ -14,14 +14,14 @@ from sklearn_cdul.class_names.vocabularies import VOCABULARIES
 from sklearn_cdul.datasets._docstrings import documented
 from sklearn_cdul.datasets._folders import SUFFIXES
 from sklearn_cdul.datasets._reading import (
+    Missing,
+    PathLike,
     Row,
     check_choice,
     check_folder,
     make_bunch,
     read_lines,
 )
-
-YEARS = ("2007", "2008", "2009", "2010", "2011", "2012")
 
 DESCR = """Pascal VOC {year}, split "{split}"
 
@@ -46,13 +46,13 @@ boxes in XML files; an object that is marked as difficult counts as "{difficult}
 
 @documented
 def load_voc(
-    root: str | os.PathLike[str],
+    root: PathLike,
     *,
     year: Literal["2007", "2008", "2009", "2010", "2011", "2012"] = "2012",
     split: str | None = "train",
     classes: Literal["voc"] | Iterable[str] | None = "voc",
     difficult: Literal["negative", "positive"] = "negative",
-    missing: Literal["raise", "skip"] = "raise",
+    missing: Missing = "raise",
 ) -> Bunch:
     """Read Pascal VOC, or photos of your own with labels in the same layout.
 
@@ -82,11 +82,7 @@ def load_voc(
     difficult : {"negative", "positive"}, default="negative"
         Label of a class of which the photo shows only objects marked as difficult. One object that
         is not difficult makes the label 1 either way.
-    {missing}
-
-    {returns}
-
-    {warns}
+    {missing, returns, warns}
 
     Notes
     -----
@@ -115,46 +111,36 @@ def load_voc(
     >>> photos.target.shape  # doctest: +SKIP
     (4952, 20)
     """
-    check_choice("year", year, YEARS)
+    check_choice("year", year, [str(number) for number in range(2007, 2013)])
     check_choice("difficult", difficult, ("negative", "positive"))
     check_choice("missing", missing, ("raise", "skip"))
-
-    if isinstance(classes, str) and classes != "voc":
+    official = isinstance(classes, str)
+    if official and classes != "voc":
         raise ValueError(f'classes must be "voc", a list of names or None, got {classes!r}.')
-
     folder, annotations, files = _find_year(check_folder(root), year, split)
     identifiers = list(files) if split is None else _read_list(folder, split)
     found = {
         name: _read_annotation(files.get(name, annotations / f"{name}.xml"))
         for name in dict.fromkeys([*identifiers, *(files if classes is None else [])])
     }
-    names = {name.replace(" ", ""): name for name in VOCABULARIES["voc"]}
-    own = classes
+    words = {name.replace(" ", ""): name for name in VOCABULARIES["voc"]} if official else {}
     if classes is None:
-        own = sorted({name for _, objects in found.values() for name, _ in objects})
+        classes = sorted({name for _, objects in found.values() for name, _ in objects})
     keep_all = difficult == "positive"
     list_folder = cache(_list_folder)
     rows = []
     for identifier in identifiers:
         file_name, objects = found[identifier]
-        shown = [name for name, is_difficult in objects if keep_all or not is_difficult]
+        shown = [words.get(name, name) for name, hard in objects if keep_all or not hard]
         places = [folder / "JPEGImages", folder / "images", folder, files[identifier].parent]
         places += [place / Path(identifier).parent for place in places[:3]]
         photo = _find_photo([list_folder(place) for place in places], file_name, identifier)
         expected = folder / "JPEGImages" / f"{identifier}.jpg"
         rows.append(Row(photo or expected, shown, str(files[identifier])))
-    split = "all" if split is None else split
-    descr = DESCR if isinstance(classes, str) else OWN_DESCR
-    photos = make_bunch(
-        rows,
-        names if isinstance(own, str) else own,
-        split,
-        missing=missing,
-        descr=descr.format(year=year, split=split, difficult=difficult, root=folder),
-    )
-    if isinstance(classes, str):
-        photos.target_names = list(names.values())
-    return photos
+    text = {"year": year, "split": split or "all", "difficult": difficult, "root": folder}
+    descr = (DESCR if official else OWN_DESCR).format(**text)
+    classes = words.values() if official else classes
+    return make_bunch(rows, classes, split, missing=missing, descr=descr)
 
 
 def _find_year(root: Path, year: str, split: str | None) -> tuple[Path, Path, dict[str, Path]]:
@@ -165,8 +151,7 @@ def _find_year(root: Path, year: str, split: str | None) -> tuple[Path, Path, di
     if name == f"VOC{year}" or not re.fullmatch(r"VOC\d{4}", name):
         candidates.append(root)
     for folder in candidates:
-        annotations = folder / "Annotations"
-        annotations = annotations if annotations.is_dir() else folder
+        annotations = folder / "Annotations" if (folder / "Annotations").is_dir() else folder
         files = _find_annotations(annotations)
         if files if split is None else (folder / "ImageSets" / "Main").is_dir():
             return folder, annotations, files

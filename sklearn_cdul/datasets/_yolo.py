@@ -1,9 +1,9 @@
 """Reader of folders in the layout of YOLO."""
 
-import os
+import re
 import reprlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from sklearn.utils import Bunch
@@ -11,7 +11,15 @@ from sklearn.utils import Bunch
 from sklearn_cdul._utils.text_files import read_text
 from sklearn_cdul.datasets._docstrings import documented
 from sklearn_cdul.datasets._folders import list_photos
-from sklearn_cdul.datasets._reading import Row, check_choice, check_names, make_bunch, read_lines
+from sklearn_cdul.datasets._reading import (
+    Missing,
+    PathLike,
+    Row,
+    check_choice,
+    check_names,
+    make_bunch,
+    read_lines,
+)
 from sklearn_cdul.targets.tables import some
 
 DESCR = """Photos and labels of {path}, split "{split}"
@@ -23,10 +31,10 @@ boxes or outlines in the text file of each photo; a photo without such a file sh
 
 @documented
 def load_yolo(
-    path: str | os.PathLike[str],
+    path: PathLike,
     *,
     split: str = "train",
-    missing: Literal["raise", "skip"] = "raise",
+    missing: Missing = "raise",
 ) -> Bunch:
     """Read a data set in the layout of YOLO: data.yaml, images and labels.
 
@@ -42,11 +50,7 @@ def load_yolo(
         The YAML file, or the folder that holds `data.yaml`.
     split : str, default="train"
         Key of the YAML file that names the photos: "train", "val" or "test".
-    {missing}
-
-    {returns}
-
-    {warns}
+    {missing, returns, warns}
 
     Notes
     -----
@@ -70,20 +74,20 @@ def load_yolo(
     content = _read_yaml(path)
     names = _class_names(content, path)
     paths = [photo for place in _places(content, split, path) for photo in _photos(place)]
-    files = [_label_file(photo) for photo in paths]
+    # The file of labels of images/a.jpg is labels/a.txt.
+    files = [
+        Path(re.sub(r"^(|.*/)images/", r"\1labels/", photo.as_posix())).with_suffix(".txt")
+        for photo in paths
+    ]
     if not any(file.is_file() for file in files):
         raise FileNotFoundError(
             f"No photo of split {split!r} in {path} has a file of labels. The first would be "
             f"{files[0]}."
         )
     shown = [_read_classes(file, names) for file in files]
-    return make_bunch(
-        [Row(*row) for row in zip(paths, shown, map(str, files), strict=True)],
-        names,
-        split,
-        missing=missing,
-        descr=DESCR.format(path=path, split=split),
-    )
+    rows = [Row(*row) for row in zip(paths, shown, map(str, files), strict=True)]
+    descr = DESCR.format(path=path, split=split)
+    return make_bunch(rows, names, split, missing=missing, descr=descr)
 
 
 def _read_yaml(path: Path) -> dict[Any, Any]:
@@ -149,15 +153,6 @@ def _photos(place: Path) -> list[Path]:
     return [place.parent / line.replace("\\", "/") for line in lines]
 
 
-def _label_file(photo: Path) -> Path:
-    parts = list(photo.parts)
-    for index in reversed(range(len(parts) - 1)):
-        if parts[index] == "images":
-            parts[index] = "labels"
-            break
-    return Path(*parts).with_suffix(".txt")
-
-
 def _read_classes(path: Path, names: list[str]) -> list[str]:
     """Names of the classes in the file of a photo; none if there is no file."""
     expected = f"Expected the number of a class, 0 to {len(names) - 1}, and a box or outline."
@@ -168,12 +163,11 @@ def _read_classes(path: Path, names: list[str]) -> list[str]:
         if not line.strip():
             continue
         first, *rest = line.split()
-        try:
-            index = float(first)
-            known = index.is_integer() and 0 <= index < len(names) and len(rest) >= 4
+        try:  # some tools write the number as 0.0
+            index = range(len(names)).index(float(first))  # type: ignore[arg-type]
         except ValueError:
-            known = False
-        if not known:
+            index = -1
+        if index < 0 or len(rest) < 4:
             raise ValueError(f"Line {number} of {path} is {line.strip()[:60]!r}. {expected}")
-        shown.append(names[int(index)])
+        shown.append(names[index])
     return shown
