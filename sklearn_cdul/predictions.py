@@ -13,6 +13,32 @@ from sklearn_cdul._utils.estimators import final_estimator
 from sklearn_cdul.labels.thresholds import check_scores, check_thresholds, find_thresholds
 from sklearn_cdul.targets import read_targets
 
+# What the docstrings of displays and of reports say of the same parameters.
+TEXTS = {
+    "estimator": """\
+estimator : CDULClassifier, CLIPPseudoLabeler, or a pipeline or search that ends with one
+    Fitted. The scores of a classifier are its probabilities, with its ``thresholds_``. Those of a
+    labeler are its soft labels, with the thresholds that
+    :func:`~sklearn_cdul.labels.find_thresholds` finds in those of X.""",
+    "X": """\
+X : sequence of images, or what the estimator takes
+    n photos.""",
+    "y": """\
+y : array of shape (n, k) or (n,), names of each photo, data frame, CSV file or None
+    True labels as ``score`` takes them. Those that name their photos by path are matched by it,
+    and refused where the photos are not given.""",
+    "scores": """\
+scores : array-like of shape (n, k)
+    Probabilities or soft labels in [0, 1]. Rows with NaN are ignored.""",
+    "class_names": """\
+class_names : sequence of str, length k
+    The classes.""",
+    "thresholds": """\
+thresholds : float, array-like of shape (k,) or None, default=None
+    Scores from which a class counts as found. None finds them in the scores, see
+    :func:`~sklearn_cdul.labels.find_thresholds`.""",
+}
+
 
 @dataclass(frozen=True)
 class Predictions:

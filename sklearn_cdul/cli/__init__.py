@@ -6,14 +6,14 @@ import warnings
 from collections.abc import Sequence
 
 from sklearn_cdul.cli.arguments import make_parser
-from sklearn_cdul.cli.messages import FAILED, INTERRUPTED, say, show_warning
+from sklearn_cdul.cli.commands import FAILED, INTERRUPTED, say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command."""
     options = make_parser().parse_args(arguments)
     with warnings.catch_warnings():
-        warnings.showwarning = show_warning
+        warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
         try:
             return options.run(options)
         except KeyboardInterrupt:

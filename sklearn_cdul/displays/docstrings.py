@@ -4,33 +4,13 @@ import inspect
 from typing import Any
 
 from sklearn_cdul._utils.docstrings import Documented, filled_with
+from sklearn_cdul.predictions import TEXTS
 
 _TEXTS = {
+    **TEXTS,
     "made": """\
 Make one with :meth:`from_estimator` or :meth:`from_predictions`, which draw it too. The
 parameters become attributes of the same names.""",
-    "estimator": """\
-estimator : CDULClassifier, CLIPPseudoLabeler, or a pipeline or search that ends with one
-    Fitted. The scores of a classifier are its probabilities, with its ``thresholds_``. Those of a
-    labeler are its soft labels, with the thresholds that
-    :func:`~sklearn_cdul.labels.find_thresholds` finds in those of X.""",
-    "X": """\
-X : sequence of images, or what the estimator takes
-    n photos.""",
-    "y": """\
-y : array of shape (n, k) or (n,), names of each photo, data frame, CSV file or None
-    True labels as ``score`` takes them. Those that name their photos by path are matched by it,
-    and refused where the photos are not given.""",
-    "scores": """\
-scores : array-like of shape (n, k)
-    Probabilities or soft labels in [0, 1]. Rows with NaN are ignored.""",
-    "class_names": """\
-class_names : sequence of str, length k
-    The classes.""",
-    "thresholds": """\
-thresholds : float, array-like of shape (k,) or None, default=None
-    Scores from which a class counts as found. None finds them in the scores, see
-    :func:`~sklearn_cdul.labels.find_thresholds`.""",
     "found": """\
 thresholds : ndarray of shape (k,)
     Scores from which a class counts as found.""",

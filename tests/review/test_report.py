@@ -167,7 +167,7 @@ def test_labels_given_by_path_are_matched_whatever_their_order(photos, scores, l
         str(photos[i]): [NAMES[j] for j in np.flatnonzero(labels[i])] for i in range(29, -1, -1)
     }
     report = LabelReport.from_predictions(photos, scores, class_names=NAMES, y=given)
-    assert_array_equal(report.labels, labels)
+    assert_array_equal(report.targets, labels)
     with pytest.raises(ValueError, match="says by path of which image a row is"):
         LabelReport.from_predictions(None, scores, class_names=NAMES, y=given)
 
@@ -277,7 +277,7 @@ def test_pipelines_and_searches_are_asked_as_a_whole(fitted, photos):
     pipeline = make_pipeline(FunctionTransformer(np.negative), model)
     y = {str(path): ["cake"] for path in photos[:3]}
     report = LabelReport.from_estimator(pipeline, -X, y, photos=[*photos, *photos])
-    assert_array_equal(np.flatnonzero(report.labels[:, 1] == 1), [0, 1, 2, 30, 31, 32])
+    assert_array_equal(np.flatnonzero(report.targets[:, 1] == 1), [0, 1, 2, 30, 31, 32])
     assert_allclose(report.scores, model.predict_proba(X))
     assert len(data_of(report.to_html())["classes"][0]["lists"]) > 1
     assert report.movement is not None
