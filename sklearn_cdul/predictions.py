@@ -51,16 +51,10 @@ class Predictions:
 
     @classmethod
     def of(
-        cls,
-        scores: ArrayLike,
-        y: Any,
-        thresholds: ArrayLike | None,
-        class_names: Sequence[str],
-        *,
-        photos: Any = None,
+        cls, scores: ArrayLike, y: Any, thresholds: Any, names: Sequence[str], photos: Any = None
     ) -> "Predictions":
         """Check what a user gives; thresholds that are not given are found without labels."""
-        names = list(class_names)
+        names = list(names)
         table = check_table(scores, names, name="scores")
         check_scores(table)
         if thresholds is None:

@@ -50,8 +50,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _add_photos(command: argparse.ArgumentParser) -> None:
-    described = {"metavar": "PHOTOS", "help": "folder of photos, or photos"}
-    command.add_argument("photos", nargs="+", type=Path, **described)
+    what = "folder of photos, or photos"
+    command.add_argument("photos", nargs="+", type=Path, metavar="PHOTOS", help=what)
 
 
 def _add_model(command: argparse.ArgumentParser) -> None:

@@ -62,7 +62,7 @@ def load_coco(
 ) -> Bunch:
     """Read MS-COCO, or photos of your own with labels in the same form.
 
-    Nothing is downloaded. For MS-COCO get the archives from the page of the data set [1]_ and
+    Nothing is downloaded. For MS-COCO get the archives from https://cocodataset.org/#download and
     unpack them::
 
         annotations/instances_train2017.json
@@ -107,11 +107,6 @@ def load_coco(
 
     The file of "train2017" has about 450 MB. It is read once, without keeping the outlines, and
     takes about twice its size of memory while it is read.
-
-    References
-    ----------
-    .. [1] T.-Y. Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014.
-       https://cocodataset.org/#download
 
     Examples
     --------

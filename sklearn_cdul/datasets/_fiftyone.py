@@ -15,7 +15,8 @@ def dump_fiftyone(
 ) -> None:
     """Write labels as FiftyOne imports them, several classes a photo.
 
-    The file has the form of a `FiftyOneImageClassificationDataset` [1]_. To look at it::
+    The file has the form of a `FiftyOneImageClassificationDataset
+    <https://docs.voxel51.com/user_guide/import_datasets.html>`_. To look at it::
 
         import fiftyone as fo
 
@@ -35,10 +36,6 @@ def dump_fiftyone(
         their `confidence`.
 
     {writing}
-
-    References
-    ----------
-    .. [1] https://docs.voxel51.com/user_guide/import_datasets.html
 
     Examples
     --------

@@ -64,8 +64,8 @@ def dump_label_studio(
 
     Notes
     -----
-    Label Studio shows photos of a folder if it is started with these two variables, the second one
-    with the folder of the written file [1]_::
+    Label Studio shows photos of a `folder <https://labelstud.io/guide/storage#Local-storage>`_ if
+    it is started with these two variables, the second one with the folder of the written file::
 
         LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true
         LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/absolute/path/of/the/folder
@@ -73,10 +73,6 @@ def dump_label_studio(
     and if the folder of the photos is added to the project under Settings, Cloud Storage, Add
     Source Storage, Local files (no need to sync it). It may not be the document root itself. Paste
     the `.xml` file under Settings, Labeling Interface, Code, and import the JSON file.
-
-    References
-    ----------
-    .. [1] https://labelstud.io/guide/storage#Local-storage
 
     Examples
     --------

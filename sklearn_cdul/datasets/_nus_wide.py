@@ -43,8 +43,9 @@ def load_nus_wide(
 ) -> Bunch:
     """Read a folder of NUS-WIDE: photos with 81 concepts.
 
-    Nothing is downloaded. Get the lists and the ground truth from the page of the data set [1]_,
-    ask there for the photos, and unpack all of it::
+    Nothing is downloaded. Get the lists and the ground truth from the `page of the data set
+    <https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/NUS-WIDE.html>`_, ask
+    there for the photos, and unpack all of it::
 
         Flickr/actor/0001_2124494179.jpg
         Groundtruth/TrainTestLabels/Labels_airport_Train.txt
@@ -75,12 +76,6 @@ def load_nus_wide(
 
     `NUS_WID_Tags/Train_Tags81.txt` looks like labels, but holds what Flickr users wrote. It is not
     read.
-
-    References
-    ----------
-    .. [1] T.-S. Chua et al., "NUS-WIDE: A Real-World Web Image Database from National University of
-       Singapore", CIVR 2009.
-       https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/NUS-WIDE.html
 
     Examples
     --------

@@ -56,8 +56,8 @@ def load_voc(
 ) -> Bunch:
     """Read Pascal VOC, or photos of your own with labels in the same layout.
 
-    Nothing is downloaded. For Pascal VOC get the archives from the page of the data set [1]_ and
-    unpack them::
+    Nothing is downloaded. For Pascal VOC get the archives from
+    http://host.robots.ox.ac.uk/pascal/VOC/ and unpack them::
 
         VOCdevkit/VOC2012/Annotations/2008_000008.xml
         VOCdevkit/VOC2012/ImageSets/Main/train.txt
@@ -98,11 +98,6 @@ def load_voc(
 
     Photos with only zeros are kept. 2012 has 5,717 photos in "train" and 5,823 in "val", 2007 has
     5,011 in "trainval" and 4,952 in "test".
-
-    References
-    ----------
-    .. [1] M. Everingham et al., "The Pascal Visual Object Classes (VOC) Challenge", IJCV 2010.
-       http://host.robots.ox.ac.uk/pascal/VOC/
 
     Examples
     --------

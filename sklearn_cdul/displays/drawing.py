@@ -25,12 +25,14 @@ _PAD = 0.06  # inches around each panel
 
 def check_options(plot: Callable[..., Any], options: dict[str, Any]) -> None:
     """Say before the work that matplotlib is missing, or what a display's ``plot`` won't take."""
-    import_pyplot()
+    _pyplot()
     inspect.signature(plot).bind(None, **options)
 
 
-def import_pyplot() -> Any:
-    """Return ``matplotlib.pyplot``."""
+def _pyplot(n_columns: int = 1) -> Any:
+    """Return ``matplotlib.pyplot``, to draw so many panels per row."""
+    if n_columns < 1:
+        raise ValueError(f"n_columns must be at least 1; got {n_columns!r}.")
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -44,8 +46,7 @@ def make_axes(
     ax: Any, n_panels: int, n_columns: int, panel_size: tuple[float, float]
 ) -> tuple[Any, np.ndarray]:
     """Return a figure and the axes of its panels, row by row."""
-    plt = import_pyplot()
-    _check_columns(n_columns)
+    plt = _pyplot(n_columns)
     n_columns = min(n_columns, n_panels)
     shape = (-(-n_panels // n_columns), n_columns)
     if ax is None:
@@ -83,15 +84,14 @@ def draw_photos(
     n_photos: int,
     n_columns: int,
     ax: Any,
-    title: str | None,
-    legend: Caption,
+    title: str | None = None,
+    legend: Caption = (),
 ) -> tuple[Any, np.ndarray, np.ndarray]:
     """Draw the first photos of each ranking, each above its caption; a head begins a row.
 
     A figure of its own gets a title and a legend. Returns it, and the axes and row of each photo.
     """
-    import_pyplot()
-    _check_columns(n_columns)
+    _pyplot(n_columns)
     blocks = take_in_turn(list(rankings.values()), n_photos)
     n_columns = min(n_columns, max([1, *map(len, blocks)]))
     panels: list[int] = []
@@ -124,11 +124,6 @@ def draw_photos(
     if ax is None and legend:
         _draw_legend(figure, legend)
     return figure, axes[panels], rows
-
-
-def _check_columns(n_columns: int) -> None:
-    if n_columns < 1:
-        raise ValueError(f"n_columns must be at least 1; got {n_columns!r}.")
 
 
 def small_photos(photos: Photos, rows: Iterable[int]) -> list[Image.Image]:

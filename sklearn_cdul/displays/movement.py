@@ -143,7 +143,7 @@ class LabelMovementDisplay:
             The n photos.
         {options, result}
         """
-        before = Predictions.of(initial_labels, y, None, class_names, photos=photos)
+        before = Predictions.of(initial_labels, y, None, class_names, photos)
         after = Predictions.of(labels, None, None, class_names)
         return cls(
             initial_labels=before.scores,
@@ -188,7 +188,8 @@ class LabelMovementDisplay:
             columns = columns[[find_class(class_name, self.class_names)]]
         if kind == "scatter":
             return self._scatter(columns, ax)
-        return self._photos(columns, n_photos, n_columns, ax)
+        options = {"n_photos": n_photos, "n_columns": n_columns, "ax": ax}
+        return self._photos(columns, options)
 
     def _scatter(self, columns: np.ndarray, ax: Any) -> "LabelMovementDisplay":
         self.figure_, self.axes_ = make_axes(ax, 1, 1, (5.6, 5.2))
@@ -223,9 +224,7 @@ class LabelMovementDisplay:
             axis.legend(ncols=3, frameon=False, markerscale=2, **outside)
         return self
 
-    def _photos(
-        self, columns: np.ndarray, n_photos: int, n_columns: int, ax: Any
-    ) -> "LabelMovementDisplay":
+    def _photos(self, columns: np.ndarray, options: dict[str, Any]) -> "LabelMovementDisplay":
         before, after = self.margins_
         crossed = ((before >= 0) != (after >= 0)) & ~np.isnan(after - before)
         crossed[:, np.setdiff1d(np.arange(len(self.class_names)), columns)] = False
@@ -236,23 +235,18 @@ class LabelMovementDisplay:
         rankings = {}
         for head, most in zip(heads, (signed.max(axis=1), -signed.min(axis=1)), strict=True):
             rankings[head] = np.argsort(-most, kind="stable")[: (most > 0).sum()]
-        self.figure_, self.axes_, self.rows_ = draw_photos(
-            self.photos,
-            rankings,
+        legend, caption = (
+            () if self.targets is None else _LEGEND,
             partial(self._caption, moved=moved),
-            n_photos=n_photos,
-            n_columns=n_columns,
-            ax=ax,
-            title=None,
-            legend=() if self.targets is None else _LEGEND,
+        )
+        self.figure_, self.axes_, self.rows_ = draw_photos(
+            self.photos, rankings, caption, legend=legend, **options
         )
         return self
 
     def _caption(self, row: int, moved: np.ndarray) -> list[tuple[str, str]]:
-        lines = []
-        for column in np.argsort(-np.abs(moved[row]), kind="stable")[:_MOST_LINES]:
-            if not moved[row, column]:
-                break
+        lines, size = [], np.abs(moved[row])
+        for column in np.argsort(-size, kind="stable")[: min((size > 0).sum(), _MOST_LINES)]:
             gained, color = moved[row, column] > 0, "black"
             if self.targets is not None and not np.isnan(self.targets[row, column]):
                 color = GREEN if (self.targets[row, column] == 1) == gained else RED

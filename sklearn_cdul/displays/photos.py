@@ -125,7 +125,7 @@ class PhotosDisplay:
         {scores, y, class_names, thresholds}
         {options, result}
         """
-        predictions = Predictions.of(scores, y, thresholds, class_names, photos=photos)
+        predictions = Predictions.of(scores, y, thresholds, class_names, photos)
         return cls(photos=photos, **vars(predictions)).plot(**options)
 
     def plot(
@@ -166,16 +166,10 @@ class PhotosDisplay:
                 f"{class_name}: found in {(scores >= threshold).sum()} of "
                 f"{(~np.isnan(scores)).sum()} photos, score {short(threshold)} or more"
             )
-        self.figure_, self.axes_, self.rows_ = draw_photos(
-            self.photos,
-            rankings,
-            partial(self._caption, column=column),
-            n_photos=n_photos,
-            n_columns=n_columns,
-            ax=ax,
-            title=title,
-            legend=() if self.targets is None else _LEGEND,
-        )
+        given: dict[str, Any] = {"n_photos": n_photos, "n_columns": n_columns, "ax": ax}
+        given |= {"title": title, "legend": () if self.targets is None else _LEGEND}
+        caption = partial(self._caption, column=column)
+        self.figure_, self.axes_, self.rows_ = draw_photos(self.photos, rankings, caption, **given)
         return self
 
     def _caption(self, row: int, column: int | None) -> list[tuple[str, str]]:

@@ -201,31 +201,26 @@ class SimilarityDisplay:
         else:
             columns = find_classes(classes, names)
         image = small_photos(check_images([self.photo]), [0])[0]
-        width, height = image.size
+        shape: dict[str, Any] = {"extent": (0, 1, 1, 0), "aspect": image.height / image.width}
         kinds, per_row = split_views(self.views), 1 + len(columns)
         counts = [n_parts(self._grid_size, kind) for kind in kinds]
         groups = np.split(np.arange(1, 1 + sum(counts)), np.cumsum(counts)[:-1])
-        size = (2.7, 2.7 * height / width + 0.5)
+        size = (2.7, 2.7 * shape["aspect"] + 0.5)
         self.figure_, self.axes_ = make_axes(ax, len(kinds) * per_row, n_columns, size)
         for axis in self.axes_:
-            axis.imshow(image, extent=(0, width, height, 0))
-            axis.set(xlim=(0, width), ylim=(height, 0))
+            axis.imshow(image, **shape)
+            axis.set(xlim=(0, 1), ylim=(1, 0))
             axis.set_axis_off()
         highest = max(parts[:, columns].max(initial=0), 1e-12)
         for row, (kind, rows) in enumerate(zip(kinds, groups, strict=True)):
             photo_axis, *axes = self.axes_[row * per_row : (row + 1) * per_row]
             photo_axis.set_title(f"{_PARTS[kind]}s" if len(kinds) > 1 else "photo", fontsize=10)
-            boxes = self.boxes[rows] * (width, height, width, height)
+            boxes = self.boxes[rows]
             for axis, column in zip(axes, columns, strict=True):
                 values = self.view_labels[rows, column]
-                shade = _shade(self.boxes[rows], values / highest)
-                axis.imshow(shade, extent=(0, width, height, 0), interpolation="nearest")
-                axis.set_title(
-                    f"{names[column]}\nwhole {whole[column]:.2f}, best {_PARTS[kind]} "
-                    f"{values.max():.2f}",
-                    fontsize=10,
-                    **TEXT,
-                )
+                axis.imshow(_shade(boxes, values / highest), interpolation="nearest", **shape)
+                best = f"whole {whole[column]:.2f}, best {_PARTS[kind]} {values.max():.2f}"
+                axis.set_title(f"{names[column]}\n{best}", fontsize=10, **TEXT)
                 if kind == "proposals":
                     _outline(axis, values, boxes)
                 elif len(values) <= _MOST_NUMBERS:
@@ -239,9 +234,7 @@ def _even_boxes(grid_size: int, views: str) -> np.ndarray:
     boxes = [np.array([[0.0, 0.0, 1.0, 1.0]])]
     for kind in split_views(views):
         if kind == "proposals":
-            raise ValueError(
-                'Proposals may lie anywhere in a photo: views="proposals" needs boxes.'
-            )
+            raise ValueError('views="proposals" needs boxes: proposals may lie anywhere.')
         sides = round(n_parts(grid_size, kind) ** 0.5)
         boxes.append(np.array(snippet_boxes(sides, sides, sides)) / sides)
     return np.concatenate(boxes)

@@ -47,8 +47,6 @@ _TITLES = {
     "borderline": "Borderline",
     "corrected": "Labels that training moved farthest",
 }
-# Figures of a class, as the script of the page calls them.
-_SHORT = {"average_precision": "ap", **{name: name for name in ("f1", "precision", "recall")}}
 _OPTIONS = """\
 n_shown : int, default=8
     Photos of each kind and class, at least 1; fewer if there would be too many in all.
@@ -250,7 +248,7 @@ class LabelReport:
         ValueError, TypeError
             If shapes do not fit each other, or values are wrong.
         """
-        predictions = Predictions.of(scores, y, thresholds, class_names, photos=photos)
+        predictions = Predictions.of(scores, y, thresholds, class_names, photos)
         return cls(photos, **vars(predictions), n_shown=n_shown, title=title)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -352,18 +350,9 @@ class LabelReport:
     def _class(self, j: int) -> dict[str, Any]:
         """What the page shows of one class."""
         counts, edges = score_histogram(self._logits[self._readable, j])
-        result = {
-            "name": self.class_names[j],
-            "count": self.per_class["predicted"][j],
-            "share": self.per_class["share"][j],
-            "threshold": float(self.thresholds[j]),
-            "counts": counts.tolist(),
-            "edges": edges.round(4).tolist(),
-        }
-        if self.targets is not None:
-            values = {short: self.per_class[name][j] for name, short in _SHORT.items()}
-            result |= {name: x if np.isfinite(x) else None for name, x in values.items()}
-            result["positives"] = self.per_class["positives"][j]
+        figures = {name: column[j] for name, column in self.per_class.items()}
+        result = {name: x if x == x else None for name, x in figures.items()}  # JSON has no NaN
+        result |= {"counts": counts.tolist(), "edges": edges.round(4).tolist()}
         # A page of very many classes shows one photo of each kind, and of some classes none.
         if j < _MOST_OF_CLASSES // len(_TITLES):
             most = _MOST_OF_CLASSES // (len(_TITLES) * len(self.class_names))
@@ -378,19 +367,20 @@ class LabelReport:
         if self.movement is not None:
             before, after = (labels[:, j] for labels in self.movement)
             moved = np.where(self._readable, after - before, np.nan)
-        lists = []
+
+        def entry(row: int, kind: str) -> list[Any]:
+            note = "predicted" if predicted[row] else "not predicted"
+            if kind == "corrected":
+                note = f"label {before[row]:.0%} → {after[row]:.0%}"
+            if not np.isnan(truth[row]):
+                note += ", label: yes" if truth[row] else ", label: no"
+            return [row, float(self.scores[row, j]), note]
+
         kinds = pick_photos(column, float(log_odds(self.thresholds[j])), moved, wrong, n_shown)
-        for kind, rows in kinds.items():
-            entries = []
-            for row in rows.tolist():
-                notes = ["predicted" if predicted[row] else "not predicted"]
-                if kind == "corrected":
-                    notes = [f"label {before[row]:.0%} → {after[row]:.0%}"]
-                if not np.isnan(truth[row]):
-                    notes.append("label: yes" if truth[row] else "label: no")
-                entries.append([row, float(self.scores[row, j]), ", ".join(notes)])
-            lists.append([_TITLES[kind], entries])
-        return lists
+        return [
+            [_TITLES[kind], [entry(row, kind) for row in rows.tolist()]]
+            for kind, rows in kinds.items()
+        ]
 
     def _photo_data(self, rows: list[int]) -> dict[str, dict[str, Any]]:
         """Path, thumbnail and most likely classes of photos; a thumbnail is made once."""

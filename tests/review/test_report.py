@@ -58,7 +58,7 @@ def test_the_page_loads_nothing_and_names_cannot_break_it(report, tmp_path):
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|@import|url\(", page)
     assert page.count("</script>") == 2
     data = data_of(page)
-    assert [one["name"] for one in data["classes"]] == NAMES
+    assert [one["class"] for one in data["classes"]] == NAMES
     assert data["title"] == "A & B"
 
 
