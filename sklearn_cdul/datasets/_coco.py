@@ -134,12 +134,14 @@ def load_coco(
         if crowd == "positive" or not is_crowd:
             shown[image_id].append(names[category_id])
     rows = [Row(one["file_name"], shown[number], str(path)) for number, one in entries.items()]
+    found = (place for row in rows for place in places if find_photo(place, row.photo))
+    folder = next(found, None) if images is None else check_folder(images)
     official = tuple(names.values()) == VOCABULARIES["coco"]
     return make_bunch(
         rows,
         names.values(),
         split,
-        folder=_find_folder(places, rows) if images is None else check_folder(images),
+        folder=folder or places[0],
         missing=missing,
         attributions=_credits(entries.values(), content),
         descr=(DESCR if official else OWN_DESCR).format(split=split, crowd=crowd, path=path),
@@ -164,15 +166,6 @@ def _find_file(root: Path, split: str | None) -> tuple[Path, list[Path], str]:
         f"There is no file {candidates[0]}. Expected the folder that holds annotations and the "
         f"folders of photos, or the path of a JSON file; the folder has {some(there) or 'none'}."
     )
-
-
-def _find_folder(places: list[Path], rows: list[Row]) -> Path:
-    """The folder with the photos: the first that has one of them."""
-    for part in (rows[:100], rows):  # all of them only if most are missing
-        for place in places:
-            if any(find_photo(place, row.photo) for row in part):
-                return place
-    return places[0]
 
 
 def _shorten(record: dict[str, Any]) -> Any:

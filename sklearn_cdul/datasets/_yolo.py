@@ -158,16 +158,16 @@ def _read_classes(path: Path, names: list[str]) -> list[str]:
     expected = f"Expected the number of a class, 0 to {len(names) - 1}, and a box or outline."
     if not path.is_file():
         return []
-    shown = []
+    shown, numbered = [], {float(number): name for number, name in enumerate(names)}
     for number, line in enumerate(read_text(path, expected).splitlines(), start=1):
         if not line.strip():
             continue
         first, *rest = line.split()
-        try:  # some tools write the number as 0.0
-            index = range(len(names)).index(float(first))  # type: ignore[arg-type]
+        try:
+            name = numbered.get(float(first))
         except ValueError:
-            index = -1
-        if index < 0 or len(rest) < 4:
+            name = None
+        if name is None or len(rest) < 4:
             raise ValueError(f"Line {number} of {path} is {line.strip()[:60]!r}. {expected}")
-        shown.append(names[index])
+        shown.append(name)
     return shown

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn_cdul.exceptions import warn
 from sklearn_cdul.images.items import path_of
 from sklearn_cdul.images.reading import check_images
-from sklearn_cdul.targets.tables import Table, some
+from sklearn_cdul.targets.tables import Table, index_of, some
 
 # A message names so many images at most.
 _SHOWN = 3
@@ -67,7 +67,7 @@ def place_rows(
 
 def match_index(table: Table, X: Any, name: str) -> Table:
     """Say whether a pandas index tells the image of each row: by path or by the index of X."""
-    index, own = table.keys, X.index if _has_index(X) else None
+    index, own = table.keys, index_of(X)
     in_order = table._replace(kind=None)
     if X is None or (own is not None and index.equals(own)):
         return in_order
@@ -130,11 +130,5 @@ def _paths(X: Any) -> Sequence[str | None] | None:
     if any(path is not None for path in paths):
         return paths
     # Embeddings or arrays may be called by their paths.
-    if _has_index(X) and all(isinstance(label, str) for label in X.index):
-        return list(X.index)
-    return None
-
-
-def _has_index(X: Any) -> bool:
-    """Whether X is of pandas; lists have a method of that name."""
-    return hasattr(X, "index") and hasattr(X.index, "equals")
+    index = index_of(X)
+    return list(index) if index is not None and all(isinstance(n, str) for n in index) else None

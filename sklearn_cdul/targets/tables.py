@@ -43,8 +43,7 @@ def read_table(y: Any, class_names: Sequence[str], name: str) -> Table:
     y = y.collect() if hasattr(y, "collect") else _to_array(y)  # a lazy frame of polars
     if isinstance(y, (list, tuple)):
         y = [_to_array(row) for row in y]
-    index = getattr(y, "index", None)
-    index = index if hasattr(index, "equals") else None  # lists have a method of that name
+    index = index_of(y)
     kind = None if index is None else "index"
     if hasattr(y, "columns"):
         names = list(y.columns)
@@ -148,12 +147,10 @@ def _from_names(rows: Sequence[Any], class_names: Sequence[str], name: str) -> n
     values = np.zeros((len(rows), len(place)), dtype=np.float32)
     unknown: dict[str, int] = {}
     for index, row in enumerate(rows):
-        if isinstance(row, str):
-            row = [row]
         if not isinstance(row, Iterable):
             values[index] = np.nan
             continue
-        for label in row:
+        for label in [row] if isinstance(row, str) else row:
             if label in place:
                 values[index, place[label]] = 1
             else:
@@ -220,6 +217,12 @@ def _with_guesses(unknown: Sequence[Any], class_names: Sequence[str]) -> str:
             guesses[label] = known[near[0]]
     meant = ", ".join(f"{guess!r} for {label!r}" for label, guess in guesses.items())
     return some(unknown) + (f" (did you mean {meant}?)" if meant else "")
+
+
+def index_of(table: Any) -> Any:
+    """The index of a frame or a series of pandas, else None; lists have a method of that name."""
+    index = getattr(table, "index", None)
+    return index if hasattr(index, "equals") else None
 
 
 def some(names: Sequence[Any], most: int = 10) -> str:

@@ -126,16 +126,15 @@ def test_what_does_not_fit_is_refused(photos, scores, message):
         LabelReport.from_predictions(photos, scores, class_names=NAMES)
 
 
-def fit_on(X, **options):
-    """A classifier that knows what it was fitted on."""
-    model = CDULClassifier(random_state=0, **options).fit(X)
-    return model
-
-
-def test_from_a_classifier_with_and_without_its_training_data():
+@pytest.fixture(scope="module")
+def fitted():
     X = np.random.default_rng(0).normal(size=(60, 256)).astype(np.float32)
     labeler = CLIPPseudoLabeler(["pizza", "cake", "coffee"], input="embeddings")
-    model = fit_on(X, pseudo_labeler=labeler)
+    return CDULClassifier(pseudo_labeler=labeler, random_state=0).fit(X), X
+
+
+def test_from_a_classifier_with_and_without_its_training_data(fitted):
+    model, X = fitted
     report = LabelReport.from_estimator(model, X)
     data = data_of(report.to_html())
     titles = [title for title, _ in data["classes"][0]["lists"]]
@@ -154,7 +153,7 @@ def test_labels_moved_on_the_photos_of_the_training_alone(food_photos):
     trained, others = (
         [food_photos.data[row] for part in rows for row in part[i:12:2]] for i in (0, 1)
     )
-    model = fit_on(trained, classes=names, image_size=64)
+    model = CDULClassifier(names, image_size=64).fit(trained)
     assert LabelReport.from_estimator(model, list(map(str, trained))).movement is not None
     assert LabelReport.from_estimator(model, others).movement is None
     assert LabelReport.from_estimator(model, trained[::-1]).movement is None
@@ -263,13 +262,6 @@ def test_the_name_of_a_file_need_not_be_utf8(tmp_path):
     report = LabelReport.from_predictions([broken], [[0.2, 0.3, 0.1]], class_names=NAMES)
     page = report.save(tmp_path / "report.html").read_text(encoding="utf-8")
     assert data_of(page)["photos"]["0"]["path"] == broken
-
-
-@pytest.fixture(scope="module")
-def fitted():
-    X = np.random.default_rng(0).normal(size=(60, 256)).astype(np.float32)
-    labeler = CLIPPseudoLabeler(["pizza", "cake", "coffee"], input="embeddings")
-    return fit_on(X, pseudo_labeler=labeler), X
 
 
 def test_pipelines_and_searches_are_asked_as_a_whole(fitted, photos):
