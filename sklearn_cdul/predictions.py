@@ -10,6 +10,8 @@ from scipy.special import logit
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_cdul._utils.estimators import final_estimator
+from sklearn_cdul.images.photos import Photos
+from sklearn_cdul.images.reading import check_images
 from sklearn_cdul.labels.thresholds import check_scores, check_thresholds, find_thresholds
 from sklearn_cdul.targets import read_targets
 
@@ -128,21 +130,24 @@ def pass_steps(estimator: Any, X: Any) -> Any:
             return X
 
 
-def find_class(class_name: str, class_names: Sequence[str]) -> int:
-    """Return the position of a class."""
-    names = list(class_names)
-    if class_name not in names:
-        known = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-        raise ValueError(f"There is no class {class_name!r}. The classes are {known}.")
-    return names.index(class_name)
-
-
 def find_classes(classes: str | Sequence[str], class_names: Sequence[str]) -> np.ndarray:
-    """Positions (m,) of some classes, or of one; see `find_class`. None at all is an error."""
-    chosen = [classes] if isinstance(classes, str) else classes
+    """Positions (m,) of some classes, or of one. A name that is no class, or none, is an error."""
+    names, chosen = list(class_names), [classes] if isinstance(classes, str) else classes
     if len(chosen) == 0:
         raise ValueError("classes is empty: there is nothing to draw.")
-    return np.array([find_class(name, class_names) for name in chosen], dtype=np.intp)
+    for name in chosen:
+        if name not in names:
+            known = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+            raise ValueError(f"There is no class {name!r}. The classes are {known}.")
+    return np.array([names.index(name) for name in chosen], dtype=np.intp)
+
+
+def check_photos(photos: Any, n_scores: int) -> Photos:
+    """Return photos as a list, as many as there are scores."""
+    checked = check_images(photos)
+    if len(checked) != n_scores:
+        raise ValueError(f"There are {len(checked)} photos, but {n_scores} rows of scores.")
+    return checked
 
 
 def log_odds(scores: ArrayLike) -> np.ndarray:

@@ -17,7 +17,7 @@ ARROWS = {
     | {"exceptions"},
     "review": {"predictions", "images", "labels", "metrics", "inputs", "exceptions"},
     "displays": {"predictions", "images", "labels", "metrics", "inputs"},
-    "predictions": {"labels", "targets"},
+    "predictions": {"labels", "targets", "images"},
     "training": {"memory", "images", "metrics", "compute", "exceptions"},
     "encoders": {"memory", "images", "compute", "exceptions"},
     "datasets": {"class_names", "targets", "images", "exceptions"},

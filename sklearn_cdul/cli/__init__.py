@@ -17,7 +17,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return options.run(options)
         except KeyboardInterrupt:
-            say("interrupted" + options.after_interrupt(options))
+            kept = ""
+            if hasattr(options, "memory"):  # label and train
+                kept = f"; the same command goes on with what is in {options.memory}"
+                if options.memory is None:
+                    kept = (
+                        "; nothing was kept. With --memory FOLDER the photos are not encoded again"
+                    )
+            say(f"interrupted{kept}")
             return INTERRUPTED
         except BrokenPipeError:  # whoever read the labels has stopped, as `head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -38,7 +38,7 @@ def make_parser() -> argparse.ArgumentParser:
         commands.report: (_add_model, _add_photos, _add_page),
     }.items():
         command = parts.add_parser(run.__name__, help=run.__doc__, description=run.__doc__, **FORM)
-        command.set_defaults(run=run, after_interrupt=lambda options: "")
+        command.set_defaults(run=run)
         add = command.add_argument
         default = '"cpu", "cuda", "mps" or "auto" (default: %(default)s)'
         add("--device", default="auto", help=default)
@@ -60,7 +60,6 @@ def _add_model(command: argparse.ArgumentParser) -> None:
 
 
 def _add_labeler(command: argparse.ArgumentParser) -> None:
-    command.set_defaults(after_interrupt=_how_to_resume)
     add = command.add_argument
     add(
         "--classes",
@@ -92,12 +91,6 @@ def _setting(text: str) -> tuple[str, Any]:
         return name, ast.literal_eval(value)
     except (ValueError, SyntaxError):
         return name, value  # a word
-
-
-def _how_to_resume(options: argparse.Namespace) -> str:
-    if options.memory is None:
-        return "; nothing was kept. With --memory FOLDER the photos are not encoded again"
-    return f"; the same command goes on with what is in {options.memory}"
 
 
 def _add_out(command: argparse.ArgumentParser, what: str) -> None:

@@ -250,8 +250,7 @@ def dump_coco(
         The JSON file to write; one of that name is replaced. The `file_name` of photos in its
         folder or below is relative to it, that of others is absolute.
     {scores}
-        Those of the classes that a photo shows are written as
-        the `score` of their annotations.
+        Those of the classes that a photo shows are written as the `score` of their annotations.
 
     {writing}
 

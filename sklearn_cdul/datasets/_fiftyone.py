@@ -32,8 +32,7 @@ def dump_fiftyone(
         The JSON file to write; one of that name is replaced. The paths in it are absolute:
         FiftyOne shows the photos where they are, and the file is for this machine.
     {scores}
-        Those of the classes that a photo shows are written as
-        their `confidence`.
+        Those of the classes that a photo shows are written as their `confidence`.
 
     {writing}
 

@@ -18,10 +18,16 @@ from sklearn_cdul.displays.drawing import (
     make_axes,
     short,
 )
-from sklearn_cdul.images.reading import check_images
 from sklearn_cdul.inputs import digest_of_X
 from sklearn_cdul.labels.thresholds import find_thresholds
-from sklearn_cdul.predictions import Predictions, find_class, last_step, log_odds, pass_steps
+from sklearn_cdul.predictions import (
+    Predictions,
+    check_photos,
+    find_classes,
+    last_step,
+    log_odds,
+    pass_steps,
+)
 
 _MOST_LINES = 4  # of a caption
 _MOST_POINTS = 20_000
@@ -77,12 +83,13 @@ class LabelMovementDisplay:
     targets: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        self.photos = None if self.photos is None else check_images(self.photos)
-        counts = {"initial_labels": len(self.initial_labels), "labels": len(self.labels)}
+        shapes = np.shape(self.initial_labels), np.shape(self.labels)
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"initial_labels and labels must have one shape; got {shapes[0]} and {shapes[1]}."
+            )
         if self.photos is not None:
-            counts["photos"] = len(self.photos)
-        if len(set(counts.values())) > 1:
-            raise ValueError(f"There must be as many rows of each; got {counts}.")
+            self.photos = check_photos(self.photos, len(self.labels))
 
     @classmethod
     def from_estimator(
@@ -183,9 +190,8 @@ class LabelMovementDisplay:
             raise ValueError('kind="photos" needs the photos.')
         tables = (self.initial_labels, self.labels)
         self.margins_ = np.stack([log_odds(one) - log_odds(find_thresholds(one)) for one in tables])
-        columns = np.arange(len(self.class_names))
-        if class_name is not None:
-            columns = columns[[find_class(class_name, self.class_names)]]
+        names = self.class_names if class_name is None else class_name
+        columns = find_classes(names, self.class_names)
         if kind == "scatter":
             return self._scatter(columns, ax)
         options = {"n_photos": n_photos, "n_columns": n_columns, "ax": ax}

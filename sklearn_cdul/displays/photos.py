@@ -20,7 +20,7 @@ from sklearn_cdul.displays.drawing import (
 )
 from sklearn_cdul.displays.ranking import rank_photos
 from sklearn_cdul.images.reading import check_images
-from sklearn_cdul.predictions import Predictions, find_class, log_odds
+from sklearn_cdul.predictions import Predictions, check_photos, find_classes, log_odds
 
 _MOST_LINES = 6  # of a caption
 # Of each order the head for all classes, and that for one.
@@ -81,11 +81,7 @@ class PhotosDisplay:
     targets: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        self.photos = check_images(self.photos)
-        if len(self.photos) != len(self.scores):
-            raise ValueError(
-                f"There are {len(self.photos)} photos, but scores of {len(self.scores)}."
-            )
+        self.photos = check_photos(self.photos, len(self.scores))
 
     @classmethod
     def from_estimator(
@@ -154,7 +150,7 @@ class PhotosDisplay:
             entropy of the classes. "wrong" begins with the largest log loss.
         {n_photos, panels, result}
         """
-        column = None if class_name is None else find_class(class_name, self.class_names)
+        column = None if class_name is None else find_classes(class_name, self.class_names)[0]
         orders = [order] if isinstance(order, str) else list(order)
         margins, title, rankings = log_odds(self.scores) - log_odds(self.thresholds), None, {}
         for one in orders:

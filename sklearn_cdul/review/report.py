@@ -22,6 +22,7 @@ from sklearn_cdul.labels.thresholds import apply_thresholds
 from sklearn_cdul.predictions import (
     TEXTS,
     Predictions,
+    check_photos,
     known_targets,
     last_step,
     log_odds,
@@ -52,7 +53,16 @@ n_shown : int, default=8
     Photos of each kind and class, at least 1; fewer if there would be too many in all.
 title : str, default="Label report"
     Heading of the page."""
-_fill = filled_with({**TEXTS, "options": _OPTIONS})
+_RESULT = """
+Returns
+-------
+report : LabelReport
+
+Raises
+------
+ValueError, TypeError, ImageError
+    If shapes do not fit each other, or what is given can't be used."""
+_fill = filled_with({**TEXTS, "options": _OPTIONS, "result": _RESULT})
 
 
 @_fill
@@ -139,11 +149,7 @@ class LabelReport:
         seen = self._readable = ~np.isnan(self.scores).any(axis=1)
         if not seen.any():
             raise ValueError("There is no photo with scores: none could be read.")
-        self.photos = None if self.photos is None else check_images(self.photos)
-        if self.photos is not None and len(self.photos) != len(seen):
-            raise ValueError(
-                f"There are {len(self.photos)} photos, but {len(seen)} rows of scores."
-            )
+        self.photos = None if self.photos is None else check_photos(self.photos, len(seen))
         self.class_names = list(self.class_names)
         self._paths = [path_of(photo) for photo in self.photos or [None] * len(seen)]
         self._thumbnails: dict[int, str | None] = {}
@@ -184,16 +190,7 @@ class LabelReport:
         photos : sequence of images or None, default=None
             The photos of the rows of X, if X holds something else, for example embeddings. None
             takes X if the model takes images, and else shows no photos.
-        {options}
-
-        Returns
-        -------
-        report : LabelReport
-
-        Raises
-        ------
-        ValueError, TypeError, ImageError
-            If `estimator`, `X`, `y` or `photos` can't be used.
+        {options, result}
         """
         model = last_step(estimator)
         labeler = getattr(model, "pseudo_labeler_", model)
@@ -223,10 +220,10 @@ class LabelReport:
         cls,
         photos: Any,
         scores: ArrayLike,
+        y: Any = None,
         *,
         class_names: Sequence[str],
         thresholds: ArrayLike | None = None,
-        y: Any = None,
         n_shown: int = 8,
         title: str = "Label report",
     ) -> "LabelReport":
@@ -236,17 +233,8 @@ class LabelReport:
         ----------
         photos : sequence of images of length n, or None
             None shows numbers without photos.
-        {scores, class_names, thresholds, y}
-        {options}
-
-        Returns
-        -------
-        report : LabelReport
-
-        Raises
-        ------
-        ValueError, TypeError
-            If shapes do not fit each other, or values are wrong.
+        {scores, y, class_names, thresholds}
+        {options, result}
         """
         predictions = Predictions.of(scores, y, thresholds, class_names, photos)
         return cls(photos, **vars(predictions), n_shown=n_shown, title=title)

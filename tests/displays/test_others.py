@@ -171,8 +171,10 @@ def test_movement_of_a_classifier_needs_no_photos_for_the_scatter(model, few):
         display.plot(kind="photos")
     with pytest.raises(ValueError, match="got 'bars'"):
         display.plot(kind="bars")
-    with pytest.raises(ValueError, match="as many rows"):
+    with pytest.raises(ValueError, match="12 photos, but 4 rows"):
         LabelMovementDisplay.from_predictions(BEFORE, AFTER, class_names=list("ab"), photos=few[0])
+    with pytest.raises(ValueError, match=r"one shape; got \(3, 2\) and \(4, 2\)"):
+        LabelMovementDisplay.from_predictions(BEFORE[:3], AFTER, class_names=list("ab"))
 
 
 def test_movement_is_drawn_over_the_photos_of_the_training_alone(model, few):
