@@ -8,10 +8,7 @@ from typing import Any, Literal
 from sklearn.utils import Bunch
 
 from sklearn_cdul.class_names.vocabularies import VOCABULARIES
-from sklearn_cdul.datasets._docstrings import documented
 from sklearn_cdul.datasets._reading import (
-    Missing,
-    PathLike,
     Row,
     check_choice,
     check_folder,
@@ -20,7 +17,8 @@ from sklearn_cdul.datasets._reading import (
     make_bunch,
     read_json,
 )
-from sklearn_cdul.datasets._writing import Paths, check_labels, write_json
+from sklearn_cdul.datasets._signatures import Missing, PathLike, Paths, documented
+from sklearn_cdul.datasets._writing import check_labels, write_json
 from sklearn_cdul.targets.tables import some
 
 # Where tools put the file of a split, and the photos beside it.
@@ -29,25 +27,21 @@ FOLDERS = ("{}", "images/{}", "images", "data", "")
 
 EXPECTED = 'Expected a file in the form of MS-COCO, with "images", "annotations" and "categories".'
 
-DESCR = """MS-COCO, split "{split}"
+DESCR = """{title}
 
-Photos from Flickr with the objects of 80 classes of everyday things. A label says that the photo
-shows one or more objects of the class. The labels are read from the outlines in
-instances_{split}.json; a crowd (several objects in one outline) counts as "{crowd}".
+A label says that the photo shows one or more objects of the class. The labels are read from the
+annotations of {path}; a crowd (several objects in one outline) counts as "{crowd}".
+"""
 
-The annotations are under CC BY 4.0. The photos belong to the Flickr users who took them, under
-various licences; `attributions` has the one of each photo. This package holds none of them and
-gives no right to use them.
+OFFICIAL = """
+These are photos from Flickr with the objects of 80 classes of everyday things. The annotations are
+under CC BY 4.0. The photos belong to the Flickr users who took them, under various licences;
+`attributions` has the one of each photo. This package holds none of them and gives no right to use
+them.
 
 T.-Y. Lin, M. Maire, S. Belongie, J. Hays, P. Perona, D. Ramanan, P. Dollar, C. L. Zitnick:
 Microsoft COCO: Common Objects in Context. ECCV 2014.
 https://cocodataset.org/
-"""
-
-OWN_DESCR = """Photos and labels of {path}
-
-A label says that the photo shows one or more objects of the class. The labels are read from the
-annotations of the file; a crowd (several objects in one outline) counts as "{crowd}".
 """
 
 
@@ -137,6 +131,7 @@ def load_coco(
     found = (place for row in rows for place in places if find_photo(place, row.photo))
     folder = next(found, None) if images is None else check_folder(images)
     official = tuple(names.values()) == VOCABULARIES["coco"]
+    title = f'MS-COCO, split "{split}"' if official else "Photos and labels in the form of MS-COCO"
     return make_bunch(
         rows,
         names.values(),
@@ -144,7 +139,7 @@ def load_coco(
         folder=folder or places[0],
         missing=missing,
         attributions=_credits(entries.values(), content),
-        descr=(DESCR if official else OWN_DESCR).format(split=split, crowd=crowd, path=path),
+        descr=DESCR.format(title=title, crowd=crowd, path=path) + OFFICIAL * official,
     )
 
 

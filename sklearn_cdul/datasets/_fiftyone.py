@@ -4,9 +4,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from sklearn_cdul.datasets._docstrings import documented
-from sklearn_cdul.datasets._reading import PathLike
-from sklearn_cdul.datasets._writing import Paths, check_labels, write_json
+from sklearn_cdul.datasets._signatures import PathLike, Paths, documented
+from sklearn_cdul.datasets._writing import check_labels, write_json
 
 
 @documented

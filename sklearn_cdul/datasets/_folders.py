@@ -7,8 +7,8 @@ from pathlib import Path
 
 from sklearn.utils import Bunch
 
-from sklearn_cdul.datasets._docstrings import documented
-from sklearn_cdul.datasets._reading import PathLike, Row, check_folder, make_bunch
+from sklearn_cdul.datasets._reading import Row, check_folder, make_bunch
+from sklearn_cdul.datasets._signatures import PathLike, documented
 
 # Photos that Pillow reads, some of them with a plug-in. Those that it can't are listed all the
 # same: an error that names them is better than photos that go missing without a word.

@@ -9,17 +9,9 @@ from xml.sax.saxutils import quoteattr
 
 from sklearn.utils import Bunch
 
-from sklearn_cdul.datasets._docstrings import documented
-from sklearn_cdul.datasets._reading import (
-    Missing,
-    PathLike,
-    Row,
-    check_choice,
-    check_folder,
-    make_bunch,
-    read_json,
-)
-from sklearn_cdul.datasets._writing import Paths, check_labels, write_json, write_text
+from sklearn_cdul.datasets._reading import Row, check_choice, check_folder, make_bunch, read_json
+from sklearn_cdul.datasets._signatures import Missing, PathLike, Paths, documented
+from sklearn_cdul.datasets._writing import check_labels, write_json, write_text
 
 # How Label Studio writes the address of a file that it serves from a folder of its machine.
 URL = "/data/local-files/?d="

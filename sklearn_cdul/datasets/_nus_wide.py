@@ -8,16 +8,8 @@ from sklearn.utils import Bunch
 
 from sklearn_cdul._utils.text_files import read_text
 from sklearn_cdul.class_names.vocabularies import VOCABULARIES
-from sklearn_cdul.datasets._docstrings import documented
-from sklearn_cdul.datasets._reading import (
-    Missing,
-    PathLike,
-    Row,
-    check_choice,
-    check_folder,
-    make_bunch,
-    read_lines,
-)
+from sklearn_cdul.datasets._reading import Row, check_choice, check_folder, make_bunch, read_lines
+from sklearn_cdul.datasets._signatures import Missing, PathLike, documented
 
 DESCR = """NUS-WIDE, split "{split}"
 

@@ -1,22 +1,19 @@
 """What the readers share: texts, names, where photos are, and the bunch that they make of rows."""
 
 import json
-import os
 import reprlib
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 from unicodedata import normalize
 
 import numpy as np
 from sklearn.utils import Bunch
 
 from sklearn_cdul._utils.text_files import read_text
+from sklearn_cdul.datasets._signatures import PathLike
 from sklearn_cdul.targets.tables import some
-
-PathLike = str | os.PathLike[str]
-Missing = Literal["raise", "skip"]
 
 
 class Row(NamedTuple):

@@ -11,36 +11,24 @@ from xml.etree import ElementTree
 from sklearn.utils import Bunch
 
 from sklearn_cdul.class_names.vocabularies import VOCABULARIES
-from sklearn_cdul.datasets._docstrings import documented
 from sklearn_cdul.datasets._folders import SUFFIXES
-from sklearn_cdul.datasets._reading import (
-    Missing,
-    PathLike,
-    Row,
-    check_choice,
-    check_folder,
-    make_bunch,
-    read_lines,
-)
+from sklearn_cdul.datasets._reading import Row, check_choice, check_folder, make_bunch, read_lines
+from sklearn_cdul.datasets._signatures import Missing, PathLike, documented
 
-DESCR = """Pascal VOC {year}, split "{split}"
+DESCR = """{title}, split "{split}"
 
-Photos from Flickr with the objects of 20 classes: people, animals, vehicles and things in a house.
 A label says that the photo shows one or more objects of the class. The labels are read from the
-boxes in Annotations; an object that the annotators called difficult counts as "{difficult}".
+boxes in XML files; an object that is marked as difficult counts as "{difficult}".
+"""
 
-The photos belong to the Flickr users who took them. This package holds none of them and gives no
-right to use them; see the terms on the pages of the data set and of Flickr.
+OFFICIAL = """
+These are photos from Flickr with the objects of 20 classes: people, animals, vehicles and things in
+a house. The photos belong to the Flickr users who took them. This package holds none of them and
+gives no right to use them; see the terms on the pages of the data set and of Flickr.
 
 M. Everingham, L. Van Gool, C. K. I. Williams, J. Winn, A. Zisserman: The Pascal Visual Object
 Classes (VOC) Challenge. International Journal of Computer Vision 88, 2010.
 http://host.robots.ox.ac.uk/pascal/VOC/
-"""
-
-OWN_DESCR = """Photos and labels of {root}, split "{split}"
-
-A label says that the photo shows one or more objects of the class. The labels are read from the
-boxes in XML files; an object that is marked as difficult counts as "{difficult}".
 """
 
 
@@ -132,9 +120,9 @@ def load_voc(
         photo = _find_photo([list_folder(place) for place in places], file_name, identifier)
         expected = folder / "JPEGImages" / f"{identifier}.jpg"
         rows.append(Row(photo or expected, shown, str(files[identifier])))
-    text = {"year": year, "split": split or "all", "difficult": difficult, "root": folder}
-    descr = (DESCR if official else OWN_DESCR).format(**text)
-    classes = words.values() if official else classes
+    title = f"Pascal VOC {year}" if official else f"Photos and labels of {folder}"
+    descr = DESCR.format(title=title, split=split or "all", difficult=difficult)
+    descr, classes = (descr + OFFICIAL, words.values()) if official else (descr, classes)
     return make_bunch(rows, classes, split, missing=missing, descr=descr)
 
 

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, TextIO
 import numpy as np
 
 from sklearn_cdul._utils.atomic_write import atomic_write
-from sklearn_cdul.datasets._reading import PathLike, check_names
+from sklearn_cdul.datasets._reading import check_names
+from sklearn_cdul.datasets._signatures import PathLike
 from sklearn_cdul.targets import read_targets
 
 
@@ -25,9 +26,6 @@ class Labels(NamedTuple):
     def score(self, key: str, row: int, column: int) -> dict[str, Any]:
         """The entry of a JSON file with a score, if there are scores."""
         return {} if self.scores is None else {key: round(float(self.scores[row, column]), 6)}
-
-
-Paths = Sequence[PathLike]
 
 
 def check_labels(

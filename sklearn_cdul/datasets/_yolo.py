@@ -9,17 +9,9 @@ import yaml
 from sklearn.utils import Bunch
 
 from sklearn_cdul._utils.text_files import read_text
-from sklearn_cdul.datasets._docstrings import documented
 from sklearn_cdul.datasets._folders import list_photos
-from sklearn_cdul.datasets._reading import (
-    Missing,
-    PathLike,
-    Row,
-    check_choice,
-    check_names,
-    make_bunch,
-    read_lines,
-)
+from sklearn_cdul.datasets._reading import Row, check_choice, check_names, make_bunch, read_lines
+from sklearn_cdul.datasets._signatures import Missing, PathLike, documented
 from sklearn_cdul.targets.tables import some
 
 DESCR = """Photos and labels of {path}, split "{split}"

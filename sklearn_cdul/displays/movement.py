@@ -19,15 +19,7 @@ from sklearn_cdul.displays.drawing import (
     short,
 )
 from sklearn_cdul.inputs import digest_of_X
-from sklearn_cdul.labels.thresholds import find_thresholds
-from sklearn_cdul.predictions import (
-    Predictions,
-    check_photos,
-    find_classes,
-    last_step,
-    log_odds,
-    pass_steps,
-)
+from sklearn_cdul.predictions import Predictions, check_photos, find_classes, last_step, pass_steps
 
 _MOST_LINES = 4  # of a caption
 _MOST_POINTS = 20_000
@@ -188,10 +180,9 @@ class LabelMovementDisplay:
             raise ValueError(f'kind must be "photos" or "scatter"; got {kind!r}.')
         if kind == "photos" and self.photos is None:
             raise ValueError('kind="photos" needs the photos.')
-        tables = (self.initial_labels, self.labels)
-        self.margins_ = np.stack([log_odds(one) - log_odds(find_thresholds(one)) for one in tables])
-        names = self.class_names if class_name is None else class_name
-        columns = find_classes(names, self.class_names)
+        names, tables = self.class_names, (self.initial_labels, self.labels)
+        self.margins_ = np.stack([Predictions.of(one, None, None, names).margins for one in tables])
+        columns = find_classes(names if class_name is None else class_name, names)
         if kind == "scatter":
             return self._scatter(columns, ax)
         options = {"n_photos": n_photos, "n_columns": n_columns, "ax": ax}
@@ -241,13 +232,9 @@ class LabelMovementDisplay:
         rankings = {}
         for head, most in zip(heads, (signed.max(axis=1), -signed.min(axis=1)), strict=True):
             rankings[head] = np.argsort(-most, kind="stable")[: (most > 0).sum()]
-        legend, caption = (
-            () if self.targets is None else _LEGEND,
-            partial(self._caption, moved=moved),
-        )
-        self.figure_, self.axes_, self.rows_ = draw_photos(
-            self.photos, rankings, caption, legend=legend, **options
-        )
+        given = {**options, "legend": () if self.targets is None else _LEGEND}
+        caption = partial(self._caption, moved=moved)
+        self.figure_, self.axes_, self.rows_ = draw_photos(self.photos, rankings, caption, **given)
         return self
 
     def _caption(self, row: int, moved: np.ndarray) -> list[tuple[str, str]]:

@@ -28,13 +28,7 @@ from sklearn_cdul.predictions import (
     log_odds,
     pass_steps,
 )
-from sklearn_cdul.review.findings import (
-    ALWAYS,
-    alike_classes,
-    class_figures,
-    pick_photos,
-    score_histogram,
-)
+from sklearn_cdul.review import findings
 from sklearn_cdul.review.page import THUMBNAIL, fill_page, make_thumbnail
 
 # So many thumbnails make a page of about eight megabytes; those of no class among them.
@@ -157,7 +151,7 @@ class LabelReport:
         self._predicted = apply_thresholds(self.scores, self.thresholds).astype(bool)
         predicted = self._predicted[seen]
         known = None if self.targets is None else self.targets[seen]
-        figures = class_figures(self.scores[seen], predicted, known)
+        figures = findings.class_figures(self.scores[seen], predicted, known)
         self.per_class: dict[str, list[Any]] = {
             "class": self.class_names,
             "threshold": self.thresholds.tolist(),
@@ -166,8 +160,8 @@ class LabelReport:
         self.without_class = np.flatnonzero(seen & ~self._predicted.any(axis=1))
         shares = list(zip(self.class_names, figures["share"], strict=True))
         self.never = [name for name, share in shares if share == 0]
-        self.always = [name for name, share in shares if share >= ALWAYS]
-        self._pairs = alike_classes(self._logits[seen], predicted, self.text_embeddings)
+        self.always = [name for name, share in shares if share >= findings.ALWAYS]
+        self._pairs = findings.alike_classes(self._logits[seen], predicted, self.text_embeddings)
         self.alike = [(self.class_names[i], self.class_names[j], r) for i, j, r, *_ in self._pairs]
 
     @classmethod
@@ -309,7 +303,7 @@ class LabelReport:
                 summary.append([mean, f"{text} in percent, on the labels"])
         named = {
             "Never predicted": self.never,
-            f"Predicted for {ALWAYS:.0%} of the photos or more": self.always,
+            f"Predicted for {findings.ALWAYS:.0%} of the photos or more": self.always,
         }
         sentences = [
             f"{text}: {', '.join(names[:30])}{' and more' if len(names) > 30 else ''}."
@@ -337,7 +331,7 @@ class LabelReport:
 
     def _class(self, j: int) -> dict[str, Any]:
         """What the page shows of one class."""
-        counts, edges = score_histogram(self._logits[self._readable, j])
+        counts, edges = findings.score_histogram(self._logits[self._readable, j])
         figures = {name: column[j] for name, column in self.per_class.items()}
         result = {name: x if x == x else None for name, x in figures.items()}  # JSON has no NaN
         result |= {"counts": counts.tolist(), "edges": edges.round(4).tolist()}
@@ -364,7 +358,9 @@ class LabelReport:
                 note += ", label: yes" if truth[row] else ", label: no"
             return [row, float(self.scores[row, j]), note]
 
-        kinds = pick_photos(column, float(log_odds(self.thresholds[j])), moved, wrong, n_shown)
+        kinds = findings.pick_photos(
+            column, float(log_odds(self.thresholds[j])), moved, wrong, n_shown
+        )
         return [
             [_TITLES[kind], [entry(row, kind) for row in rows.tolist()]]
             for kind, rows in kinds.items()

@@ -38,9 +38,9 @@ def read_targets(
         The n images. The rows of `y` are matched to them by a column "path" (or "filename",
         "file_name", "image"), by a column "row" with positions in X, or by the index, if both are
         of pandas or the index holds paths. Otherwise they must be in the order of X. Of a path as
-        much is needed as tells it from others: "a.jpg" is "photos/a.jpg". An index of paths is
-        refused where the images have neither paths nor an index. With None the rows of `y` stay in
-        their order, and no column may say by path or position of which image they are.
+        much is needed as tells it from others: "a.jpg" is "photos/a.jpg". An index of paths
+        that match no image is an error. With None the rows of `y` stay in their order, and no
+        column may say by path or position of which image they are.
     name : str, default="y"
         What the labels are called in messages.
 

@@ -72,10 +72,9 @@ def match_index(table: Table, X: Any, name: str) -> Table:
     if X is None or (own is not None and index.equals(own)):
         return in_order
     if len(index) and all(isinstance(label, str) for label in index):
-        known = _paths(X)
-        # Paths that nothing matches are refused, for to count the rows could mix them up.
-        refused = known is None and all(re.search(r"[\\/]|\.\w+$", label) for label in index)
-        if refused or (known is not None and any(_find_paths(index, known, name))):
+        # What looks like paths and matches none is refused: counted, rows might be mixed up.
+        is_path = all(re.search(r"[\\/]|\.\w+$", label) for label in index)
+        if is_path or any(_find_paths(index, _paths(X) or [], name)):
             return table._replace(kind="path", keys=list(index))
     if own is None:
         return in_order

@@ -132,7 +132,7 @@ def test_rows_are_matched_by_an_index_that_both_have():
         dogs(pd.DataFrame({"dog": [1]}, index=[5]), X)
 
 
-def test_an_index_of_paths_beside_images_without_paths_is_refused():
+def test_an_index_of_paths_that_match_no_image_is_refused():
     labels = pd.DataFrame({"dog": [1, 0, 1, 0]}, index=PATHS)
     for X in (np.ones((4, 2)), [Image.new("RGB", (8, 8))] * 4):
         with pytest.raises(
@@ -140,6 +140,8 @@ def test_an_index_of_paths_beside_images_without_paths_is_refused():
         ):
             dogs(labels, X)
         assert dogs(labels.set_axis(list("abcd")), X) == "1010"
+    with pytest.raises(ValueError, match="No row of y is of an image in X: its first is 'x/a.jpg'"):
+        dogs(labels, ["1.jpg", "2.jpg", "3.jpg", "4.jpg"])
     assert dogs(labels, None) == "1010"
 
 

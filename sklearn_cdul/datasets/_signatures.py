@@ -1,6 +1,14 @@
-"""Texts that the docstrings of readers and writers share."""
+"""Types and texts that the signatures and docstrings of readers and writers share."""
+
+import os
+from collections.abc import Sequence
+from typing import Literal
 
 from sklearn_cdul._utils.docstrings import filled_with
+
+PathLike = str | os.PathLike[str]
+Paths = Sequence[PathLike]
+Missing = Literal["raise", "skip"]
 
 documented = filled_with(
     {
