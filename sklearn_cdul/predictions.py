@@ -96,7 +96,7 @@ def check_table(scores: ArrayLike, class_names: Sequence[str], *, name: str) -> 
 def known_targets(
     y: Any, class_names: Sequence[str], X: Any, photos: Any = None, *, name: str = "y"
 ) -> np.ndarray:
-    """Return true labels of shape (n, k): 1, 0, or NaN where nobody knows.
+    """Return true labels of shape (n, k): 1, 0, or NaN where a label is not known.
 
     Rows that name their photo are matched by its path or index. Where X holds embeddings or scores,
     the paths are those of the photos, or its own index.

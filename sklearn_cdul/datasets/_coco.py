@@ -111,7 +111,7 @@ def load_coco(
     """
     check_choice("crowd", crowd, ("positive", "negative"))
     check_choice("missing", missing, ("raise", "skip"))
-    path, places, split = _find_file(Path(root).expanduser(), split)
+    path, folders, split = _find_file(Path(root).expanduser(), split)
     content = read_json(path, EXPECTED, _shorten)
     entries = _numbered(content, "images", path, "file_name")
     if not entries:
@@ -128,7 +128,7 @@ def load_coco(
         if crowd == "positive" or not is_crowd:
             shown[image_id].append(names[category_id])
     rows = [Row(one["file_name"], shown[number], str(path)) for number, one in entries.items()]
-    found = (place for row in rows for place in places if find_photo(place, row.photo))
+    found = (each for row in rows for each in folders if find_photo(each, row.photo))
     folder = next(found, None) if images is None else check_folder(images)
     official = tuple(names.values()) == VOCABULARIES["coco"]
     title = f'MS-COCO, split "{split}"' if official else "Photos and labels in the form of MS-COCO"
@@ -136,7 +136,7 @@ def load_coco(
         rows,
         names.values(),
         split,
-        folder=folder or places[0],
+        folder=folder or folders[0],
         missing=missing,
         attributions=_credits(entries.values(), content),
         descr=DESCR.format(title=title, crowd=crowd, path=path) + OFFICIAL * official,
@@ -152,10 +152,10 @@ def _find_file(root: Path, split: str | None) -> tuple[Path, list[Path], str]:
         return root, [base / tail.format(split) for base in bases for tail in tails], split
     folder, split = check_folder(root), "train2017" if split is None else split
     candidates = [folder / name.format(split) for name in FILES]
-    places = [folder / name.format(split) for name in FOLDERS]
+    folders = [folder / name.format(split) for name in FOLDERS]
     for path in candidates:
         if path.is_file():
-            return path, places, split
+            return path, folders, split
     there = sorted(str(path.relative_to(folder)) for path in folder.glob("*/*.json"))
     raise FileNotFoundError(
         f"There is no file {candidates[0]}. Expected the folder that holds annotations and the "
@@ -235,8 +235,8 @@ def dump_coco(
 ) -> None:
     """Write labels in the form of MS-COCO: one annotation for each class of a photo.
 
-    There are no boxes, since labels say nothing of places. So tools for detection will not take the
-    file; :func:`load_coco` and pycocotools read it.
+    There are no boxes, since labels do not say where an object is. So tools for detection will not
+    take the file; :func:`load_coco` and pycocotools read it.
 
     Parameters
     ----------

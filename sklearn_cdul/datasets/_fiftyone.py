@@ -12,7 +12,7 @@ from sklearn_cdul.datasets._writing import check_labels, write_json
 def dump_fiftyone(
     data: Paths, target: Any, target_names: Sequence[str], path: PathLike, *, scores: Any = None
 ) -> None:
-    """Write labels as FiftyOne imports them, several classes a photo.
+    """Write labels as FiftyOne imports them, several classes per photo.
 
     The file has the form of a `FiftyOneImageClassificationDataset
     <https://docs.voxel51.com/user_guide/import_datasets.html>`_. To look at it::

@@ -57,7 +57,7 @@ def list_photos(folder: PathLike) -> list[str]:
     """
     root = check_folder(folder)
     paths, others = [], Counter[str]()
-    for place, folders, names in os.walk(root, onerror=_refuse):
+    for parent, folders, names in os.walk(root, onerror=_refuse):
         # os.walk goes on into those that are left in the list.
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
@@ -65,7 +65,7 @@ def list_photos(folder: PathLike) -> list[str]:
                 continue
             suffix = Path(name).suffix.lower()
             if suffix in SUFFIXES:
-                paths.append(os.path.join(place, name))
+                paths.append(os.path.join(parent, name))
             else:
                 others[suffix or "no ending"] += 1
     if not paths:

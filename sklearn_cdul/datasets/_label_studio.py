@@ -107,7 +107,7 @@ def load_label_studio(
     ----------
     path : str or os.PathLike
         The JSON file, of a project with the labelling config that :func:`dump_label_studio` writes,
-        or another with choices a photo. "JSON-MIN" is another form and is not read.
+        or another with choices per photo. "JSON-MIN" is another form and is not read.
     root : str, os.PathLike or None, default=None
         The document root of Label Studio, which the addresses of the photos are relative to. None
         is the folder of the file.

@@ -83,8 +83,8 @@ def load_nus_wide(
     part = split.capitalize()
     names = read_lines(
         folder / "ImageList" / f"{part}Imagelist.txt",
-        r"Expected the path of one photo a line, such as actor\0001_2124494179.jpg, in the folder "
-        "that holds Flickr, Groundtruth and ImageList.",
+        r"Expected the path of one photo per line, such as actor\0001_2124494179.jpg, in the "
+        "folder that holds Flickr, Groundtruth and ImageList.",
     )
     concepts = VOCABULARIES["nus-wide"]
     shown: list[list[str]] = [[] for _ in names]

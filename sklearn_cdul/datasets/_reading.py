@@ -88,7 +88,7 @@ def make_bunch(
     names = _resolve_classes(classes, rows)
     columns = {name: column for column, name in enumerate(names)}
     target = np.zeros((len(rows), len(names)), dtype=np.int64)
-    places: dict[Path, int] = {}
+    first_rows: dict[Path, int] = {}
     lost = []
     for index, row in enumerate(rows):
         target[index, [columns[name] for name in row.shown]] = 1
@@ -96,22 +96,22 @@ def make_bunch(
         if path is None:
             lost.append(folder / row.photo)
             continue
-        first = places.setdefault(path, index)
+        first = first_rows.setdefault(path, index)
         if agree and (target[first] != target[index]).any():
             raise ValueError(f"{rows[first].where} and {row.where} contradict each other: {path}.")
         target[first] |= target[index]
     if lost:
         message = f"{len(lost)} of {len(rows)} photos are missing, the first is {lost[0]}."
-        if not places:
+        if not first_rows:
             raise FileNotFoundError(f"{message} Check that the photos are in this folder.")
         if missing == "raise":
             raise FileNotFoundError(f'{message} Add them, or leave them out: missing="skip".')
         # Level 3 is the line that called the reader.
         warnings.warn(f"{message} They are left out.", stacklevel=3)
-    kept = list(places.values())
+    kept = list(first_rows.values())
     splits = [split or "all"] * len(rows) if isinstance(split, str | None) else split
     return Bunch(
-        data=[str(path) for path in places],
+        data=[str(path) for path in first_rows],
         target=target[kept],
         target_names=names,
         split=np.array([splits[index] for index in kept]),

@@ -115,9 +115,9 @@ def load_voc(
     for identifier in identifiers:
         file_name, objects = found[identifier]
         shown = [words.get(name, name) for name, hard in objects if keep_all or not hard]
-        places = [folder / "JPEGImages", folder / "images", folder, files[identifier].parent]
-        places += [place / Path(identifier).parent for place in places[:3]]
-        photo = _find_photo([list_folder(place) for place in places], file_name, identifier)
+        folders = [folder / "JPEGImages", folder / "images", folder, files[identifier].parent]
+        folders += [each / Path(identifier).parent for each in folders[:3]]
+        photo = _find_photo([list_folder(each) for each in folders], file_name, identifier)
         expected = folder / "JPEGImages" / f"{identifier}.jpg"
         rows.append(Row(photo or expected, shown, str(files[identifier])))
     title = f"Pascal VOC {year}" if official else f"Photos and labels of {folder}"

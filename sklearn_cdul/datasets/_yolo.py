@@ -65,7 +65,7 @@ def load_yolo(
         path = path / "data.yaml"
     content = _read_yaml(path)
     names = _class_names(content, path)
-    paths = [photo for place in _places(content, split, path) for photo in _photos(place)]
+    paths = [photo for source in _sources(content, split, path) for photo in _photos(source)]
     # The file of labels of images/a.jpg is labels/a.txt.
     files = [
         Path(re.sub(r"^(|.*/)images/", r"\1labels/", photo.as_posix())).with_suffix(".txt")
@@ -115,8 +115,8 @@ def _class_names(content: dict[Any, Any], path: Path) -> list[str]:
     return names
 
 
-def _places(content: dict[Any, Any], split: str, path: Path) -> list[Path]:
-    """Folders and lists of a split."""
+def _sources(content: dict[Any, Any], split: str, path: Path) -> list[Path]:
+    """Folders of photos and lists of paths of a split."""
     entries = content.get(split)
     entries = entries if isinstance(entries, list) else [entries]
     if not all(isinstance(entry, str) and entry for entry in entries):
@@ -130,19 +130,19 @@ def _places(content: dict[Any, Any], split: str, path: Path) -> list[Path]:
     for entry in (entry.replace("\\", "/") for entry in entries):
         # Exported files write ../train/images for train/images.
         tails = [entry, *([entry[3:]] if entry.startswith("../") else [])]
-        places = [root / tail for tail in tails for root in roots]
-        place = next((place for place in places if place.exists()), None)
-        if place is None:
-            raise FileNotFoundError(f"There is no {places[0]}, which {path} names for {split!r}.")
-        found.append(place)
+        sources = [root / tail for tail in tails for root in roots]
+        source = next((source for source in sources if source.exists()), None)
+        if source is None:
+            raise FileNotFoundError(f"There is no {sources[0]}, which {path} names for {split!r}.")
+        found.append(source)
     return found
 
 
-def _photos(place: Path) -> list[Path]:
-    if place.is_dir():
-        return [Path(photo) for photo in list_photos(place)]
-    lines = read_lines(place, "Expected the path of one photo per line.")
-    return [place.parent / line.replace("\\", "/") for line in lines]
+def _photos(source: Path) -> list[Path]:
+    if source.is_dir():
+        return [Path(photo) for photo in list_photos(source)]
+    lines = read_lines(source, "Expected the path of one photo per line.")
+    return [source.parent / line.replace("\\", "/") for line in lines]
 
 
 def _read_classes(path: Path, names: list[str]) -> list[str]:

@@ -16,7 +16,7 @@ thresholds : ndarray of shape (k,)
     Scores from which a class counts as found.""",
     "targets": """\
 targets : ndarray of shape (n, k) or None, default=None
-    True labels: 1, 0, or NaN where nobody knows.""",
+    True labels: 1, 0, or NaN where a label is not known.""",
     "axes": """
 Attributes
 ----------

@@ -227,7 +227,7 @@ class LabelMovementDisplay:
         crossed[:, np.setdiff1d(np.arange(len(self.class_names)), columns)] = False
         moved = np.where(crossed, after - before, 0)
         signed, heads = moved, ("Gained a name", "Lost a name")
-        if self.targets is not None:  # toward 1 or 0; nowhere where nobody knows
+        if self.targets is not None:  # toward 1 or 0, and 0 where the label is not known
             signed, heads = moved * np.nan_to_num(2 * self.targets - 1), ("Corrected", "Spoilt")
         rankings = {}
         for head, most in zip(heads, (signed.max(axis=1), -signed.min(axis=1)), strict=True):

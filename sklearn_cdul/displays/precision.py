@@ -21,7 +21,7 @@ class AveragePrecisionDisplay:
     """Average precision of each class, with what a random order would reach.
 
     A dot marks the average precision of a class, a grey line the share of photos that show it,
-    which a random order reaches on average. Several models go into one picture: give :meth:`plot`
+    which a random order reaches on average. Several models go into one plot: give :meth:`plot`
     of the next the ``ax_`` of the first.
 
     {made}
@@ -148,7 +148,7 @@ class AveragePrecisionDisplay:
             raise ValueError(f"No class is shown by {least} or more photos.")
         drawn = drawn[np.argsort(self.average_precision[drawn], kind="stable")]
         self.figure_, (ax,) = make_axes(ax, 1, 1, (6.4, 1.2 + 0.24 * len(drawn)))
-        # matplotlib keeps the places of texts on an axis, so a second display finds its rows.
+        # matplotlib keeps the positions of texts on an axis, so a second display finds its rows.
         rows = [f"{self.class_names[index]} ({self.positives[index]})" for index in drawn.tolist()]
         if _CHANCE not in ax.get_legend_handles_labels()[1]:
             ax.scatter(self.prevalence[drawn], rows, marker="|", s=90, color=GREY, label=_CHANCE)

@@ -86,7 +86,7 @@ class LabelReport:
     thresholds : array of shape (k,)
         Scores from which a class is predicted.
     targets : array of shape (n, k) or None, default=None
-        True labels: 1, 0, or NaN where nobody knows.
+        True labels: 1, 0, or NaN where a label is not known.
     movement : tuple of two arrays of shape (n, k) or None, default=None
         Labels before and after training.
     text_embeddings : array of shape (k, d) or None, default=None

@@ -17,7 +17,7 @@ from sklearn_cdul.targets.tables import Table, index_of, some
 _SHOWN = 3
 
 
-def place_rows(
+def match_rows(
     table: Table, X: Any, n_images: int, class_names: Sequence[str], name: str
 ) -> np.ndarray:
     """Return labels with one row per image of X; rows of the same image are united."""
@@ -33,25 +33,25 @@ def place_rows(
         found = _find_paths(keys, known, name)
     else:
         known = range(n_images) if kind == "row" else list(X.index)
-        places = defaultdict(list)
-        for place, key in enumerate(known):
-            places[key].append(place)
-        found = [places.get(key, []) for key in keys]
+        by_key = defaultdict(list)
+        for position, key in enumerate(known):
+            by_key[key].append(position)
+        found = [by_key.get(key, []) for key in keys]
 
-    placed = np.full((n_images, values.shape[1]), np.nan, dtype=np.float32)
+    matched = np.full((n_images, values.shape[1]), np.nan, dtype=np.float32)
     covered = np.zeros(n_images, dtype=bool)
-    for key, places_of_row, row in zip(keys, found, values, strict=True):
-        for place in places_of_row:
-            before = placed[place]
+    for key, positions, row in zip(keys, found, values, strict=True):
+        for position in positions:
+            before = matched[position]
             wrong = np.flatnonzero(~np.isnan(before) & ~np.isnan(row) & (before != row))
             if len(wrong) and not named:
                 raise ValueError(
                     f"{name} has two rows for {key!r} that contradict each other: "
                     f"{class_names[wrong[0]]!r} is {before[wrong[0]]:g} and {row[wrong[0]]:g}."
                 )
-            placed[place] = np.fmax(before, row)
-            covered[place] = True
-    lost = [key for key, places_of_row in zip(keys, found, strict=True) if not places_of_row]
+            matched[position] = np.fmax(before, row)
+            covered[position] = True
+    lost = [key for key, positions in zip(keys, found, strict=True) if not positions]
     if len(lost) == len(values):
         raise ValueError(
             f"No row of {name} is of an image in X: its first is {some(keys[:1]) or 'missing'}, "
@@ -62,7 +62,7 @@ def place_rows(
             f"{len(lost)} of {len(values)} rows of {name} are of no image in X, the first is "
             f"{lost[0]!r}; {np.count_nonzero(~covered)} of {n_images} images have no row."
         )
-    return placed
+    return matched
 
 
 def match_index(table: Table, X: Any, name: str) -> Table:

@@ -130,9 +130,9 @@ def _from_columns(
         values = _from_names(cells, class_names, name)
     else:
         values = np.full((len(columns[shown[0]]), len(class_names)), np.nan, dtype=np.float32)
-        for place, column in enumerate(class_names):
+        for number, column in enumerate(class_names):
             if column in columns:
-                values[:, place] = _column(columns[column], column, name)
+                values[:, number] = _column(columns[column], column, name)
     kind, keys = (None if index is None else "index"), index
     if path is not None:
         kind, keys = "path", [_path(cell, row, name) for row, cell in enumerate(columns[path])]
@@ -143,16 +143,16 @@ def _from_columns(
 
 def _from_names(rows: Sequence[Any], class_names: Sequence[str], name: str) -> np.ndarray:
     """1 for the classes that a row names and 0 for the others; NaN for a row that is missing."""
-    place = {class_name: index for index, class_name in enumerate(class_names)}
-    values = np.zeros((len(rows), len(place)), dtype=np.float32)
+    columns = {class_name: column for column, class_name in enumerate(class_names)}
+    values = np.zeros((len(rows), len(columns)), dtype=np.float32)
     unknown: dict[str, int] = {}
     for index, row in enumerate(rows):
         if not isinstance(row, Iterable):
             values[index] = np.nan
             continue
         for label in [row] if isinstance(row, str) else row:
-            if label in place:
-                values[index, place[label]] = 1
+            if label in columns:
+                values[index, columns[label]] = 1
             else:
                 unknown.setdefault(str(label), index)
     if unknown:

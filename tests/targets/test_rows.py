@@ -140,7 +140,9 @@ def test_an_index_of_paths_that_match_no_image_is_refused():
         ):
             dogs(labels, X)
         assert dogs(labels.set_axis(list("abcd")), X) == "1010"
-    with pytest.raises(ValueError, match="No row of y is of an image in X: its first is 'x/a.jpg'"):
+    with pytest.raises(
+        ValueError, match=r"No row of y is of an image in X: its first is 'x/a\.jpg'"
+    ):
         dogs(labels, ["1.jpg", "2.jpg", "3.jpg", "4.jpg"])
     assert dogs(labels, None) == "1010"
 
