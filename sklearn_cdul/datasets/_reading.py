@@ -39,11 +39,13 @@ def check_folder(root: PathLike) -> Path:
     return folder
 
 
-def read_lines(path: Path, expected: str) -> list[str]:
-    """Lines of a text file without the white space around them; one or more, none empty."""
+def read_lines(path: Path, expected: str, *, words: bool = False) -> list[str]:
+    """Lines of a text file without the white space around them, none empty; or single words."""
     lines = [line.strip() for line in read_text(path, expected).rstrip().splitlines()] or [""]
-    if "" in lines:
-        raise ValueError(f"Line {lines.index('') + 1} of {path} is empty. {expected}")
+    for number, line in enumerate(lines, start=1):
+        if not line or (words and len(line.split()) > 1):
+            found = repr(line) if line else "empty"
+            raise ValueError(f"Line {number} of {path} is {found}. {expected}")
     return lines
 
 

@@ -101,7 +101,11 @@ def load_voc(
     if official and classes != "voc":
         raise ValueError(f'classes must be "voc", a list of names or None, got {classes!r}.')
     folder, annotations, files = _find_year(check_folder(root), year, split)
-    identifiers = list(files) if split is None else _read_list(folder, split)
+    identifiers = list(files)
+    if split is not None:
+        expected = "Expected the name of one photo per line, without .jpg."
+        path = folder / "ImageSets" / "Main" / f"{split}.txt"
+        identifiers = read_lines(path, expected, words=True)
     found = {
         name: _read_annotation(files.get(name, annotations / f"{name}.xml"))
         for name in dict.fromkeys([*identifiers, *(files if classes is None else [])])
@@ -118,8 +122,8 @@ def load_voc(
         folders = [folder / "JPEGImages", folder / "images", folder, files[identifier].parent]
         folders += [each / Path(identifier).parent for each in folders[:3]]
         photo = _find_photo([list_folder(each) for each in folders], file_name, identifier)
-        expected = folder / "JPEGImages" / f"{identifier}.jpg"
-        rows.append(Row(photo or expected, shown, str(files[identifier])))
+        missing_photo = folder / "JPEGImages" / f"{identifier}.jpg"
+        rows.append(Row(photo or missing_photo, shown, str(files[identifier])))
     title = f"Pascal VOC {year}" if official else f"Photos and labels of {folder}"
     descr = DESCR.format(title=title, split=split or "all", difficult=difficult)
     descr, classes = (descr + OFFICIAL, words.values()) if official else (descr, classes)
@@ -173,17 +177,6 @@ def _find_photo(folders: list[dict[str, Path]], file_name: str, identifier: str)
             if path := files.get(name) or files.get(name.lower()):
                 return path
     return None
-
-
-def _read_list(folder: Path, split: str) -> list[str]:
-    """Names of the photos of a split, without the ending."""
-    path = folder / "ImageSets" / "Main" / f"{split}.txt"
-    expected = "Expected the name of one photo per line, without .jpg."
-    identifiers = read_lines(path, expected)
-    for number, identifier in enumerate(identifiers, start=1):
-        if len(identifier.split()) > 1:
-            raise ValueError(f"Line {number} of {path} is {identifier!r}. {expected}")
-    return identifiers
 
 
 def _read_annotation(path: Path) -> tuple[str, list[tuple[str, bool]]]:

@@ -24,6 +24,26 @@ axes_ : ndarray of shape (n_panels,), dtype object
     The matplotlib Axes, row by row.
 figure_ : matplotlib Figure
     Of the axes.""",
+    "photos": """\
+photos : sequence of images
+    n photos, see :class:`~sklearn_cdul.CLIPPseudoLabeler`.""",
+    "moved": """\
+initial_labels, labels : array-likes of shape (n, k)
+    Before and after training, in [0, 1]. Rows with NaN are ignored.""",
+    "views": """\
+photo : image
+    Path, PIL image or array, see :class:`~sklearn_cdul.CLIPPseudoLabeler`.
+view_labels : array-like of shape (views, k)
+    Soft label of each view in [0, 1], that of the whole photo first, then those of its snippets
+    row by row, windows or proposals; see :func:`~sklearn_cdul.labels.softmax_similarities`.
+class_names : sequence of str, length k
+    The classes.
+views : {"grid", "dense", "grid+dense", "proposals"}, default="grid"
+    What the parts are. "grid+dense" has panels for snippets and others for windows.
+boxes : array-like of shape (views, 4) or None, default=None
+    What each view shows, as left, upper, right and lower edge in [0, 1], see
+    :meth:`CLIPPseudoLabeler.view_boxes <sklearn_cdul.CLIPPseudoLabeler.view_boxes>`. None takes
+    snippets and windows that divide the photo evenly; proposals may be anywhere and need it.""",
     "n_photos": """\
 n_photos : int, default=4
     Photos of each kind, at most.""",

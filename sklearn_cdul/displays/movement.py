@@ -43,10 +43,7 @@ class LabelMovementDisplay:
 
     Parameters
     ----------
-    initial_labels, labels : ndarrays of shape (n, k)
-        Before and after, in [0, 1]. Rows with NaN are ignored.
-    class_names : list of str, length k
-        The classes.
+    {moved, class_names}
     photos : sequence of images or None, default=None
         The n photos; without them only ``kind="scatter"`` can be drawn.
     {targets, axes}
@@ -135,9 +132,7 @@ class LabelMovementDisplay:
 
         Parameters
         ----------
-        initial_labels, labels : array-likes of shape (n, k)
-            Before and after, in [0, 1].
-        {y, class_names}
+        {moved, y, class_names}
         photos : sequence of images or None, default=None
             The n photos.
         {options, result}

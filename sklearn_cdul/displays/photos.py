@@ -50,9 +50,7 @@ class PhotosDisplay:
 
     Parameters
     ----------
-    photos : sequence of images
-        n photos, see :class:`~sklearn_cdul.CLIPPseudoLabeler`.
-    {scores, found, class_names, targets, axes}
+    {photos, scores, found, class_names, targets, axes}
     rows_ : ndarray of shape (n_panels,), dtype int
         Which photo each panel shows, as its position in `photos`.
 
@@ -116,9 +114,7 @@ class PhotosDisplay:
 
         Parameters
         ----------
-        photos : sequence of images
-            n photos, see :class:`~sklearn_cdul.CLIPPseudoLabeler`.
-        {scores, y, class_names, thresholds}
+        {photos, scores, y, class_names, thresholds}
         {options, result}
         """
         predictions = Predictions.of(scores, y, thresholds, class_names, photos)

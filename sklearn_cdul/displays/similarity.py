@@ -30,19 +30,7 @@ class SimilarityDisplay:
 
     Parameters
     ----------
-    photo : image
-        Path, PIL image or array, see :class:`~sklearn_cdul.CLIPPseudoLabeler`.
-    view_labels : ndarray of shape (views, k)
-        Soft label of each view in [0, 1], that of the whole photo first, then those of its snippets
-        row by row, windows or proposals; see :func:`~sklearn_cdul.labels.softmax_similarities`.
-    {class_names}
-    views : {"grid", "dense", "grid+dense", "proposals"}, default="grid"
-        What the parts are. "grid+dense" has panels for snippets and others for windows.
-    boxes : ndarray of shape (views, 4) or None, default=None
-        What each view shows, as left, upper, right and lower edge in [0, 1], see
-        :meth:`CLIPPseudoLabeler.view_boxes <sklearn_cdul.CLIPPseudoLabeler.view_boxes>`. None takes
-        snippets and windows that divide the photo evenly; proposals may be anywhere, so they need
-        it.
+    {views}
 
     Attributes
     ----------
@@ -156,16 +144,7 @@ class SimilarityDisplay:
 
         Parameters
         ----------
-        photo : image
-            The photo.
-        view_labels : array-like of shape (views, k)
-            Soft label of each view in [0, 1], that of the whole photo first.
-        {class_names}
-        views : {"grid", "dense", "grid+dense", "proposals"}, default="grid"
-            What the parts are.
-        boxes : array-like of shape (views, 4) or None, default=None
-            What each view shows; None as above.
-        {options, result}
+        {views, options, result}
         """
         given: dict[str, Any] = {"view_labels": view_labels, "boxes": boxes}
         return cls(photo=photo, class_names=class_names, views=views, **given).plot(**options)
