@@ -10,8 +10,36 @@ from scipy.special import logit
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_cdul._utils.estimators import final_estimator
+from sklearn_cdul.images.photos import Photos
+from sklearn_cdul.images.reading import check_images
 from sklearn_cdul.labels.thresholds import check_scores, check_thresholds, find_thresholds
 from sklearn_cdul.targets import read_targets
+
+# What the docstrings of displays and of reports say of the same parameters.
+TEXTS = {
+    "estimator": """\
+estimator : CDULClassifier, CLIPPseudoLabeler, or a pipeline or search that ends with one
+    Fitted. The scores of a classifier are its probabilities, with its ``thresholds_``. Those of a
+    labeler are its soft labels, with the thresholds that
+    :func:`~sklearn_cdul.labels.find_thresholds` finds in those of X.""",
+    "X": """\
+X : sequence of images, or what the estimator takes
+    n photos.""",
+    "y": """\
+y : array of shape (n, k) or (n,), names of each photo, data frame, CSV file or None
+    True labels as ``score`` takes them. Those that name their photos by path are matched by it,
+    and refused where the photos are not given.""",
+    "scores": """\
+scores : array-like of shape (n, k)
+    Probabilities or soft labels in [0, 1]. Rows with NaN are ignored.""",
+    "class_names": """\
+class_names : sequence of str, length k
+    The classes.""",
+    "thresholds": """\
+thresholds : float, array-like of shape (k,) or None, default=None
+    Scores from which a class counts as found. None finds them in the scores, see
+    :func:`~sklearn_cdul.labels.find_thresholds`.""",
+}
 
 
 @dataclass(frozen=True)
@@ -25,16 +53,10 @@ class Predictions:
 
     @classmethod
     def of(
-        cls,
-        scores: ArrayLike,
-        y: Any,
-        thresholds: ArrayLike | None,
-        class_names: Sequence[str],
-        *,
-        photos: Any = None,
+        cls, scores: ArrayLike, y: Any, thresholds: Any, names: Sequence[str], photos: Any = None
     ) -> "Predictions":
         """Check what a user gives; thresholds that are not given are found without labels."""
-        names = list(class_names)
+        names = list(names)
         table = check_table(scores, names, name="scores")
         check_scores(table)
         if thresholds is None:
@@ -74,7 +96,7 @@ def check_table(scores: ArrayLike, class_names: Sequence[str], *, name: str) -> 
 def known_targets(
     y: Any, class_names: Sequence[str], X: Any, photos: Any = None, *, name: str = "y"
 ) -> np.ndarray:
-    """Return true labels of shape (n, k): 1, 0, or NaN where nobody knows.
+    """Return true labels of shape (n, k): 1, 0, or NaN where a label is not known.
 
     Rows that name their photo are matched by its path or index. Where X holds embeddings or scores,
     the paths are those of the photos, or its own index.
@@ -108,21 +130,24 @@ def pass_steps(estimator: Any, X: Any) -> Any:
             return X
 
 
-def find_class(class_name: str, class_names: Sequence[str]) -> int:
-    """Return the position of a class."""
-    names = list(class_names)
-    if class_name not in names:
-        known = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-        raise ValueError(f"There is no class {class_name!r}. The classes are {known}.")
-    return names.index(class_name)
-
-
 def find_classes(classes: str | Sequence[str], class_names: Sequence[str]) -> np.ndarray:
-    """Positions (m,) of some classes, or of one; see `find_class`. None at all is an error."""
-    chosen = [classes] if isinstance(classes, str) else classes
+    """Positions (m,) of some classes, or of one. A name that is no class, or none, is an error."""
+    names, chosen = list(class_names), [classes] if isinstance(classes, str) else classes
     if len(chosen) == 0:
         raise ValueError("classes is empty: there is nothing to draw.")
-    return np.array([find_class(name, class_names) for name in chosen], dtype=np.intp)
+    for name in chosen:
+        if name not in names:
+            known = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+            raise ValueError(f"There is no class {name!r}. The classes are {known}.")
+    return np.array([names.index(name) for name in chosen], dtype=np.intp)
+
+
+def check_photos(photos: Any, n_scores: int) -> Photos:
+    """Return photos as a list, as many as there are scores."""
+    checked = check_images(photos)
+    if len(checked) != n_scores:
+        raise ValueError(f"There are {len(checked)} photos, but {n_scores} rows of scores.")
+    return checked
 
 
 def log_odds(scores: ArrayLike) -> np.ndarray:

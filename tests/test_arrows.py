@@ -16,8 +16,8 @@ ARROWS = {
     "labeler": {"class_names", "encoders", "images", "labels", "inputs", "targets", "metrics"}
     | {"exceptions"},
     "review": {"predictions", "images", "labels", "metrics", "inputs", "exceptions"},
-    "displays": {"predictions", "images", "labels", "metrics"},
-    "predictions": {"labels", "targets"},
+    "displays": {"predictions", "images", "labels", "metrics", "inputs"},
+    "predictions": {"labels", "targets", "images"},
     "training": {"memory", "images", "metrics", "compute", "exceptions"},
     "encoders": {"memory", "images", "compute", "exceptions"},
     "datasets": {"class_names", "targets", "images", "exceptions"},

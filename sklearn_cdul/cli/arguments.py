@@ -7,18 +7,27 @@ from typing import Any
 
 from sklearn_cdul import __version__
 from sklearn_cdul.cli import commands
-from sklearn_cdul.cli.messages import EPILOG
 
-FORMATS = ("csv", "coco", "fiftyone", "label-studio")
+EPILOG = """\
+exit codes:
+  0    done
+  1    failed; the last line says why
+  2    wrong command line
+  3    done, but photos that can't be used were left out
+  130  interrupted
+"""
+FORM: dict[str, Any] = {
+    "epilog": EPILOG,
+    "formatter_class": argparse.RawDescriptionHelpFormatter,
+}
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Make the parser of the command line."""
-    form: Any = {"epilog": EPILOG, "formatter_class": argparse.RawDescriptionHelpFormatter}
     parser = argparse.ArgumentParser(
         prog="sklearn-cdul",
         description="Label unlabelled photos, or train a small classifier on them.",
-        **form,
+        **FORM,
     )
     parser.add_argument("--version", action="version", version=f"sklearn_cdul {__version__}")
     parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -28,68 +37,50 @@ def make_parser() -> argparse.ArgumentParser:
         commands.predict: (_add_model, _add_photos, _add_output),
         commands.report: (_add_model, _add_photos, _add_page),
     }.items():
-        command = parts.add_parser(run.__name__, help=run.__doc__, description=run.__doc__, **form)
-        command.set_defaults(run=run, after_interrupt=lambda options: "")
-        command.add_argument(
-            "--device", default="auto", help='"cpu", "cuda", "mps" or "auto" (default: %(default)s)'
-        )
-        command.add_argument("--quiet", action="store_true", help="show no progress bars")
-        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        for add in adders:
-            add(command)
+        command = parts.add_parser(run.__name__, help=run.__doc__, description=run.__doc__, **FORM)
+        command.set_defaults(run=run)
+        add = command.add_argument
+        default = '"cpu", "cuda", "mps" or "auto" (default: %(default)s)'
+        add("--device", default="auto", help=default)
+        add("--quiet", action="store_true", help="show no progress bars")
+        add("--debug", action="store_true", help="show the traceback of an error")
+        for add_more in adders:
+            add_more(command)
     return parser
 
 
 def _add_photos(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "photos", nargs="+", type=Path, metavar="PHOTOS", help="folder of photos, or photos"
-    )
+    what = "folder of photos, or photos"
+    command.add_argument("photos", nargs="+", type=Path, metavar="PHOTOS", help=what)
 
 
 def _add_model(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "model",
-        type=Path,
-        metavar="MODEL",
-        help="file written by `train`; loading it can run any code, so take only those you trust",
-    )
+    warning = "file written by `train`; loading it can run any code, so take only those you trust"
+    command.add_argument("model", type=Path, metavar="MODEL", help=warning)
 
 
 def _add_labeler(command: argparse.ArgumentParser) -> None:
-    command.set_defaults(after_interrupt=_how_to_resume)
-    command.add_argument(
+    add = command.add_argument
+    add(
         "--classes",
         required=True,
         metavar="NAMES",
         help="text file with one class name per line; JSON file with a list, or with a mapping of "
         'each name to its wordings; or "coco", "voc", "nus-wide"',
     )
-    command.add_argument(
-        "--background-classes",
-        metavar="NAMES",
-        help='what else the photos show, without a label: as for --classes, or "general"',
-    )
-    command.add_argument(
-        "--model-name",
-        default="bundled",
-        metavar="NAME",
-        help="encoder: a model of open_clip (default: %(default)s, which needs no download)",
-    )
-    command.add_argument("--pretrained", metavar="TAG", help="weights of that model, or a file")
-    command.add_argument(
+    others = 'what else the photos show, without a label: as for --classes, or "general"'
+    add("--background-classes", metavar="NAMES", help=others)
+    encoder = "encoder: a model of open_clip (default: %(default)s, which needs no download)"
+    add("--model-name", default="bundled", metavar="NAME", help=encoder)
+    add("--pretrained", metavar="TAG", help="weights of that model, or a file")
+    add(
         "--memory",
         metavar="FOLDER",
         help="folder to cache embeddings in: an interrupted command resumes, and other names or "
         "settings need no encoding",
     )
-    command.add_argument(
-        "--set",
-        action="append",
-        type=_setting,
-        default=[],
-        metavar="NAME=VALUE",
-        help="any other parameter, see the API reference; can be repeated",
-    )
+    more = "any other parameter, see the API reference; can be repeated"
+    add("--set", action="append", type=_setting, default=[], metavar="NAME=VALUE", help=more)
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -102,40 +93,28 @@ def _setting(text: str) -> tuple[str, Any]:
         return name, value  # a word
 
 
-def _how_to_resume(options: argparse.Namespace) -> str:
-    if options.memory is None:
-        return "; nothing was kept. With --memory FOLDER the photos are not encoded again"
-    return f"; the same command goes on with what is in {options.memory}"
+def _add_out(command: argparse.ArgumentParser, what: str) -> None:
+    command.add_argument("--out", type=Path, required=True, metavar="FILE", help=f"file for {what}")
 
 
 def _add_output(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--out", type=Path, metavar="FILE", help="file for the labels (default: CSV to stdout)"
-    )
-    command.add_argument(
-        "--format", choices=FORMATS, help="format of the file (default: csv if it ends in .csv)"
-    )
-    command.add_argument("--scores", action="store_true", help="write scores too")
+    add = command.add_argument
+    add("--out", type=Path, metavar="FILE", help="file for the labels (default: CSV to stdout)")
+    formats = ("csv", "coco", "fiftyone", "label-studio")
+    default = "format of the file (default: csv if it ends in .csv)"
+    add("--format", choices=formats, help=default)
+    add("--scores", action="store_true", help="write scores too")
 
 
 def _add_training(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="file for the classifier (joblib)"
-    )
-    command.add_argument(
-        "--random-state", type=int, default=0, metavar="N", help="seed (default: %(default)s)"
-    )
-    command.add_argument(
-        "--observed",
-        type=Path,
-        metavar="CSV",
-        help="annotations of some photos or classes, such as a report saves; they stay as they are",
-    )
-    command.add_argument("--report", type=Path, metavar="FILE", help="write a report too (HTML)")
+    _add_out(command, "the classifier (joblib)")
+    add, seed = command.add_argument, "seed (default: %(default)s)"
+    add("--random-state", type=int, default=0, metavar="N", help=seed)
+    known = "annotations of some photos or classes, such as a report saves; they stay as they are"
+    add("--observed", type=Path, metavar="CSV", help=known)
+    add("--report", type=Path, metavar="FILE", help="write a report too (HTML)")
 
 
 def _add_page(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="file for the page (HTML)"
-    )
+    _add_out(command, "the page (HTML)")
     command.add_argument("--labels", type=Path, metavar="CSV", help="true labels to compare with")

@@ -4,7 +4,6 @@ Packages that take seconds to import are imported when a command runs.
 """
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
@@ -15,10 +14,16 @@ import numpy as np
 from sklearn_cdul import __version__
 from sklearn_cdul._utils.atomic_write import atomic_write
 from sklearn_cdul._utils.text_files import read_text
-from sklearn_cdul.cli.messages import INCOMPLETE, say
 
+# Exit codes besides 0, and argparse's 2 for a wrong command line.
+FAILED, INCOMPLETE, INTERRUPTED = 1, 3, 130
 # Photos that are listed by name if they were left out.
 MOST_LISTED = 20
+
+
+def say(text: str) -> None:
+    """Print a line to stderr."""
+    print(f"sklearn-cdul: {text}", file=sys.stderr)
 
 
 def label(options: argparse.Namespace) -> int:
@@ -138,13 +143,11 @@ def _classes(name: str) -> Any:
             return name
         known = ", ".join(VOCABULARIES)
         raise FileNotFoundError(f"there is no file {name} with class names; it is none of {known}")
-    text = read_text(path)
     if path.suffix.lower() == ".json":
-        try:
-            return json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path} is not JSON: {error}") from None
-    lines = [line.strip() for line in text.splitlines()]
+        from sklearn_cdul.datasets._reading import read_json
+
+        return read_json(path, "")
+    lines = [line.strip() for line in read_text(path).splitlines()]
     return [line for line in lines if line and not line.startswith("#")]
 
 
@@ -196,10 +199,10 @@ def _usable(scores: np.ndarray, photos: list[str]) -> np.ndarray:
         raise ValueError(f"none of the {len(photos)} photos can be used")
     if len(lost):
         say(f"{len(lost)} of {len(photos)} photos can't be used and are left out:")
-        for index in lost[:MOST_LISTED]:
-            print(f"  {photos[index]}", file=sys.stderr)
+        lines = [f"  {photos[index]}" for index in lost[:MOST_LISTED]]
         if len(lost) > MOST_LISTED:
-            print(f"  and {len(lost) - MOST_LISTED} more", file=sys.stderr)
+            lines.append(f"  and {len(lost) - MOST_LISTED} more")
+        print(*lines, sep="\n", file=sys.stderr)
     return usable
 
 

@@ -1,15 +1,13 @@
 """Reader and writer of labels in the form of MS-COCO."""
 
-import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from sklearn.utils import Bunch
 
 from sklearn_cdul.class_names.vocabularies import VOCABULARIES
-from sklearn_cdul.datasets._docstrings import documented
 from sklearn_cdul.datasets._reading import (
     Row,
     check_choice,
@@ -19,6 +17,7 @@ from sklearn_cdul.datasets._reading import (
     make_bunch,
     read_json,
 )
+from sklearn_cdul.datasets._signatures import Missing, PathLike, Paths, documented
 from sklearn_cdul.datasets._writing import check_labels, write_json
 from sklearn_cdul.targets.tables import some
 
@@ -28,40 +27,36 @@ FOLDERS = ("{}", "images/{}", "images", "data", "")
 
 EXPECTED = 'Expected a file in the form of MS-COCO, with "images", "annotations" and "categories".'
 
-DESCR = """MS-COCO, split "{split}"
+DESCR = """{title}
 
-Photos from Flickr with the objects of 80 classes of everyday things. A label says that the photo
-shows one or more objects of the class. The labels are read from the outlines in
-instances_{split}.json; a crowd (several objects in one outline) counts as "{crowd}".
+A label says that the photo shows one or more objects of the class. The labels are read from the
+annotations of {path}; a crowd (several objects in one outline) counts as "{crowd}".
+"""
 
-The annotations are under CC BY 4.0. The photos belong to the Flickr users who took them, under
-various licences; `attributions` has the one of each photo. This package holds none of them and
-gives no right to use them.
+OFFICIAL = """
+These are photos from Flickr with the objects of 80 classes of everyday things. The annotations are
+under CC BY 4.0. The photos belong to the Flickr users who took them, under various licences;
+`attributions` has the one of each photo. This package holds none of them and gives no right to use
+them.
 
 T.-Y. Lin, M. Maire, S. Belongie, J. Hays, P. Perona, D. Ramanan, P. Dollar, C. L. Zitnick:
 Microsoft COCO: Common Objects in Context. ECCV 2014.
 https://cocodataset.org/
 """
 
-OWN_DESCR = """Photos and labels of {path}
-
-A label says that the photo shows one or more objects of the class. The labels are read from the
-annotations of the file; a crowd (several objects in one outline) counts as "{crowd}".
-"""
-
 
 @documented
 def load_coco(
-    root: str | os.PathLike[str],
+    root: PathLike,
     *,
     split: str | None = None,
-    images: str | os.PathLike[str] | None = None,
+    images: PathLike | None = None,
     crowd: Literal["positive", "negative"] = "positive",
-    missing: Literal["raise", "skip"] = "raise",
+    missing: Missing = "raise",
 ) -> Bunch:
     """Read MS-COCO, or photos of your own with labels in the same form.
 
-    Nothing is downloaded. For MS-COCO get the archives from the page of the data set [1]_ and
+    Nothing is downloaded. For MS-COCO get the archives from https://cocodataset.org/#download and
     unpack them::
 
         annotations/instances_train2017.json
@@ -84,11 +79,7 @@ def load_coco(
     crowd : {"positive", "negative"}, default="positive"
         Label of a class of which the photo shows only crowds: outlines around several objects,
         ``"iscrowd": 1`` in the file. One outline of a single object makes the label 1 either way.
-    {missing}
-
-    {returns}
-
-    {warns}
+    {missing, returns, warns}
 
     See Also
     --------
@@ -111,11 +102,6 @@ def load_coco(
     The file of "train2017" has about 450 MB. It is read once, without keeping the outlines, and
     takes about twice its size of memory while it is read.
 
-    References
-    ----------
-    .. [1] T.-Y. Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014.
-       https://cocodataset.org/#download
-
     Examples
     --------
     >>> from sklearn_cdul.datasets import load_coco
@@ -125,16 +111,12 @@ def load_coco(
     """
     check_choice("crowd", crowd, ("positive", "negative"))
     check_choice("missing", missing, ("raise", "skip"))
-
-    path, places, split = _find_file(Path(root).expanduser(), split)
+    path, folders, split = _find_file(Path(root).expanduser(), split)
     content = read_json(path, EXPECTED, _shorten)
-    entries = _entries(content, "images", path, id=int, file_name=str)
-    entries = sorted(entries, key=lambda image: image["id"])
+    entries = _numbered(content, "images", path, "file_name")
     if not entries:
         raise ValueError(f'{path} has no photo. Expected one or more in "images".')
-    shown: dict[int, list[str]] = {image["id"]: [] for image in entries}
-    if len(shown) < len(entries):
-        raise ValueError(f'{path} has in "images" the same number more than once.')
+    shown: dict[int, list[str]] = {number: [] for number in entries}
     annotations = _entries(content, "annotations", path, image_id=int, category_id=int, iscrowd=int)
     names = _class_names(content, {category_id for _, category_id, _ in annotations}, path)
     for index, (image_id, category_id, is_crowd) in enumerate(annotations):
@@ -145,16 +127,19 @@ def load_coco(
             )
         if crowd == "positive" or not is_crowd:
             shown[image_id].append(names[category_id])
-    files = [image["file_name"] for image in entries]
+    rows = [Row(one["file_name"], shown[number], str(path)) for number, one in entries.items()]
+    found = (each for row in rows for each in folders if find_photo(each, row.photo))
+    folder = next(found, None) if images is None else check_folder(images)
     official = tuple(names.values()) == VOCABULARIES["coco"]
+    title = f'MS-COCO, split "{split}"' if official else "Photos and labels in the form of MS-COCO"
     return make_bunch(
-        [Row(image["file_name"], shown[image["id"]], str(path)) for image in entries],
+        rows,
         names.values(),
         split,
-        folder=_find_folder(places, files) if images is None else check_folder(images),
+        folder=folder or folders[0],
         missing=missing,
-        attributions=_credits(entries, content),
-        descr=(DESCR if official else OWN_DESCR).format(split=split, crowd=crowd, path=path),
+        attributions=_credits(entries.values(), content),
+        descr=DESCR.format(title=title, crowd=crowd, path=path) + OFFICIAL * official,
     )
 
 
@@ -165,27 +150,17 @@ def _find_file(root: Path, split: str | None) -> tuple[Path, list[Path], str]:
         tails = ["", *(tail for tail in FOLDERS if split is not None or "{}" not in tail)]
         split = "all" if split is None else split
         return root, [base / tail.format(split) for base in bases for tail in tails], split
-    folder = check_folder(root)
-    split = "train2017" if split is None else split
+    folder, split = check_folder(root), "train2017" if split is None else split
     candidates = [folder / name.format(split) for name in FILES]
-    places = [folder / name.format(split) for name in FOLDERS]
+    folders = [folder / name.format(split) for name in FOLDERS]
     for path in candidates:
         if path.is_file():
-            return path, places, split
+            return path, folders, split
     there = sorted(str(path.relative_to(folder)) for path in folder.glob("*/*.json"))
     raise FileNotFoundError(
         f"There is no file {candidates[0]}. Expected the folder that holds annotations and the "
         f"folders of photos, or the path of a JSON file; the folder has {some(there) or 'none'}."
     )
-
-
-def _find_folder(places: list[Path], names: list[str]) -> Path:
-    """The folder with the photos: the first that has one of them."""
-    for part in (names[:100], names):  # all of them only if most are missing
-        for place in places:
-            if any(find_photo(place, name) for name in part):
-                return place
-    return places[0]
 
 
 def _shorten(record: dict[str, Any]) -> Any:
@@ -215,31 +190,34 @@ def _entries(content: Any, key: str, path: Path, **fields: type) -> list[Any]:
     return entries
 
 
+def _numbered(content: Any, key: str, path: Path, field: str) -> dict[int, dict[str, Any]]:
+    """Number -> record under a key of the file, in the order of the numbers."""
+    entries = _entries(content, key, path, **{"id": int, field: str})
+    numbered = {entry["id"]: entry for entry in sorted(entries, key=lambda entry: entry["id"])}
+    if len(numbered) < len(entries):
+        raise ValueError(f'{path} has in "{key}" the same number more than once.')
+    return numbered
+
+
 def _class_names(content: Any, used: set[int], path: Path) -> dict[int, str]:
     """Number of each category -> name of the class, in the order of the columns."""
-    categories = _entries(content, "categories", path, id=int, name=str)
-    names = {category["id"]: category["name"] for category in categories}
-    if len(names) < len(categories):
-        raise ValueError(f'{path} has in "categories" the same number more than once.')
+    categories = _numbered(content, "categories", path, "name")
     # Roboflow puts a category above the others, which may have the name of one of them.
-    counts, roots = Counter(names.values()), {one.get("supercategory") for one in categories}
+    counts = Counter(one["name"] for one in categories.values())
+    roots = {one.get("supercategory") for one in categories.values()}
     names = {
-        number: name
-        for number, name in sorted(names.items())
-        if number in used or counts[name] == 1 or name not in roots
+        number: one["name"]
+        for number, one in categories.items()
+        if number in used or counts[one["name"]] == 1 or one["name"] not in roots
     }
     check_names(list(names.values()), f'"categories" in {path}')
     return names
 
 
-def _credits(images: list[dict[str, Any]], content: Any) -> list[dict[str, str]]:
+def _credits(images: Iterable[dict[str, Any]], content: Any) -> list[dict[str, str]]:
     """Where each photo is from and under which licence it stands, as far as the file says."""
-    licences = content.get("licenses")
-    names = {
-        repr(entry.get("id")): entry.get("name")
-        for entry in (licences if isinstance(licences, list) else [])
-        if isinstance(entry, dict)
-    }
+    licences = [one for one in content.get("licenses") or [] if isinstance(one, dict)]
+    names = {repr(one.get("id")): one.get("name") for one in licences}
     return [
         {
             "filename": image["file_name"],
@@ -253,17 +231,12 @@ def _credits(images: list[dict[str, Any]], content: Any) -> list[dict[str, str]]
 
 @documented
 def dump_coco(
-    data: Sequence[str | os.PathLike[str]],
-    target: Any,
-    target_names: Sequence[str],
-    path: str | os.PathLike[str],
-    *,
-    scores: Any = None,
+    data: Paths, target: Any, target_names: Sequence[str], path: PathLike, *, scores: Any = None
 ) -> None:
     """Write labels in the form of MS-COCO: one annotation for each class of a photo.
 
-    There are no boxes, since labels say nothing of places. So tools for detection will not take the
-    file; :func:`load_coco` and pycocotools read it.
+    There are no boxes, since labels do not say where an object is. So tools for detection will not
+    take the file; :func:`load_coco` and pycocotools read it.
 
     Parameters
     ----------
@@ -272,8 +245,7 @@ def dump_coco(
         The JSON file to write; one of that name is replaced. The `file_name` of photos in its
         folder or below is relative to it, that of others is absolute.
     {scores}
-        Those of the classes that a photo shows are written as
-        the `score` of their annotations.
+        Those of the classes that a photo shows are written as the `score` of their annotations.
 
     {writing}
 
@@ -291,9 +263,8 @@ def dump_coco(
     for row, shown in enumerate(labels.shown):
         for column in shown:
             entry = {"image_id": row + 1, "category_id": column + 1, "iscrowd": 0}
+            entry |= labels.score("score", row, column)
             annotations.append({"id": len(annotations) + 1, **entry})
-            if labels.scores is not None:
-                annotations[-1]["score"] = round(float(labels.scores[row, column]), 6)
     content = {
         "images": [{"id": i, "file_name": name} for i, name in enumerate(labels.paths, start=1)],
         "categories": [{"id": i, "name": name} for i, name in enumerate(labels.names, start=1)],

@@ -2,15 +2,14 @@
 
 import csv
 import io
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
 from sklearn.utils import Bunch
 
-from sklearn_cdul.datasets._docstrings import documented
 from sklearn_cdul.datasets._reading import Row, check_choice, check_folder, make_bunch
+from sklearn_cdul.datasets._signatures import Missing, PathLike, documented
 from sklearn_cdul.datasets._writing import check_labels, write_text
 from sklearn_cdul.targets.csv_files import NAMES, PATHS, SEPARATOR, SPLIT, read_csv, split_names
 from sklearn_cdul.targets.tables import some
@@ -23,12 +22,12 @@ The labels are {labels}. The paths are read as relative to {root}.
 
 @documented
 def load_csv(
-    path: str | os.PathLike[str],
+    path: PathLike,
     *,
-    root: str | os.PathLike[str] | None = None,
+    root: PathLike | None = None,
     classes: Iterable[str] | None = None,
     split: str | None = None,
-    missing: Literal["raise", "skip"] = "raise",
+    missing: Missing = "raise",
 ) -> Bunch:
     """Read a table of photos: the path of each, and its labels as names or as 0 and 1.
 
@@ -57,11 +56,7 @@ def load_csv(
     {classes}
     split : str or None, default=None
         Take only the photos with this word in the column `split`; None takes all.
-    {missing}
-
-    {returns}
-
-    {warns}
+    {missing, returns, warns}
 
     See Also
     --------
@@ -115,15 +110,10 @@ def load_csv(
                     "names, or give the classes as classes= if it is one."
                 )
         rows.append(Row(record[photo].strip(), shown, where))
-    return make_bunch(
-        rows,
-        classes,
-        [record[SPLIT] for _, record in records] if SPLIT in header else "all",
-        folder=folder,
-        missing=missing,
-        agree=named is None,
-        descr=DESCR.format(path=path, labels=labels, root=folder),
-    )
+    splits = [record[SPLIT] for _, record in records] if SPLIT in header else None
+    descr = DESCR.format(path=path, labels=labels, root=folder)
+    more: dict[str, Any] = {"folder": folder, "missing": missing, "descr": descr}
+    return make_bunch(rows, classes, splits, agree=named is None, **more)
 
 
 def _is_one(cell: str, name: str, where: str) -> bool:
@@ -138,10 +128,10 @@ def _is_one(cell: str, name: str, where: str) -> bool:
 
 @documented
 def dump_csv(
-    data: Sequence[str | os.PathLike[str]],
+    data: Sequence[PathLike],
     target: Any,
     target_names: Sequence[str],
-    path: str | os.PathLike[str] | TextIO,
+    path: PathLike | TextIO,
     *,
     scores: Any = None,
 ) -> None:

@@ -4,22 +4,18 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from sklearn_cdul.datasets._docstrings import documented
+from sklearn_cdul.datasets._signatures import PathLike, Paths, documented
 from sklearn_cdul.datasets._writing import check_labels, write_json
 
 
 @documented
 def dump_fiftyone(
-    data: Sequence[str | os.PathLike[str]],
-    target: Any,
-    target_names: Sequence[str],
-    path: str | os.PathLike[str],
-    *,
-    scores: Any = None,
+    data: Paths, target: Any, target_names: Sequence[str], path: PathLike, *, scores: Any = None
 ) -> None:
-    """Write labels as FiftyOne imports them, several classes a photo.
+    """Write labels as FiftyOne imports them, several classes per photo.
 
-    The file has the form of a `FiftyOneImageClassificationDataset` [1]_. To look at it::
+    The file has the form of a `FiftyOneImageClassificationDataset
+    <https://docs.voxel51.com/user_guide/import_datasets.html>`_. To look at it::
 
         import fiftyone as fo
 
@@ -35,14 +31,9 @@ def dump_fiftyone(
         The JSON file to write; one of that name is replaced. The paths in it are absolute:
         FiftyOne shows the photos where they are, and the file is for this machine.
     {scores}
-        Those of the classes that a photo shows are written as
-        their `confidence`.
+        Those of the classes that a photo shows are written as their `confidence`.
 
     {writing}
-
-    References
-    ----------
-    .. [1] https://docs.voxel51.com/user_guide/import_datasets.html
 
     Examples
     --------
@@ -50,11 +41,8 @@ def dump_fiftyone(
     >>> dump_fiftyone(paths, labels, names, "labels.json")  # doctest: +SKIP
     """
     labels = check_labels(data, target, target_names, path, scores)
-    table = {}
-    for row, (photo, shown) in enumerate(zip(data, labels.shown, strict=True)):
-        targets: list[dict[str, float]] = [{"label": column} for column in shown]
-        if labels.scores is not None:
-            for entry, column in zip(targets, shown, strict=True):
-                entry["confidence"] = round(float(labels.scores[row, column]), 6)
-        table[os.path.abspath(photo)] = targets
+    table = {
+        os.path.abspath(photo): [{"label": i} | labels.score("confidence", row, i) for i in shown]
+        for row, (photo, shown) in enumerate(zip(data, labels.shown, strict=True))
+    }
     write_json(path, {"classes": labels.names, "labels": table})

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from sklearn.utils import Bunch
 
-from sklearn_cdul.datasets._docstrings import documented
 from sklearn_cdul.datasets._reading import Row, check_folder, make_bunch
+from sklearn_cdul.datasets._signatures import PathLike, documented
 
 # Photos that Pillow reads, some of them with a plug-in. Those that it can't are listed all the
 # same: an error that names them is better than photos that go missing without a word.
@@ -24,7 +24,7 @@ The class of a photo is the name of the folder that it lies in.
 """
 
 
-def list_photos(folder: str | os.PathLike[str]) -> list[str]:
+def list_photos(folder: PathLike) -> list[str]:
     """List the photos in a folder and the folders in it.
 
     Parameters
@@ -57,7 +57,7 @@ def list_photos(folder: str | os.PathLike[str]) -> list[str]:
     """
     root = check_folder(folder)
     paths, others = [], Counter[str]()
-    for place, folders, names in os.walk(root, onerror=_refuse):
+    for parent, folders, names in os.walk(root, onerror=_refuse):
         # os.walk goes on into those that are left in the list.
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
@@ -65,7 +65,7 @@ def list_photos(folder: str | os.PathLike[str]) -> list[str]:
                 continue
             suffix = Path(name).suffix.lower()
             if suffix in SUFFIXES:
-                paths.append(os.path.join(place, name))
+                paths.append(os.path.join(parent, name))
             else:
                 others[suffix or "no ending"] += 1
     if not paths:
@@ -83,7 +83,7 @@ def _refuse(error: OSError) -> None:
 
 @documented
 def load_folders(
-    root: str | os.PathLike[str],
+    root: PathLike,
     *,
     split: str | None = None,
     classes: Iterable[str] | None = None,
@@ -103,9 +103,7 @@ def load_folders(
     split : str or None, default=None
         Folder in `root` that holds those of the classes, such as "train". None means that they are
         in `root` itself.
-    {classes}
-
-    {returns}
+    {classes, returns}
 
     Notes
     -----
@@ -126,6 +124,4 @@ def load_folders(
         if path.parent == folder:
             raise ValueError(f"{path} lies in no folder of a class. Expected one in {folder}.")
         rows.append(Row(path, [path.relative_to(folder).parts[0]], str(folder)))
-    return make_bunch(
-        rows, classes, "all" if split is None else split, descr=DESCR.format(root=folder)
-    )
+    return make_bunch(rows, classes, split, descr=DESCR.format(root=folder))

@@ -7,32 +7,14 @@ from typing import Literal
 from sklearn.utils import Bunch
 
 from sklearn_cdul.datasets._csv import load_csv
-from sklearn_cdul.datasets._docstrings import documented
 from sklearn_cdul.datasets._reading import check_choice
+from sklearn_cdul.datasets._signatures import documented
 
 FOLDER = Path(__file__).parent / "food_photos"
 
 CLASSES = (
-    "bread",
-    "cake",
-    "cheese",
-    "coffee",
-    "egg",
-    "fruit",
-    "meat",
-    "pasta",
-    "person",
-    "pizza",
-    "salad",
-    "sandwich",
-    "soup",
-    "vegetable",
-    "bowl",
-    "cup",
-    "fork",
-    "spoon",
-    "knife",
-    "bottle",
+    *("bread", "cake", "cheese", "coffee", "egg", "fruit", "meat", "pasta", "person", "pizza"),
+    *("salad", "sandwich", "soup", "vegetable", "bowl", "cup", "fork", "spoon", "knife", "bottle"),
 )
 
 

@@ -3,18 +3,26 @@
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import quoteattr
 
 from sklearn.utils import Bunch
 
-from sklearn_cdul.datasets._docstrings import documented
 from sklearn_cdul.datasets._reading import Row, check_choice, check_folder, make_bunch, read_json
+from sklearn_cdul.datasets._signatures import Missing, PathLike, Paths, documented
 from sklearn_cdul.datasets._writing import check_labels, write_json, write_text
 
 # How Label Studio writes the address of a file that it serves from a folder of its machine.
 URL = "/data/local-files/?d="
+
+CONFIG = """<View>
+  <Image name="image" value="$image"/>
+  <Choices name="labels" toName="image" choice="multiple">
+{choices}
+  </Choices>
+</View>
+"""
 
 DESCR = """Labels of Label Studio in {path}
 
@@ -25,10 +33,7 @@ and are left out.
 
 @documented
 def dump_label_studio(
-    data: Sequence[str | os.PathLike[str]],
-    target: Any,
-    target_names: Sequence[str],
-    path: str | os.PathLike[str],
+    data: Paths, target: Any, target_names: Sequence[str], path: PathLike
 ) -> None:
     """Write tasks for Label Studio in which the labels are to be corrected.
 
@@ -51,8 +56,8 @@ def dump_label_studio(
 
     Notes
     -----
-    Label Studio shows photos of a folder if it is started with these two variables, the second one
-    with the folder of the written file [1]_::
+    Label Studio shows photos of a `folder <https://labelstud.io/guide/storage#Local-storage>`_ if
+    it is started with these two variables, the second one with the folder of the written file::
 
         LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true
         LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/absolute/path/of/the/folder
@@ -60,10 +65,6 @@ def dump_label_studio(
     and if the folder of the photos is added to the project under Settings, Cloud Storage, Add
     Source Storage, Local files (no need to sync it). It may not be the document root itself. Paste
     the `.xml` file under Settings, Labeling Interface, Code, and import the JSON file.
-
-    References
-    ----------
-    .. [1] https://labelstud.io/guide/storage#Local-storage
 
     Examples
     --------
@@ -82,39 +83,23 @@ def dump_label_studio(
             )
     tasks = []
     for photo, shown in zip(labels.paths, labels.shown, strict=True):
-        choices = {
-            "from_name": "labels",
-            "to_name": "image",
-            "type": "choices",
-            "value": {"choices": [labels.names[column] for column in shown]},
-        }
+        chosen = {"choices": [labels.names[column] for column in shown]}
+        choices = {"from_name": "labels", "to_name": "image", "type": "choices", "value": chosen}
         prediction = {"model_version": "sklearn_cdul", "result": [choices] if shown else []}
-        tasks.append(
-            {
-                "data": {"image": URL + quote(photo, errors="surrogateescape")},
-                "predictions": [prediction],
-            }
-        )
-    write_text(path.with_suffix(".xml"), _config(labels.names))
+        image = URL + quote(photo, errors="surrogateescape")
+        tasks.append({"data": {"image": image}, "predictions": [prediction]})
+    config = "\n".join(f"    <Choice value={quoteattr(name)}/>" for name in labels.names)
+    write_text(path.with_suffix(".xml"), CONFIG.format(choices=config))
     write_json(path, tasks)
-
-
-def _config(names: Sequence[str]) -> str:
-    choices = "\n".join(f"    <Choice value={quoteattr(name)}/>" for name in names)
-    return (
-        '<View>\n  <Image name="image" value="$image"/>\n'
-        f'  <Choices name="labels" toName="image" choice="multiple">\n{choices}\n'
-        "  </Choices>\n</View>\n"
-    )
 
 
 @documented
 def load_label_studio(
-    path: str | os.PathLike[str],
+    path: PathLike,
     *,
-    root: str | os.PathLike[str] | None = None,
+    root: PathLike | None = None,
     classes: Iterable[str] | None = None,
-    missing: Literal["raise", "skip"] = "raise",
+    missing: Missing = "raise",
 ) -> Bunch:
     """Read what Label Studio exports as "JSON": photos with the choices of a person.
 
@@ -122,16 +107,11 @@ def load_label_studio(
     ----------
     path : str or os.PathLike
         The JSON file, of a project with the labelling config that :func:`dump_label_studio` writes,
-        or another with choices a photo. "JSON-MIN" is another form and is not read.
+        or another with choices per photo. "JSON-MIN" is another form and is not read.
     root : str, os.PathLike or None, default=None
         The document root of Label Studio, which the addresses of the photos are relative to. None
         is the folder of the file.
-    {classes}
-    {missing}
-
-    {returns}
-
-    {warns}
+    {classes, missing, returns, warns}
 
     Notes
     -----
@@ -158,24 +138,16 @@ def load_label_studio(
             raise ValueError(f'{where} has no "data" or no "annotations". {expected}')
         annotations = task["annotations"]
         if not isinstance(annotations, list) or not all(isinstance(a, dict) for a in annotations):
-            raise ValueError(
-                f'{where} has "annotations" that are no list of objects: {str(annotations)[:100]}. '
-                f"{expected}"
-            )
+            found = f"no list of objects: {str(annotations)[:100]}"
+            raise ValueError(f'{where} has "annotations" that are {found}. {expected}')
         done = [a for a in annotations if not a.get("was_cancelled")]
         if done:
             best = sorted(done, key=lambda a: bool(a.get("ground_truth")))[-1]
             rows.append(Row(_local_path(task["data"], where), _choices(best, where), where))
     if not rows:
         raise ValueError(f"None of the {len(tasks)} tasks of {path} has an annotation.")
-    return make_bunch(
-        rows,
-        classes,
-        "all",
-        folder=folder,
-        missing=missing,
-        descr=DESCR.format(path=path, n=len(tasks), unlabelled=len(tasks) - len(rows)),
-    )
+    descr = DESCR.format(path=path, n=len(tasks), unlabelled=len(tasks) - len(rows))
+    return make_bunch(rows, classes, None, folder=folder, missing=missing, descr=descr)
 
 
 def _choices(annotation: dict[str, Any], where: str) -> list[str]:

@@ -1,6 +1,5 @@
 """Reader of the folders of NUS-WIDE."""
 
-import os
 from pathlib import Path
 from typing import Literal
 
@@ -9,8 +8,8 @@ from sklearn.utils import Bunch
 
 from sklearn_cdul._utils.text_files import read_text
 from sklearn_cdul.class_names.vocabularies import VOCABULARIES
-from sklearn_cdul.datasets._docstrings import documented
 from sklearn_cdul.datasets._reading import Row, check_choice, check_folder, make_bunch, read_lines
+from sklearn_cdul.datasets._signatures import Missing, PathLike, documented
 
 DESCR = """NUS-WIDE, split "{split}"
 
@@ -29,15 +28,16 @@ https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/NUS-WIDE.ht
 
 @documented
 def load_nus_wide(
-    root: str | os.PathLike[str],
+    root: PathLike,
     *,
     split: Literal["train", "test"] = "train",
-    missing: Literal["raise", "skip"] = "raise",
+    missing: Missing = "raise",
 ) -> Bunch:
     """Read a folder of NUS-WIDE: photos with 81 concepts.
 
-    Nothing is downloaded. Get the lists and the ground truth from the page of the data set [1]_,
-    ask there for the photos, and unpack all of it::
+    Nothing is downloaded. Get the lists and the ground truth from the `page of the data set
+    <https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/NUS-WIDE.html>`_, ask
+    there for the photos, and unpack all of it::
 
         Flickr/actor/0001_2124494179.jpg
         Groundtruth/TrainTestLabels/Labels_airport_Train.txt
@@ -53,9 +53,7 @@ def load_nus_wide(
         Many photos are no longer on Flickr, so a folder that was downloaded from there needs
         "skip".
 
-    {returns}
-
-    {warns}
+    {returns, warns}
 
     Notes
     -----
@@ -71,12 +69,6 @@ def load_nus_wide(
     `NUS_WID_Tags/Train_Tags81.txt` looks like labels, but holds what Flickr users wrote. It is not
     read.
 
-    References
-    ----------
-    .. [1] T.-S. Chua et al., "NUS-WIDE: A Real-World Web Image Database from National University of
-       Singapore", CIVR 2009.
-       https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/NUS-WIDE.html
-
     Examples
     --------
     >>> from sklearn_cdul.datasets import load_nus_wide
@@ -91,8 +83,8 @@ def load_nus_wide(
     part = split.capitalize()
     names = read_lines(
         folder / "ImageList" / f"{part}Imagelist.txt",
-        r"Expected the path of one photo a line, such as actor\0001_2124494179.jpg, in the folder "
-        "that holds Flickr, Groundtruth and ImageList.",
+        r"Expected the path of one photo per line, such as actor\0001_2124494179.jpg, in the "
+        "folder that holds Flickr, Groundtruth and ImageList.",
     )
     concepts = VOCABULARIES["nus-wide"]
     shown: list[list[str]] = [[] for _ in names]
@@ -100,14 +92,9 @@ def load_nus_wide(
         path = folder / "Groundtruth" / "TrainTestLabels" / f"Labels_{concept}_{part}.txt"
         for row in np.flatnonzero(_read_labels(path, len(names))):
             shown[row].append(concept)
-    return make_bunch(
-        [Row(name, row, str(folder)) for name, row in zip(names, shown, strict=True)],
-        concepts,
-        split,
-        folder=folder / "Flickr",
-        missing=missing,
-        descr=DESCR.format(split=split),
-    )
+    rows = [Row(name, row, str(folder)) for name, row in zip(names, shown, strict=True)]
+    photos, descr = folder / "Flickr", DESCR.format(split=split)
+    return make_bunch(rows, concepts, split, folder=photos, missing=missing, descr=descr)
 
 
 def _read_labels(path: Path, n_photos: int) -> np.ndarray:

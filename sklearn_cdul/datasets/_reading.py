@@ -1,7 +1,6 @@
 """What the readers share: texts, names, where photos are, and the bunch that they make of rows."""
 
 import json
-import os
 import reprlib
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from sklearn_cdul._utils.text_files import read_text
+from sklearn_cdul.datasets._signatures import PathLike
 from sklearn_cdul.targets.tables import some
 
 
@@ -31,7 +31,7 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
         raise ValueError(f"{name} must be {', '.join(others)} or {last}, got {value!r}.")
 
 
-def check_folder(root: str | os.PathLike[str]) -> Path:
+def check_folder(root: PathLike) -> Path:
     """Path of an existing folder; FileNotFoundError names it if there is none."""
     folder = Path(root).expanduser()
     if not folder.is_dir():
@@ -39,11 +39,13 @@ def check_folder(root: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def read_lines(path: Path, expected: str) -> list[str]:
-    """Lines of a text file without the white space around them; one or more, none empty."""
+def read_lines(path: Path, expected: str, *, words: bool = False) -> list[str]:
+    """Lines of a text file without the white space around them, none empty; or single words."""
     lines = [line.strip() for line in read_text(path, expected).rstrip().splitlines()] or [""]
-    if "" in lines:
-        raise ValueError(f"Line {lines.index('') + 1} of {path} is empty. {expected}")
+    for number, line in enumerate(lines, start=1):
+        if not line or (words and len(line.split()) > 1):
+            found = repr(line) if line else "empty"
+            raise ValueError(f"Line {number} of {path} is {found}. {expected}")
     return lines
 
 
@@ -73,7 +75,7 @@ def check_names(names: Sequence[object], what: str) -> None:
 def make_bunch(
     rows: Sequence[Row],
     classes: Iterable[str] | None,
-    split: str | Sequence[str],
+    split: str | Sequence[str] | None,
     *,
     folder: Path = Path(),
     missing: str = "raise",
@@ -88,7 +90,7 @@ def make_bunch(
     names = _resolve_classes(classes, rows)
     columns = {name: column for column, name in enumerate(names)}
     target = np.zeros((len(rows), len(names)), dtype=np.int64)
-    places: dict[Path, int] = {}
+    first_rows: dict[Path, int] = {}
     lost = []
     for index, row in enumerate(rows):
         target[index, [columns[name] for name in row.shown]] = 1
@@ -96,22 +98,22 @@ def make_bunch(
         if path is None:
             lost.append(folder / row.photo)
             continue
-        first = places.setdefault(path, index)
+        first = first_rows.setdefault(path, index)
         if agree and (target[first] != target[index]).any():
             raise ValueError(f"{rows[first].where} and {row.where} contradict each other: {path}.")
         target[first] |= target[index]
     if lost:
         message = f"{len(lost)} of {len(rows)} photos are missing, the first is {lost[0]}."
-        if not places:
+        if not first_rows:
             raise FileNotFoundError(f"{message} Check that the photos are in this folder.")
         if missing == "raise":
             raise FileNotFoundError(f'{message} Add them, or leave them out: missing="skip".')
         # Level 3 is the line that called the reader.
         warnings.warn(f"{message} They are left out.", stacklevel=3)
-    kept = list(places.values())
-    splits = [split] * len(rows) if isinstance(split, str) else split
+    kept = list(first_rows.values())
+    splits = [split or "all"] * len(rows) if isinstance(split, str | None) else split
     return Bunch(
-        data=[str(path) for path in places],
+        data=[str(path) for path in first_rows],
         target=target[kept],
         target_names=names,
         split=np.array([splits[index] for index in kept]),
@@ -132,23 +134,16 @@ def _resolve_classes(classes: Iterable[str] | None, rows: Sequence[Row]) -> list
         raise ValueError("No photo in the files shows a class. Give the classes as classes=.")
     names = sorted(found) if classes is None else list(classes)
     check_names(names, "classes")
-    known = set(names)
-    for name, where in found.items():
-        if name not in known:
-            raise ValueError(
-                f"{where} has the class {name!r}, which is not among classes: {some(names)}. Give "
-                "all as classes=, or None for those in the files."
-            )
+    if unknown := [name for name in found if name not in set(names)]:
+        raise ValueError(
+            f"{found[unknown[0]]} has the class {unknown[0]!r}, which is not among classes: "
+            f"{some(names)}. Give all as classes=, or None for those in the files."
+        )
     return names
 
 
 def find_photo(folder: Path, photo: str | Path) -> Path | None:
     """The file that a path means, which may have been written on another system."""
-    path = folder / photo
-    if path.is_file():
-        return path
     slashed = str(photo).replace("\\", "/")
-    for form in (slashed, normalize("NFC", slashed), normalize("NFD", slashed)):  # macOS: NFD
-        if (path := folder / form).is_file():
-            return path
-    return None
+    forms = (photo, slashed, normalize("NFC", slashed), normalize("NFD", slashed))  # macOS: NFD
+    return next((folder / form for form in forms if (folder / form).is_file()), None)

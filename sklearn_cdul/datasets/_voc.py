@@ -11,53 +11,41 @@ from xml.etree import ElementTree
 from sklearn.utils import Bunch
 
 from sklearn_cdul.class_names.vocabularies import VOCABULARIES
-from sklearn_cdul.datasets._docstrings import documented
 from sklearn_cdul.datasets._folders import SUFFIXES
-from sklearn_cdul.datasets._reading import (
-    Row,
-    check_choice,
-    check_folder,
-    make_bunch,
-    read_lines,
-)
+from sklearn_cdul.datasets._reading import Row, check_choice, check_folder, make_bunch, read_lines
+from sklearn_cdul.datasets._signatures import Missing, PathLike, documented
 
-YEARS = ("2007", "2008", "2009", "2010", "2011", "2012")
+DESCR = """{title}, split "{split}"
 
-DESCR = """Pascal VOC {year}, split "{split}"
-
-Photos from Flickr with the objects of 20 classes: people, animals, vehicles and things in a house.
 A label says that the photo shows one or more objects of the class. The labels are read from the
-boxes in Annotations; an object that the annotators called difficult counts as "{difficult}".
+boxes in XML files; an object that is marked as difficult counts as "{difficult}".
+"""
 
-The photos belong to the Flickr users who took them. This package holds none of them and gives no
-right to use them; see the terms on the pages of the data set and of Flickr.
+OFFICIAL = """
+These are photos from Flickr with the objects of 20 classes: people, animals, vehicles and things in
+a house. The photos belong to the Flickr users who took them. This package holds none of them and
+gives no right to use them; see the terms on the pages of the data set and of Flickr.
 
 M. Everingham, L. Van Gool, C. K. I. Williams, J. Winn, A. Zisserman: The Pascal Visual Object
 Classes (VOC) Challenge. International Journal of Computer Vision 88, 2010.
 http://host.robots.ox.ac.uk/pascal/VOC/
 """
 
-OWN_DESCR = """Photos and labels of {root}, split "{split}"
-
-A label says that the photo shows one or more objects of the class. The labels are read from the
-boxes in XML files; an object that is marked as difficult counts as "{difficult}".
-"""
-
 
 @documented
 def load_voc(
-    root: str | os.PathLike[str],
+    root: PathLike,
     *,
     year: Literal["2007", "2008", "2009", "2010", "2011", "2012"] = "2012",
     split: str | None = "train",
     classes: Literal["voc"] | Iterable[str] | None = "voc",
     difficult: Literal["negative", "positive"] = "negative",
-    missing: Literal["raise", "skip"] = "raise",
+    missing: Missing = "raise",
 ) -> Bunch:
     """Read Pascal VOC, or photos of your own with labels in the same layout.
 
-    Nothing is downloaded. For Pascal VOC get the archives from the page of the data set [1]_ and
-    unpack them::
+    Nothing is downloaded. For Pascal VOC get the archives from
+    http://host.robots.ox.ac.uk/pascal/VOC/ and unpack them::
 
         VOCdevkit/VOC2012/Annotations/2008_000008.xml
         VOCdevkit/VOC2012/ImageSets/Main/train.txt
@@ -82,11 +70,7 @@ def load_voc(
     difficult : {"negative", "positive"}, default="negative"
         Label of a class of which the photo shows only objects marked as difficult. One object that
         is not difficult makes the label 1 either way.
-    {missing}
-
-    {returns}
-
-    {warns}
+    {missing, returns, warns}
 
     Notes
     -----
@@ -103,11 +87,6 @@ def load_voc(
     Photos with only zeros are kept. 2012 has 5,717 photos in "train" and 5,823 in "val", 2007 has
     5,011 in "trainval" and 4,952 in "test".
 
-    References
-    ----------
-    .. [1] M. Everingham et al., "The Pascal Visual Object Classes (VOC) Challenge", IJCV 2010.
-       http://host.robots.ox.ac.uk/pascal/VOC/
-
     Examples
     --------
     >>> from sklearn_cdul.datasets import load_voc
@@ -115,46 +94,40 @@ def load_voc(
     >>> photos.target.shape  # doctest: +SKIP
     (4952, 20)
     """
-    check_choice("year", year, YEARS)
+    check_choice("year", year, [str(number) for number in range(2007, 2013)])
     check_choice("difficult", difficult, ("negative", "positive"))
     check_choice("missing", missing, ("raise", "skip"))
-
-    if isinstance(classes, str) and classes != "voc":
+    official = isinstance(classes, str)
+    if official and classes != "voc":
         raise ValueError(f'classes must be "voc", a list of names or None, got {classes!r}.')
-
     folder, annotations, files = _find_year(check_folder(root), year, split)
-    identifiers = list(files) if split is None else _read_list(folder, split)
+    identifiers = list(files)
+    if split is not None:
+        expected = "Expected the name of one photo per line, without .jpg."
+        path = folder / "ImageSets" / "Main" / f"{split}.txt"
+        identifiers = read_lines(path, expected, words=True)
     found = {
         name: _read_annotation(files.get(name, annotations / f"{name}.xml"))
         for name in dict.fromkeys([*identifiers, *(files if classes is None else [])])
     }
-    names = {name.replace(" ", ""): name for name in VOCABULARIES["voc"]}
-    own = classes
+    words = {name.replace(" ", ""): name for name in VOCABULARIES["voc"]} if official else {}
     if classes is None:
-        own = sorted({name for _, objects in found.values() for name, _ in objects})
+        classes = sorted({name for _, objects in found.values() for name, _ in objects})
     keep_all = difficult == "positive"
     list_folder = cache(_list_folder)
     rows = []
     for identifier in identifiers:
         file_name, objects = found[identifier]
-        shown = [name for name, is_difficult in objects if keep_all or not is_difficult]
-        places = [folder / "JPEGImages", folder / "images", folder, files[identifier].parent]
-        places += [place / Path(identifier).parent for place in places[:3]]
-        photo = _find_photo([list_folder(place) for place in places], file_name, identifier)
-        expected = folder / "JPEGImages" / f"{identifier}.jpg"
-        rows.append(Row(photo or expected, shown, str(files[identifier])))
-    split = "all" if split is None else split
-    descr = DESCR if isinstance(classes, str) else OWN_DESCR
-    photos = make_bunch(
-        rows,
-        names if isinstance(own, str) else own,
-        split,
-        missing=missing,
-        descr=descr.format(year=year, split=split, difficult=difficult, root=folder),
-    )
-    if isinstance(classes, str):
-        photos.target_names = list(names.values())
-    return photos
+        shown = [words.get(name, name) for name, hard in objects if keep_all or not hard]
+        folders = [folder / "JPEGImages", folder / "images", folder, files[identifier].parent]
+        folders += [each / Path(identifier).parent for each in folders[:3]]
+        photo = _find_photo([list_folder(each) for each in folders], file_name, identifier)
+        missing_photo = folder / "JPEGImages" / f"{identifier}.jpg"
+        rows.append(Row(photo or missing_photo, shown, str(files[identifier])))
+    title = f"Pascal VOC {year}" if official else f"Photos and labels of {folder}"
+    descr = DESCR.format(title=title, split=split or "all", difficult=difficult)
+    descr, classes = (descr + OFFICIAL, words.values()) if official else (descr, classes)
+    return make_bunch(rows, classes, split, missing=missing, descr=descr)
 
 
 def _find_year(root: Path, year: str, split: str | None) -> tuple[Path, Path, dict[str, Path]]:
@@ -165,8 +138,7 @@ def _find_year(root: Path, year: str, split: str | None) -> tuple[Path, Path, di
     if name == f"VOC{year}" or not re.fullmatch(r"VOC\d{4}", name):
         candidates.append(root)
     for folder in candidates:
-        annotations = folder / "Annotations"
-        annotations = annotations if annotations.is_dir() else folder
+        annotations = folder / "Annotations" if (folder / "Annotations").is_dir() else folder
         files = _find_annotations(annotations)
         if files if split is None else (folder / "ImageSets" / "Main").is_dir():
             return folder, annotations, files
@@ -205,17 +177,6 @@ def _find_photo(folders: list[dict[str, Path]], file_name: str, identifier: str)
             if path := files.get(name) or files.get(name.lower()):
                 return path
     return None
-
-
-def _read_list(folder: Path, split: str) -> list[str]:
-    """Names of the photos of a split, without the ending."""
-    path = folder / "ImageSets" / "Main" / f"{split}.txt"
-    expected = "Expected the name of one photo per line, without .jpg."
-    identifiers = read_lines(path, expected)
-    for number, identifier in enumerate(identifiers, start=1):
-        if len(identifier.split()) > 1:
-            raise ValueError(f"Line {number} of {path} is {identifier!r}. {expected}")
-    return identifiers
 
 
 def _read_annotation(path: Path) -> tuple[str, list[tuple[str, bool]]]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from sklearn_cdul._utils.atomic_write import atomic_write
 from sklearn_cdul.datasets._reading import check_names
+from sklearn_cdul.datasets._signatures import PathLike
 from sklearn_cdul.targets import read_targets
 
 
@@ -22,12 +23,16 @@ class Labels(NamedTuple):
     names: list[str]
     scores: np.ndarray | None
 
+    def score(self, key: str, row: int, column: int) -> dict[str, Any]:
+        """The entry of a JSON file with a score, if there are scores."""
+        return {} if self.scores is None else {key: round(float(self.scores[row, column]), 6)}
+
 
 def check_labels(
     data: Sequence[Any],
     target: Any,
     target_names: Sequence[str],
-    file: str | os.PathLike[str] | TextIO,
+    file: PathLike | TextIO,
     scores: Any,
 ) -> Labels:
     """Check that photos, labels, names and scores fit together."""
@@ -47,13 +52,11 @@ def check_labels(
         )
     if scores is not None:
         scores = np.asarray(scores)
-        if scores.shape != table.shape:
+        if scores.shape != table.shape or scores.dtype.kind not in "biuf":
             raise ValueError(
-                f"scores must have shape {table.shape}, one row per photo and one column per "
-                f"class; got {scores.shape}."
+                f"scores must hold numbers in the shape {table.shape}, one row per photo and one "
+                f"column per class; got {scores.shape} of {scores.dtype}."
             )
-        if scores.dtype.kind not in "biuf":
-            raise ValueError(f"scores must hold numbers, got dtype {scores.dtype}.")
         if not np.isfinite(scores).all():
             row = int(np.argwhere(~np.isfinite(scores))[0, 0])
             raise ValueError(
@@ -63,6 +66,7 @@ def check_labels(
 
 
 def _written(item: Any, index: int, folder: str) -> str:
+    """The path of a photo as the file has it."""
     if not isinstance(item, (str, os.PathLike)):
         raise TypeError(
             f"data must hold paths of photos, but data[{index}] is of type {type(item).__name__}."
@@ -71,7 +75,7 @@ def _written(item: Any, index: int, folder: str) -> str:
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
-def write_text(file: str | os.PathLike[str] | TextIO, text: str) -> None:
+def write_text(file: PathLike | TextIO, text: str) -> None:
     """Write a text file whole: whoever interrupts this leaves the old one, or none."""
     if hasattr(file, "write"):
         file.write(text)
@@ -80,6 +84,6 @@ def write_text(file: str | os.PathLike[str] | TextIO, text: str) -> None:
         part.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_json(file: str | os.PathLike[str], content: Any) -> None:
+def write_json(file: PathLike, content: Any) -> None:
     """Write a JSON file whole, in ASCII: file names may hold what UTF-8 can't."""
     write_text(file, json.dumps(content, indent=1) + "\n")

@@ -1,17 +1,17 @@
 """Reader of folders in the layout of YOLO."""
 
-import os
+import re
 import reprlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from sklearn.utils import Bunch
 
 from sklearn_cdul._utils.text_files import read_text
-from sklearn_cdul.datasets._docstrings import documented
 from sklearn_cdul.datasets._folders import list_photos
 from sklearn_cdul.datasets._reading import Row, check_choice, check_names, make_bunch, read_lines
+from sklearn_cdul.datasets._signatures import Missing, PathLike, documented
 from sklearn_cdul.targets.tables import some
 
 DESCR = """Photos and labels of {path}, split "{split}"
@@ -23,10 +23,10 @@ boxes or outlines in the text file of each photo; a photo without such a file sh
 
 @documented
 def load_yolo(
-    path: str | os.PathLike[str],
+    path: PathLike,
     *,
     split: str = "train",
-    missing: Literal["raise", "skip"] = "raise",
+    missing: Missing = "raise",
 ) -> Bunch:
     """Read a data set in the layout of YOLO: data.yaml, images and labels.
 
@@ -42,11 +42,7 @@ def load_yolo(
         The YAML file, or the folder that holds `data.yaml`.
     split : str, default="train"
         Key of the YAML file that names the photos: "train", "val" or "test".
-    {missing}
-
-    {returns}
-
-    {warns}
+    {missing, returns, warns}
 
     Notes
     -----
@@ -69,21 +65,21 @@ def load_yolo(
         path = path / "data.yaml"
     content = _read_yaml(path)
     names = _class_names(content, path)
-    paths = [photo for place in _places(content, split, path) for photo in _photos(place)]
-    files = [_label_file(photo) for photo in paths]
+    paths = [photo for source in _sources(content, split, path) for photo in _photos(source)]
+    # The file of labels of images/a.jpg is labels/a.txt.
+    files = [
+        Path(re.sub(r"^(|.*/)images/", r"\1labels/", photo.as_posix())).with_suffix(".txt")
+        for photo in paths
+    ]
     if not any(file.is_file() for file in files):
         raise FileNotFoundError(
             f"No photo of split {split!r} in {path} has a file of labels. The first would be "
             f"{files[0]}."
         )
     shown = [_read_classes(file, names) for file in files]
-    return make_bunch(
-        [Row(*row) for row in zip(paths, shown, map(str, files), strict=True)],
-        names,
-        split,
-        missing=missing,
-        descr=DESCR.format(path=path, split=split),
-    )
+    rows = [Row(*row) for row in zip(paths, shown, map(str, files), strict=True)]
+    descr = DESCR.format(path=path, split=split)
+    return make_bunch(rows, names, split, missing=missing, descr=descr)
 
 
 def _read_yaml(path: Path) -> dict[Any, Any]:
@@ -119,8 +115,8 @@ def _class_names(content: dict[Any, Any], path: Path) -> list[str]:
     return names
 
 
-def _places(content: dict[Any, Any], split: str, path: Path) -> list[Path]:
-    """Folders and lists of a split."""
+def _sources(content: dict[Any, Any], split: str, path: Path) -> list[Path]:
+    """Folders of photos and lists of paths of a split."""
     entries = content.get(split)
     entries = entries if isinstance(entries, list) else [entries]
     if not all(isinstance(entry, str) and entry for entry in entries):
@@ -134,28 +130,19 @@ def _places(content: dict[Any, Any], split: str, path: Path) -> list[Path]:
     for entry in (entry.replace("\\", "/") for entry in entries):
         # Exported files write ../train/images for train/images.
         tails = [entry, *([entry[3:]] if entry.startswith("../") else [])]
-        places = [root / tail for tail in tails for root in roots]
-        place = next((place for place in places if place.exists()), None)
-        if place is None:
-            raise FileNotFoundError(f"There is no {places[0]}, which {path} names for {split!r}.")
-        found.append(place)
+        sources = [root / tail for tail in tails for root in roots]
+        source = next((source for source in sources if source.exists()), None)
+        if source is None:
+            raise FileNotFoundError(f"There is no {sources[0]}, which {path} names for {split!r}.")
+        found.append(source)
     return found
 
 
-def _photos(place: Path) -> list[Path]:
-    if place.is_dir():
-        return [Path(photo) for photo in list_photos(place)]
-    lines = read_lines(place, "Expected the path of one photo per line.")
-    return [place.parent / line.replace("\\", "/") for line in lines]
-
-
-def _label_file(photo: Path) -> Path:
-    parts = list(photo.parts)
-    for index in reversed(range(len(parts) - 1)):
-        if parts[index] == "images":
-            parts[index] = "labels"
-            break
-    return Path(*parts).with_suffix(".txt")
+def _photos(source: Path) -> list[Path]:
+    if source.is_dir():
+        return [Path(photo) for photo in list_photos(source)]
+    lines = read_lines(source, "Expected the path of one photo per line.")
+    return [source.parent / line.replace("\\", "/") for line in lines]
 
 
 def _read_classes(path: Path, names: list[str]) -> list[str]:
@@ -163,17 +150,16 @@ def _read_classes(path: Path, names: list[str]) -> list[str]:
     expected = f"Expected the number of a class, 0 to {len(names) - 1}, and a box or outline."
     if not path.is_file():
         return []
-    shown = []
+    shown, numbered = [], {float(number): name for number, name in enumerate(names)}
     for number, line in enumerate(read_text(path, expected).splitlines(), start=1):
         if not line.strip():
             continue
         first, *rest = line.split()
         try:
-            index = float(first)
-            known = index.is_integer() and 0 <= index < len(names) and len(rest) >= 4
+            name = numbered.get(float(first))
         except ValueError:
-            known = False
-        if not known:
+            name = None
+        if name is None or len(rest) < 4:
             raise ValueError(f"Line {number} of {path} is {line.strip()[:60]!r}. {expected}")
-        shown.append(names[int(index)])
+        shown.append(name)
     return shown

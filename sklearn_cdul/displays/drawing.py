@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from sklearn_cdul.displays.ranking import take_in_turn
 from sklearn_cdul.images.decoding import load_image
 from sklearn_cdul.images.photos import Photos
 
@@ -24,12 +25,14 @@ _PAD = 0.06  # inches around each panel
 
 def check_options(plot: Callable[..., Any], options: dict[str, Any]) -> None:
     """Say before the work that matplotlib is missing, or what a display's ``plot`` won't take."""
-    import_pyplot()
+    _pyplot()
     inspect.signature(plot).bind(None, **options)
 
 
-def import_pyplot() -> Any:
-    """Return ``matplotlib.pyplot``."""
+def _pyplot(n_columns: int = 1) -> Any:
+    """Return ``matplotlib.pyplot``, to draw so many panels per row."""
+    if n_columns < 1:
+        raise ValueError(f"n_columns must be at least 1; got {n_columns!r}.")
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -43,8 +46,7 @@ def make_axes(
     ax: Any, n_panels: int, n_columns: int, panel_size: tuple[float, float]
 ) -> tuple[Any, np.ndarray]:
     """Return a figure and the axes of its panels, row by row."""
-    plt = import_pyplot()
-    _check_columns(n_columns)
+    plt = _pyplot(n_columns)
     n_columns = min(n_columns, n_panels)
     shape = (-(-n_panels // n_columns), n_columns)
     if ax is None:
@@ -76,19 +78,25 @@ def make_axes(
 
 def draw_photos(
     photos: Photos,
-    heads: Sequence[str],
-    blocks: Sequence[np.ndarray],
+    rankings: dict[str, np.ndarray],
     caption: Callable[[int], Caption],
     *,
+    n_photos: int,
     n_columns: int,
     ax: Any,
-) -> tuple[Any, np.ndarray]:
-    """Draw some of the photos whole, each above its caption, in blocks that begin a row each."""
-    _check_columns(n_columns)
-    n_columns = max(min(n_columns, max(map(len, blocks), default=1)), 1)
+    title: str | None = None,
+    legend: Caption = (),
+) -> tuple[Any, np.ndarray, np.ndarray]:
+    """Draw the first photos of each ranking, each above its caption; a head begins a row.
+
+    A figure of its own gets a title and a legend. Returns it, and the axes and row of each photo.
+    """
+    _pyplot(n_columns)
+    blocks = take_in_turn(list(rankings.values()), n_photos)
+    n_columns = min(n_columns, max([1, *map(len, blocks)]))
     panels: list[int] = []
     head_at, first = {}, 0
-    for text, block in zip(heads, blocks, strict=True):
+    for text, block in zip(rankings, blocks, strict=True):
         head_at[first] = text if len(block) else f"{text}: no photo".removeprefix(": ")
         panels += range(first, first + len(block))
         first += max(-(-len(block) // n_columns), 1) * n_columns
@@ -98,7 +106,7 @@ def draw_photos(
     shapes = [image.height / image.width for image in images] or [0.7]
     shape = float(np.clip(np.median(shapes), 0.5, 1.5))
     below = (_LINE * max(map(len, captions), default=0) + 6) / 72
-    above = 0.28 if any(heads) else 0
+    above = 0.28 if any(rankings) else 0
     figure, axes = make_axes(ax, first, n_columns, (_WIDTH, _WIDTH * shape + below + above))
     for panel, axis in enumerate(axes):
         axis.set_axis_off()
@@ -109,25 +117,23 @@ def draw_photos(
         axis.imshow(image, extent=(0, image.width, 0, image.height))
         axis.set(xlim=(0, width), ylim=(0, width * shape), anchor="SW")
         points = 72 * (_WIDTH if ax is None else axis.get_window_extent().width / figure.dpi)
-        draw_caption(axis, lines, points)
-    return figure, axes[panels]
-
-
-def _check_columns(n_columns: int) -> None:
-    if n_columns < 1:
-        raise ValueError(f"n_columns must be at least 1; got {n_columns!r}.")
+        _draw_caption(axis, lines, points)
+    if ax is None and title is not None:
+        figure.set_figheight(figure.get_figheight() + 0.35)
+        figure.suptitle(title, **TEXT)
+    if ax is None and legend:
+        _draw_legend(figure, legend)
+    return figure, axes[panels], rows
 
 
 def small_photos(photos: Photos, rows: Iterable[int]) -> list[Image.Image]:
     """Load photos with no more pixels than are drawn."""
     size = _PIXELS, _PIXELS
     images = [load_image(photos[row], row, min_size=size) for row in map(int, rows)]
-    return [
-        ImageOps.contain(image, size) if max(image.size) > _PIXELS else image for image in images
-    ]
+    return [ImageOps.contain(i, size) if max(i.size) > _PIXELS else i for i in images]
 
 
-def draw_caption(axis: Any, lines: Caption, width: float) -> None:
+def _draw_caption(axis: Any, lines: Caption, width: float) -> None:
     """Write lines beneath a panel, shortened where they would run into the next one."""
     longest = max(int(width / (0.58 * _SMALL)), 12)
     for index, (text, color) in enumerate(lines):
@@ -154,13 +160,7 @@ def by_truth(truth: np.ndarray | None, alone: str | None) -> list[tuple[Any, str
     return [*unknown, *known]
 
 
-def add_title(figure: Any, text: str) -> None:
-    """Write above all panels, in room of its own."""
-    figure.set_figheight(figure.get_figheight() + 0.35)
-    figure.suptitle(text, **TEXT)
-
-
-def explain(figure: Any, entries: Sequence[tuple[str, str]]) -> None:
+def _draw_legend(figure: Any, entries: Caption) -> None:
     """Say at the foot of a figure what the colours of its captions mean."""
     from matplotlib.lines import Line2D
 

@@ -50,7 +50,6 @@ class ScoreHistogramDisplay:
     targets: np.ndarray | None = None
 
     @classmethod
-    @fill
     def from_estimator(
         cls, estimator: Any, X: Any, y: Any = None, **options: Any
     ) -> "ScoreHistogramDisplay":
@@ -59,15 +58,12 @@ class ScoreHistogramDisplay:
         Parameters
         ----------
         {estimator, X, y}
-        **options : classes, bins, n_columns, ax
-            See :meth:`plot`.
-        {result}
+        {options, result}
         """
         check_options(cls.plot, options)
         return cls(**vars(Predictions.from_estimator(estimator, X, y))).plot(**options)
 
     @classmethod
-    @fill
     def from_predictions(
         cls,
         scores: ArrayLike,
@@ -82,14 +78,10 @@ class ScoreHistogramDisplay:
         Parameters
         ----------
         {scores, y, class_names, thresholds}
-        **options : classes, bins, n_columns, ax
-            See :meth:`plot`.
-        {result}
+        {options, result}
         """
-        check_options(cls.plot, options)
         return cls(**vars(Predictions.of(scores, y, thresholds, class_names))).plot(**options)
 
-    @fill
     def plot(
         self,
         *,

@@ -14,19 +14,20 @@ from sklearn_cdul.displays.drawing import (
     GREY,
     RED,
     by_truth,
-    check_options,
     draw_photos,
-    explain,
     make_axes,
     short,
 )
-from sklearn_cdul.displays.ranking import take_in_turn
-from sklearn_cdul.images.reading import check_images
-from sklearn_cdul.labels.thresholds import find_thresholds
-from sklearn_cdul.predictions import Predictions, find_class, last_step, log_odds
+from sklearn_cdul.inputs import digest_of_X
+from sklearn_cdul.predictions import Predictions, check_photos, find_classes, last_step, pass_steps
 
 _MOST_LINES = 4  # of a caption
 _MOST_POINTS = 20_000
+_LEGEND = [
+    ("toward the labels", GREEN),
+    ("away from them", RED),
+    ("+ name gained, - lost; label before → after", GREY),
+]
 
 
 @fill
@@ -42,10 +43,7 @@ class LabelMovementDisplay:
 
     Parameters
     ----------
-    initial_labels, labels : ndarrays of shape (n, k)
-        Before and after, in [0, 1]. Rows with NaN are ignored.
-    class_names : list of str, length k
-        The classes.
+    {moved, class_names}
     photos : sequence of images or None, default=None
         The n photos; without them only ``kind="scatter"`` can be drawn.
     {targets, axes}
@@ -74,15 +72,15 @@ class LabelMovementDisplay:
     targets: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        self.photos = None if self.photos is None else check_images(self.photos)
-        counts = {"initial_labels": len(self.initial_labels), "labels": len(self.labels)}
+        shapes = np.shape(self.initial_labels), np.shape(self.labels)
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"initial_labels and labels must have one shape; got {shapes[0]} and {shapes[1]}."
+            )
         if self.photos is not None:
-            counts["photos"] = len(self.photos)
-        if len(set(counts.values())) > 1:
-            raise ValueError(f"There must be as many rows of each; got {counts}.")
+            self.photos = check_photos(self.photos, len(self.labels))
 
     @classmethod
-    @fill
     def from_estimator(
         cls, estimator: Any, X: Any = None, y: Any = None, **options: Any
     ) -> "LabelMovementDisplay":
@@ -93,19 +91,23 @@ class LabelMovementDisplay:
         estimator : CDULClassifier, or a pipeline or search that ends with one
             Fitted. Its ``initial_pseudo_labels_`` and ``pseudo_labels_`` are compared.
         X : sequence of images or None, default=None
-            The photos it was fitted on, in the same order.
+            The photos it was fitted on, in the same order. Others are refused.
         {y}
-        **options : kind, class_name, n_photos, n_columns, ax
-            See :meth:`plot`.
-        {result}
+        {options, result}
         """
-        check_options(cls.plot, options)
         model = last_step(estimator)
         if not hasattr(model, "initial_pseudo_labels_"):
             raise TypeError(
                 "LabelMovementDisplay needs a fitted CDULClassifier, whose labels move; got "
                 f"{type(model).__name__}."
             )
+        if X is not None and model.pseudo_labeler_.input == "images":
+            X, digest = pass_steps(estimator, X), getattr(model, "X_digest_", None)
+            if digest is not None and digest_of_X(X) != digest:
+                raise ValueError(
+                    "X must be the photos that the classifier was fitted on, in the same order and "
+                    "with the same paths. PhotosDisplay shows what it says of others."
+                )
         return cls.from_predictions(
             model.initial_pseudo_labels_,
             model.pseudo_labels_,
@@ -116,7 +118,6 @@ class LabelMovementDisplay:
         )
 
     @classmethod
-    @fill
     def from_predictions(
         cls,
         initial_labels: ArrayLike,
@@ -131,28 +132,21 @@ class LabelMovementDisplay:
 
         Parameters
         ----------
-        initial_labels, labels : array-likes of shape (n, k)
-            Before and after, in [0, 1].
-        {y, class_names}
+        {moved, y, class_names}
         photos : sequence of images or None, default=None
             The n photos.
-        **options : kind, class_name, n_photos, n_columns, ax
-            See :meth:`plot`.
-        {result}
+        {options, result}
         """
-        check_options(cls.plot, options)
-        before = Predictions.of(initial_labels, y, None, class_names, photos=photos)
+        before = Predictions.of(initial_labels, y, None, class_names, photos)
         after = Predictions.of(labels, None, None, class_names)
-        display = cls(
+        return cls(
             initial_labels=before.scores,
             labels=after.scores,
             class_names=before.class_names,
             photos=photos,
             targets=before.targets,
-        )
-        return display.plot(**options)
+        ).plot(**options)
 
-    @fill
     def plot(
         self,
         *,
@@ -181,14 +175,13 @@ class LabelMovementDisplay:
             raise ValueError(f'kind must be "photos" or "scatter"; got {kind!r}.')
         if kind == "photos" and self.photos is None:
             raise ValueError('kind="photos" needs the photos.')
-        tables = (self.initial_labels, self.labels)
-        self.margins_ = np.stack([log_odds(one) - log_odds(find_thresholds(one)) for one in tables])
-        columns = np.arange(len(self.class_names))
-        if class_name is not None:
-            columns = columns[[find_class(class_name, self.class_names)]]
+        names, tables = self.class_names, (self.initial_labels, self.labels)
+        self.margins_ = np.stack([Predictions.of(one, None, None, names).margins for one in tables])
+        columns = find_classes(names if class_name is None else class_name, names)
         if kind == "scatter":
             return self._scatter(columns, ax)
-        return self._photos(columns, n_photos, n_columns, ax)
+        options = {"n_photos": n_photos, "n_columns": n_columns, "ax": ax}
+        return self._photos(columns, options)
 
     def _scatter(self, columns: np.ndarray, ax: Any) -> "LabelMovementDisplay":
         self.figure_, self.axes_ = make_axes(ax, 1, 1, (5.6, 5.2))
@@ -205,61 +198,43 @@ class LabelMovementDisplay:
         axis.axhline(0, color="black", linewidth=0.8)
         axis.axvline(0, color="black", linewidth=0.8)
         axis.axline((0, 0), slope=1, color=GREY, linewidth=0.8, linestyle=":")
-        was, is_now = before >= 0, after >= 0
-        corners = {
-            "gained": (~was & is_now, 0.02, 0.98, "left", "top"),
-            "kept": (was & is_now, 0.98, 0.98, "right", "top"),
-            "lost": (was & ~is_now, 0.98, 0.02, "right", "bottom"),
-            "never": (~was & ~is_now, 0.02, 0.02, "left", "bottom"),
-        }
-        for word, (there, x, y, across, up) in corners.items():
+        # A corner for each: named before training (right) or not, and after it (top) or not.
+        for word, x, y in (("gained", 0, 1), ("kept", 1, 1), ("lost", 1, 0), ("never", 0, 0)):
+            there = ((before >= 0) == x) & ((after >= 0) == y)
             text = f"{word} {there.sum()}"
             if truth is not None and np.isfinite(truth[there]).any():
                 text += f"\n{np.nanmean(truth[there]):.0%} in the labels"
             behind = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 2}
-            style = {"ha": across, "va": up, "fontsize": 9, "bbox": behind}
-            axis.text(x, y, text, transform=axis.transAxes, **style)
+            style: dict[str, Any] = {"transform": axis.transAxes, "fontsize": 9, "bbox": behind}
+            style |= {"ha": ("left", "right")[x], "va": ("bottom", "top")[y]}
+            axis.text(0.02 + 0.96 * x, 0.02 + 0.96 * y, text, **style)
         axis.margins(0.12)
         above = "log-odds above the threshold"
         axis.set(xlabel=f"first label: {above}", ylabel=f"after training: {above}")
         if truth is not None:
-            place = {"loc": "lower left", "bbox_to_anchor": (0, 1)}
-            axis.legend(ncols=3, frameon=False, markerscale=2, **place)
+            outside = {"loc": "lower left", "bbox_to_anchor": (0, 1)}
+            axis.legend(ncols=3, frameon=False, markerscale=2, **outside)
         return self
 
-    def _photos(
-        self, columns: np.ndarray, n_photos: int, n_columns: int, ax: Any
-    ) -> "LabelMovementDisplay":
-        assert self.photos is not None
+    def _photos(self, columns: np.ndarray, options: dict[str, Any]) -> "LabelMovementDisplay":
         before, after = self.margins_
-        moved = np.where((before >= 0) != (after >= 0), after - before, 0)
-        moved[np.isnan(moved)] = 0
-        moved[:, np.setdiff1d(np.arange(moved.shape[1]), columns)] = 0
-        if self.targets is None:
-            heads, signed = ["Gained a name", "Lost a name"], moved
-        else:
-            toward = np.nan_to_num(2 * self.targets - 1)  # 0 where nobody knows
-            heads, signed = ["Corrected", "Spoilt"], toward * moved
-        rankings = []
-        for sign in (1, -1):
-            most = (sign * signed).max(axis=1)
-            rankings.append(np.argsort(-most, kind="stable")[: (most > 0).sum()])
-        blocks = take_in_turn(rankings, n_photos)
+        crossed = ((before >= 0) != (after >= 0)) & ~np.isnan(after - before)
+        crossed[:, np.setdiff1d(np.arange(len(self.class_names)), columns)] = False
+        moved = np.where(crossed, after - before, 0)
+        signed, heads = moved, ("Gained a name", "Lost a name")
+        if self.targets is not None:  # toward 1 or 0, and 0 where the label is not known
+            signed, heads = moved * np.nan_to_num(2 * self.targets - 1), ("Corrected", "Spoilt")
+        rankings = {}
+        for head, most in zip(heads, (signed.max(axis=1), -signed.min(axis=1)), strict=True):
+            rankings[head] = np.argsort(-most, kind="stable")[: (most > 0).sum()]
+        given = {**options, "legend": () if self.targets is None else _LEGEND}
         caption = partial(self._caption, moved=moved)
-        self.figure_, self.axes_ = draw_photos(
-            self.photos, heads, blocks, caption, n_columns=n_columns, ax=ax
-        )
-        self.rows_ = np.concatenate(blocks)
-        if ax is None and self.targets is not None:
-            entries = [("toward the labels", GREEN), ("away from them", RED)]
-            explain(self.figure_, [*entries, ("+ name gained, - lost; label before → after", GREY)])
+        self.figure_, self.axes_, self.rows_ = draw_photos(self.photos, rankings, caption, **given)
         return self
 
     def _caption(self, row: int, moved: np.ndarray) -> list[tuple[str, str]]:
-        lines = []
-        for column in np.argsort(-np.abs(moved[row]), kind="stable")[:_MOST_LINES]:
-            if not moved[row, column]:
-                break
+        lines, size = [], np.abs(moved[row])
+        for column in np.argsort(-size, kind="stable")[: min((size > 0).sum(), _MOST_LINES)]:
             gained, color = moved[row, column] > 0, "black"
             if self.targets is not None and not np.isnan(self.targets[row, column]):
                 color = GREEN if (self.targets[row, column] == 1) == gained else RED

@@ -14,15 +14,13 @@ from sklearn_cdul.displays.drawing import (
     GREEN,
     GREY,
     RED,
-    add_title,
     check_options,
     draw_photos,
-    explain,
     short,
 )
-from sklearn_cdul.displays.ranking import rank_photos, take_in_turn
+from sklearn_cdul.displays.ranking import rank_photos
 from sklearn_cdul.images.reading import check_images
-from sklearn_cdul.predictions import Predictions, find_class, log_odds
+from sklearn_cdul.predictions import Predictions, check_photos, find_classes, log_odds
 
 _MOST_LINES = 6  # of a caption
 # Of each order the head for all classes, and that for one.
@@ -52,9 +50,7 @@ class PhotosDisplay:
 
     Parameters
     ----------
-    photos : sequence of images
-        n photos, see :class:`~sklearn_cdul.CLIPPseudoLabeler`.
-    {scores, found, class_names, targets, axes}
+    {photos, scores, found, class_names, targets, axes}
     rows_ : ndarray of shape (n_panels,), dtype int
         Which photo each panel shows, as its position in `photos`.
 
@@ -83,14 +79,9 @@ class PhotosDisplay:
     targets: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        self.photos = check_images(self.photos)
-        if len(self.photos) != len(self.scores):
-            raise ValueError(
-                f"There are {len(self.photos)} photos, but scores of {len(self.scores)}."
-            )
+        self.photos = check_photos(self.photos, len(self.scores))
 
     @classmethod
-    @fill
     def from_estimator(
         cls, estimator: Any, X: Any, y: Any = None, *, photos: Any = None, **options: Any
     ) -> "PhotosDisplay":
@@ -101,9 +92,7 @@ class PhotosDisplay:
         {estimator, X, y}
         photos : sequence of images or None, default=None
             The photos of the rows of X, if X holds something else, for example embeddings.
-        **options : class_name, order, n_photos, n_columns, ax
-            See :meth:`plot`.
-        {result}
+        {options, result}
         """
         check_options(cls.plot, options)
         shown = check_images(X if photos is None else photos)
@@ -111,7 +100,6 @@ class PhotosDisplay:
         return cls(photos=shown, **vars(predictions)).plot(**options)
 
     @classmethod
-    @fill
     def from_predictions(
         cls,
         photos: Any,
@@ -126,18 +114,12 @@ class PhotosDisplay:
 
         Parameters
         ----------
-        photos : sequence of images
-            n photos, see :class:`~sklearn_cdul.CLIPPseudoLabeler`.
-        {scores, y, class_names, thresholds}
-        **options : class_name, order, n_photos, n_columns, ax
-            See :meth:`plot`.
-        {result}
+        {photos, scores, y, class_names, thresholds}
+        {options, result}
         """
-        check_options(cls.plot, options)
-        predictions = Predictions.of(scores, y, thresholds, class_names, photos=photos)
+        predictions = Predictions.of(scores, y, thresholds, class_names, photos)
         return cls(photos=photos, **vars(predictions)).plot(**options)
 
-    @fill
     def plot(
         self,
         *,
@@ -164,27 +146,22 @@ class PhotosDisplay:
             entropy of the classes. "wrong" begins with the largest log loss.
         {n_photos, panels, result}
         """
-        column = None if class_name is None else find_class(class_name, self.class_names)
+        column = None if class_name is None else find_classes(class_name, self.class_names)[0]
         orders = [order] if isinstance(order, str) else list(order)
-        margins = log_odds(self.scores) - log_odds(self.thresholds)
-        rankings = [rank_photos(margins, self.targets, one, column) for one in orders]
-        blocks = take_in_turn(rankings, n_photos)
-        heads = [_HEADS[one][column is not None] if len(orders) > 1 else "" for one in orders]
-        caption = partial(self._caption, column=column)
-        self.figure_, self.axes_ = draw_photos(
-            self.photos, heads, blocks, caption, n_columns=n_columns, ax=ax
-        )
-        self.rows_ = np.concatenate(blocks)
-        if ax is None and column is not None:
-            scores = self.scores[:, column]
-            add_title(
-                self.figure_,
-                f"{class_name}: found in {(scores >= self.thresholds[column]).sum()} of "
-                f"{(~np.isnan(scores)).sum()} photos, score {short(self.thresholds[column])} or "
-                "more",
+        margins, title, rankings = log_odds(self.scores) - log_odds(self.thresholds), None, {}
+        for one in orders:
+            ranking = rank_photos(margins, self.targets, one, column)
+            rankings[_HEADS[one][column is not None] if len(orders) > 1 else ""] = ranking
+        if column is not None:
+            scores, threshold = self.scores[:, column], self.thresholds[column]
+            title = (
+                f"{class_name}: found in {(scores >= threshold).sum()} of "
+                f"{(~np.isnan(scores)).sum()} photos, score {short(threshold)} or more"
             )
-        if ax is None and self.targets is not None:
-            explain(self.figure_, _LEGEND)
+        given: dict[str, Any] = {"n_photos": n_photos, "n_columns": n_columns, "ax": ax}
+        given |= {"title": title, "legend": () if self.targets is None else _LEGEND}
+        caption = partial(self._caption, column=column)
+        self.figure_, self.axes_, self.rows_ = draw_photos(self.photos, rankings, caption, **given)
         return self
 
     def _caption(self, row: int, column: int | None) -> list[tuple[str, str]]:
@@ -202,10 +179,8 @@ class PhotosDisplay:
             return [line(column)]
         listed = np.flatnonzero(found | (truth == 1)).tolist()
         # Those found come first.
-        names = sorted(listed, key=lambda index: (not found[index], -scores[index]))
-        if not names:
-            return [("no class found", GREY)]
-        if len(names) > _MOST_LINES:
-            rest = len(names) - _MOST_LINES + 1
-            return [line(index) for index in names[:-rest]] + [(f"and {rest} more", GREY)]
-        return [line(index) for index in names]
+        lines = [line(i) for i in sorted(listed, key=lambda i: (not found[i], -scores[i]))]
+        if len(lines) > _MOST_LINES:
+            shown = _MOST_LINES - 1
+            return [*lines[:shown], (f"and {len(lines) - shown} more", GREY)]
+        return lines or [("no class found", GREY)]

@@ -21,7 +21,7 @@ class AveragePrecisionDisplay:
     """Average precision of each class, with what a random order would reach.
 
     A dot marks the average precision of a class, a grey line the share of photos that show it,
-    which a random order reaches on average. Several models go into one picture: give :meth:`plot`
+    which a random order reaches on average. Several models go into one plot: give :meth:`plot`
     of the next the ``ax_`` of the first.
 
     {made}
@@ -66,7 +66,6 @@ class AveragePrecisionDisplay:
     name: str | None = None
 
     @classmethod
-    @fill
     def from_estimator(
         cls, estimator: Any, X: Any, y: Any, *, name: str | None = None, **options: Any
     ) -> "AveragePrecisionDisplay":
@@ -79,9 +78,7 @@ class AveragePrecisionDisplay:
         {X, y}
         name : str or None, default=None
             Of the model, for the legend; None takes the name of its class.
-        **options : min_positives, ax
-            See :meth:`plot`.
-        {result}
+        {options, result}
         """
         check_options(cls.plot, options)
         model = last_step(estimator)
@@ -92,7 +89,6 @@ class AveragePrecisionDisplay:
         return cls.from_predictions(y, scores, class_names=model.class_names_, name=name, **options)
 
     @classmethod
-    @fill
     def from_predictions(
         cls,
         y_true: Any,
@@ -114,26 +110,21 @@ class AveragePrecisionDisplay:
         {class_names}
         name : str or None, default=None
             Of the model, for the legend.
-        **options : min_positives, ax
-            See :meth:`plot`.
-        {result}
+        {options, result}
         """
-        check_options(cls.plot, options)
         names = list(class_names)
         scores = check_table(y_score, names, name="y_score")
         labels = known_targets(y_true, names, y_score, name="y_true")
         readable = ~np.isnan(scores).any(axis=1)
         labels, scores = labels[readable], scores[readable]
-        display = cls(
+        return cls(
             average_precision=average_precision_per_class(labels, scores),
             positives=(labels == 1).sum(axis=0),
             prevalence=(labels == 1).sum(axis=0) / np.maximum((labels >= 0).sum(axis=0), 1),
             class_names=names,
             name=name,
-        )
-        return display.plot(**options)
+        ).plot(**options)
 
-    @fill
     def plot(
         self, *, name: str | None = None, min_positives: int = 1, ax: Any = None
     ) -> "AveragePrecisionDisplay":
@@ -157,7 +148,7 @@ class AveragePrecisionDisplay:
             raise ValueError(f"No class is shown by {least} or more photos.")
         drawn = drawn[np.argsort(self.average_precision[drawn], kind="stable")]
         self.figure_, (ax,) = make_axes(ax, 1, 1, (6.4, 1.2 + 0.24 * len(drawn)))
-        # matplotlib keeps the places of texts on an axis, so a second display finds its rows.
+        # matplotlib keeps the positions of texts on an axis, so a second display finds its rows.
         rows = [f"{self.class_names[index]} ({self.positives[index]})" for index in drawn.tolist()]
         if _CHANCE not in ax.get_legend_handles_labels()[1]:
             ax.scatter(self.prevalence[drawn], rows, marker="|", s=90, color=GREY, label=_CHANCE)

@@ -30,17 +30,7 @@ class SimilarityDisplay:
 
     Parameters
     ----------
-    photo : image
-        Path, PIL image or array, see :class:`~sklearn_cdul.CLIPPseudoLabeler`.
-    view_labels : ndarray of shape (views, k)
-        Soft label of each view in [0, 1], that of the whole photo first, then those of its snippets
-        row by row, windows or proposals; see :func:`~sklearn_cdul.labels.softmax_similarities`.
-    boxes : ndarray of shape (views, 4)
-        What each view shows, as left, upper, right and lower edge in [0, 1], see
-        :meth:`CLIPPseudoLabeler.view_boxes <sklearn_cdul.CLIPPseudoLabeler.view_boxes>`.
-    {class_names}
-    views : {"grid", "dense", "grid+dense", "proposals"}, default="grid"
-        What the parts are. "grid+dense" has panels for snippets and others for windows.
+    {views}
 
     Attributes
     ----------
@@ -68,30 +58,40 @@ class SimilarityDisplay:
 
     photo: Any
     view_labels: np.ndarray
-    boxes: np.ndarray
     class_names: Sequence[str]
     views: str = "grid"
+    boxes: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         labels = self.view_labels = np.asarray(self.view_labels, dtype=np.float64)
-        boxes = self.boxes = np.asarray(self.boxes, dtype=np.float64)
+        self.class_names, views = list(self.class_names), self.views
+        sizes = (size for size in range(2, 65) if n_views(size, views) == len(labels))
+        self._grid_size = next(sizes, 0)
+        if labels.ndim != 2 or not self._grid_size or labels.shape[1] != len(self.class_names):
+            raise ValueError(
+                "view_labels must have a row for the photo and one for each part of a square grid "
+                f'with views="{views}", and a column for each of the {len(self.class_names)} '
+                f"class_names; got shape {labels.shape}. A labeler with grid_size=1 looks at no "
+                "parts."
+            )
+        edges = _even_boxes(self._grid_size, views) if self.boxes is None else self.boxes
+        boxes = self.boxes = np.asarray(edges, dtype=np.float64)
         if boxes.shape != (len(labels), 4):
             raise ValueError(
                 f"boxes must have shape {(len(labels), 4)}, four edges for each row of "
                 f"view_labels; got {boxes.shape}."
             )
-        for values, what in (
-            (labels, "view_labels must be soft labels"),
-            (boxes, "boxes must be shares of the photo's width and height"),
+        for what, values in (
+            ("view_labels must be soft labels", labels),
+            ("boxes must be shares of the photo's width and height", boxes),
         ):
-            wrong = np.argwhere(~((values >= -ROUNDING) & (values <= 1 + ROUNDING)))
-            for row, column in wrong[:1]:
+            inside = (values >= -ROUNDING) & (values <= 1 + ROUNDING)
+            for row, column in np.argwhere(~inside)[:1]:
                 raise ValueError(
                     f"{what} in [0, 1]; got {values[row, column]} in row {row}, column {column}."
                 )
 
     @classmethod
-    @fill
     def from_estimator(cls, estimator: Any, X: Any, **options: Any) -> "SimilarityDisplay":
         """Let CLIP look at the parts of a photo and draw what it saw.
 
@@ -102,9 +102,7 @@ class SimilarityDisplay:
             its network is not.
         X : image or list of one image
             The photo.
-        **options : classes, n_classes, n_columns, ax
-            See :meth:`plot`.
-        {result}
+        {options, result}
         """
         check_options(cls.plot, options)
         model = last_step(estimator)
@@ -132,7 +130,6 @@ class SimilarityDisplay:
         )
 
     @classmethod
-    @fill
     def from_predictions(
         cls,
         photo: Any,
@@ -147,34 +144,11 @@ class SimilarityDisplay:
 
         Parameters
         ----------
-        photo : image
-            The photo.
-        view_labels : array-like of shape (views, k)
-            Soft label of each view in [0, 1], that of the whole photo first.
-        {class_names}
-        views : {"grid", "dense", "grid+dense", "proposals"}, default="grid"
-            What the parts are.
-        boxes : array-like of shape (views, 4) or None, default=None
-            What each view shows. None takes snippets and windows that divide the photo evenly;
-            proposals may be anywhere, so they need it.
-        **options : classes, n_classes, n_columns, ax
-            See :meth:`plot`.
-        {result}
+        {views, options, result}
         """
-        check_options(cls.plot, options)
-        labels, names = np.asarray(view_labels, dtype=np.float64), list(class_names)
-        grid_size = _grid_size(len(labels), views) if labels.ndim == 2 else None
-        if grid_size is None or labels.shape[1] != len(names):
-            raise ValueError(
-                "view_labels must have a row for the photo and one for each part of a square grid "
-                f'with views="{views}", and a column for each of the {len(names)} class_names; got '
-                f"shape {labels.shape}. A labeler with grid_size=1 looks at no parts."
-            )
-        edges = _even_boxes(grid_size, views) if boxes is None else np.asarray(boxes)
-        display = cls(photo=photo, view_labels=labels, boxes=edges, class_names=names, views=views)
-        return display.plot(**options)
+        given: dict[str, Any] = {"view_labels": view_labels, "boxes": boxes}
+        return cls(photo=photo, class_names=class_names, views=views, **given).plot(**options)
 
-    @fill
     def plot(
         self,
         *,
@@ -198,6 +172,7 @@ class SimilarityDisplay:
         """
         if n_classes < 1:
             raise ValueError(f"n_classes must be at least 1; got {n_classes!r}.")
+        assert self.boxes is not None
         names = list(self.class_names)
         whole, parts = self.view_labels[0], self.view_labels[1:]
         if classes is None:
@@ -205,32 +180,26 @@ class SimilarityDisplay:
         else:
             columns = find_classes(classes, names)
         image = small_photos(check_images([self.photo]), [0])[0]
-        width, height = image.size
+        shape: dict[str, Any] = {"extent": (0, 1, 1, 0), "aspect": image.height / image.width}
         kinds, per_row = split_views(self.views), 1 + len(columns)
-        grid_size = _grid_size(len(self.view_labels), self.views) or 1
-        counts = [n_parts(grid_size, kind) for kind in kinds]
+        counts = [n_parts(self._grid_size, kind) for kind in kinds]
         groups = np.split(np.arange(1, 1 + sum(counts)), np.cumsum(counts)[:-1])
-        size = (2.7, 2.7 * height / width + 0.5)
+        size = (2.7, 2.7 * shape["aspect"] + 0.5)
         self.figure_, self.axes_ = make_axes(ax, len(kinds) * per_row, n_columns, size)
         for axis in self.axes_:
-            axis.imshow(image, extent=(0, width, height, 0))
-            axis.set(xlim=(0, width), ylim=(height, 0))
+            axis.imshow(image, **shape)
+            axis.set(xlim=(0, 1), ylim=(1, 0))
             axis.set_axis_off()
         highest = max(parts[:, columns].max(initial=0), 1e-12)
         for row, (kind, rows) in enumerate(zip(kinds, groups, strict=True)):
             photo_axis, *axes = self.axes_[row * per_row : (row + 1) * per_row]
             photo_axis.set_title(f"{_PARTS[kind]}s" if len(kinds) > 1 else "photo", fontsize=10)
-            boxes = self.boxes[rows] * (width, height, width, height)
+            boxes = self.boxes[rows]
             for axis, column in zip(axes, columns, strict=True):
                 values = self.view_labels[rows, column]
-                shade = _shade(self.boxes[rows], values / highest)
-                axis.imshow(shade, extent=(0, width, height, 0), interpolation="nearest")
-                axis.set_title(
-                    f"{names[column]}\nwhole {whole[column]:.2f}, best {_PARTS[kind]} "
-                    f"{values.max():.2f}",
-                    fontsize=10,
-                    **TEXT,
-                )
+                axis.imshow(_shade(boxes, values / highest), interpolation="nearest", **shape)
+                best = f"whole {whole[column]:.2f}, best {_PARTS[kind]} {values.max():.2f}"
+                axis.set_title(f"{names[column]}\n{best}", fontsize=10, **TEXT)
                 if kind == "proposals":
                     _outline(axis, values, boxes)
                 elif len(values) <= _MOST_NUMBERS:
@@ -239,19 +208,12 @@ class SimilarityDisplay:
         return self
 
 
-def _grid_size(count: int, views: str) -> int | None:
-    """Snippets per side of a photo with so many views; None if there is no such number."""
-    return next((size for size in range(2, 65) if n_views(size, views) == count), None)
-
-
 def _even_boxes(grid_size: int, views: str) -> np.ndarray:
     """Boxes of snippets and windows that divide the photo, the whole first."""
     boxes = [np.array([[0.0, 0.0, 1.0, 1.0]])]
     for kind in split_views(views):
         if kind == "proposals":
-            raise ValueError(
-                'Proposals may lie anywhere in a photo: views="proposals" needs boxes.'
-            )
+            raise ValueError('views="proposals" needs boxes: proposals may lie anywhere.')
         sides = round(n_parts(grid_size, kind) ** 0.5)
         boxes.append(np.array(snippet_boxes(sides, sides, sides)) / sides)
     return np.concatenate(boxes)
@@ -269,25 +231,19 @@ def _shade(boxes: np.ndarray, shares: np.ndarray) -> np.ndarray:
 
 def _outline(axis: Any, values: np.ndarray, boxes: np.ndarray) -> None:
     """Draw where proposals lie, and write its value into the best one."""
-    for part, (left, upper, right, lower) in enumerate(boxes):
-        best = part == values.argmax()
-        x, y = [left, right, right, left, left], [upper, upper, lower, lower, upper]
-        axis.plot(x, y, color="white", lw=2 if best else 0.6, alpha=1 if best else 0.5)
-    _write(axis, values[[values.argmax()]], boxes[[values.argmax()]])
+    best = values.argmax()
+    for part, box in enumerate(boxes):
+        style = {"lw": 2, "alpha": 1} if part == best else {"lw": 0.6, "alpha": 0.5}
+        axis.plot(*box[[0, 2, 2, 0, 0, 1, 1, 3, 3, 1]].reshape(2, 5), color="white", **style)
+    _write(axis, values[[best]], boxes[[best]])
 
 
 def _write(axis: Any, values: np.ndarray, boxes: np.ndarray) -> None:
     """Write each value into the middle of its part."""
-    for value, (left, upper, right, lower) in zip(values, boxes, strict=True):
-        if right > left and lower > upper:  # else a window on nothing but padding
-            axis.text(
-                (left + right) / 2,
-                (upper + lower) / 2,
-                f"{value:.2f}",
-                ha="center",
-                va="center",
-                fontsize=9,
-                color="white",
-                fontweight="bold" if value == values.max() else "normal",
-                bbox={"boxstyle": "round,pad=0.15", "facecolor": "black", "alpha": 0.45, "lw": 0},
-            )
+    behind = {"boxstyle": "round,pad=0.15", "facecolor": "black", "alpha": 0.45, "lw": 0}
+    style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 9, "bbox": behind}
+    for value, box in zip(values, boxes, strict=True):
+        if (box[2:] > box[:2]).all():  # else a window on nothing but padding
+            weight = "bold" if value == values.max() else "normal"
+            middle = (box[:2] + box[2:]) / 2
+            axis.text(*middle, f"{value:.2f}", color="white", fontweight=weight, **style)

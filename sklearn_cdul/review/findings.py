@@ -26,17 +26,18 @@ def pick_photos(
     column: np.ndarray, threshold: float, moved: np.ndarray | None, wrong: np.ndarray, n_shown: int
 ) -> dict[str, np.ndarray]:
     """Choose the photos of one class that a person should see."""
-    distance = np.abs(column - threshold)
-    readable = np.flatnonzero(~np.isnan(column))
-    kinds = {}
-    mistakes = np.flatnonzero(wrong)
-    kinds["wrong"] = mistakes[np.argsort(-distance[mistakes], kind="stable")][:n_shown]
-    kinds["surest"] = readable[np.argsort(-column[readable], kind="stable")][:n_shown]
-    rest = np.setdiff1d(readable, kinds["surest"])
-    kinds["borderline"] = rest[np.argsort(distance[rest], kind="stable")][:n_shown]
+
+    def highest(values: np.ndarray, among: np.ndarray) -> np.ndarray:
+        rows = np.flatnonzero(among)
+        return rows[np.argsort(-values[rows], kind="stable")][:n_shown]
+
+    distance, readable = np.abs(column - threshold), ~np.isnan(column)
+    kinds = {"wrong": highest(distance, wrong), "surest": highest(column, readable)}
+    readable[kinds["surest"]] = False
+    kinds["borderline"] = highest(-distance, readable)
     if moved is not None:
-        far = np.flatnonzero(np.abs(np.nan_to_num(moved)) > 0.01)
-        kinds["corrected"] = far[np.argsort(-np.abs(moved[far]), kind="stable")][:n_shown]
+        far = np.abs(np.nan_to_num(moved))
+        kinds["corrected"] = highest(far, far > 0.01)
     return {kind: rows for kind, rows in kinds.items() if len(rows)}
 
 

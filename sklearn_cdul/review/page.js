@@ -1,7 +1,7 @@
 "use strict";
 // The page is drawn from the JSON in #data. Text from outside goes through textContent alone.
 const data = JSON.parse(document.getElementById("data").textContent);
-const names = data.classes.map((c) => c.name);
+const names = data.classes.map((c) => c.class);
 const byId = (id) => document.getElementById(id);
 
 function make(tag, settings = {}, ...children) {
@@ -138,7 +138,7 @@ function showLarge(photo) {
 
 const logit = (p) => Math.log(p / (1 - p));
 
-function histogram({ counts, edges, threshold, name }) {
+function histogram({ counts, edges, threshold, class: name }) {
   const width = 560, height = 130, left = 4, bottom = 18, top = 16;
   const [first, last] = [edges[0], edges[edges.length - 1]];
   const x = (value) => left + (Math.min(Math.max(value, first), last) - first) / (last - first) * (width - 2 * left);
@@ -215,18 +215,18 @@ function link(j) {
 }
 
 byId("classes-text").textContent = data.classes_text;
-const labelled = data.classes.some((c) => c.ap !== undefined);
+const labelled = data.classes.some((c) => c.average_precision !== undefined);
 table(byId("classes"),
   ["class", "predicted", "share", "threshold", ...(labelled ? ["AP", "F1", "precision", "recall", "positives"] : [])],
-  data.classes.map((c, j) => [link(j), c.count, { key: c.share, text: percent(c.share) }, { key: c.threshold, text: percent(c.threshold) },
-    ...(labelled ? [...["ap", "f1", "precision", "recall"].map((k) => ({ key: c[k], text: figure(c[k]) })), c.positives] : [])]));
+  data.classes.map((c, j) => [link(j), c.predicted, { key: c.share, text: percent(c.share) }, { key: c.threshold, text: percent(c.threshold) },
+    ...(labelled ? [...["average_precision", "f1", "precision", "recall"].map((k) => ({ key: c[k], text: figure(c[k]) })), c.positives] : [])]));
 
 data.classes.forEach((c, j) => {
   if (!c.lists) return;
-  const section = make("section", { class: "class", id: `class-${j}` }, make("h2", { text: c.name }));
+  const section = make("section", { class: "class", id: `class-${j}` }, make("h2", { text: c.class }));
   section.append(make("a", { class: "up", href: "#classes", text: "↑ all classes" }));
-  const figures = [`predicted for ${c.count} of ${data.n_photos} photos (${percent(c.share)})`];
-  if (c.ap !== undefined && c.ap !== null) figures.push(`average precision ${figure(c.ap)}, F1 ${figure(c.f1)}`);
+  const figures = [`predicted for ${c.predicted} of ${data.n_photos} photos (${percent(c.share)})`];
+  if (c.average_precision != null) figures.push(`average precision ${figure(c.average_precision)}, F1 ${figure(c.f1)}`);
   section.append(make("p", { class: "note", text: figures.join("; ") }), histogram(c));
   for (const [title, list] of c.lists) {
     section.append(make("h3", { text: title }), make("div", { class: "photos" },

@@ -13,19 +13,22 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_cdul._utils.atomic_write import atomic_write
+from sklearn_cdul._utils.docstrings import filled_with
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.items import path_of
 from sklearn_cdul.images.reading import check_images, map_images
 from sklearn_cdul.inputs import digest_of_X
 from sklearn_cdul.labels.thresholds import apply_thresholds
-from sklearn_cdul.predictions import Predictions, known_targets, last_step, log_odds, pass_steps
-from sklearn_cdul.review.findings import (
-    ALWAYS,
-    alike_classes,
-    class_figures,
-    pick_photos,
-    score_histogram,
+from sklearn_cdul.predictions import (
+    TEXTS,
+    Predictions,
+    check_photos,
+    known_targets,
+    last_step,
+    log_odds,
+    pass_steps,
 )
+from sklearn_cdul.review import findings
 from sklearn_cdul.review.page import THUMBNAIL, fill_page, make_thumbnail
 
 # So many thumbnails make a page of about eight megabytes; those of no class among them.
@@ -39,10 +42,24 @@ _TITLES = {
     "borderline": "Borderline",
     "corrected": "Labels that training moved farthest",
 }
-# Figures of a class, as the script of the page calls them.
-_SHORT = {"average_precision": "ap", **{name: name for name in ("f1", "precision", "recall")}}
+_OPTIONS = """\
+n_shown : int, default=8
+    Photos of each kind and class, at least 1; fewer if there would be too many in all.
+title : str, default="Label report"
+    Heading of the page."""
+_RESULT = """
+Returns
+-------
+report : LabelReport
+
+Raises
+------
+ValueError, TypeError, ImageError
+    If shapes do not fit each other, or what is given can't be used."""
+_fill = filled_with({**TEXTS, "options": _OPTIONS, "result": _RESULT})
 
 
+@_fill
 @dataclass(eq=False, repr=False)
 class LabelReport:
     """A page in one HTML file that shows what a model predicts for photos, and takes corrections.
@@ -68,16 +85,13 @@ class LabelReport:
         The classes.
     thresholds : array of shape (k,)
         Scores from which a class is predicted.
-    labels : array of shape (n, k) or None, default=None
-        Known labels: 1, 0, or NaN where nobody knows.
+    targets : array of shape (n, k) or None, default=None
+        True labels: 1, 0, or NaN where a label is not known.
     movement : tuple of two arrays of shape (n, k) or None, default=None
         Labels before and after training.
     text_embeddings : array of shape (k, d) or None, default=None
         Unit vectors of the class names.
-    n_shown : int, default=8
-        Photos of each kind and class, at least 1; fewer if there would be too many in all.
-    title : str, default="Label report"
-        Heading of the page.
+    {options}
     n_jobs : int or None, default=None
         Threads that make thumbnails.
 
@@ -116,7 +130,7 @@ class LabelReport:
     _: KW_ONLY
     class_names: Sequence[str]
     thresholds: np.ndarray
-    labels: np.ndarray | None = None
+    targets: np.ndarray | None = None
     movement: tuple[np.ndarray, np.ndarray] | None = None
     text_embeddings: np.ndarray | None = None
     n_shown: int = 8
@@ -129,19 +143,15 @@ class LabelReport:
         seen = self._readable = ~np.isnan(self.scores).any(axis=1)
         if not seen.any():
             raise ValueError("There is no photo with scores: none could be read.")
-        self.photos = None if self.photos is None else check_images(self.photos)
-        if self.photos is not None and len(self.photos) != len(seen):
-            raise ValueError(
-                f"There are {len(self.photos)} photos, but {len(seen)} rows of scores."
-            )
+        self.photos = None if self.photos is None else check_photos(self.photos, len(seen))
         self.class_names = list(self.class_names)
         self._paths = [path_of(photo) for photo in self.photos or [None] * len(seen)]
         self._thumbnails: dict[int, str | None] = {}
-        self._logits = log_odds(self.scores)
+        self._logits = np.where(seen[:, np.newaxis], log_odds(self.scores), np.nan)
         self._predicted = apply_thresholds(self.scores, self.thresholds).astype(bool)
         predicted = self._predicted[seen]
-        known = None if self.labels is None else self.labels[seen]
-        figures = class_figures(self.scores[seen], predicted, known)
+        known = None if self.targets is None else self.targets[seen]
+        figures = findings.class_figures(self.scores[seen], predicted, known)
         self.per_class: dict[str, list[Any]] = {
             "class": self.class_names,
             "threshold": self.thresholds.tolist(),
@@ -150,11 +160,12 @@ class LabelReport:
         self.without_class = np.flatnonzero(seen & ~self._predicted.any(axis=1))
         shares = list(zip(self.class_names, figures["share"], strict=True))
         self.never = [name for name, share in shares if share == 0]
-        self.always = [name for name, share in shares if share >= ALWAYS]
-        self._pairs = alike_classes(self._logits[seen], predicted, self.text_embeddings)
+        self.always = [name for name, share in shares if share >= findings.ALWAYS]
+        self._pairs = findings.alike_classes(self._logits[seen], predicted, self.text_embeddings)
         self.alike = [(self.class_names[i], self.class_names[j], r) for i, j, r, *_ in self._pairs]
 
     @classmethod
+    @_fill
     def from_estimator(
         cls,
         estimator: Any,
@@ -169,30 +180,11 @@ class LabelReport:
 
         Parameters
         ----------
-        estimator : CDULClassifier, CLIPPseudoLabeler, or a pipeline or search that ends with one
-            Fitted. For a labeler the thresholds are found on these photos.
-        X : sequence of images, or what the estimator takes
-            n photos, those of the training or others.
-        y : array of shape (n, k), names of each image, data frame, CSV file or None, default=None
-            Labels, also of some photos and classes, see
-            :func:`~sklearn_cdul.targets.read_targets`. Rows that name their photo are matched to
-            it.
+        {estimator, X, y}
         photos : sequence of images or None, default=None
             The photos of the rows of X, if X holds something else, for example embeddings. None
             takes X if the model takes images, and else shows no photos.
-        n_shown : int, default=8
-            Photos of each kind and class.
-        title : str, default="Label report"
-            Heading of the page.
-
-        Returns
-        -------
-        report : LabelReport
-
-        Raises
-        ------
-        ValueError, TypeError, ImageError
-            If `estimator`, `X`, `y` or `photos` can't be used.
+        {options, result}
         """
         model = last_step(estimator)
         labeler = getattr(model, "pseudo_labeler_", model)
@@ -208,10 +200,7 @@ class LabelReport:
             movement = model.initial_pseudo_labels_, model.pseudo_labels_
         return cls(
             photos,
-            predictions.scores,
-            class_names=predictions.class_names,
-            thresholds=predictions.thresholds,
-            labels=predictions.targets,
+            **vars(predictions),
             movement=movement,
             text_embeddings=labeler.text_embeddings_,
             n_shown=n_shown,
@@ -220,14 +209,15 @@ class LabelReport:
         )
 
     @classmethod
+    @_fill
     def from_predictions(
         cls,
         photos: Any,
         scores: ArrayLike,
+        y: Any = None,
         *,
         class_names: Sequence[str],
         thresholds: ArrayLike | None = None,
-        y: Any = None,
         n_shown: int = 8,
         title: str = "Label report",
     ) -> "LabelReport":
@@ -237,38 +227,11 @@ class LabelReport:
         ----------
         photos : sequence of images of length n, or None
             None shows numbers without photos.
-        scores : array-like of shape (n, k)
-            Probabilities in [0, 1].
-        class_names : sequence of str, length k
-            The classes.
-        thresholds : float, array-like of shape (k,) or None, default=None
-            Scores from which a class is predicted. None finds them without labels.
-        y : array of shape (n, k), names of each image, data frame, CSV file or None, default=None
-            Labels, see :meth:`from_estimator`. Without photos they may not name any by path.
-        n_shown : int, default=8
-            Photos of each kind and class.
-        title : str, default="Label report"
-            Heading of the page.
-
-        Returns
-        -------
-        report : LabelReport
-
-        Raises
-        ------
-        ValueError, TypeError
-            If shapes do not fit each other, or values are wrong.
+        {scores, y, class_names, thresholds}
+        {options, result}
         """
-        predictions = Predictions.of(scores, y, thresholds, class_names, photos=photos)
-        return cls(
-            photos,
-            predictions.scores,
-            class_names=predictions.class_names,
-            thresholds=predictions.thresholds,
-            labels=predictions.targets,
-            n_shown=n_shown,
-            title=title,
-        )
+        predictions = Predictions.of(scores, y, thresholds, class_names, photos)
+        return cls(photos, **vars(predictions), n_shown=n_shown, title=title)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the page to a file, to be opened in a browser.
@@ -338,12 +301,13 @@ class LabelReport:
             if np.isfinite(values).any():
                 mean = f"{100 * np.nanmean(values):.1f}"
                 summary.append([mean, f"{text} in percent, on the labels"])
+        named = {
+            "Never predicted": self.never,
+            f"Predicted for {findings.ALWAYS:.0%} of the photos or more": self.always,
+        }
         sentences = [
             f"{text}: {', '.join(names[:30])}{' and more' if len(names) > 30 else ''}."
-            for text, names in (
-                ("Never predicted", self.never),
-                (f"Predicted for {ALWAYS:.0%} of the photos or more", self.always),
-            )
+            for text, names in named.items()
             if names
         ]
         # What tells this report from others, for the answers that a browser keeps.
@@ -367,19 +331,10 @@ class LabelReport:
 
     def _class(self, j: int) -> dict[str, Any]:
         """What the page shows of one class."""
-        counts, edges = score_histogram(self._logits[self._readable, j])
-        result = {
-            "name": self.class_names[j],
-            "count": self.per_class["predicted"][j],
-            "share": self.per_class["share"][j],
-            "threshold": float(self.thresholds[j]),
-            "counts": counts.tolist(),
-            "edges": edges.round(4).tolist(),
-        }
-        if self.labels is not None:
-            values = {short: self.per_class[name][j] for name, short in _SHORT.items()}
-            result |= {name: x if np.isfinite(x) else None for name, x in values.items()}
-            result["positives"] = self.per_class["positives"][j]
+        counts, edges = findings.score_histogram(self._logits[self._readable, j])
+        figures = {name: column[j] for name, column in self.per_class.items()}
+        result = {name: x if x == x else None for name, x in figures.items()}  # JSON has no NaN
+        result |= {"counts": counts.tolist(), "edges": edges.round(4).tolist()}
         # A page of very many classes shows one photo of each kind, and of some classes none.
         if j < _MOST_OF_CLASSES // len(_TITLES):
             most = _MOST_OF_CLASSES // (len(_TITLES) * len(self.class_names))
@@ -388,38 +343,36 @@ class LabelReport:
 
     def _lists(self, j: int, n_shown: int) -> list[list[Any]]:
         """Of each kind the photos of one class, each with its score and a note."""
-        column = np.where(self._readable, self._logits[:, j], np.nan)
-        predicted = self._predicted[:, j]
-        truth = np.full(len(column), np.nan) if self.labels is None else self.labels[:, j]
+        column, predicted, moved = self._logits[:, j], self._predicted[:, j], None
+        truth = np.full(len(column), np.nan) if self.targets is None else self.targets[:, j]
         wrong = self._readable & ~np.isnan(truth) & (predicted != (truth == 1))
-        moved = None
         if self.movement is not None:
             before, after = (labels[:, j] for labels in self.movement)
             moved = np.where(self._readable, after - before, np.nan)
-        lists = []
-        kinds = pick_photos(column, float(log_odds(self.thresholds[j])), moved, wrong, n_shown)
-        for kind, rows in kinds.items():
-            entries = []
-            for row in rows.tolist():
-                notes = ["predicted" if predicted[row] else "not predicted"]
-                if kind == "corrected":
-                    notes = [f"label {before[row]:.0%} → {after[row]:.0%}"]
-                if not np.isnan(truth[row]):
-                    notes.append("label: yes" if truth[row] else "label: no")
-                entries.append([row, float(self.scores[row, j]), ", ".join(notes)])
-            lists.append([_TITLES[kind], entries])
-        return lists
+
+        def entry(row: int, kind: str) -> list[Any]:
+            note = "predicted" if predicted[row] else "not predicted"
+            if kind == "corrected":
+                note = f"label {before[row]:.0%} → {after[row]:.0%}"
+            if not np.isnan(truth[row]):
+                note += ", label: yes" if truth[row] else ", label: no"
+            return [row, float(self.scores[row, j]), note]
+
+        kinds = findings.pick_photos(
+            column, float(log_odds(self.thresholds[j])), moved, wrong, n_shown
+        )
+        return [
+            [_TITLES[kind], [entry(row, kind) for row in rows.tolist()]]
+            for kind, rows in kinds.items()
+        ]
 
     def _photo_data(self, rows: list[int]) -> dict[str, dict[str, Any]]:
         """Path, thumbnail and most likely classes of photos; a thumbnail is made once."""
         missing = [row for row in rows if row not in self._thumbnails]
         if self.photos is not None:
+            size, photos = (THUMBNAIL, THUMBNAIL), self.photos
             made = map_images(
-                make_thumbnail,
-                self.photos,
-                indices=missing,
-                n_jobs=self.n_jobs,
-                min_size=(THUMBNAIL, THUMBNAIL),
+                make_thumbnail, photos, indices=missing, n_jobs=self.n_jobs, min_size=size
             )
             for row, thumbnail in zip(missing, made, strict=True):
                 self._thumbnails[row] = None if isinstance(thumbnail, ImageError) else thumbnail

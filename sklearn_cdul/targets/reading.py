@@ -8,7 +8,7 @@ import numpy as np
 
 from sklearn_cdul.exceptions import warn
 from sklearn_cdul.images.reading import check_images
-from sklearn_cdul.targets.rows import match_index, place_rows
+from sklearn_cdul.targets.rows import match_index, match_rows
 from sklearn_cdul.targets.tables import read_table
 
 
@@ -38,8 +38,9 @@ def read_targets(
         The n images. The rows of `y` are matched to them by a column "path" (or "filename",
         "file_name", "image"), by a column "row" with positions in X, or by the index, if both are
         of pandas or the index holds paths. Otherwise they must be in the order of X. Of a path as
-        much is needed as tells it from others: "a.jpg" is "photos/a.jpg". With None the rows of
-        `y` stay in their order, and must not say by path or position of which image they are.
+        much is needed as tells it from others: "a.jpg" is "photos/a.jpg". An index of paths
+        that match no image is an error. With None the rows of `y` stay in their order, and no
+        column may say by path or position of which image they are.
     name : str, default="y"
         What the labels are called in messages.
 
@@ -95,12 +96,12 @@ def read_targets(
     if len(wrong):
         row, column = wrong[0]
         raise ValueError(
-            f"{name} must hold 1, 0, or NaN where nobody gave a label; got "
+            f"{name} must hold 1, 0, or NaN where a label is not known; got "
             f"{table.values[row, column]} in row {row}, column {column} ({class_names[column]})."
         )
     if table.kind is None:
         return table.values
-    return place_rows(table, X, n_images, class_names, name)
+    return match_rows(table, X, n_images, class_names, name)
 
 
 def _count(X: Any) -> int:
@@ -125,6 +126,6 @@ def warn_about_scores(y: Any, class_names: Sequence[str]) -> None:
     numbers = isinstance(y, np.ndarray) and y.dtype.kind in "if"
     if numbers and y.shape[1:] == (len(class_names),) and not (y >= 0).all():  # NaN is not
         warn(
-            "y has labels that nobody gave (NaN or negative). It serves scores alone: training "
+            "y has labels that are not known (NaN or negative). It serves scores alone: training "
             "never sees it. Labels to train with go into observed=, with NaN for unknown ones."
         )

@@ -11,13 +11,13 @@ import numpy as np
 from sklearn_cdul.exceptions import warn
 from sklearn_cdul.images.items import path_of
 from sklearn_cdul.images.reading import check_images
-from sklearn_cdul.targets.tables import Table
+from sklearn_cdul.targets.tables import Table, index_of, some
 
 # A message names so many images at most.
 _SHOWN = 3
 
 
-def place_rows(
+def match_rows(
     table: Table, X: Any, n_images: int, class_names: Sequence[str], name: str
 ) -> np.ndarray:
     """Return labels with one row per image of X; rows of the same image are united."""
@@ -26,54 +26,56 @@ def place_rows(
         known: Sequence[Any] | None = _paths(X)
         if known is None:
             raise ValueError(
-                f"{name} says by path of which image a row is, but X has no paths. Give X as "
-                f"paths, or leave the paths out of {name}: its rows are then in the order of X."
+                f"{name} says by path of which image a row is, but there are no paths to match. "
+                f"Give the images as paths, or leave the paths out of {name} (and of its index): "
+                "its rows are then in the order of the images."
             )
         found = _find_paths(keys, known, name)
     else:
         known = range(n_images) if kind == "row" else list(X.index)
-        places = defaultdict(list)
-        for place, key in enumerate(known):
-            places[key].append(place)
-        found = [places.get(key, []) for key in keys]
+        by_key = defaultdict(list)
+        for position, key in enumerate(known):
+            by_key[key].append(position)
+        found = [by_key.get(key, []) for key in keys]
 
-    placed = np.full((n_images, values.shape[1]), np.nan, dtype=np.float32)
+    matched = np.full((n_images, values.shape[1]), np.nan, dtype=np.float32)
     covered = np.zeros(n_images, dtype=bool)
-    for key, places_of_row, row in zip(keys, found, values, strict=True):
-        for place in places_of_row:
-            before = placed[place]
+    for key, positions, row in zip(keys, found, values, strict=True):
+        for position in positions:
+            before = matched[position]
             wrong = np.flatnonzero(~np.isnan(before) & ~np.isnan(row) & (before != row))
             if len(wrong) and not named:
                 raise ValueError(
                     f"{name} has two rows for {key!r} that contradict each other: "
                     f"{class_names[wrong[0]]!r} is {before[wrong[0]]:g} and {row[wrong[0]]:g}."
                 )
-            placed[place] = np.fmax(before, row)
-            covered[place] = True
-    lost = [key for key, places_of_row in zip(keys, found, strict=True) if not places_of_row]
+            matched[position] = np.fmax(before, row)
+            covered[position] = True
+    lost = [key for key, positions in zip(keys, found, strict=True) if not positions]
     if len(lost) == len(values):
         raise ValueError(
-            f"No row of {name} is of an image in X: its first is {_first(keys)}, the first of X is "
-            f"{_first(known)}."
+            f"No row of {name} is of an image in X: its first is {some(keys[:1]) or 'missing'}, "
+            f"the first of X is {some(known[:1]) or 'missing'}."
         )
     if lost and not covered.all():
         warn(
             f"{len(lost)} of {len(values)} rows of {name} are of no image in X, the first is "
             f"{lost[0]!r}; {np.count_nonzero(~covered)} of {n_images} images have no row."
         )
-    return placed
+    return matched
 
 
 def match_index(table: Table, X: Any, name: str) -> Table:
     """Say whether a pandas index tells the image of each row: by path or by the index of X."""
-    index, own = table.keys, X.index if _has_index(X) else None
+    index, own = table.keys, index_of(X)
     in_order = table._replace(kind=None)
-    if own is not None and index.equals(own):
+    if X is None or (own is not None and index.equals(own)):
         return in_order
     if len(index) and all(isinstance(label, str) for label in index):
-        known = _paths(X)
-        if known is not None and any(_find_paths(index, known, name)):
-            return table._replace(kind="path")
+        # What looks like paths and matches none is refused: counted, rows might be mixed up.
+        is_path = all(re.search(r"[\\/]|\.\w+$", label) for label in index)
+        if is_path or any(_find_paths(index, _paths(X) or [], name)):
+            return table._replace(kind="path", keys=list(index))
     if own is None:
         return in_order
     if len(index) == len(X) and np.array_equal(index, range(len(X))):  # nobody gave it an index
@@ -99,9 +101,9 @@ def _find_paths(texts: Sequence[str], known: Sequence[str | None], name: str) ->
     found = []
     for text in texts:
         parts = _parts(text)
-        fitting = [other for other in by_file.get(parts[-1], []) if _is_end(parts, other)]
-        if parts in by_path:
-            fitting = [parts]
+        others = [parts] if parts in by_path else by_file.get(parts[-1], [])
+        # One is the end of the other.
+        fitting = [other for other in others if parts[-len(other) :] == other[-len(parts) :]]
         if len(fitting) > 1:
             images = ", ".join(repr(known[by_path[other][0]]) for other in fitting[:_SHOWN])
             raise ValueError(
@@ -118,12 +120,6 @@ def _parts(path: str) -> tuple[str, ...]:
     return tuple(part for part in parts if part != ".") or ("",)
 
 
-def _is_end(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    """Whether one path is the end of the other."""
-    length = min(len(one), len(other))
-    return one[-length:] == other[-length:]
-
-
 def _paths(X: Any) -> Sequence[str | None] | None:
     """Path of each image, None where it has none; None if none has one."""
     try:
@@ -133,15 +129,5 @@ def _paths(X: Any) -> Sequence[str | None] | None:
     if any(path is not None for path in paths):
         return paths
     # Embeddings or arrays may be called by their paths.
-    if _has_index(X) and all(isinstance(label, str) for label in X.index):
-        return list(X.index)
-    return None
-
-
-def _has_index(X: Any) -> bool:
-    """Whether X is of pandas; lists have a method of that name."""
-    return hasattr(X, "index") and hasattr(X.index, "equals")
-
-
-def _first(keys: Sequence[Any]) -> str:
-    return repr(keys[0]) if len(keys) else "missing"
+    index = index_of(X)
+    return list(index) if index is not None and all(isinstance(n, str) for n in index) else None

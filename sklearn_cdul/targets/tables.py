@@ -15,10 +15,8 @@ from sklearn_cdul.targets.csv_files import NAMES, PATHS, SPLIT, read_csv, split_
 # A column that says of which photo a row is, by its position.
 ROW = "row"
 # What else than a number a cell may hold; the last of the unknown are pandas' own.
-_WORDS = {
-    **dict.fromkeys(["", "none", "nan", "<na>", "nat"], np.nan),
-    **{"true": 1.0, "false": 0.0},
-}
+_UNKNOWN = ("", "none", "nan", "<na>", "nat")
+_WORDS = {**dict.fromkeys(_UNKNOWN, np.nan), "true": 1.0, "false": 0.0}
 
 
 class Table(NamedTuple):
@@ -45,8 +43,7 @@ def read_table(y: Any, class_names: Sequence[str], name: str) -> Table:
     y = y.collect() if hasattr(y, "collect") else _to_array(y)  # a lazy frame of polars
     if isinstance(y, (list, tuple)):
         y = [_to_array(row) for row in y]
-    index = getattr(y, "index", None)
-    index = index if hasattr(index, "equals") else None  # lists have a method of that name
+    index = index_of(y)
     kind = None if index is None else "index"
     if hasattr(y, "columns"):
         names = list(y.columns)
@@ -56,7 +53,7 @@ def read_table(y: Any, class_names: Sequence[str], name: str) -> Table:
             raise ValueError(f"{name} has these columns more than once: {some(repeated)}.")
         columns = {column: y[column] for column in names}
         return _from_columns(columns, index, class_names, name)
-    if has_names(y):
+    if _has_names(y):
         return Table(_from_names(list(y), class_names, name), kind, index, True)
     return Table(_from_numbers(y, len(class_names), name), kind, index)
 
@@ -91,23 +88,20 @@ def _from_numbers(y: Any, n_classes: int, name: str) -> np.ndarray:
     return labels
 
 
-def has_names(y: Any) -> bool:
+def _has_names(y: Any) -> bool:
     """Whether labels are names: one per image, or a list, tuple or set of them, perhaps empty."""
     if isinstance(y, str) or not (isinstance(y, Sequence) or hasattr(y, "__array__")):
         return False  # sparse matrices and generators among them
     if isinstance(y, np.ndarray) and (y.ndim != 1 or y.dtype.kind not in "OUT"):
         return False
-    for row in y:
+    rows = [row for row in y if row is not None]
+    for row in rows:
         if isinstance(row, str):
             return True
         if isinstance(row, Iterable) and getattr(row, "ndim", 1) != 0:
-            first = next(iter(row), None)
-            if first is not None:
+            for first in row:
                 return isinstance(first, str)
-    rows = [row for row in y if row is not None]
-    return bool(rows) and all(
-        isinstance(row, (list, tuple, set, frozenset)) and not row for row in rows
-    )
+    return bool(rows) and all(isinstance(row, (list, tuple, set, frozenset)) for row in rows)
 
 
 def _from_columns(
@@ -131,39 +125,34 @@ def _from_columns(
             f"The columns of {name} must be names of classes, in any order, besides 'path'; or one "
             f"column 'labels' holds the names. {found}The classes are {some(list(class_names))}."
         )
-    kind: str | None
-    keys: Any
+    if names is not None:
+        cells = [split_names(cell) if isinstance(cell, str) else cell for cell in columns[names]]
+        values = _from_names(cells, class_names, name)
+    else:
+        values = np.full((len(columns[shown[0]]), len(class_names)), np.nan, dtype=np.float32)
+        for number, column in enumerate(class_names):
+            if column in columns:
+                values[:, number] = _column(columns[column], column, name)
+    kind, keys = (None if index is None else "index"), index
     if path is not None:
         kind, keys = "path", [_path(cell, row, name) for row, cell in enumerate(columns[path])]
     elif ROW in rest:
         kind, keys = ROW, [_position(cell, row, name) for row, cell in enumerate(columns[ROW])]
-    else:
-        kind, keys = (None, None) if index is None else ("index", index)
-    if names is not None:
-        cells = [split_names(cell) if isinstance(cell, str) else cell for cell in columns[names]]
-        return Table(_from_names(cells, class_names, name), kind, keys, True)
-    n_rows = len(columns[shown[0]])
-    values = np.full((n_rows, len(class_names)), np.nan, dtype=np.float32)
-    for place, column in enumerate(class_names):
-        if column in columns:
-            values[:, place] = _column(columns[column], column, name)
-    return Table(values, kind, keys)
+    return Table(values, kind, keys, names is not None)
 
 
 def _from_names(rows: Sequence[Any], class_names: Sequence[str], name: str) -> np.ndarray:
     """1 for the classes that a row names and 0 for the others; NaN for a row that is missing."""
-    place = {class_name: index for index, class_name in enumerate(class_names)}
-    values = np.zeros((len(rows), len(place)), dtype=np.float32)
+    columns = {class_name: column for column, class_name in enumerate(class_names)}
+    values = np.zeros((len(rows), len(columns)), dtype=np.float32)
     unknown: dict[str, int] = {}
     for index, row in enumerate(rows):
-        if isinstance(row, str):
-            row = [row]
         if not isinstance(row, Iterable):
             values[index] = np.nan
             continue
-        for label in row:
-            if label in place:
-                values[index, place[label]] = 1
+        for label in [row] if isinstance(row, str) else row:
+            if label in columns:
+                values[index, columns[label]] = 1
             else:
                 unknown.setdefault(str(label), index)
     if unknown:
@@ -228,6 +217,12 @@ def _with_guesses(unknown: Sequence[Any], class_names: Sequence[str]) -> str:
             guesses[label] = known[near[0]]
     meant = ", ".join(f"{guess!r} for {label!r}" for label, guess in guesses.items())
     return some(unknown) + (f" (did you mean {meant}?)" if meant else "")
+
+
+def index_of(table: Any) -> Any:
+    """The index of a frame or a series of pandas, else None; lists have a method of that name."""
+    index = getattr(table, "index", None)
+    return index if hasattr(index, "equals") else None
 
 
 def some(names: Sequence[Any], most: int = 10) -> str:

@@ -1,8 +1,5 @@
 """Labels in CSV files, in both forms."""
 
-from pathlib import Path
-
-import numpy as np
 import pytest
 
 from sklearn_cdul.datasets import load_csv
@@ -29,16 +26,6 @@ def test_csv_that_was_written_on_windows_is_read(tmp_path):
     write_photos(tmp_path / "photos")
     (tmp_path / "labels.csv").write_text(AS_NAMES.replace("\n", "\nphotos\\", 3))
     check_own(load_csv(tmp_path / "labels.csv"), "all")
-
-
-def test_csv_of_the_bundled_photos_gives_what_their_reader_gives(food_photos):
-    folder = Path(food_photos.data[0]).parents[1]
-    photos = load_csv(
-        folder / "labels.csv", root=folder / "images", classes=food_photos.target_names
-    )
-    assert photos.data == food_photos.data
-    np.testing.assert_array_equal(photos.target, food_photos.target)
-    np.testing.assert_array_equal(photos.split, food_photos.split)
 
 
 def test_csv_takes_classes_in_the_order_they_are_given(tmp_path):

@@ -39,15 +39,6 @@ OBJECT = """\
 				<ymax>167</ymax>
 			</bndbox>
 		</part>
-		<part>
-			<name>hand</name>
-			<bndbox>
-				<xmin>80</xmin>
-				<ymin>60</ymin>
-				<xmax>90</xmax>
-				<ymax>70</ymax>
-			</bndbox>
-		</part>
 		<actions>
 			<jumping>0</jumping>
 			<other>1</other>

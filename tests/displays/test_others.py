@@ -10,9 +10,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 import sklearn_cdul.displays
-from sklearn_cdul import CLIPPseudoLabeler
+from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.displays import (
     AveragePrecisionDisplay,
     LabelMovementDisplay,
@@ -169,8 +171,21 @@ def test_movement_of_a_classifier_needs_no_photos_for_the_scatter(model, few):
         display.plot(kind="photos")
     with pytest.raises(ValueError, match="got 'bars'"):
         display.plot(kind="bars")
-    with pytest.raises(ValueError, match="as many rows"):
-        LabelMovementDisplay.from_estimator(model, few[0][:3])
+    with pytest.raises(ValueError, match="12 photos, but 4 rows"):
+        LabelMovementDisplay.from_predictions(BEFORE, AFTER, class_names=list("ab"), photos=few[0])
+    with pytest.raises(ValueError, match=r"one shape; got \(3, 2\) and \(4, 2\)"):
+        LabelMovementDisplay.from_predictions(BEFORE[:3], AFTER, class_names=list("ab"))
+
+
+def test_movement_is_drawn_over_the_photos_of_the_training_alone(model, few):
+    paths = few[0]
+    assert LabelMovementDisplay.from_estimator(model, list(map(Path, paths))).photos is not None
+    for others in (paths[:3], paths[::-1], [*paths[:-1], paths[0]]):
+        with pytest.raises(ValueError, match="the photos that the classifier was fitted on"):
+            LabelMovementDisplay.from_estimator(make_pipeline(FunctionTransformer(), model), others)
+    X = np.random.default_rng(0).normal(size=(12, 256)).astype(np.float32)
+    of_vectors = CDULClassifier(pseudo_labeler=CLIPPseudoLabeler(NAMES, input="embeddings")).fit(X)
+    LabelMovementDisplay.from_estimator(of_vectors, paths)  # these can't be told from others
 
 
 def test_labels_of_a_labeler_do_not_move(labeler):

@@ -194,7 +194,7 @@ def test_what_does_not_fit_is_refused(wrong, match):
 def test_logits_and_other_numbers_of_photos_are_refused():
     with pytest.raises(ValueError, match="not logits"):
         draw([[3.0, -1.0]])
-    with pytest.raises(ValueError, match="2 photos, but scores of 1"):
+    with pytest.raises(ValueError, match="2 photos, but 1 rows of scores"):
         PhotosDisplay.from_predictions(GREY_PHOTOS[:2], [[0.5]], class_names=["cup"])
 
 

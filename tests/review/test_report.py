@@ -58,7 +58,7 @@ def test_the_page_loads_nothing_and_names_cannot_break_it(report, tmp_path):
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|@import|url\(", page)
     assert page.count("</script>") == 2
     data = data_of(page)
-    assert [one["name"] for one in data["classes"]] == NAMES
+    assert [one["class"] for one in data["classes"]] == NAMES
     assert data["title"] == "A & B"
 
 
@@ -126,16 +126,15 @@ def test_what_does_not_fit_is_refused(photos, scores, message):
         LabelReport.from_predictions(photos, scores, class_names=NAMES)
 
 
-def fit_on(X, **options):
-    """A classifier that knows what it was fitted on."""
-    model = CDULClassifier(random_state=0, **options).fit(X)
-    return model
-
-
-def test_from_a_classifier_with_and_without_its_training_data():
+@pytest.fixture(scope="module")
+def fitted():
     X = np.random.default_rng(0).normal(size=(60, 256)).astype(np.float32)
     labeler = CLIPPseudoLabeler(["pizza", "cake", "coffee"], input="embeddings")
-    model = fit_on(X, pseudo_labeler=labeler)
+    return CDULClassifier(pseudo_labeler=labeler, random_state=0).fit(X), X
+
+
+def test_from_a_classifier_with_and_without_its_training_data(fitted):
+    model, X = fitted
     report = LabelReport.from_estimator(model, X)
     data = data_of(report.to_html())
     titles = [title for title, _ in data["classes"][0]["lists"]]
@@ -154,7 +153,7 @@ def test_labels_moved_on_the_photos_of_the_training_alone(food_photos):
     trained, others = (
         [food_photos.data[row] for part in rows for row in part[i:12:2]] for i in (0, 1)
     )
-    model = fit_on(trained, classes=names, image_size=64)
+    model = CDULClassifier(names, image_size=64).fit(trained)
     assert LabelReport.from_estimator(model, list(map(str, trained))).movement is not None
     assert LabelReport.from_estimator(model, others).movement is None
     assert LabelReport.from_estimator(model, trained[::-1]).movement is None
@@ -167,7 +166,7 @@ def test_labels_given_by_path_are_matched_whatever_their_order(photos, scores, l
         str(photos[i]): [NAMES[j] for j in np.flatnonzero(labels[i])] for i in range(29, -1, -1)
     }
     report = LabelReport.from_predictions(photos, scores, class_names=NAMES, y=given)
-    assert_array_equal(report.labels, labels)
+    assert_array_equal(report.targets, labels)
     with pytest.raises(ValueError, match="says by path of which image a row is"):
         LabelReport.from_predictions(None, scores, class_names=NAMES, y=given)
 
@@ -265,19 +264,12 @@ def test_the_name_of_a_file_need_not_be_utf8(tmp_path):
     assert data_of(page)["photos"]["0"]["path"] == broken
 
 
-@pytest.fixture(scope="module")
-def fitted():
-    X = np.random.default_rng(0).normal(size=(60, 256)).astype(np.float32)
-    labeler = CLIPPseudoLabeler(["pizza", "cake", "coffee"], input="embeddings")
-    return fit_on(X, pseudo_labeler=labeler), X
-
-
 def test_pipelines_and_searches_are_asked_as_a_whole(fitted, photos):
     model, X = fitted
     pipeline = make_pipeline(FunctionTransformer(np.negative), model)
     y = {str(path): ["cake"] for path in photos[:3]}
     report = LabelReport.from_estimator(pipeline, -X, y, photos=[*photos, *photos])
-    assert_array_equal(np.flatnonzero(report.labels[:, 1] == 1), [0, 1, 2, 30, 31, 32])
+    assert_array_equal(np.flatnonzero(report.targets[:, 1] == 1), [0, 1, 2, 30, 31, 32])
     assert_allclose(report.scores, model.predict_proba(X))
     assert len(data_of(report.to_html())["classes"][0]["lists"]) > 1
     assert report.movement is not None

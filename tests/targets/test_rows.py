@@ -108,7 +108,9 @@ def test_rows_of_no_photo_warn_unless_all_photos_have_one():
 def test_photos_without_paths_are_matched_by_row():
     X = [Image.new("RGB", (8, 8))] * 3
     assert dogs(frame([2], [1], column="row"), X) == "..1"
-    with pytest.raises(ValueError, match="but X has no paths"):
+    with pytest.raises(
+        ValueError, match="of which image a row is, but there are no paths to match"
+    ):
         dogs(frame(["a.jpg"] * 3, [1, 1, 1]), X)
 
 
@@ -128,6 +130,21 @@ def test_rows_are_matched_by_an_index_that_both_have():
     assert dogs(pd.DataFrame({"dog": [1, 0]}), pd.Series(PATHS)) == "10.."  # the head of both
     with pytest.raises(ValueError, match=r"No row of y .* first is 5, the first of X is 10"):
         dogs(pd.DataFrame({"dog": [1]}, index=[5]), X)
+
+
+def test_an_index_of_paths_that_match_no_image_is_refused():
+    labels = pd.DataFrame({"dog": [1, 0, 1, 0]}, index=PATHS)
+    for X in (np.ones((4, 2)), [Image.new("RGB", (8, 8))] * 4):
+        with pytest.raises(
+            ValueError, match=r"there are no paths to match\..*\(and of its index\)"
+        ):
+            dogs(labels, X)
+        assert dogs(labels.set_axis(list("abcd")), X) == "1010"
+    with pytest.raises(
+        ValueError, match=r"No row of y is of an image in X: its first is 'x/a\.jpg'"
+    ):
+        dogs(labels, ["1.jpg", "2.jpg", "3.jpg", "4.jpg"])
+    assert dogs(labels, None) == "1010"
 
 
 def test_an_index_that_only_one_has_means_nothing():

@@ -1,6 +1,14 @@
-"""Texts that the docstrings of readers and writers share."""
+"""Types and texts that the signatures and docstrings of readers and writers share."""
+
+import os
+from collections.abc import Sequence
+from typing import Literal
 
 from sklearn_cdul._utils.docstrings import filled_with
+
+PathLike = str | os.PathLike[str]
+Paths = Sequence[PathLike]
+Missing = Literal["raise", "skip"]
 
 documented = filled_with(
     {
@@ -13,7 +21,7 @@ classes : list of str or None, default=None
 missing : {"raise", "skip"}, default="raise"
     What to do about a photo that the files name and that is not there: an error, or leave it out
     with one warning that says how many.""",
-        "returns": """\
+        "returns": """
 Returns
 -------
 photos : :class:`~sklearn.utils.Bunch`
@@ -38,7 +46,7 @@ ValueError
     or the entry.
 FileNotFoundError
     If a file, a folder or a photo is not there.""",
-        "warns": """\
+        "warns": """
 Warns
 -----
 UserWarning
@@ -55,7 +63,7 @@ target_names : sequence of str, length k
         "scores": """\
 scores : array of shape (n, k) or None, default=None
     Scores, as ``predict_proba`` gives.""",
-        "writing": """\
+        "writing": """
 Raises
 ------
 TypeError
