@@ -1,21 +1,19 @@
 """Check X, whichever of its two kinds an estimator takes: images or embeddings."""
 
-import hashlib
 import math
 from collections.abc import Mapping, Set
 from itertools import islice
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from sklearn.base import BaseEstimator
 from sklearn.utils import InputTags
 from sklearn.utils.validation import check_array, validate_data
 
 from sklearn_cdul.images.checking import check_files
-from sklearn_cdul.images.items import path_of, shorten
-from sklearn_cdul.images.photos import Photos
-from sklearn_cdul.images.reading import check_images
+from sklearn_cdul.images.items import shorten
+from sklearn_cdul.images.reading import count_threads
+from sklearn_cdul.images.sequences import Photos, check_images
 
 _FOR_PATHS = 'For paths of images set input="images"'
 # What an estimator records of the features of X.
@@ -41,41 +39,13 @@ def check_X(
     if kind == "embeddings":
         checked = _check_embeddings(estimator, X, on_error)
     else:
+        count_threads(n_jobs)  # says what is wrong with it
         checked = photos = check_images(X)
         if files and on_error == "raise":
             check_files(photos, n_jobs=n_jobs, verbose=verbose)
     if reset is not None:
         check_features(estimator, X, checked, reset=reset)
     return checked
-
-
-def digest_of_X(X: Any) -> str | None:
-    """Tell a list of images, or embeddings, from others; None where that can't be known.
-
-    Images are known by their paths, or by their pixels or bytes if they are in memory.
-    """
-    digest = hashlib.blake2b(digest_size=16)
-    try:
-        items = check_images(X)
-    except (TypeError, ValueError):  # embeddings
-        try:
-            digest.update(np.ascontiguousarray(X, dtype=np.float32).tobytes())
-        except (TypeError, ValueError):
-            return None
-        return digest.hexdigest()
-    for item in items:
-        path = path_of(item)
-        if path is not None:
-            content = repr(path).encode()  # surrogates are no UTF-8
-        elif isinstance(item, np.ndarray | Image.Image):
-            pixels = np.asarray(item)
-            content = repr((pixels.shape, hashlib.blake2b(pixels.tobytes()).digest())).encode()
-        elif isinstance(item, bytes | bytearray | memoryview):
-            content = hashlib.blake2b(item).digest()
-        else:
-            return None
-        digest.update(len(content).to_bytes(8, "little") + content)
-    return digest.hexdigest()
 
 
 def _check_embeddings(estimator: BaseEstimator, X: Any, on_error: str) -> np.ndarray:

@@ -21,7 +21,7 @@ from sklearn_cdul.displays.drawing import (
     short,
 )
 from sklearn_cdul.displays.ranking import rank_photos, take_in_turn
-from sklearn_cdul.images.reading import check_images
+from sklearn_cdul.images.sequences import check_images
 from sklearn_cdul.predictions import Predictions, find_class, log_odds
 
 _MOST_LINES = 6  # of a caption

@@ -25,7 +25,7 @@ from sklearn_cdul.encoders.soundness import (
     what_is_wrong,
 )
 from sklearn_cdul.exceptions import ImageError
-from sklearn_cdul.images.photos import PictureCache
+from sklearn_cdul.images.pictures import PictureCache
 from sklearn_cdul.images.reading import (
     Content,
     map_images,

@@ -11,8 +11,7 @@ from PIL import ImageFile
 from sklearn_cdul._utils.progress import progress
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.decoding import load_image, memory_for, open_picture
-from sklearn_cdul.images.encoded import named_errors, open_encoded
-from sklearn_cdul.images.items import held_by, is_local_path
+from sklearn_cdul.images.items import is_at_hand, open_item
 from sklearn_cdul.images.reading import count_threads, with_advice
 
 # What stands near the end of a complete file, and how near: cameras write more behind the end of
@@ -66,11 +65,10 @@ def check_files(photos: Sequence[Any], *, n_jobs: int | None = None, verbose: bo
 
 
 def _problem_of(item: Any, index: int) -> ImageError | None:
-    held = held_by(item)
-    if not (isinstance(held, (bytes, bytearray, memoryview)) or is_local_path(held)):
+    if not is_at_hand(item):
         return None
     try:
-        with named_errors(item, index), open_encoded(item) as file:
+        with open_item(item, index) as (_, file):
             image = open_picture(file)
             memory_for(image, (1, 1))
             if _is_complete(file, image):

@@ -16,11 +16,8 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from sklearn_cdul._utils.forks import in_child
-from sklearn_cdul.images.encoded import make_item, named_errors, open_encoded, read_from_start
-from sklearn_cdul.images.items import lock_of, shorten
+from sklearn_cdul.images.items import NEVER_OPENED, lock_of, open_item, shorten
 
-# EPS would run Ghostscript on the file. IPTC opens whatever it holds, EPS too.
-_NEVER_OPENED = ("EPS", "IPTC")
 _UNKNOWN = "is not an image file, or is of a format that Pillow can't read"
 _HEIC = "is a HEIC photo. Install pillow-heif and call pillow_heif.register_heif_opener() first"
 _AVIF = (
@@ -119,14 +116,13 @@ def decode(
     warn: Callable[[str], None] | None = None,
 ) -> tuple[Image.Image, Callable[[tuple[int, int]], bool]]:
     """Decode one image as `load_image` does, and tell which other sizes the pixels serve."""
-    item, warn = make_item(item, index), warn or warn_of_size
-    with named_errors(item, index):
+    warn = warn or warn_of_size
+    with open_item(item, index) as (item, file):
         if isinstance(item, np.ndarray):
             item = Image.fromarray(item[:, :, 0] if item.shape[2:] == (1,) else item)
         if isinstance(item, Image.Image):
-            return _decode_opened(item, warn), lambda size: True
-        with open_encoded(item) as file:
-            return _decode_file(file, min_size, warn)
+            return _decode_opened(item, file, warn), lambda size: True
+        return _decode_file(file, min_size, warn)
 
 
 def warn_of_size(message: str) -> None:
@@ -145,7 +141,7 @@ def open_picture(file: IO[bytes]) -> ImageFile.ImageFile:
     head = file.read(128)
     damage = ""
     Image.init()
-    for name in [name for name in Image.ID if name not in _NEVER_OPENED]:
+    for name in [name for name in Image.ID if name not in NEVER_OPENED]:
         factory, accept = Image.OPEN[name]
         file.seek(0)
         accepted: bool | str = False
@@ -249,25 +245,13 @@ def _decode_file(
         return _upright(rgb, orientation), lambda size: scale_for(size) == scale
 
 
-def _decode_opened(image: Any, warn: Callable[[str], None]) -> Image.Image:
-    """Decode a PIL image of the user's, and leave it as it is if it can be opened once more."""
-    # Pillow from 11 on has the pixels in _im, and before in im.
-    is_decoded = vars(image).get("_im", vars(image).get("im")) is not None
-    is_file = isinstance(image, ImageFile.ImageFile) and not is_decoded
-    if is_file and image.format in _NEVER_OPENED:
-        raise ValueError("a program would have to run on it; save it as PNG first")
-    data, path = None, image.filename if is_file else ""
-    with lock_of(image):
-        if is_file and image.fp is not None and not getattr(image.fp, "closed", False):
-            data = read_from_start(image.fp)
-    # Where only the path is left, it was opened in a with statement that is over.
-    if data is not None or path:
-        with open_encoded(path if data is None else data) as file:
-            if _is_same(image, open_picture(file)):
-                return _decode_file(file, None, warn)[0]
+def _decode_opened(image: Any, file: IO[bytes] | None, warn: Callable[[str], None]) -> Image.Image:
+    """Decode a PIL image of the user's, and leave it as it is if its file can be opened again."""
+    if file is not None and _is_same(image, open_picture(file)):
+        return _decode_file(file, None, warn)[0]
     with lock_of(image):
         try:
-            if is_file:
+            if file is not None:
                 memory_for(image, None)
             image.load()
         except (AssertionError, AttributeError) as error:  # its file is None

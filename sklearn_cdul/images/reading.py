@@ -1,4 +1,4 @@
-"""Check the images that the user gave, and decode them ahead in threads."""
+"""Read many images in threads: decoded ahead, or for their digests."""
 
 import multiprocessing
 import os
@@ -16,19 +16,13 @@ from sklearn_cdul._utils.progress import progress
 from sklearn_cdul.exceptions import ImageError, warn
 from sklearn_cdul.images.decoding import decode, warn_of_size
 from sklearn_cdul.images.digests import content_digest, file_stamp
-from sklearn_cdul.images.items import is_local_path, list_items
-from sklearn_cdul.images.photos import Photos, PictureCache, make_picture
+from sklearn_cdul.images.pictures import PictureCache, make_picture
 
 T = TypeVar("T")
 
 # Threads beyond this rarely help: decoding is faster than encoding by then.
 _MAX_DEFAULT_THREADS = 8
 _READ_AT_ONCE = 16  # images
-
-
-def check_images(X: Any) -> Photos:
-    """Return the images as a list, after a look at the type of each. No file is opened."""
-    return X if isinstance(X, Photos) else Photos(list_items(X))
 
 
 def map_images(
@@ -87,7 +81,7 @@ def _once(function: Callable[[str], None]) -> Callable[[str], None]:
 
 
 def read_pictures(
-    photos: Photos,
+    photos: Sequence[Any],
     size: int,
     *,
     indices: Sequence[int],
@@ -118,11 +112,11 @@ class Content(NamedTuple):
     """What an image was when it was read for its digest."""
 
     digest: bytes
-    stamp: tuple[int, ...] | None  # of a file: changes when someone writes to it
+    stamp: tuple[int, ...]  # of a file: changes when someone writes to it
 
     def has_changed(self, image: Any) -> bool:
         """Whether someone has written to the image's file since."""
-        return self.stamp is not None and self.stamp != file_stamp(image)
+        return self.stamp != file_stamp(image)
 
 
 def read_contents(
@@ -145,7 +139,7 @@ def read_contents(
 
 
 def _read_content(photo: Any) -> Content | None:
-    stamp = file_stamp(photo) if is_local_path(photo) else None
+    stamp = file_stamp(photo)  # first: what is written while it is read has changed it
     try:
         return Content(content_digest(photo, 0), stamp)
     except ImageError:

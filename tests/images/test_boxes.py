@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sklearn_cdul.images.boxes import view_boxes
-from sklearn_cdul.images.views import Preprocessing, make_views
+from sklearn_cdul.images.views import Preprocessing, make_views, view_boxes
 
 
 def slopes(width, height):

@@ -1,7 +1,6 @@
-"""What a call keeps of its photos, so that none is read or decoded more often than needed."""
+"""Square pictures for the network, kept so that no photo is decoded more often than needed."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -9,10 +8,6 @@ from PIL import Image
 # Decoded pictures of one list of photos up to this many bytes stay in memory; those beyond are
 # decoded anew each time.
 _KEPT_BYTES = 2**30
-
-
-class Photos(list[Any]):
-    """The images of X after :func:`~sklearn_cdul.inputs.check_X`: a plain list of items."""
 
 
 class PictureCache:
