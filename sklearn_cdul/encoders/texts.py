@@ -8,9 +8,8 @@ from contextlib import ExitStack
 import numpy as np
 
 from sklearn_cdul._utils.progress import progress
-from sklearn_cdul._utils.vectors import unit_vectors
+from sklearn_cdul._utils.vectors import is_sound, unit_vectors, what_is_wrong
 from sklearn_cdul.encoders.base import BaseEncoder
-from sklearn_cdul.encoders.soundness import is_sound, what_is_wrong
 from sklearn_cdul.memory.store import Store
 
 PROMPTS_PER_BATCH = 256
@@ -49,16 +48,15 @@ def _embed_prompts(
 ) -> np.ndarray:
     """Embed prompts batch by batch, each once; those that a folder has are read."""
     found: dict[str, np.ndarray] = {}
-    keys = {text: b"text" + _digest(encoder.text_fingerprint, text) for text in prompts}
+    keys: dict[str, bytes] = {}
     with ExitStack() as stack:
         store = None
         if memory is not None and encoder.text_fingerprint is not None:
             store = stack.enter_context(Store(memory))
-            for text, key in keys.items():
-                vector = np.frombuffer(store.get(key) or b"", "<f4")
-                if is_sound(vector):
-                    found[text] = vector
-        missing = [text for text in keys if text not in found]
+            keys = {text: b"text" + _digest(encoder.text_fingerprint, text) for text in prompts}
+            stored = {text: np.frombuffer(store.get(keys[text]) or b"", "<f4") for text in keys}
+            found = {text: vector for text, vector in stored.items() if is_sound(vector)}
+        missing = [text for text in dict.fromkeys(prompts) if text not in found]
         phase = progress("Encoding prompts", len(missing), unit="prompt", verbose=verbose)
         bar = stack.enter_context(phase)
         for start in range(0, len(missing), PROMPTS_PER_BATCH):
