@@ -89,7 +89,7 @@ def test_what_is_missing_is_said(images, tmp_path):
     with pytest.raises(NotImplementedError, match="fingerprint"):
         labeler.fit_transform(images)
     with pytest.raises(NotImplementedError, match="encode_text"):
-        CLIPPseudoLabeler(list(COLOURS), model_name=BaseEncoder()).fit()
+        CLIPPseudoLabeler(list(COLOURS), model_name=BaseEncoder(), input="embeddings").fit()
 
 
 def test_text_embeddings_of_a_wrong_shape_are_refused():
