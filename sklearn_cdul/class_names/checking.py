@@ -125,11 +125,7 @@ def _warn_about_equal_classes(names: Sequence[str], embeddings: np.ndarray) -> N
 
 
 def warn_about_guesses(names: Sequence[str], embeddings: np.ndarray) -> None:
-    """Warn about classes whose looks the bundled encoder guesses.
-
-    Its text tower was fitted to some 2,300 names. It puts another one near those that it takes for
-    relatives; far from all of them means that it has no idea.
-    """
+    """Warn about classes far from all 2,300 names that the bundled text tower was fitted to."""
     known, known_embeddings = _known_names()
     similarities = np.asarray(embeddings) @ known_embeddings.T
     guessed = np.flatnonzero(similarities.max(axis=1) < _NEAR)

@@ -151,9 +151,7 @@ class RandomStates:
 class OwnRandomState:
     """torch's random state for blocks of code, seeded before the first and put back after each.
 
-    A context manager that may be entered several times: each block draws on where the one before
-    stopped. Other threads that enter one of their own wait until a block is done, since all threads
-    share torch's random state.
+    Each block draws on where the one before stopped. Other threads wait until it is done.
     """
 
     def __init__(self, seed: int, device: torch.device = _CPU):

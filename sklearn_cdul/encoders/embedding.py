@@ -61,10 +61,7 @@ def embed_photos(
 ) -> np.ndarray:
     """Embed images, whole and in parts: (n, n_views, d) float32 of length 1 each.
 
-    With a folder as `memory`, each image is read from there if it is stored, and else stored, a
-    batch at a time. An entry belongs to the image's content and to all that changes an embedding:
-    the encoder's fingerprint, `grid_size`, `views` and the version of the code that cuts views.
-    The device is not among these. `contents` are those of :func:`read_contents`, if they are known.
+    With a folder as `memory`, each is read from there, or else stored there batch by batch.
     """
     ways = ways_to_look(encoder, grid_size, views)
     per_batch = _views_per_batch(encoder, batch_size)
@@ -72,6 +69,7 @@ def embed_photos(
         store, version = None, b""
         if memory is not None:
             store = stack.enter_context(Store(memory))
+            # All that changes an embedding besides the image; the device does not.
             version = repr((encoder.fingerprint, grid_size, *views_version(views))).encode()
             if contents is None:
                 contents = read_contents(photos, n_jobs=n_jobs, verbose=verbose)
@@ -168,8 +166,7 @@ def ways_to_look(encoder: BaseEncoder, grid_size: int, views: str) -> list[Way]:
 class _Work:
     """What has come of the images of one call, which are waited for, and what is to be stored.
 
-    Images of equal content have one key, of which one image is encoded. Where there is no store,
-    or the content can't be read, the key is the image's index.
+    Of images with one key, their content or else their index, one is encoded.
     """
 
     def __init__(
@@ -198,11 +195,9 @@ class _Work:
             self._take(key)
 
     def order(self) -> Iterator[int]:
-        """One image of each key that is waited for, drawn as decoding gets on.
-
-        First those that could not even be read: to fail now, not after hours. When others store
-        the same images, the rest comes in random order, so that few are encoded twice.
-        """
+        """One image of each key that is waited for, drawn as decoding gets on."""
+        # First those that could not even be read: to fail now, not after hours. When others store
+        # the same images, the rest comes in random order, so that few are encoded twice.
         waiting = sorted(reversed(self._rows), key=lambda key: isinstance(key, int))
         is_shuffled = False
         while waiting:

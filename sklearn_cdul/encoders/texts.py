@@ -27,8 +27,7 @@ def encode_classes(
 ) -> np.ndarray:
     """Embed classes, (k, d) of length 1: each is the mean of its normalised prompts.
 
-    With a folder as `memory`, prompts are kept there one by one. The last few lists are
-    remembered, for searches that fit the same classes many times.
+    The last few lists are remembered, for searches that fit the same classes many times.
     """
     key = _digest(os.fspath(memory or ""), [list(prompts) for prompts in prompts_per_class])
     classes = encoder._classes.get(key)

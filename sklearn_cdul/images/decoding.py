@@ -100,12 +100,7 @@ in_child(_room.empty)
 
 
 def load_image(item: Any, index: int, *, min_size: tuple[int, int] | None = None) -> Image.Image:
-    """Decode one image to upright RGB.
-
-    The orientation in the EXIF data is applied. Transparent pixels become white. 16-bit grey is
-    scaled by the bits in use: the largest value of an image that fits into 8, 10, 12, 14 or 16
-    bits. Of several frames or pages the first is read.
-    """
+    """Decode one image, of several frames the first, to upright RGB; transparent becomes white."""
     return decode(item, index, min_size)[0]
 
 
@@ -131,11 +126,9 @@ def warn_of_size(message: str) -> None:
 
 
 def open_picture(file: IO[bytes]) -> ImageFile.ImageFile:
-    """Open an encoded image as ``PIL.Image.open`` does, but for three things.
+    """Open an image as ``PIL.Image.open`` does, but run no program, and name what can't be opened.
 
-    No format is tried that runs another program on the file. The number of pixels is not looked
-    at: a large JPEG file may yet be decoded at a fraction of its size. What can't be opened is
-    called by its name.
+    The number of pixels is not looked at: a JPEG file may yet be decoded at a fraction of its size.
     """
     file.seek(0)
     head = file.read(128)
@@ -162,11 +155,9 @@ def open_picture(file: IO[bytes]) -> ImageFile.ImageFile:
 
 
 def memory_for(image: ImageFile.ImageFile, min_size: tuple[int, int] | None) -> int:
-    """Return the bytes that an image takes while it is decoded, known from its header.
+    """The bytes that an image takes while it is decoded, by its header; too many are refused.
 
-    A JPEG file is set to be decoded at a fraction of its size. An image of more than twice
-    ``PIL.Image.MAX_IMAGE_PIXELS`` pixels, or of as many bytes as so many pixels of most formats
-    take, is refused.
+    A JPEG file is set to be decoded at a fraction of its size.
     """
     memory = 0
     if image.format in _JPEG:

@@ -37,8 +37,7 @@ def map_images(
 ) -> Generator[T | ImageError, None, None]:
     """Decode photos in threads and yield ``function(image)`` of each, or its error, in order.
 
-    The threads work ahead of the consumer by a fixed number of photos, so memory stays bounded.
-    Closing the generator stops them.
+    The threads work ahead by a bounded number of photos. Closing the generator stops them.
     """
     n_threads = count_threads(n_jobs)
     ahead = 4 * n_threads if look_ahead is None else max(look_ahead, 1)

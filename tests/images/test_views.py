@@ -7,7 +7,6 @@ from PIL import Image
 from sklearn_cdul.images.views import (
     Preprocessing,
     fit_image,
-    grid_shape,
     make_views,
     n_views,
     required_size,
@@ -68,7 +67,7 @@ def test_a_single_snippet_is_the_whole_image_and_not_a_second_view():
 @pytest.mark.parametrize("grid_size", [0, -1, 2.0, "3", True, None])
 def test_wrong_grid_sizes_are_refused(grid_size):
     with pytest.raises(ValueError, match="grid_size must be an integer of at least 1"):
-        grid_shape(grid_size)
+        n_views(grid_size)
 
 
 @pytest.mark.parametrize("resize_mode", ["squash", "shortest", "longest"])
