@@ -1,6 +1,5 @@
 """Check X, whichever of its two kinds an estimator takes: images or embeddings."""
 
-import math
 from collections.abc import Mapping, Set
 from itertools import islice
 from typing import Any
@@ -11,7 +10,7 @@ from sklearn.utils import InputTags
 from sklearn.utils.validation import check_array, validate_data
 
 from sklearn_cdul.images.checking import check_files
-from sklearn_cdul.images.items import shorten
+from sklearn_cdul.images.items import is_missing, python_object, shorten
 from sklearn_cdul.images.reading import count_threads
 from sklearn_cdul.images.sequences import Photos, check_images
 
@@ -67,8 +66,7 @@ def _stack_column(X: Any, on_error: str) -> Any:
         if X.shape[1] == 1:
             column = X.column(0) if hasattr(X, "column") else X[X.columns[0]]
             return _stack(column, on_error) if _is_vector(_first(column)) else X
-        names = [] if hasattr(X, "column") else list(X.columns)
-        for name in names:
+        for name in [] if hasattr(X, "column") else list(X.columns):
             cell = _first(X[name])
             if hasattr(cell, "__len__") and not isinstance(cell, (str, bytes)):
                 raise ValueError(
@@ -80,11 +78,11 @@ def _stack_column(X: Any, on_error: str) -> Any:
     if isinstance(X, np.ndarray):
         column = X.ndim == 1 and X.dtype.kind in "OUS"
         return _stack(X, on_error) if column and _is_vector(_first(X)) else X
-    if isinstance(X, (str, bytes)) or hasattr(X, "tocsr"):  # of SciPy
+    is_sequence = hasattr(X, "__len__") and hasattr(X, "__getitem__")
+    is_array = hasattr(X, "__array__") and not is_sequence
+    if isinstance(X, (str, bytes)) or hasattr(X, "tocsr") or is_array:  # which check_array knows
         return X
-    if not (hasattr(X, "__len__") and hasattr(X, "__getitem__")) and hasattr(X, "__array__"):
-        return X
-    if isinstance(X, Mapping) or not (hasattr(X, "__len__") and hasattr(X, "__getitem__")):
+    if isinstance(X, Mapping) or not is_sequence:
         raise TypeError(
             "X must be a float array of shape (n, d) or (n, views, d), or a sequence of n vectors, "
             f"got {type(X).__name__}."
@@ -94,22 +92,20 @@ def _stack_column(X: Any, on_error: str) -> Any:
 
 def _first(column: Any) -> Any:
     """The first cell that is not missing; None if there is none."""
-    rows = map(_to_python, islice(column, len(column)))
-    return next((row for row in rows if not _is_missing(row)), None)
+    rows = map(python_object, islice(column, len(column)))
+    return next((row for row in rows if not is_missing(row)), None)
 
 
 def _is_vector(cell: Any) -> bool:
     """Whether a cell is an embedding; text and bytes, which may stand for one, are refused."""
-    if isinstance(cell, str):
-        line = "np.stack([json.loads(x) for x in X])"
-        way = f"If these are lists of numbers: {line}" if cell[:1] == "[" else _FOR_PATHS
-        raise ValueError(f'X holds text, but input="embeddings" wants numbers. {way}.')
-    if isinstance(cell, bytes):
-        line = "np.stack([np.frombuffer(x, np.float32) for x in X])"
-        raise ValueError(
-            'X holds bytes, but input="embeddings" wants numbers. If these are vectors of float32: '
-            f"{line}."
-        )
+    if isinstance(cell, (str, bytes)):
+        way = _FOR_PATHS
+        if isinstance(cell, bytes):
+            way = "If it is float32: np.stack([np.frombuffer(x, np.float32) for x in X])"
+        elif cell[:1] == "[":
+            way = "If it is lists of numbers: np.stack([json.loads(x) for x in X])"
+        kind = "text" if isinstance(cell, str) else "bytes"
+        raise ValueError(f'X holds {kind}, but input="embeddings" wants numbers. {way}.')
     return hasattr(cell, "__len__") and not isinstance(cell, (Mapping, Set))
 
 
@@ -117,8 +113,8 @@ def _stack(column: Any, on_error: str) -> np.ndarray:
     """Stack the vectors of a column, all of one shape; missing ones become NaN or an error."""
     shape: tuple[int, ...] | None = None
     rows: list[np.ndarray | None] = []
-    for index, row in enumerate(map(_to_python, islice(column, len(column)))):
-        if _is_missing(row):
+    for index, row in enumerate(map(python_object, islice(column, len(column)))):
+        if is_missing(row):
             if on_error != "nan":
                 raise ValueError(
                     f'X[{index}] is missing. Leave such rows out of X, or set on_error="nan" to '
@@ -149,17 +145,6 @@ def _to_numpy(tensor: Any) -> Any:
     if tensor.is_floating_point() and str(tensor.dtype) not in known:
         tensor = tensor.float()  # NumPy has no bfloat16
     return tensor.numpy()
-
-
-def _to_python(cell: Any) -> Any:
-    """The Python object of a scalar of pyarrow; anything else as it is."""
-    return cell.as_py() if hasattr(cell, "as_py") else cell
-
-
-def _is_missing(cell: Any) -> bool:
-    # pandas writes a missing value as None, NaN or pd.NA.
-    is_nan = isinstance(cell, float) and math.isnan(cell)
-    return cell is None or is_nan or type(cell).__name__ == "NAType"
 
 
 def check_features(

@@ -117,6 +117,12 @@ def is_open_file(item: Any) -> bool:
     return all(hasattr(item, name) for name in needed) and not hasattr(item, "read_bytes")
 
 
+def is_missing(item: Any) -> bool:
+    """Whether a cell of a table is empty: pandas writes None, NaN, NaT or pd.NA."""
+    is_nan = isinstance(item, float) and item != item
+    return item is None or is_nan or type(item).__name__ in ("NAType", "NaTType")
+
+
 EMBEDDINGS = 'For embeddings set input="embeddings".'
 # Texts that are no paths, by how they begin, and what to say of them.
 _TEXTS = {
@@ -173,10 +179,7 @@ def check_item(item: Any, where: str, whole: str = "X") -> None:
                 f"{where} is of type {shorten(kind)}, which can be read only once. Give what its "
                 "read() returns."
             )
-    # pandas writes a missing value as None, NaN, NaT or pd.NA, none of which equals itself.
-    elif (
-        item is None or kind in ("NAType", "NaTType") or (isinstance(item, float) and item != item)
-    ):
+    elif is_missing(item):
         raise ValueError(f"{where} is missing ({item!r}). Leave such rows out of X.")
     elif not is_open_file(item):
         raise TypeError(f"{where} is of type {shorten(kind)}. {_line_for_item(item, whole)}")
