@@ -30,11 +30,8 @@ def _renew_lock() -> None:
 _CPU = torch.device("cpu")
 _PRECISIONS = {
     "float32": torch.float32,
-    "fp32": torch.float32,
     "bfloat16": torch.bfloat16,
-    "bf16": torch.bfloat16,
     "float16": torch.float16,
-    "fp16": torch.float16,
 }
 # Words of the errors of MPS, of the CPU, of CUDA's libraries and of older drivers.
 _OUT_OF_MEMORY = re.compile(

@@ -4,7 +4,7 @@ import hashlib
 import math
 import os
 import random
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from itertools import islice, tee
@@ -84,34 +84,27 @@ def embed_photos(
                     work.accept(index, outcome)
                 work.save()
                 bar.update(len(photos) - work.n_waiting - bar.n)
-                if on_error == "raise":
+                if on_error == "raise" and work.failures:
                     _raise_first(work, encoder)
         bar.update(len(photos) - bar.n)
-    unreadable, unsound = work.failed(ImageError), work.failed(FloatingPointError)
-    warn_about_failures(list(unreadable.values()), len(photos))
-    if unsound:
-        warn(f"{_describe(unsound, photos, len(photos), encoder)} The rows of such images are NaN.")
+    warn_about_failures(list(work.failed(ImageError).values()), len(photos))
+    if work.failed(FloatingPointError):
+        warn(f"{_describe(work, encoder)} The rows of such images are NaN.")
     return work.result
 
 
 def _raise_first(work: "_Work", encoder: BaseEncoder) -> None:
-    """Raise the error of the first image that has one."""
-    if not work.failures:
-        return
     first = work.failures[min(work.failures)]
     if isinstance(first, ImageError):
         raise with_advice(first)
-    unsound, n_done = work.failed(FloatingPointError), len(work.photos) - work.n_waiting
-    message = _describe(unsound, work.photos, n_done, encoder)
-    raise FloatingPointError(f'{message} on_error="nan" leaves such images out.')
+    raise FloatingPointError(f'{_describe(work, encoder)} on_error="nan" leaves such images out.')
 
 
-def _describe(
-    unsound: Mapping[int, Exception], photos: Sequence[Any], n_encoded: int, encoder: BaseEncoder
-) -> str:
+def _describe(work: "_Work", encoder: BaseEncoder) -> str:
     """Sentences on the images for which an encoder gave no sound vectors, with advice."""
+    unsound = work.failed(FloatingPointError)
     words, first = " or ".join(dict.fromkeys(map(str, unsound.values()))), min(unsound)
-    path = path_of(photos[first])
+    path = path_of(work.photos[first])
     if getattr(encoder, "dtype", None) == torch.float32:
         advice = (
             "It computes in float32 already, so its weights or the device's driver may be broken: "
@@ -119,7 +112,7 @@ def _describe(
         )
     else:
         advice = 'Its arithmetic may be too coarse: set precision="float32".'
-    count = f"{len(unsound)} of {n_encoded} images"
+    count = f"{len(unsound)} of {len(work.photos) - work.n_waiting} images"
     where = f"X[{first}]" if path is None else f"X[{first}] ({path})"
     return f"The encoder gave {words} for {count}, first {where}. {advice}"
 
@@ -131,7 +124,6 @@ class Way(NamedTuple):
     pieces: int  # grid size of the pieces: 1 for the whole image alone
     preprocessing: Preprocessing
     encode: Callable[[np.ndarray], np.ndarray | torch.Tensor]
-    method: str
     shape: tuple[int, ...]  # of what it gives for a piece, besides d
     whole: bool  # whether the whole image is among its views
 
@@ -149,18 +141,15 @@ def ways_to_look(encoder: BaseEncoder, grid_size: int, views: str) -> list[Way]:
     """Return the ways to look at an image; their vectors one after the other are its embedding."""
     views_version(views)  # says what is wrong before an image is read
     kinds = split_views(views) if grid_size > 1 else ["grid"]
-    ways = []
-    for kind in kinds:
-        whole = kind == kinds[0]
-        if kind == "dense":  # one pass, which gives all vectors
-            dense = partial(encoder.encode_dense, grid_size=grid_size, whole=whole)
-            shape = (n_parts(grid_size, kind) + whole,)
-            way = Way(kind, 1, encoder.dense_preprocessing, dense, "encode_dense", shape, whole)
-        else:
-            views_of = encoder.encode_views
-            way = Way(kind, grid_size, encoder.preprocessing, views_of, "encode_views", (), whole)
-        ways.append(way)
-    return ways
+
+    def way(kind: str, whole: bool) -> Way:
+        if kind != "dense":
+            return Way(kind, grid_size, encoder.preprocessing, encoder.encode_views, (), whole)
+        encode = partial(encoder.encode_dense, grid_size=grid_size, whole=whole)
+        shape = (n_parts(grid_size, kind) + whole,)  # one pass gives all vectors
+        return Way(kind, 1, encoder.dense_preprocessing, encode, shape, whole)
+
+    return [way(kind, kind == kinds[0]) for kind in kinds]
 
 
 class _Work:
@@ -344,8 +333,9 @@ def _start_batch(encoder: BaseEncoder, way: Way, views: np.ndarray) -> Callable[
         with np.errstate(over="ignore", invalid="ignore"):
             embeddings = np.asarray(finish(), dtype=np.float32)
             if embeddings.shape != expected:
+                method = "encode_dense" if way.kind == "dense" else "encode_views"
                 raise ValueError(
-                    f"{type(encoder).__name__}.{way.method} must return an array of shape "
+                    f"{type(encoder).__name__}.{method} must return an array of shape "
                     f"{expected} for {len(views)} views; it returned {embeddings.shape}."
                 )
             scaled = unit_vectors(embeddings)

@@ -278,7 +278,7 @@ def test_only_a_few_encoders_stay_loaded(tiny_folder, monkeypatch):
     monkeypatch.setattr(loading, "_MAX_LOADED", 1)
     name = f"local-dir:{tiny_folder}"
     first = load_encoder(name, device="cpu", precision="float32")
-    load_encoder(name, device="cpu", precision="bf16")
+    load_encoder(name, device="cpu", precision="bfloat16")
     assert load_encoder(name, device="cpu", precision="float32") is not first
 
 
