@@ -160,7 +160,7 @@ def check_features(
         table = X if named else checked[:, 0]
         validate_data(estimator, table, reset=reset, skip_check_array=True)
     elif reset:
-        forget_features(estimator)
+        copy_features(None, estimator)
 
 
 def check_dimensions(embeddings: np.ndarray, text_embeddings: np.ndarray) -> None:
@@ -177,16 +177,10 @@ def check_dimensions(embeddings: np.ndarray, text_embeddings: np.ndarray) -> Non
         )
 
 
-def forget_features(estimator: BaseEstimator) -> None:
-    """Delete what an earlier fit recorded of the features of X."""
+def copy_features(source: BaseEstimator | None, target: BaseEstimator) -> None:
+    """Record of the features of X what another estimator has recorded, and nothing else."""
     for name in _FEATURES:
-        vars(estimator).pop(name, None)
-
-
-def copy_features(source: BaseEstimator, target: BaseEstimator) -> None:
-    """Record for one estimator what another has recorded of the features of X."""
-    forget_features(target)
-    for name in _FEATURES:
+        vars(target).pop(name, None)
         if hasattr(source, name):
             setattr(target, name, getattr(source, name))
 

@@ -15,7 +15,7 @@ from sklearn_cdul.memory.store import Store
 PROMPTS_PER_BATCH = 256
 # Of what encoders remember of the last lists of classes.
 _MAX_REMEMBERED = 16
-_MAX_REMEMBERED_BYTES = 2**27
+_MAX_BYTES = 2**27
 
 
 def encode_classes(
@@ -104,14 +104,10 @@ def _average(embeddings: np.ndarray, prompts_per_class: Sequence[Sequence[str]])
 
 def _remember(encoder: BaseEncoder, key: bytes, classes: np.ndarray) -> None:
     """Keep what was made last; the oldest are left out when it gets too much."""
-    kept, room = {}, _MAX_REMEMBERED_BYTES
-    newest_first = [(key, classes), *reversed(list(encoder._classes.items()))]
-    for other, value in newest_first[:_MAX_REMEMBERED]:
-        room -= value.nbytes
-        if room < 0:
-            break
-        kept[other] = value
-    encoder._classes = dict(reversed(kept.items()))
+    kept = {**encoder._classes, key: classes}
+    while len(kept) > _MAX_REMEMBERED or sum(v.nbytes for v in kept.values()) > _MAX_BYTES:
+        del kept[next(iter(kept))]
+    encoder._classes = kept
 
 
 def _digest(*parts: object) -> bytes:

@@ -88,22 +88,16 @@ def read_pictures(
     n_jobs: int | None = None,
 ) -> Iterator[np.ndarray | ImageError]:
     """Yield square pictures of photos in order: those in the cache, the others decoded now."""
-
-    def kept(index: int) -> np.ndarray | None:
-        return None if cache is None else cache.get(index, size)
-
-    missing = [index for index in indices if kept(index) is None]
+    kept = [None if cache is None else cache.get(index, size) for index in indices]
     decoded = map_images(
         partial(make_picture, size=size),
         photos,
-        indices=missing,
+        indices=[index for index, picture in zip(indices, kept, strict=True) if picture is None],
         n_jobs=n_jobs,
         min_size=(size, size),
         cache=cache,
     )
-    to_come = set(missing)
-    for index in indices:
-        picture = None if index in to_come else kept(index)
+    for picture in kept:
         yield next(decoded) if picture is None else picture
 
 

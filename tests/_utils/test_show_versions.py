@@ -50,10 +50,6 @@ def test_a_missing_package_is_shown_as_missing(capsys, monkeypatch):
     assert found["numpy"] == version("numpy")
 
 
-def too_old(index):
-    raise RuntimeError("The driver is too old")
-
-
 @pytest.mark.parametrize(
     ("name_of", "expected"),
     [
