@@ -24,9 +24,14 @@ def show_versions() -> None:
     >>> import sklearn_cdul
     >>> sklearn_cdul.show_versions()  # doctest: +SKIP
     """
+    system = {
+        **_versions(["sklearn-cdul"]),
+        "python": sys.version.replace("\n", " "),
+        "platform": platform.platform(),
+    }
     required, optional = _packages()
     for title, rows in (
-        ("System", _system()),
+        ("System", system),
         ("Required packages", _versions(required)),
         ("Optional packages", _versions(optional)),
         ("Computing", _computing()),
@@ -35,14 +40,6 @@ def show_versions() -> None:
         width = max(map(len, rows))
         for name, value in rows.items():
             print(f"{name:>{width}}: {value}")
-
-
-def _system() -> dict[str, str]:
-    return {
-        "sklearn_cdul": _versions(["sklearn-cdul"])["sklearn-cdul"],
-        "python": sys.version.replace("\n", " "),
-        "platform": platform.platform(),
-    }
 
 
 def _packages() -> tuple[list[str], list[str]]:

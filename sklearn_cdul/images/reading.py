@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 # Threads beyond this rarely help: decoding is faster than encoding by then.
 _MAX_DEFAULT_THREADS = 8
-_READ_AT_ONCE = 16  # images
+_AT_ONCE = 16  # images per task
 
 
 def map_images(
@@ -115,28 +115,41 @@ class Content(NamedTuple):
 def read_contents(
     photos: Sequence[Any], *, n_jobs: int | None = None, verbose: Any = False
 ) -> list[Content | None]:
-    """Read the content of all images, in threads; None stands for what can't be read."""
+    """Read the content of all images; None stands for what can't be read."""
 
-    def read(start: int) -> list[Content | None]:
-        return [_read_content(photo) for photo in photos[start : start + _READ_AT_ONCE]]
+    def read(photo: Any, index: int) -> Content | None:
+        stamp = file_stamp(photo)  # first: what is written while it is read has changed it
+        try:
+            return Content(content_digest(photo, index), stamp)
+        except ImageError:
+            return None
 
-    contents: list[Content | None] = []
+    return go_through(photos, read, "Looking up", n_jobs=n_jobs, verbose=verbose)
+
+
+def go_through(
+    photos: Sequence[Any],
+    function: Callable[[Any, int], T],
+    phase: str,
+    *,
+    n_jobs: int | None,
+    verbose: Any,
+) -> list[T]:
+    """Call a function with each photo and its index, in threads, and show the progress."""
+
+    def work(start: int) -> list[T]:
+        part = photos[start : start + _AT_ONCE]
+        return [function(photo, index) for index, photo in enumerate(part, start)]
+
+    results: list[T] = []
     with (
         ThreadPoolExecutor(count_threads(n_jobs)) as pool,
-        progress("Looking up", len(photos), verbose=verbose) as bar,
+        progress(phase, len(photos), verbose=verbose) as bar,
     ):
-        for part in pool.map(read, range(0, len(photos), _READ_AT_ONCE)):
-            contents += part
+        for part in pool.map(work, range(0, len(photos), _AT_ONCE)):
+            results += part
             bar.update(len(part))
-    return contents
-
-
-def _read_content(photo: Any) -> Content | None:
-    stamp = file_stamp(photo)  # first: what is written while it is read has changed it
-    try:
-        return Content(content_digest(photo, 0), stamp)
-    except ImageError:
-        return None
+    return results
 
 
 def with_advice(error: ImageError) -> ImageError:
