@@ -20,7 +20,7 @@ from sklearn_cdul.compute.devices import run_in_batches
 from sklearn_cdul.compute.transfers import ahead, fetch
 from sklearn_cdul.encoders.base import BaseEncoder
 from sklearn_cdul.exceptions import ImageError, warn
-from sklearn_cdul.images.items import path_of
+from sklearn_cdul.images.items import path_of, shorten
 from sklearn_cdul.images.pictures import PictureCache
 from sklearn_cdul.images.reading import (
     Content,
@@ -113,7 +113,7 @@ def _describe(work: "_Work", encoder: BaseEncoder) -> str:
     else:
         advice = 'Its arithmetic may be too coarse: set precision="float32".'
     count = f"{len(unsound)} of {len(work.photos) - work.n_waiting} images"
-    where = f"X[{first}]" if path is None else f"X[{first}] ({path})"
+    where = f"X[{first}]" if path is None else f"X[{first}] ({shorten(path)})"
     return f"The encoder gave {words} for {count}, first {where}. {advice}"
 
 
