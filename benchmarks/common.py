@@ -17,7 +17,7 @@ from PIL import Image
 from sklearn.metrics import f1_score
 
 from sklearn_cdul import CLIPPseudoLabeler, __version__
-from sklearn_cdul._utils.show_versions import _REQUIRED, _cpu_instructions, _versions
+from sklearn_cdul._utils.show_versions import _cpu_instructions, _packages, _versions
 from sklearn_cdul.datasets import load_coco, load_nus_wide, load_voc
 from sklearn_cdul.labels import combine_labels, softmax_similarities
 from sklearn_cdul.metrics import mean_average_precision
@@ -231,7 +231,7 @@ def machine():
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),
         "sklearn_cdul": __version__,
-        **_versions(_REQUIRED),
+        **_versions(_packages()[0]),
     }
 
 

@@ -20,9 +20,10 @@ from sklearn_cdul.compute.devices import (
     resolve_device,
 )
 from sklearn_cdul.exceptions import warn
-from sklearn_cdul.images.photos import PictureCache
+from sklearn_cdul.images.digests import digest_of_X
+from sklearn_cdul.images.pictures import PictureCache
 from sklearn_cdul.images.reading import read_contents
-from sklearn_cdul.inputs import check_X, copy_features, digest_of_X, input_tags
+from sklearn_cdul.inputs import check_X, copy_features, input_tags
 from sklearn_cdul.labeler import CLIPPseudoLabeler
 from sklearn_cdul.labels.checking import check_labels
 from sklearn_cdul.labels.neighbors import smooth_labels

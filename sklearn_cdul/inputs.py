@@ -1,21 +1,18 @@
 """Check X, whichever of its two kinds an estimator takes: images or embeddings."""
 
-import hashlib
-import math
 from collections.abc import Mapping, Set
 from itertools import islice
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from sklearn.base import BaseEstimator
 from sklearn.utils import InputTags
 from sklearn.utils.validation import check_array, validate_data
 
 from sklearn_cdul.images.checking import check_files
-from sklearn_cdul.images.items import path_of, shorten
-from sklearn_cdul.images.photos import Photos
-from sklearn_cdul.images.reading import check_images
+from sklearn_cdul.images.items import is_missing, python_object, shorten
+from sklearn_cdul.images.reading import count_threads
+from sklearn_cdul.images.sequences import Photos, check_images
 
 _FOR_PATHS = 'For paths of images set input="images"'
 # What an estimator records of the features of X.
@@ -41,41 +38,13 @@ def check_X(
     if kind == "embeddings":
         checked = _check_embeddings(estimator, X, on_error)
     else:
+        count_threads(n_jobs)  # says what is wrong with it
         checked = photos = check_images(X)
         if files and on_error == "raise":
             check_files(photos, n_jobs=n_jobs, verbose=verbose)
     if reset is not None:
         check_features(estimator, X, checked, reset=reset)
     return checked
-
-
-def digest_of_X(X: Any) -> str | None:
-    """Tell a list of images, or embeddings, from others; None where that can't be known.
-
-    Images are known by their paths, or by their pixels or bytes if they are in memory.
-    """
-    digest = hashlib.blake2b(digest_size=16)
-    try:
-        items = check_images(X)
-    except (TypeError, ValueError):  # embeddings
-        try:
-            digest.update(np.ascontiguousarray(X, dtype=np.float32).tobytes())
-        except (TypeError, ValueError):
-            return None
-        return digest.hexdigest()
-    for item in items:
-        path = path_of(item)
-        if path is not None:
-            content = repr(path).encode()  # surrogates are no UTF-8
-        elif isinstance(item, np.ndarray | Image.Image):
-            pixels = np.asarray(item)
-            content = repr((pixels.shape, hashlib.blake2b(pixels.tobytes()).digest())).encode()
-        elif isinstance(item, bytes | bytearray | memoryview):
-            content = hashlib.blake2b(item).digest()
-        else:
-            return None
-        digest.update(len(content).to_bytes(8, "little") + content)
-    return digest.hexdigest()
 
 
 def _check_embeddings(estimator: BaseEstimator, X: Any, on_error: str) -> np.ndarray:
@@ -97,8 +66,7 @@ def _stack_column(X: Any, on_error: str) -> Any:
         if X.shape[1] == 1:
             column = X.column(0) if hasattr(X, "column") else X[X.columns[0]]
             return _stack(column, on_error) if _is_vector(_first(column)) else X
-        names = [] if hasattr(X, "column") else list(X.columns)
-        for name in names:
+        for name in [] if hasattr(X, "column") else list(X.columns):
             cell = _first(X[name])
             if hasattr(cell, "__len__") and not isinstance(cell, (str, bytes)):
                 raise ValueError(
@@ -110,11 +78,11 @@ def _stack_column(X: Any, on_error: str) -> Any:
     if isinstance(X, np.ndarray):
         column = X.ndim == 1 and X.dtype.kind in "OUS"
         return _stack(X, on_error) if column and _is_vector(_first(X)) else X
-    if isinstance(X, (str, bytes)) or hasattr(X, "tocsr"):  # of SciPy
+    is_sequence = hasattr(X, "__len__") and hasattr(X, "__getitem__")
+    is_array = hasattr(X, "__array__") and not is_sequence
+    if isinstance(X, (str, bytes)) or hasattr(X, "tocsr") or is_array:  # which check_array knows
         return X
-    if not (hasattr(X, "__len__") and hasattr(X, "__getitem__")) and hasattr(X, "__array__"):
-        return X
-    if isinstance(X, Mapping) or not (hasattr(X, "__len__") and hasattr(X, "__getitem__")):
+    if isinstance(X, Mapping) or not is_sequence:
         raise TypeError(
             "X must be a float array of shape (n, d) or (n, views, d), or a sequence of n vectors, "
             f"got {type(X).__name__}."
@@ -124,22 +92,20 @@ def _stack_column(X: Any, on_error: str) -> Any:
 
 def _first(column: Any) -> Any:
     """The first cell that is not missing; None if there is none."""
-    rows = map(_to_python, islice(column, len(column)))
-    return next((row for row in rows if not _is_missing(row)), None)
+    rows = map(python_object, islice(column, len(column)))
+    return next((row for row in rows if not is_missing(row)), None)
 
 
 def _is_vector(cell: Any) -> bool:
     """Whether a cell is an embedding; text and bytes, which may stand for one, are refused."""
-    if isinstance(cell, str):
-        line = "np.stack([json.loads(x) for x in X])"
-        way = f"If these are lists of numbers: {line}" if cell[:1] == "[" else _FOR_PATHS
-        raise ValueError(f'X holds text, but input="embeddings" wants numbers. {way}.')
-    if isinstance(cell, bytes):
-        line = "np.stack([np.frombuffer(x, np.float32) for x in X])"
-        raise ValueError(
-            'X holds bytes, but input="embeddings" wants numbers. If these are vectors of float32: '
-            f"{line}."
-        )
+    if isinstance(cell, (str, bytes)):
+        way = _FOR_PATHS
+        if isinstance(cell, bytes):
+            way = "If it is float32: np.stack([np.frombuffer(x, np.float32) for x in X])"
+        elif cell[:1] == "[":
+            way = "If it is lists of numbers: np.stack([json.loads(x) for x in X])"
+        kind = "text" if isinstance(cell, str) else "bytes"
+        raise ValueError(f'X holds {kind}, but input="embeddings" wants numbers. {way}.')
     return hasattr(cell, "__len__") and not isinstance(cell, (Mapping, Set))
 
 
@@ -147,8 +113,8 @@ def _stack(column: Any, on_error: str) -> np.ndarray:
     """Stack the vectors of a column, all of one shape; missing ones become NaN or an error."""
     shape: tuple[int, ...] | None = None
     rows: list[np.ndarray | None] = []
-    for index, row in enumerate(map(_to_python, islice(column, len(column)))):
-        if _is_missing(row):
+    for index, row in enumerate(map(python_object, islice(column, len(column)))):
+        if is_missing(row):
             if on_error != "nan":
                 raise ValueError(
                     f'X[{index}] is missing. Leave such rows out of X, or set on_error="nan" to '
@@ -181,17 +147,6 @@ def _to_numpy(tensor: Any) -> Any:
     return tensor.numpy()
 
 
-def _to_python(cell: Any) -> Any:
-    """The Python object of a scalar of pyarrow; anything else as it is."""
-    return cell.as_py() if hasattr(cell, "as_py") else cell
-
-
-def _is_missing(cell: Any) -> bool:
-    # pandas writes a missing value as None, NaN or pd.NA.
-    is_nan = isinstance(cell, float) and math.isnan(cell)
-    return cell is None or is_nan or type(cell).__name__ == "NAType"
-
-
 def check_features(
     estimator: BaseEstimator, X: Any, checked: Photos | np.ndarray | None, *, reset: bool
 ) -> None:
@@ -205,7 +160,7 @@ def check_features(
         table = X if named else checked[:, 0]
         validate_data(estimator, table, reset=reset, skip_check_array=True)
     elif reset:
-        forget_features(estimator)
+        copy_features(None, estimator)
 
 
 def check_dimensions(embeddings: np.ndarray, text_embeddings: np.ndarray) -> None:
@@ -222,16 +177,10 @@ def check_dimensions(embeddings: np.ndarray, text_embeddings: np.ndarray) -> Non
         )
 
 
-def forget_features(estimator: BaseEstimator) -> None:
-    """Delete what an earlier fit recorded of the features of X."""
+def copy_features(source: BaseEstimator | None, target: BaseEstimator) -> None:
+    """Record of the features of X what another estimator has recorded, and nothing else."""
     for name in _FEATURES:
-        vars(estimator).pop(name, None)
-
-
-def copy_features(source: BaseEstimator, target: BaseEstimator) -> None:
-    """Record for one estimator what another has recorded of the features of X."""
-    forget_features(target)
-    for name in _FEATURES:
+        vars(target).pop(name, None)
         if hasattr(source, name):
             setattr(target, name, getattr(source, name))
 

@@ -18,9 +18,8 @@ from sklearn_cdul.encoders.embedding import embed_photos, ways_to_look
 from sklearn_cdul.encoders.loading import free_gpu, load_encoder
 from sklearn_cdul.encoders.texts import encode_classes
 from sklearn_cdul.exceptions import warn
-from sklearn_cdul.images.boxes import view_boxes
 from sklearn_cdul.images.decoding import load_image
-from sklearn_cdul.images.views import VIEWS, n_parts, split_views, views_version
+from sklearn_cdul.images.views import VIEWS, n_parts, split_views, view_boxes, views_version
 from sklearn_cdul.inputs import check_dimensions, check_features, check_X, input_tags
 from sklearn_cdul.labels.aggregation import soft_labels
 from sklearn_cdul.metrics import score_readable

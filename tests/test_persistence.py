@@ -19,7 +19,7 @@ from PIL import Image
 from sklearn.exceptions import NotFittedError
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
-from sklearn_cdul.images.reading import check_images
+from sklearn_cdul.images.sequences import check_images
 from sklearn_cdul.training import packing
 from sklearn_cdul.training.batches import PhotoSource
 from sklearn_cdul.training.network import PhotoNetwork

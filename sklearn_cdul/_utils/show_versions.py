@@ -1,38 +1,14 @@
 """Print what a bug report needs: versions, processor and devices."""
 
 import platform
+import re
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, requires, version
 
 from sklearn_cdul._utils.cpu import cpu_flags
 
-# By their names in pip; a test compares them with those that pip installs.
-_REQUIRED = (
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "joblib",
-    "torch",
-    "torchvision",
-    "open-clip-torch",
-    "timm",
-    "safetensors",
-    "onnxruntime",
-    "pillow",
-    "pyyaml",
-    "tqdm",
-    "filelock",
-)
-_OPTIONAL = (
-    "huggingface-hub",
-    "matplotlib",
-    "onnx",
-    "onnxscript",
-    "opencv-contrib-python-headless",
-    "pandas",
-    "polars",
-    "skops",
-)
+_FOR_DEVELOPERS = re.compile(r"extra == ['\"](docs|dev)")
 # What decides the speed: vector width, and arithmetic in 8 bits and in bfloat16.
 _INSTRUCTIONS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 
@@ -48,10 +24,16 @@ def show_versions() -> None:
     >>> import sklearn_cdul
     >>> sklearn_cdul.show_versions()  # doctest: +SKIP
     """
+    system = {
+        **_versions(["sklearn-cdul"]),
+        "python": sys.version.replace("\n", " "),
+        "platform": platform.platform(),
+    }
+    required, optional = _packages()
     for title, rows in (
-        ("System", _system()),
-        ("Required packages", _versions(_REQUIRED)),
-        ("Optional packages", _versions(_OPTIONAL)),
+        ("System", system),
+        ("Required packages", _versions(required)),
+        ("Optional packages", _versions(optional)),
         ("Computing", _computing()),
     ):
         print(f"\n{title}:")
@@ -60,17 +42,23 @@ def show_versions() -> None:
             print(f"{name:>{width}}: {value}")
 
 
-def _system() -> dict[str, str]:
-    from sklearn_cdul import __version__
+def _packages() -> tuple[list[str], list[str]]:
+    """Names in pip of the packages that this one requires, and of those that extras bring."""
+    required, optional = [], {"huggingface-hub"}  # by which open_clip downloads weights
+    try:
+        lines = requires("sklearn-cdul") or []
+    except PackageNotFoundError:  # a copy that was not installed
+        lines = ["numpy", "scikit-learn", "torch", "open-clip-torch", "onnxruntime", "pillow"]
+    for line in lines:
+        name = re.split(r"[^\w.-]", line)[0]
+        if "extra ==" not in line:
+            required.append(name)
+        elif not _FOR_DEVELOPERS.search(line):
+            optional.add(name)
+    return required, sorted(optional - {"sklearn-cdul"})
 
-    return {
-        "sklearn_cdul": __version__,
-        "python": sys.version.replace("\n", " "),
-        "platform": platform.platform(),
-    }
 
-
-def _versions(packages: tuple[str, ...]) -> dict[str, str]:
+def _versions(packages: Iterable[str]) -> dict[str, str]:
     """Version of each package, read from its metadata without importing it."""
     found = {}
     for name in packages:

@@ -37,9 +37,22 @@ def warn_about_classes(
 ) -> None:
     """Give every warning that applies to any encoder."""
     _warn_about_identifiers(identifiers)
-    if english_only:
-        _warn_about_scripts(names, prompts)
-    _warn_about_length(names, prompts, is_truncated)
+    pairs = list(zip(names, prompts, strict=True))
+    foreign = [name for name, texts in pairs if any(map(_is_foreign, set("".join(texts))))]
+    if foreign and english_only:
+        warn(
+            f"The text tower reads English only, not {_some(foreign)}. Give English wordings as a "
+            f"mapping, such as {{{foreign[0]!r}: 'cat'}}, or take a multilingual model, such as "
+            'model_name="xlm-roberta-base-ViT-B-32", pretrained="laion5b_s13b_b90k".',
+        )
+    ends = np.cumsum([len(texts) for texts in prompts])[:-1]
+    parts = zip(names, np.split(is_truncated, ends), strict=True)
+    if long := [name for name, part in parts if part.any()]:
+        warn(
+            f"Prompts of {len(long)} of {len(names)} classes are longer than the encoder reads, "
+            f"and are truncated: {_some(long)}. Shorten them, or put first what sets a class "
+            "apart.",
+        )
     if len(names) == 1:
         warn(
             f"{names[0]!r} is the only class. The softmax compares classes with each other, so "
@@ -50,7 +63,6 @@ def warn_about_classes(
 
 
 def _warn_about_identifiers(names: Sequence[str]) -> None:
-    """Warn about codes, CamelCase and lists of synonyms, for which there are better wordings."""
     hints = []
     if codes := [name for name in names if _CODE.fullmatch(name)]:
         hints.append(f"{{{codes[0]!r}: 'its wording'}} for codes ({_some(codes)})")
@@ -67,42 +79,12 @@ def _warn_about_identifiers(names: Sequence[str]) -> None:
         )
 
 
-def _warn_about_scripts(names: Sequence[str], prompts: Sequence[Sequence[str]]) -> None:
-    """Warn about prompts in a script that a text tower for English cannot read."""
-    foreign = [
-        name
-        for name, texts in zip(names, prompts, strict=True)
-        if any(map(_is_foreign, set("".join(texts))))
-    ]
-    if foreign:
-        warn(
-            f"The text tower reads English only, not {_some(foreign)}. Give English wordings as a "
-            f"mapping, such as {{{foreign[0]!r}: 'cat'}}, or take a multilingual model, such as "
-            'model_name="xlm-roberta-base-ViT-B-32", pretrained="laion5b_s13b_b90k".',
-        )
-
-
 def _is_foreign(letter: str) -> bool:
     if ord(letter) < 0x250 or unicodedata.category(letter) == "Lm":  # Latin; marks
         return False
     if letter.isalpha():
         return "LATIN" not in unicodedata.name(letter, "")
     return unicodedata.category(letter) == "So"  # emoji
-
-
-def _warn_about_length(
-    names: Sequence[str], prompts: Sequence[Sequence[str]], is_truncated: np.ndarray
-) -> None:
-    """Warn about prompts whose end the encoder does not read."""
-    ends = np.cumsum([len(texts) for texts in prompts])[:-1]
-    parts = zip(names, np.split(is_truncated, ends), strict=True)
-    long = [name for name, part in parts if part.any()]
-    if long:
-        warn(
-            f"Prompts of {len(long)} of {len(names)} classes are longer than the encoder reads, "
-            f"and are truncated: {_some(long)}. Shorten them, or put first what sets a class "
-            "apart.",
-        )
 
 
 def _warn_about_equal_classes(names: Sequence[str], embeddings: np.ndarray) -> None:
@@ -125,11 +107,7 @@ def _warn_about_equal_classes(names: Sequence[str], embeddings: np.ndarray) -> N
 
 
 def warn_about_guesses(names: Sequence[str], embeddings: np.ndarray) -> None:
-    """Warn about classes whose looks the bundled encoder guesses.
-
-    Its text tower was fitted to some 2,300 names. It puts another one near those that it takes for
-    relatives; far from all of them means that it has no idea.
-    """
+    """Warn about classes far from all 2,300 names that the bundled text tower was fitted to."""
     known, known_embeddings = _known_names()
     similarities = np.asarray(embeddings) @ known_embeddings.T
     guessed = np.flatnonzero(similarities.max(axis=1) < _NEAR)

@@ -98,14 +98,10 @@ def _read_templates(prompt_template: Any) -> list[str]:
     if not templates:
         raise ValueError('prompt_template is empty. Give at least one template, such as "{}".')
     for template in templates:
-        if not _has_one_plain_field(template):
+        try:
+            fields = [part[1:] for part in Formatter().parse(template) if part[1] is not None]
+        except ValueError:  # a brace without its partner
+            fields = []
+        if fields != [("", "", None)]:
             raise ValueError(f"A prompt template must hold exactly one {{}}, got {template!r}.")
     return templates
-
-
-def _has_one_plain_field(template: str) -> bool:
-    try:
-        fields = [part[1:] for part in Formatter().parse(template) if part[1] is not None]
-    except ValueError:  # a brace without its partner
-        return False
-    return fields == [("", "", None)]

@@ -40,10 +40,4 @@ VOCABULARIES: dict[str, tuple[str, ...]] = {
     "nus-wide": tuple(NUS_WIDE.split(", ")),
     "general": tuple(GENERAL.split(", ")),
 }
-"""Name of the vocabulary -> its class names, in the order of the data set's own files.
-
-"coco" has the 80 object names of MS-COCO, "voc" the 20 classes of Pascal VOC with run-together
-words taken apart ("dining table", "potted plant", "tv monitor"), "nus-wide" the 81 concepts of
-NUS-WIDE. "general" has 19 words for surroundings and for pictures that are no photos, to be given
-as ``background_classes``.
-"""
+"""Class names of each vocabulary, in the order of the data set's own files."""

@@ -30,11 +30,8 @@ def _renew_lock() -> None:
 _CPU = torch.device("cpu")
 _PRECISIONS = {
     "float32": torch.float32,
-    "fp32": torch.float32,
     "bfloat16": torch.bfloat16,
-    "bf16": torch.bfloat16,
     "float16": torch.float16,
-    "fp16": torch.float16,
 }
 # Words of the errors of MPS, of the CPU, of CUDA's libraries and of older drivers.
 _OUT_OF_MEMORY = re.compile(
@@ -151,9 +148,7 @@ class RandomStates:
 class OwnRandomState:
     """torch's random state for blocks of code, seeded before the first and put back after each.
 
-    A context manager that may be entered several times: each block draws on where the one before
-    stopped. Other threads that enter one of their own wait until a block is done, since all threads
-    share torch's random state.
+    Each block draws on where the one before stopped. Other threads wait until it is done.
     """
 
     def __init__(self, seed: int, device: torch.device = _CPU):

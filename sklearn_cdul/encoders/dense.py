@@ -7,9 +7,9 @@ average of all. In other towers the map is joined by attention; there each cell 
 alone, as in MaskCLIP (arXiv 2112.01071) and TagCLIP (arXiv 2312.12828).
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,17 +22,26 @@ _ENLARGED = 1.7
 _MULTIPLE = 32  # pixels in a cell of most towers
 
 
+class DenseTower(NamedTuple):
+    """How an image tower of open_clip tells what it saw where."""
+
+    input_size: tuple[int, int]  # (height, width) in pixels of the photos that are read
+    # Pixels to embeddings of whole photos (None with whole=False, if they cost more) and maps.
+    read: Callable[..., tuple[Tensor | None, Tensor]]
+    embed: Callable[[Tensor], Tensor]  # means (m, c) of windows to embeddings (m, d)
+
+
 def dense_tower(
     visual: Any,
     image_size: tuple[int, int],
     features: Callable[[Tensor], Tensor] | None = None,
-) -> "DenseTower":
-    """Return what reads windows of an image tower of open_clip."""
-    if AverageTower.can_read(visual):
-        return AverageTower(visual, image_size, features)
-    for kind in (AttentionTower, TokenTower):
-        if kind.can_read(visual):
-            return kind(visual, image_size)
+) -> DenseTower:
+    """Return what reads windows of an image tower; ``features`` compute its map, if not torch."""
+    if _averages(visual):
+        return _average_tower(visual, image_size, features or visual.trunk.forward_features)
+    for can_read, read in ((_pools, _read_pooled), (_has_tokens, _read_tokens)):
+        if can_read(visual):
+            return DenseTower(image_size, partial(read, visual), lambda means: means)
     raise ValueError(
         f'views="dense" can\'t read windows of a {type(visual).__name__} like this one. It reads '
         "convolutional towers that average their map, ModifiedResNet and VisionTransformer of "
@@ -59,122 +68,74 @@ def _shares(length: int, parts: int) -> Tensor:
     return shares
 
 
-class DenseTower(ABC):
-    """An image tower of open_clip that also tells what it saw where."""
-
-    def __init__(self, visual: Any, image_size: tuple[int, int]):
-        self.visual, self.image_size = visual, image_size
-
-    @staticmethod
-    @abstractmethod
-    def can_read(visual: Any) -> bool:
-        """Whether a tower is of this kind."""
-
-    @property
-    def input_size(self) -> tuple[int, int]:
-        """(height, width) in pixels of the photos that are read."""
-        return self.image_size
-
-    @abstractmethod
-    def read(self, pixels: Tensor, *, whole: bool = True) -> tuple[Tensor | None, Tensor]:
-        """Look at photos."""
-
-    def embed(self, means: Tensor) -> Tensor:
-        """Return embeddings (m, d) of the means (m, c) of windows."""
-        return means
+def _averages(visual: Any) -> bool:
+    """Whether a tower is a convolutional network of timm whose map is averaged, then projected."""
+    trunk = getattr(visual, "trunk", None)
+    pools = [getattr(part, "global_pool", None) for part in (trunk, getattr(trunk, "head", 0))]
+    is_average = any(getattr(pool, "pool_type", None) == "avg" for pool in pools)
+    return is_average and getattr(trunk, "output_fmt", "NCHW") == "NCHW"
 
 
-class AverageTower(DenseTower):
-    """A convolutional network of timm whose map is averaged, then projected."""
+def _average_tower(
+    visual: Any, image_size: tuple[int, int], features: Callable[[Tensor], Tensor]
+) -> DenseTower:
+    def join(maps: Tensor) -> Tensor:
+        return visual.head(visual.trunk.forward_head(maps))
 
-    def __init__(
-        self,
-        visual: Any,
-        image_size: tuple[int, int],
-        features: Callable[[Tensor], Tensor] | None = None,
-    ):
-        super().__init__(visual, image_size)
-        self._features = features or visual.trunk.forward_features
-
-    @staticmethod
-    def can_read(visual: Any) -> bool:
-        """Whether a tower is of this kind."""
-        trunk = getattr(visual, "trunk", None)
-        pools = [getattr(part, "global_pool", None) for part in (trunk, getattr(trunk, "head", 0))]
-        is_average = any(getattr(pool, "pool_type", None) == "avg" for pool in pools)
-        return is_average and getattr(trunk, "output_fmt", "NCHW") == "NCHW"
-
-    @property
-    def input_size(self) -> tuple[int, int]:
-        """(height, width) in pixels of the photos that are read."""
-        sides = (round(_ENLARGED * side / _MULTIPLE) * _MULTIPLE for side in self.image_size)
-        height, width = sides
-        return height, width
-
-    def read(self, pixels: Tensor, *, whole: bool = True) -> tuple[Tensor | None, Tensor]:
-        """Look at photos, as a whole at the size that the tower was trained on."""
-        maps = self._features(pixels)
+    def read(pixels: Tensor, *, whole: bool = True) -> tuple[Tensor | None, Tensor]:
+        maps = features(pixels)
         if not whole:
             return None, maps
+        # As a whole at the size that the tower was trained on.
         small = nn.functional.interpolate(
-            pixels, self.image_size, mode="bicubic", align_corners=False, antialias=True
+            pixels, image_size, mode="bicubic", align_corners=False, antialias=True
         )
-        return self._join(self._features(small)), maps
+        return join(features(small)), maps
 
-    def embed(self, means: Tensor) -> Tensor:
-        """Return embeddings (m, d) of the means (m, c) of windows."""
-        return self._join(means[:, :, None, None])
-
-    def _join(self, maps: Tensor) -> Tensor:
-        return self.visual.head(self.visual.trunk.forward_head(maps))
+    height, width = (round(_ENLARGED * side / _MULTIPLE) * _MULTIPLE for side in image_size)
+    return DenseTower((height, width), read, lambda means: join(means[:, :, None, None]))
 
 
-class AttentionTower(DenseTower):
-    """The ResNet of OpenAI's CLIP, whose map is joined by attention ("RN50x64")."""
-
-    @staticmethod
-    def can_read(visual: Any) -> bool:
-        """Whether a tower is of this kind."""
-        return hasattr(visual, "attnpool") and hasattr(visual, "forward_intermediates")
-
-    def read(self, pixels: Tensor, *, whole: bool = True) -> tuple[Tensor | None, Tensor]:
-        """Look at photos; cells are embedded by the values of the attention."""
-        output = self.visual.forward_intermediates(pixels, indices=[4])
-        maps, pool = output["image_intermediates"][-1], self.visual.attnpool
-        places = pool.positional_embedding[1:].to(maps.dtype)
-        cells = pool.c_proj(pool.v_proj(maps.flatten(2).transpose(1, 2) + places))
-        return output["image_features"], _as_maps(cells, maps.shape[2:])
+def _pools(visual: Any) -> bool:
+    """Whether a tower is the ResNet of OpenAI's CLIP, whose map is joined by attention."""
+    return hasattr(visual, "attnpool") and hasattr(visual, "forward_intermediates")
 
 
-class TokenTower(DenseTower):
-    """The vision transformer of open_clip ("ViT-B-32", "ViT-L-14")."""
+def _read_pooled(visual: Any, pixels: Tensor, *, whole: bool = True) -> tuple[Tensor, Tensor]:
+    """Look at photos; cells are embedded by the values of the attention."""
+    output = visual.forward_intermediates(pixels, indices=[4])
+    maps, pool = output["image_intermediates"][-1], visual.attnpool
+    places = pool.positional_embedding[1:].to(maps.dtype)
+    cells = pool.c_proj(pool.v_proj(maps.flatten(2).transpose(1, 2) + places))
+    return output["image_features"], _as_maps(cells, maps.shape[2:])
 
-    @staticmethod
-    def can_read(visual: Any) -> bool:
-        """Whether a tower is of this kind."""
-        blocks = getattr(getattr(visual, "transformer", None), "resblocks", [None])
-        return (
-            hasattr(visual, "forward_intermediates")
-            and len(blocks) > 1
-            and isinstance(getattr(blocks[-1], "attn", None), nn.MultiheadAttention)
-            and getattr(visual, "attn_pool", None) is None
-            and not visual.final_ln_after_pool
-        )
 
-    def read(self, pixels: Tensor, *, whole: bool = True) -> tuple[Tensor | None, Tensor]:
-        """Look at photos; in the last block each patch attends to itself alone."""
-        visual, blocks = self.visual, self.visual.transformer.resblocks
-        before, last = len(blocks) - 2, blocks[-1]
-        output = visual.forward_intermediates(pixels, indices=[before], output_fmt="NLC")
-        x = output["image_intermediates"][-1]
-        attention, width = last.attn, x.shape[-1]
-        values = nn.functional.linear(
-            last.ln_1(x), attention.in_proj_weight[-width:], attention.in_proj_bias[-width:]
-        )
-        x = x + last.ls_1(attention.out_proj(values))
-        x = x + last.ls_2(last.mlp(last.ln_2(x)))
-        rows, columns = (s // p for s, p in zip(pixels.shape[2:], visual.patch_size, strict=True))
-        return output["image_features"], _as_maps(visual.ln_post(x) @ visual.proj, (rows, columns))
+def _has_tokens(visual: Any) -> bool:
+    """Whether a tower is the vision transformer of open_clip ("ViT-B-32", "ViT-L-14")."""
+    blocks = getattr(getattr(visual, "transformer", None), "resblocks", [None])
+    return (
+        hasattr(visual, "forward_intermediates")
+        and len(blocks) > 1
+        and isinstance(getattr(blocks[-1], "attn", None), nn.MultiheadAttention)
+        and getattr(visual, "attn_pool", None) is None
+        and not visual.final_ln_after_pool
+    )
+
+
+def _read_tokens(visual: Any, pixels: Tensor, *, whole: bool = True) -> tuple[Tensor, Tensor]:
+    """Look at photos; in the last block each patch attends to itself alone."""
+    blocks = visual.transformer.resblocks
+    before, last = len(blocks) - 2, blocks[-1]
+    output = visual.forward_intermediates(pixels, indices=[before], output_fmt="NLC")
+    x = output["image_intermediates"][-1]
+    attention, width = last.attn, x.shape[-1]
+    values = nn.functional.linear(
+        last.ln_1(x), attention.in_proj_weight[-width:], attention.in_proj_bias[-width:]
+    )
+    x = x + last.ls_1(attention.out_proj(values))
+    x = x + last.ls_2(last.mlp(last.ln_2(x)))
+    rows, columns = (s // p for s, p in zip(pixels.shape[2:], visual.patch_size, strict=True))
+    return output["image_features"], _as_maps(visual.ln_post(x) @ visual.proj, (rows, columns))
 
 
 def _as_maps(cells: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -1,31 +1,27 @@
 """From images to the vectors of their views: decoded, cut, encoded and kept, batch by batch."""
 
 import hashlib
+import math
 import os
 import random
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from itertools import islice, tee
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 
 from sklearn_cdul._utils.progress import progress
-from sklearn_cdul._utils.vectors import unit_vectors
+from sklearn_cdul._utils.vectors import is_sound, unit_vectors, what_is_wrong
 from sklearn_cdul.compute.devices import run_in_batches
 from sklearn_cdul.compute.transfers import ahead, fetch
 from sklearn_cdul.encoders.base import BaseEncoder
-from sklearn_cdul.encoders.soundness import (
-    describe_unsound,
-    is_sound,
-    warn_about_unsound,
-    what_is_wrong,
-)
-from sklearn_cdul.exceptions import ImageError
-from sklearn_cdul.images.photos import PictureCache
+from sklearn_cdul.exceptions import ImageError, warn
+from sklearn_cdul.images.items import path_of, shorten
+from sklearn_cdul.images.pictures import PictureCache
 from sklearn_cdul.images.reading import (
     Content,
     map_images,
@@ -46,6 +42,7 @@ from sklearn_cdul.memory.store import Store
 
 # What came of an image: its embedding (n_views, d), or why it has none.
 Outcome = np.ndarray | ImageError | FloatingPointError
+E = TypeVar("E")
 
 
 def embed_photos(
@@ -64,62 +61,60 @@ def embed_photos(
 ) -> np.ndarray:
     """Embed images, whole and in parts: (n, n_views, d) float32 of length 1 each.
 
-    With a folder as `memory`, each image is read from there if it is stored, and else stored, a
-    batch at a time. An entry belongs to the image's content and to all that changes an embedding:
-    the encoder's fingerprint, `grid_size`, `views` and the version of the code that cuts views.
-    The device is not among these. `contents` are those of :func:`read_contents`, if they are known.
+    With a folder as `memory`, each is read from there, or else stored there batch by batch.
     """
     ways = ways_to_look(encoder, grid_size, views)
     per_batch = _views_per_batch(encoder, batch_size)
-    result = np.full((len(photos), n_views(grid_size, views), encoder.embedding_dim), np.nan, "f4")
-    failures: dict[int, ImageError | FloatingPointError] = {}
     with ExitStack() as stack:
-        kept = None
+        store, version = None, b""
         if memory is not None:
             store = stack.enter_context(Store(memory))
+            # All that changes an embedding besides the image; the device does not.
+            version = repr((encoder.fingerprint, grid_size, *views_version(views))).encode()
             if contents is None:
                 contents = read_contents(photos, n_jobs=n_jobs, verbose=verbose)
-            version = encoder.fingerprint, grid_size, *views_version(views)
-            kept = _Kept(store, photos, contents, repr(version).encode(), result)
-        bar = stack.enter_context(progress("Encoding", len(photos), verbose=verbose))
-        n_waiting = len(photos)
-        while n_waiting:
-            batches = _outcomes(encoder, photos, ways, per_batch, n_jobs, kept, cache)
+        shape = n_views(grid_size, views), encoder.embedding_dim
+        work = _Work(photos, shape, store, version, contents)
+        n_done = len(photos) - work.n_waiting
+        bar = stack.enter_context(progress("Encoding", len(photos), done=n_done, verbose=verbose))
+        while work.n_waiting:  # once more for images whose equal was overwritten meanwhile
+            batches = _outcomes(encoder, photos, ways, per_batch, n_jobs, work, cache)
             for batch in stack.enter_context(closing(batches)):
                 for index, outcome in batch:
-                    rows = [index] if kept is None else kept.accept(index, outcome)
-                    if isinstance(outcome, np.ndarray):
-                        result[rows] = outcome
-                    else:
-                        failures |= dict.fromkeys(rows, outcome)
-                    n_waiting -= len(rows)
-                if kept is not None:
-                    kept.save()
-                    n_waiting = kept.n_waiting
-                bar.update(len(photos) - n_waiting - bar.n)
-                if failures and on_error == "raise":
-                    _raise_first(failures, photos, len(photos) - n_waiting, encoder)
-            if kept is not None:  # others may have stored the last ones
-                n_waiting = kept.n_waiting
+                    work.accept(index, outcome)
+                work.save()
+                bar.update(len(photos) - work.n_waiting - bar.n)
+                if on_error == "raise" and work.failures:
+                    _raise_first(work, encoder)
         bar.update(len(photos) - bar.n)
-    warn_about_failures([e for e in failures.values() if isinstance(e, ImageError)], len(photos))
-    unsound = {i: e for i, e in failures.items() if isinstance(e, FloatingPointError)}
-    warn_about_unsound(unsound, photos, encoder)
-    return result
+    warn_about_failures(list(work.failed(ImageError).values()), len(photos))
+    if work.failed(FloatingPointError):
+        warn(f"{_describe(work, encoder)} The rows of such images are NaN.")
+    return work.result
 
 
-def _raise_first(
-    failures: dict[int, ImageError | FloatingPointError],
-    photos: Sequence[Any],
-    n_done: int,
-    encoder: BaseEncoder,
-) -> None:
-    first = failures[min(failures)]
+def _raise_first(work: "_Work", encoder: BaseEncoder) -> None:
+    first = work.failures[min(work.failures)]
     if isinstance(first, ImageError):
         raise with_advice(first)
-    unsound = {i: e for i, e in failures.items() if isinstance(e, FloatingPointError)}
-    message = describe_unsound(unsound, photos, n_done, encoder)
-    raise FloatingPointError(f'{message} on_error="nan" leaves such images out.')
+    raise FloatingPointError(f'{_describe(work, encoder)} on_error="nan" leaves such images out.')
+
+
+def _describe(work: "_Work", encoder: BaseEncoder) -> str:
+    """Sentences on the images for which an encoder gave no sound vectors, with advice."""
+    unsound = work.failed(FloatingPointError)
+    words, first = " or ".join(dict.fromkeys(map(str, unsound.values()))), min(unsound)
+    path = path_of(work.photos[first])
+    if getattr(encoder, "dtype", None) == torch.float32:
+        advice = (
+            "It computes in float32 already, so its weights or the device's driver may be broken: "
+            'take other weights, or set device="cpu".'
+        )
+    else:
+        advice = 'Its arithmetic may be too coarse: set precision="float32".'
+    count = f"{len(unsound)} of {len(work.photos) - work.n_waiting} images"
+    where = f"X[{first}]" if path is None else f"X[{first}] ({shorten(path)})"
+    return f"The encoder gave {words} for {count}, first {where}. {advice}"
 
 
 class Way(NamedTuple):
@@ -129,7 +124,6 @@ class Way(NamedTuple):
     pieces: int  # grid size of the pieces: 1 for the whole image alone
     preprocessing: Preprocessing
     encode: Callable[[np.ndarray], np.ndarray | torch.Tensor]
-    method: str
     shape: tuple[int, ...]  # of what it gives for a piece, besides d
     whole: bool  # whether the whole image is among its views
 
@@ -147,104 +141,113 @@ def ways_to_look(encoder: BaseEncoder, grid_size: int, views: str) -> list[Way]:
     """Return the ways to look at an image; their vectors one after the other are its embedding."""
     views_version(views)  # says what is wrong before an image is read
     kinds = split_views(views) if grid_size > 1 else ["grid"]
-    ways = []
-    for kind in kinds:
-        whole = kind == kinds[0]
-        if kind == "dense":  # one pass, which gives all vectors
-            dense = partial(encoder.encode_dense, grid_size=grid_size, whole=whole)
-            shape = (n_parts(grid_size, kind) + whole,)
-            way = Way(kind, 1, encoder.dense_preprocessing, dense, "encode_dense", shape, whole)
-        else:
-            views_of = encoder.encode_views
-            way = Way(kind, grid_size, encoder.preprocessing, views_of, "encode_views", (), whole)
-        ways.append(way)
-    return ways
+
+    def way(kind: str, whole: bool) -> Way:
+        if kind != "dense":
+            return Way(kind, grid_size, encoder.preprocessing, encoder.encode_views, (), whole)
+        encode = partial(encoder.encode_dense, grid_size=grid_size, whole=whole)
+        shape = (n_parts(grid_size, kind) + whole,)  # one pass gives all vectors
+        return Way(kind, 1, encoder.dense_preprocessing, encode, shape, whole)
+
+    return [way(kind, kind == kinds[0]) for kind in kinds]
 
 
-class _Kept:
-    """Embeddings in a folder: what is there, what is waited for, and what is to be stored."""
+class _Work:
+    """What has come of the images of one call, which are waited for, and what is to be stored.
+
+    Of images with one key, their content or else their index, one is encoded.
+    """
 
     def __init__(
         self,
-        store: Store,
         photos: Sequence[Any],
-        contents: Sequence[Content | None],
+        shape: tuple[int, int],
+        store: Store | None,
         version: bytes,
-        result: np.ndarray,
+        contents: Sequence[Content | None] | None,
     ):
-        self._store, self._photos, self._contents = store, photos, contents
-        self._result = result
+        self.photos = photos
+        self.result = np.full((len(photos), *shape), np.nan, np.float32)
+        self.failures: dict[int, ImageError | FloatingPointError] = {}
+        self.n_waiting = len(photos)
+        self._store = store
+        self._contents = [None] * len(photos) if store is None else contents or []
+        self._keys: list[bytes | int] = []
+        self._rows: dict[bytes | int, list[int]] = {}  # of each key that is waited for
         self._unsaved: dict[bytes, bytes] = {}
         self._others_store = False  # whether another process is at work on these images
-        self._unreadable = [index for index, content in enumerate(contents) if content is None]
-        self._keys: dict[int, bytes] = {}
-        self._rows: dict[bytes, list[int]] = {}  # of each key that is waited for
-        for index, content in enumerate(contents):
-            if content is not None:
-                key = hashlib.blake2b(content.digest + version, digest_size=16).digest()
-                self._keys[index] = key
-                self._rows.setdefault(key, []).append(index)
-        self.n_waiting = len(photos)
+        for index, content in enumerate(self._contents):
+            key = index if content is None else _digest(content.digest + version)
+            self._keys.append(key)
+            self._rows.setdefault(key, []).append(index)
         for key in list(self._rows):
             self._take(key)
 
     def order(self) -> Iterator[int]:
-        """One image of each content that is waited for, drawn as decoding gets on.
-
-        First those that could not even be read: to fail now, not after hours. When other
-        processes store embeddings of the same images, the rest comes in random order, so that few
-        are encoded twice.
-        """
-        unreadable, self._unreadable = self._unreadable, []
-        yield from unreadable
-        waiting = [rows[0] for rows in reversed(self._rows.values())]
+        """One image of each key that is waited for, drawn as decoding gets on."""
+        # First those that could not even be read: to fail now, not after hours. When others store
+        # the same images, the rest comes in random order, so that few are encoded twice.
+        waiting = sorted(reversed(self._rows), key=lambda key: isinstance(key, int))
         is_shuffled = False
         while waiting:
             if self._others_store and not is_shuffled:
-                random.shuffle(waiting)
+                random.Random().shuffle(waiting)  # the user's own state stays as it is
                 is_shuffled = True
-            yield waiting.pop()
+            yield self._rows[waiting.pop()][0]
 
     def is_stored(self, index: int) -> bool:
         """Whether another process has stored an image in the meantime; then its rows are read."""
-        key = self._keys.get(index)
-        found = key is not None and (key not in self._rows or self._take(key))
+        found = self._take(self._keys[index])
         self._others_store |= found
         return found
 
-    def accept(self, index: int, outcome: Outcome) -> list[int]:
-        """Note what came of an image; return the rows that it is the outcome of."""
-        key, content = self._keys.get(index), self._contents[index]
-        rows = [index] if key is None else self._rows.pop(key)
-        if content is not None and content.has_changed(self._photos[index]):
+    def accept(self, index: int, outcome: Outcome) -> None:
+        """Note what came of an image, for all rows that it is the outcome of."""
+        key, content = self._keys[index], self._contents[index]
+        rows = self._rows.pop(key)
+        if content is not None and content.has_changed(self.photos[index]):
             # Someone wrote to the file since it was read for its digest: this row has its new
             # content. Rows of files that were equal to it have not: they wait on.
-            if len(rows) > 1 and key is not None:
-                self._rows[key] = rows[1:]
-            rows = rows[:1]
-        elif key is not None and isinstance(outcome, np.ndarray):
+            rows, others = rows[:1], rows[1:]
+            if others:
+                self._rows[key] = others
+        elif isinstance(key, bytes) and isinstance(outcome, np.ndarray):
             self._unsaved[key] = outcome.astype("<f4").tobytes()
+        if isinstance(outcome, np.ndarray):
+            self.result[rows] = outcome
+        else:
+            self.failures |= dict.fromkeys(rows, outcome)
         self.n_waiting -= len(rows)
-        return rows
 
     def save(self) -> None:
         """Store what came of a batch, and take in what others have stored."""
-        self._store.put(self._unsaved)
-        self._unsaved = {}
-        self._store.refresh()
+        if self._store is not None:
+            self._store.put(self._unsaved)
+            self._unsaved = {}
+            self._store.refresh()
 
-    def _take(self, key: bytes) -> bool:
-        stored, shape = self._store.get(key), self._result.shape[1:]
-        if stored is None or len(stored) != 4 * shape[0] * shape[1]:
+    def failed(self, kind: type[E]) -> dict[int, E]:
+        """The errors of one kind by the index of the image."""
+        return {i: error for i, error in self.failures.items() if isinstance(error, kind)}
+
+    def _take(self, key: bytes | int) -> bool:
+        """Read the rows of a key, if it is stored."""
+        stored = None if self._store is None or isinstance(key, int) else self._store.get(key)
+        shape = self.result.shape[1:]
+        if stored is None or len(stored) != 4 * math.prod(shape):
             return False
         embedding = np.frombuffer(stored, "<f4").reshape(shape)
         # Others come from an encoder that kept its fingerprint.
         if not is_sound(embedding).all():
             return False
         rows = self._rows.pop(key)
-        self._result[rows] = embedding
+        self.result[rows] = embedding
         self.n_waiting -= len(rows)
         return True
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).digest()
 
 
 def _outcomes(
@@ -253,13 +256,12 @@ def _outcomes(
     ways: list[Way],
     per_batch: int,
     n_jobs: int | None,
-    kept: _Kept | None,
+    work: _Work,
     cache: PictureCache | None,
 ) -> Generator[list[tuple[int, Outcome]], None, None]:
     """Decode, cut and encode images; yield what came of them, batch by batch."""
     photos_per_batch = max(per_batch // max(n_views(way.pieces) for way in ways), 1)
-    order: Iterable[int] = range(len(photos)) if kept is None else kept.order()
-    order, drawn = tee(order)
+    order, drawn = tee(work.order())
     decoded = map_images(
         lambda image: [way.cut(image) for way in ways],
         photos,
@@ -272,7 +274,7 @@ def _outcomes(
 
     def started() -> Iterator[tuple[list[tuple[int, Any]], Callable[[], np.ndarray]]]:
         rows = zip(order, decoded, strict=True)
-        wanted = (row for row in rows if kept is None or not kept.is_stored(row[0]))
+        wanted = (row for row in rows if not work.is_stored(row[0]))
         while group := list(islice(wanted, photos_per_batch)):
             pieces = [cut for _, cut in group if not isinstance(cut, ImageError)]
             yield group, _start(encoder, ways, pieces, per_batch)
@@ -331,8 +333,9 @@ def _start_batch(encoder: BaseEncoder, way: Way, views: np.ndarray) -> Callable[
         with np.errstate(over="ignore", invalid="ignore"):
             embeddings = np.asarray(finish(), dtype=np.float32)
             if embeddings.shape != expected:
+                method = "encode_dense" if way.kind == "dense" else "encode_views"
                 raise ValueError(
-                    f"{type(encoder).__name__}.{way.method} must return an array of shape "
+                    f"{type(encoder).__name__}.{method} must return an array of shape "
                     f"{expected} for {len(views)} views; it returned {embeddings.shape}."
                 )
             scaled = unit_vectors(embeddings)

@@ -115,10 +115,7 @@ def unload_encoders() -> None:
 
 
 def free_gpu() -> None:
-    """Move the weights of all loaded encoders off the GPU; each comes back when it is needed.
-
-    Nothing happens to encoders on the CPU, nor to what another thread is encoding at the moment.
-    """
+    """Move the weights of all loaded encoders off the GPU; each comes back when it is needed."""
     with _loading:
         encoders = list(_loaded.values())
     for encoder in encoders:

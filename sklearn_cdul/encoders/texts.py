@@ -8,15 +8,14 @@ from contextlib import ExitStack
 import numpy as np
 
 from sklearn_cdul._utils.progress import progress
-from sklearn_cdul._utils.vectors import unit_vectors
+from sklearn_cdul._utils.vectors import is_sound, unit_vectors, what_is_wrong
 from sklearn_cdul.encoders.base import BaseEncoder
-from sklearn_cdul.encoders.soundness import is_sound, what_is_wrong
 from sklearn_cdul.memory.store import Store
 
 PROMPTS_PER_BATCH = 256
 # Of what encoders remember of the last lists of classes.
 _MAX_REMEMBERED = 16
-_MAX_REMEMBERED_BYTES = 2**27
+_MAX_BYTES = 2**27
 
 
 def encode_classes(
@@ -28,8 +27,7 @@ def encode_classes(
 ) -> np.ndarray:
     """Embed classes, (k, d) of length 1: each is the mean of its normalised prompts.
 
-    With a folder as `memory`, prompts are kept there one by one. The last few lists are
-    remembered, for searches that fit the same classes many times.
+    The last few lists are remembered, for searches that fit the same classes many times.
     """
     key = _digest(os.fspath(memory or ""), [list(prompts) for prompts in prompts_per_class])
     classes = encoder._classes.get(key)
@@ -49,16 +47,15 @@ def _embed_prompts(
 ) -> np.ndarray:
     """Embed prompts batch by batch, each once; those that a folder has are read."""
     found: dict[str, np.ndarray] = {}
-    keys = {text: b"text" + _digest(encoder.text_fingerprint, text) for text in prompts}
+    keys: dict[str, bytes] = {}
     with ExitStack() as stack:
         store = None
         if memory is not None and encoder.text_fingerprint is not None:
             store = stack.enter_context(Store(memory))
-            for text, key in keys.items():
-                vector = np.frombuffer(store.get(key) or b"", "<f4")
-                if is_sound(vector):
-                    found[text] = vector
-        missing = [text for text in keys if text not in found]
+            keys = {text: b"text" + _digest(encoder.text_fingerprint, text) for text in prompts}
+            stored = {text: np.frombuffer(store.get(keys[text]) or b"", "<f4") for text in keys}
+            found = {text: vector for text, vector in stored.items() if is_sound(vector)}
+        missing = [text for text in dict.fromkeys(prompts) if text not in found]
         phase = progress("Encoding prompts", len(missing), unit="prompt", verbose=verbose)
         bar = stack.enter_context(phase)
         for start in range(0, len(missing), PROMPTS_PER_BATCH):
@@ -107,14 +104,10 @@ def _average(embeddings: np.ndarray, prompts_per_class: Sequence[Sequence[str]])
 
 def _remember(encoder: BaseEncoder, key: bytes, classes: np.ndarray) -> None:
     """Keep what was made last; the oldest are left out when it gets too much."""
-    kept, room = {}, _MAX_REMEMBERED_BYTES
-    newest_first = [(key, classes), *reversed(list(encoder._classes.items()))]
-    for other, value in newest_first[:_MAX_REMEMBERED]:
-        room -= value.nbytes
-        if room < 0:
-            break
-        kept[other] = value
-    encoder._classes = dict(reversed(kept.items()))
+    kept = {**encoder._classes, key: classes}
+    while len(kept) > _MAX_REMEMBERED or sum(v.nbytes for v in kept.values()) > _MAX_BYTES:
+        del kept[next(iter(kept))]
+    encoder._classes = kept
 
 
 def _digest(*parts: object) -> bytes:

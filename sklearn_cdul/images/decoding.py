@@ -16,11 +16,8 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from sklearn_cdul._utils.forks import in_child
-from sklearn_cdul.images.encoded import make_item, named_errors, open_encoded, read_from_start
-from sklearn_cdul.images.items import lock_of, shorten
+from sklearn_cdul.images.items import NEVER_OPENED, lock_of, open_item, shorten
 
-# EPS would run Ghostscript on the file. IPTC opens whatever it holds, EPS too.
-_NEVER_OPENED = ("EPS", "IPTC")
 _UNKNOWN = "is not an image file, or is of a format that Pillow can't read"
 _HEIC = "is a HEIC photo. Install pillow-heif and call pillow_heif.register_heif_opener() first"
 _AVIF = (
@@ -103,12 +100,7 @@ in_child(_room.empty)
 
 
 def load_image(item: Any, index: int, *, min_size: tuple[int, int] | None = None) -> Image.Image:
-    """Decode one image to upright RGB.
-
-    The orientation in the EXIF data is applied. Transparent pixels become white. 16-bit grey is
-    scaled by the bits in use: the largest value of an image that fits into 8, 10, 12, 14 or 16
-    bits. Of several frames or pages the first is read.
-    """
+    """Decode one image, of several frames the first, to upright RGB; transparent becomes white."""
     return decode(item, index, min_size)[0]
 
 
@@ -119,14 +111,13 @@ def decode(
     warn: Callable[[str], None] | None = None,
 ) -> tuple[Image.Image, Callable[[tuple[int, int]], bool]]:
     """Decode one image as `load_image` does, and tell which other sizes the pixels serve."""
-    item, warn = make_item(item, index), warn or warn_of_size
-    with named_errors(item, index):
+    warn = warn or warn_of_size
+    with open_item(item, index) as (item, file):
         if isinstance(item, np.ndarray):
             item = Image.fromarray(item[:, :, 0] if item.shape[2:] == (1,) else item)
         if isinstance(item, Image.Image):
-            return _decode_opened(item, warn), lambda size: True
-        with open_encoded(item) as file:
-            return _decode_file(file, min_size, warn)
+            return _decode_opened(item, file, warn), lambda size: True
+        return _decode_file(file, min_size, warn)
 
 
 def warn_of_size(message: str) -> None:
@@ -135,17 +126,15 @@ def warn_of_size(message: str) -> None:
 
 
 def open_picture(file: IO[bytes]) -> ImageFile.ImageFile:
-    """Open an encoded image as ``PIL.Image.open`` does, but for three things.
+    """Open an image as ``PIL.Image.open`` does, but run no program, and name what can't be opened.
 
-    No format is tried that runs another program on the file. The number of pixels is not looked
-    at: a large JPEG file may yet be decoded at a fraction of its size. What can't be opened is
-    called by its name.
+    The number of pixels is not looked at: a JPEG file may yet be decoded at a fraction of its size.
     """
     file.seek(0)
     head = file.read(128)
     damage = ""
     Image.init()
-    for name in [name for name in Image.ID if name not in _NEVER_OPENED]:
+    for name in [name for name in Image.ID if name not in NEVER_OPENED]:
         factory, accept = Image.OPEN[name]
         file.seek(0)
         accepted: bool | str = False
@@ -166,11 +155,9 @@ def open_picture(file: IO[bytes]) -> ImageFile.ImageFile:
 
 
 def memory_for(image: ImageFile.ImageFile, min_size: tuple[int, int] | None) -> int:
-    """Return the bytes that an image takes while it is decoded, known from its header.
+    """The bytes that an image takes while it is decoded, by its header; too many are refused.
 
-    A JPEG file is set to be decoded at a fraction of its size. An image of more than twice
-    ``PIL.Image.MAX_IMAGE_PIXELS`` pixels, or of as many bytes as so many pixels of most formats
-    take, is refused.
+    A JPEG file is set to be decoded at a fraction of its size.
     """
     memory = 0
     if image.format in _JPEG:
@@ -249,25 +236,13 @@ def _decode_file(
         return _upright(rgb, orientation), lambda size: scale_for(size) == scale
 
 
-def _decode_opened(image: Any, warn: Callable[[str], None]) -> Image.Image:
-    """Decode a PIL image of the user's, and leave it as it is if it can be opened once more."""
-    # Pillow from 11 on has the pixels in _im, and before in im.
-    is_decoded = vars(image).get("_im", vars(image).get("im")) is not None
-    is_file = isinstance(image, ImageFile.ImageFile) and not is_decoded
-    if is_file and image.format in _NEVER_OPENED:
-        raise ValueError("a program would have to run on it; save it as PNG first")
-    data, path = None, image.filename if is_file else ""
-    with lock_of(image):
-        if is_file and image.fp is not None and not getattr(image.fp, "closed", False):
-            data = read_from_start(image.fp)
-    # Where only the path is left, it was opened in a with statement that is over.
-    if data is not None or path:
-        with open_encoded(path if data is None else data) as file:
-            if _is_same(image, open_picture(file)):
-                return _decode_file(file, None, warn)[0]
+def _decode_opened(image: Any, file: IO[bytes] | None, warn: Callable[[str], None]) -> Image.Image:
+    """Decode a PIL image of the user's, and leave it as it is if its file can be opened again."""
+    if file is not None and _is_same(image, open_picture(file)):
+        return _decode_file(file, None, warn)[0]
     with lock_of(image):
         try:
-            if is_file:
+            if file is not None:
                 memory_for(image, None)
             image.load()
         except (AssertionError, AttributeError) as error:  # its file is None

@@ -8,28 +8,58 @@ import numpy as np
 from PIL import Image
 
 from sklearn_cdul.images.decoding import load_image
-from sklearn_cdul.images.encoded import make_item, named_errors, open_encoded
+from sklearn_cdul.images.items import is_local_path, open_item, path_of
+from sklearn_cdul.images.sequences import check_images
 
 
 def content_digest(item: Any, index: int) -> bytes:
     """Return a digest of an image's content."""
-    item = make_item(item, index)
-    if isinstance(item, (np.ndarray, Image.Image)):
-        pixels = load_image(item, index)
-        digest = hashlib.blake2b(repr(pixels.size).encode(), digest_size=16, person=b"pixels")
-        digest.update(pixels.tobytes())
-        return digest.digest()
     digest = hashlib.blake2b(digest_size=16, person=b"file")
-    with named_errors(item, index), open_encoded(item) as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    with open_item(item, index) as (item, file):
+        if file is None or isinstance(item, Image.Image):
+            pixels = load_image(item, index)
+            size = repr(pixels.size).encode()
+            digest = hashlib.blake2b(size, digest_size=16, person=b"pixels")
+            digest.update(pixels.tobytes())
+        else:
+            while block := file.read(1 << 20):
+                digest.update(block)
     return digest.digest()
 
 
-def file_stamp(path: str | os.PathLike[str]) -> tuple[int, ...]:
-    """What changes when someone writes to a file: its number, size and time; () if it is gone."""
+def file_stamp(item: Any) -> tuple[int, ...]:
+    """What changes when someone writes to a file: its number, size and time; () for no file."""
     try:
-        status = os.stat(path)
+        status = os.stat(item) if is_local_path(item) else None
     except (OSError, ValueError):
-        return ()
-    return status.st_ino, status.st_size, status.st_mtime_ns
+        status = None
+    return () if status is None else (status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def digest_of_X(X: Any) -> str | None:
+    """Tell a list of images, or embeddings, from others; None where that can't be known.
+
+    Images are known by their paths, or by their pixels or bytes if they are in memory.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        items = check_images(X)
+    except (TypeError, ValueError):  # embeddings
+        try:
+            digest.update(np.ascontiguousarray(X, dtype=np.float32).tobytes())
+        except (TypeError, ValueError):
+            return None
+        return digest.hexdigest()
+    for item in items:
+        path = path_of(item)
+        if path is not None:
+            content = repr(path).encode()  # surrogates are no UTF-8
+        elif isinstance(item, np.ndarray | Image.Image):
+            pixels = np.asarray(item)
+            content = repr((pixels.shape, hashlib.blake2b(pixels.tobytes()).digest())).encode()
+        elif isinstance(item, bytes | bytearray | memoryview):
+            content = hashlib.blake2b(item).digest()
+        else:
+            return None
+        digest.update(len(content).to_bytes(8, "little") + content)
+    return digest.hexdigest()

@@ -1,22 +1,25 @@
-"""See X, in whatever form the user has it, as a list of items, or say which line makes it one."""
+"""One item of X: whether it may be an image, its name in errors, and its encoded bytes."""
 
 import io
 import os
 import re
+import stat
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import PurePath
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from sklearn_cdul._utils.forks import in_child
+from sklearn_cdul.exceptions import ImageError
 
+# EPS would run Ghostscript on the file. IPTC opens whatever it holds, EPS too.
+NEVER_OPENED = ("EPS", "IPTC")
 _BYTES = (bytes, bytearray, memoryview)
-_IMAGES = (str, *_BYTES, os.PathLike, np.ndarray, Image.Image)
+IMAGES = (str, *_BYTES, os.PathLike, np.ndarray, Image.Image)
 # What is read through one object is not read by two threads at once: a file that is shared has
 # one position, and a data set of the user's need not be made for threads. A few locks keep
 # different objects apart.
@@ -29,7 +32,7 @@ def _renew_locks() -> None:
 
 
 def lock_of(item: object) -> AbstractContextManager[Any]:
-    """Return the lock to hold while an object is used that two threads may share."""
+    """The lock to hold while an object is used that two threads may share."""
     return _LOCKS[id(item) // 64 % len(_LOCKS)]
 
 
@@ -42,25 +45,34 @@ class LazyItem:
         self._source = source
         self._index = index
 
-    def make(self) -> Any:
-        """Return the item, made anew."""
+    def make(self, index: int) -> Any:
+        """The item, made anew and checked like the others; it is X[index]."""
         with lock_of(self._source):
-            return _unwrap(self._source[self._index])
+            item = python_object(self._source[self._index])
+        try:
+            check_item(item, f"X[{index}]")
+        except (TypeError, ValueError) as error:
+            raise ImageError(str(error), index) from error
+        return item
+
+
+def python_object(item: Any) -> Any:
+    """The Python object of a scalar of pyarrow, and anything else as it is."""
+    return item.as_py() if hasattr(item, "as_py") else item
 
 
 def shorten(text: str) -> str:
-    """Return a text for a message: signs that a terminal prints, and not too many of them."""
+    """A text for a message: signs that a terminal prints, and not too many of them."""
     text = text if len(text) <= 200 else f"{text[:120]}...{text[-70:]}"
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
-def folder_line(path: str) -> str:
-    """Return the line that lists the photos of a folder."""
+def _folder_line(path: str) -> str:
     return f"sklearn_cdul.datasets.list_photos({shorten(path)!r})"
 
 
 def path_of(item: Any) -> str | None:
-    """Return the path of an item, or None if it has none."""
+    """The path of an item, or None if it has none."""
     if isinstance(item, Image.Image):
         item = getattr(item, "filename", None)
     elif isinstance(item, Mapping):
@@ -76,8 +88,8 @@ def path_of(item: Any) -> str | None:
     return os.fsdecode(item) if isinstance(item, bytes) else str(item or "") or None
 
 
-def held_by(item: Any) -> Any:
-    """Return the bytes or path in a mapping of Hugging Face, and anything else as it is."""
+def _held_by(item: Any) -> Any:
+    """The bytes or path in a mapping of Hugging Face, and anything else as it is."""
     if isinstance(item, Mapping) and {"bytes", "path"} & set(item):
         return item.get("path") if item.get("bytes") is None else item["bytes"]
     return item
@@ -93,13 +105,25 @@ def is_local_path(item: Any) -> bool:
     return isinstance(item, os.PathLike) and is_local and not hasattr(item, "cloud_prefix")
 
 
+def is_at_hand(item: Any) -> bool:
+    """Whether an item is a file of this machine, or one in memory."""
+    held = _held_by(item)
+    return isinstance(held, _BYTES) or is_local_path(held)
+
+
 def is_open_file(item: Any) -> bool:
     """Whether an item is an OpenFile of fsspec: entered with ``with``, it gives a file."""
     needed = ("open", "path", "__enter__")
     return all(hasattr(item, name) for name in needed) and not hasattr(item, "read_bytes")
 
 
-_EMBEDDINGS = 'For embeddings set input="embeddings".'
+def is_missing(item: Any) -> bool:
+    """Whether a cell of a table is empty: pandas writes None, NaN, NaT or pd.NA."""
+    is_nan = isinstance(item, float) and item != item
+    return item is None or is_nan or type(item).__name__ in ("NAType", "NaTType")
+
+
+EMBEDDINGS = 'For embeddings set input="embeddings".'
 # Texts that are no paths, by how they begin, and what to say of them.
 _TEXTS = {
     "file:/": 'a URL, {text!r}. Give the path alone, without "file://".',
@@ -118,7 +142,7 @@ _TEXTS_BEGIN = {re.compile(start, re.IGNORECASE | re.DOTALL): _TEXTS[start] for 
 
 def check_item(item: Any, where: str, whole: str = "X") -> None:
     """Refuse what is no image by its type. No file is opened."""
-    item = held_by(item)
+    item = _held_by(item)
     kind = type(item).__name__
     if isinstance(item, str) or (isinstance(item, PurePath) and not hasattr(item, "protocol")):
         text = item if isinstance(item, str) else item.as_posix()
@@ -129,7 +153,7 @@ def check_item(item: Any, where: str, whole: str = "X") -> None:
         if item.dtype != np.uint8:
             raise ValueError(
                 f"{where} is an array of dtype {item.dtype}. Pixels must be uint8 values from 0 to "
-                f"255: convert the array first. {_EMBEDDINGS}"
+                f"255: convert the array first. {EMBEDDINGS}"
             )
         if item.ndim != 2 and item.shape[2:] not in ((1,), (3,), (4,)):
             raise ValueError(
@@ -155,10 +179,7 @@ def check_item(item: Any, where: str, whole: str = "X") -> None:
                 f"{where} is of type {shorten(kind)}, which can be read only once. Give what its "
                 "read() returns."
             )
-    # pandas writes a missing value as None, NaN, NaT or pd.NA, none of which equals itself.
-    elif (
-        item is None or kind in ("NAType", "NaTType") or (isinstance(item, float) and item != item)
-    ):
+    elif is_missing(item):
         raise ValueError(f"{where} is missing ({item!r}). Leave such rows out of X.")
     elif not is_open_file(item):
         raise TypeError(f"{where} is of type {shorten(kind)}. {_line_for_item(item, whole)}")
@@ -166,23 +187,23 @@ def check_item(item: Any, where: str, whole: str = "X") -> None:
 
 def _line_for_item(item: Any, whole: str) -> str:
     """What to write in place of a sequence of such items."""
-    if _is_tensor(item):
-        return _line_for_tensor(item, whole)
+    if is_tensor(item):
+        return line_for_tensor(item, whole)
     if isinstance(item, Mapping):
-        keys, key = ", ".join(map(repr, item)), _key(item, _is_image) or "'image'"
+        keys, key = ", ".join(map(repr, item)), key_of(item, is_image) or "'image'"
         return (
             f"It has the keys {shorten(keys)}. Give the photos alone: "
             f"[x[{shorten(key)}] for x in {whole}]."
         )
-    if isinstance(item, (tuple, list)) and item and _is_image(item[0]):
+    if isinstance(item, (tuple, list)) and item and is_image(item[0]):
         return f"Give the photos alone: [x[0] for x in {whole}]."
     return "An image must be a path, a PIL image, a uint8 array, or the bytes of an image file."
 
 
-def _line_for_tensor(tensor: Any, whole: str) -> str:
+def line_for_tensor(tensor: Any, whole: str) -> str:
     """What to write in place of tensors, or of one that holds all images."""
     if tensor.ndim < 3:
-        return _EMBEDDINGS
+        return EMBEDDINGS
     if str(tensor.dtype) != "torch.uint8":
         return (
             "Give the photos as they were before they became float tensors, or, if the values lie "
@@ -195,155 +216,126 @@ def _line_for_tensor(tensor: Any, whole: str) -> str:
     return f"Give arrays (height, width, 3): [x{order}.cpu().numpy() for x in {whole}]."
 
 
-def _is_tensor(item: Any) -> bool:
+def is_tensor(item: Any) -> bool:
+    """Whether an item is a tensor of torch, which is not imported for that."""
     return type(item).__module__.split(".")[0] == "torch" and hasattr(item, "permute")
 
 
-def _is_image(item: Any) -> bool:
-    return isinstance(item, (*_IMAGES, dict)) or (_is_tensor(item) and item.ndim == 3)
+def is_image(item: Any) -> bool:
+    """Whether an item may stand for an image in a tuple or mapping, or once it is converted."""
+    return isinstance(item, (*IMAGES, dict)) or (is_tensor(item) and item.ndim == 3)
 
 
-def _is_table(item: Any) -> bool:
-    return hasattr(item, "column_names")  # of Hugging Face
-
-
-def _key(X: Any, test: Callable[[Any], Any]) -> str:
+def key_of(X: Any, test: Callable[[Any], Any]) -> str:
     """The first key of a mapping whose value passes a test, as code; "" if there is none."""
     return next((repr(key) for key in X if test(X[key])), "") if isinstance(X, Mapping) else ""
 
 
-def _is_array(X: Any, n_axes: int, kinds: str = "OUTSfiu") -> bool:
-    return isinstance(X, np.ndarray) and X.ndim == n_axes and X.dtype.kind in kinds
-
-
-# An X that is no sequence of images: how to tell, and what to write in its place.
-_LINES: tuple[tuple[Callable[[Any], Any], str], ...] = (
-    (lambda X: _is_array(X, 0, "OUTS"), "Give a list of paths."),
-    (lambda X: _is_array(X, 2, "OUTS"), "Give the column with the images, for example X[:, 0]."),
-    (lambda X: _is_array(X, 2, "f"), _EMBEDDINGS),
-    (lambda X: _is_array(X, 3), "For one image write [X]."),
-    (lambda X: _is_array(X, 4), "Pixels must be uint8 values from 0 to 255: convert them first."),
-    (lambda X: isinstance(X, np.ndarray), "Give a uint8 array of shape (n, height, width, 3)."),
-    (lambda X: _key(X, _is_table), 'Give a column of one of its parts: X[{found}]["image"].'),
-    (
-        lambda X: _key(X, lambda x: isinstance(x, (list, tuple)) and any(map(_is_image, x[:1]))),
-        "Give X[{found}].",
-    ),
-    (lambda X: isinstance(X, Mapping) and {"bytes", "path"} & set(X), "Write [X]."),
-    (lambda X: isinstance(X, Mapping), "Give list(X.values())."),
-    (lambda X: isinstance(X, (set, frozenset)), "Give sorted(X)."),
-    (lambda X: hasattr(X, "collect"), "Give a column of X.collect()."),
-    (_is_table, 'Load the data set without streaming=True and give X["image"].'),
-    (lambda X: hasattr(X, "dataset"), "Give the paths of its photos."),
-    (lambda X: hasattr(X, "__iter__"), "Give list(X), of paths rather than of decoded photos."),
-    (lambda X: True, "Paths are best."),
-)
-
-
-def list_items(X: Any) -> list[Any]:
-    """Return the items of X as a list, after a look at the type of each. No file is opened."""
-    _refuse_single(X)
-    X = _column(X)
-    if _is_array(X, 2, "OUTS") and X.shape[1] == 1:
-        X = X[:, 0]
-    if isinstance(X, (list, tuple)) or (_is_array(X, 4) and X.dtype == np.uint8):
-        items = list(X)
-    elif not isinstance(X, np.ndarray):
-        items = _list_sequence(X)
-    elif _is_array(X, 1, "OUTS") or X.shape == (0,):
-        items = X.tolist()
-    else:
-        raise ValueError(
-            f"X is an array of shape {X.shape} and dtype {X.dtype}, which can't be read as a "
-            f"sequence of images. {_line_for(X)}"
-        )
-    if not items:
-        raise ValueError("X is empty. Give at least one image.")
-    for index, item in enumerate(items):
-        check_item(item, f"X[{index}]")
-    if len(items) == 1:
-        _refuse_folder(items[0], "X[0]")
-    return items
-
-
-def _refuse_single(X: Any) -> None:
-    if isinstance(X, (str, os.PathLike)):
-        check_item(X, "X", "[X]")
-        _refuse_folder(X, "X")
-    if isinstance(X, str) and ("*" in X or "?" in X):
-        raise TypeError(
-            f"X must be a list of images, got the pattern {shorten(X)!r}. Give the files it "
-            "stands for: sorted(glob.glob(X))."
-        )
-    is_file = hasattr(X, "read_bytes") or (hasattr(X, "read") and not hasattr(X, "__getitem__"))
-    if is_file or is_open_file(X) or (isinstance(X, _IMAGES) and not isinstance(X, np.ndarray)):
-        is_there = not isinstance(X, (str, PurePath)) or os.path.exists(X)
-        raise TypeError(
-            f"X must be a list of images, got a single {shorten(type(X).__name__)}. For one image "
-            f"write [X].{'' if is_there else ' There is no such file or folder.'}"
-        )
-
-
-def _refuse_folder(path: Any, where: str) -> None:
+def refuse_folder(path: Any, where: str) -> None:
+    """Say which line lists the photos of a folder that stands where a photo should."""
     if is_local_path(path) and os.path.isdir(path):
-        line = folder_line(os.fspath(path))
+        line = _folder_line(os.fspath(path))
         raise ValueError(f"{where} is a folder. Give a list of its photos: {line}.")
 
 
-def _column(X: Any) -> Any:
-    """The column of images of a table; X itself if it is no table."""
-    if hasattr(X, "shape") and hasattr(X, "columns"):
-        if X.shape[1] != 1:
-            raise ValueError(
-                f"X is a data frame with {X.shape[1]} columns. Give only the column with the "
-                'images; for embeddings set input="embeddings".'
-            )
-        return X.column(0) if hasattr(X, "column") else X[X.columns[0]]
-    if hasattr(X, "column_names") and hasattr(X, "features") and hasattr(X, "__len__"):
-        names = list(X.column_names)
-        images = [name for name in names if type(X.features[name]).__name__ == "Image"]
-        columns, name = ", ".join(map(repr, names)), repr((images or names or ["image"])[0])
-        raise ValueError(
-            f"X is a data set with the columns {shorten(columns)}. Give the one with the images: "
-            f"X[{shorten(name)}]."
+_SAYS = (
+    (FileNotFoundError, ": there is no such file"),
+    (IsADirectoryError, " is a directory, not an image file. Leave it out, or give {line}"),
+    (PermissionError, " can't be opened: permission denied"),
+    (MemoryError, " can't be decoded: there is too little memory for it"),
+    (Image.UnidentifiedImageError, " {reason}"),
+    (
+        Image.DecompressionBombError,
+        " is too large. {reason}. If the file is trusted, raise PIL.Image.MAX_IMAGE_PIXELS",
+    ),
+    # On damaged files Pillow's readers raise nearly any type: OSError, SyntaxError, struct.error...
+    (Exception, " can't be read: {reason}"),
+)
+
+
+@contextmanager
+def open_item(item: Any, index: int) -> Iterator[tuple[Any, Any]]:
+    """Yield an item of X, one of a lazy sequence made now, and its encoded bytes.
+
+    There is no file for pixels. What goes wrong inside becomes an `ImageError` that names the item.
+    """
+    try:
+        if isinstance(item, LazyItem):
+            item = item.make(index)
+        with ExitStack() as stack:
+            file = _open(_held_by(item))
+            yield item, file and stack.enter_context(file)
+    except ImageError:
+        raise
+    except Exception as error:
+        path = path_of(item)
+        where = f"X[{index}]" if path is None else f"X[{index}] ({shorten(path)})"
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        says = next(text for kind, text in _SAYS if isinstance(error, kind)).format(
+            reason=shorten(reason).rstrip("."), line=_folder_line(path or "")
         )
-    return X
+        raise ImageError(f"{where}{says}.", index, path) from error
 
 
-def _line_for(X: Any) -> str:
-    found, line = next((found, line) for test, line in _LINES if (found := test(X)))
-    return line.format(found=shorten(str(found)))
+def _open(item: Any) -> IO[bytes] | None:
+    if isinstance(item, np.ndarray):
+        return None
+    if is_local_path(item):
+        return _open_regular(os.fspath(item))
+    data: Any = item
+    with lock_of(item):
+        if isinstance(item, Image.Image):
+            # Pillow from 11 on has the pixels in _im, and before in im.
+            pixels = vars(item).get("_im", vars(item).get("im"))
+            if not isinstance(item, ImageFile.ImageFile) or pixels is not None:
+                return None
+            if item.format in NEVER_OPENED:
+                raise ValueError("a program would have to run on it; save it as PNG first")
+            if item.fp is None or getattr(item.fp, "closed", False):
+                # Where only the path is left, it was opened in a with statement that is over.
+                return _open_regular(os.fsdecode(item.filename)) if item.filename else None
+            data = _read_from_start(item.fp)
+        elif hasattr(item, "read_bytes"):
+            data = item.read_bytes()
+        elif hasattr(item, "read"):
+            data = _read_from_start(item)
+        elif not isinstance(item, _BYTES):
+            with item as file:
+                data = file.read()
+    if not isinstance(data, _BYTES):
+        raise ValueError(f'it gives {type(data).__name__}, not bytes; open it with mode "rb"')
+    return io.BytesIO(data)
 
 
-def _list_sequence(X: Any) -> list[Any]:
-    kind = shorten(type(X).__name__)
-    if _is_tensor(X):
-        line = _line_for_tensor(X, "[X]" if X.ndim == 3 else "X")
-        raise TypeError(f"X must be a list of images, got a {kind}. {line}")
-    if isinstance(X, Mapping) or not (hasattr(X, "__len__") and hasattr(X, "__getitem__")):
-        raise TypeError(
-            f"X must be a list of images or another sequence of known length, got {kind}. "
-            f"{_line_for(X)}"
-        )
-    # As often as len() says, not until an IndexError: a Dataset of torch need not have one.
-    if not (length := len(X)):
-        return []
-    rows = X.iloc if hasattr(X, "iloc") else X
-    first = _unwrap(rows[0])
-    line = ""
-    if hasattr(X, "samples"):  # torchvision's ImageFolder, and torch's Subset of it
-        line = "[path for path, _ in X.samples]"
-    elif hasattr(X, "indices") and hasattr(getattr(X, "dataset", None), "samples"):
-        line = "[X.dataset.samples[i][0] for i in X.indices]"
-    if line and isinstance(first, tuple):
-        raise TypeError(f"X[0] is of type tuple. Give the photos alone: {line}.")
-    check_item(first, "X[0]", whole="(X[i] for i in range(len(X)))")
-    is_held = str(getattr(X, "dtype", "")).lower() == "object"
-    if is_held or isinstance(first, (str, os.PathLike)):
-        return [_unwrap(item) for item in islice(X, length)]
-    return [LazyItem(rows, index) for index in range(length)]
+def _read_from_start(file: Any) -> bytes:
+    """Read a file from its first byte, and put it back where it was."""
+    position = file.tell()
+    try:
+        file.seek(0)
+        return file.read()
+    finally:
+        file.seek(position)
 
 
-def _unwrap(item: Any) -> Any:
-    """The Python object of a scalar of pyarrow, and anything else as it is."""
-    return item.as_py() if hasattr(item, "as_py") else item
+def _open_regular(path: str) -> IO[bytes]:
+    if len(path) > 4096:  # the system's own error would repeat all of it
+        raise ValueError("it is too long for a path")
+    _check_is_regular(os.stat(path))
+    with ExitStack() as stack:
+        file = stack.enter_context(open(path, "rb", opener=_open_without_blocking))
+        _check_is_regular(os.fstat(file.fileno()))
+        stack.pop_all()  # the caller closes it
+        return file
+
+
+def _open_without_blocking(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _check_is_regular(status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError("it is a folder")
+    if not stat.S_ISREG(status.st_mode):
+        tests = {"named pipe": stat.S_ISFIFO, "socket": stat.S_ISSOCK}
+        kinds = [kind for kind, test in tests.items() if test(status.st_mode)]
+        raise ValueError(f"it is a {(kinds or ['device'])[0]}, not a regular file")

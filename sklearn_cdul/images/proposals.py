@@ -31,12 +31,9 @@ def import_opencv() -> Any:
 
 
 def proposal_boxes(image: Image.Image, n_boxes: int) -> list[tuple[int, int, int, int]]:
-    """Return boxes that may hold an object, the largest first.
+    """Boxes that may hold an object, the largest first, none of which overlaps much with another.
 
-    The boxes of OpenCV's selective search in its fast mode, on a copy whose longer side has 100
-    pixels. Of the boxes that cover 2 to 80 % of the image the largest are taken, but none that
-    overlaps with one taken before by half or more (intersection over union). The same pixels give
-    the same boxes, whatever was called before and in whatever thread.
+    The same pixels give the same boxes, whatever was called before and in whatever thread.
     """
     scale = _SEARCH_SIZE / max(image.size)
     width, height = (max(round(side * scale), 1) for side in image.size)

@@ -1,4 +1,4 @@
-"""Check the images that the user gave, and decode them ahead in threads."""
+"""Read many images in threads: decoded ahead, or for their digests."""
 
 import multiprocessing
 import os
@@ -16,19 +16,13 @@ from sklearn_cdul._utils.progress import progress
 from sklearn_cdul.exceptions import ImageError, warn
 from sklearn_cdul.images.decoding import decode, warn_of_size
 from sklearn_cdul.images.digests import content_digest, file_stamp
-from sklearn_cdul.images.items import is_local_path, list_items
-from sklearn_cdul.images.photos import Photos, PictureCache, make_picture
+from sklearn_cdul.images.pictures import PictureCache, make_picture
 
 T = TypeVar("T")
 
 # Threads beyond this rarely help: decoding is faster than encoding by then.
 _MAX_DEFAULT_THREADS = 8
-_READ_AT_ONCE = 16  # images
-
-
-def check_images(X: Any) -> Photos:
-    """Return the images as a list, after a look at the type of each. No file is opened."""
-    return X if isinstance(X, Photos) else Photos(list_items(X))
+_AT_ONCE = 16  # images per task
 
 
 def map_images(
@@ -43,8 +37,7 @@ def map_images(
 ) -> Generator[T | ImageError, None, None]:
     """Decode photos in threads and yield ``function(image)`` of each, or its error, in order.
 
-    The threads work ahead of the consumer by a fixed number of photos, so memory stays bounded.
-    Closing the generator stops them.
+    The threads work ahead by a bounded number of photos. Closing the generator stops them.
     """
     n_threads = count_threads(n_jobs)
     ahead = 4 * n_threads if look_ahead is None else max(look_ahead, 1)
@@ -87,7 +80,7 @@ def _once(function: Callable[[str], None]) -> Callable[[str], None]:
 
 
 def read_pictures(
-    photos: Photos,
+    photos: Sequence[Any],
     size: int,
     *,
     indices: Sequence[int],
@@ -95,22 +88,16 @@ def read_pictures(
     n_jobs: int | None = None,
 ) -> Iterator[np.ndarray | ImageError]:
     """Yield square pictures of photos in order: those in the cache, the others decoded now."""
-
-    def kept(index: int) -> np.ndarray | None:
-        return None if cache is None else cache.get(index, size)
-
-    missing = [index for index in indices if kept(index) is None]
+    kept = [None if cache is None else cache.get(index, size) for index in indices]
     decoded = map_images(
         partial(make_picture, size=size),
         photos,
-        indices=missing,
+        indices=[index for index, picture in zip(indices, kept, strict=True) if picture is None],
         n_jobs=n_jobs,
         min_size=(size, size),
         cache=cache,
     )
-    to_come = set(missing)
-    for index in indices:
-        picture = None if index in to_come else kept(index)
+    for picture in kept:
         yield next(decoded) if picture is None else picture
 
 
@@ -118,38 +105,51 @@ class Content(NamedTuple):
     """What an image was when it was read for its digest."""
 
     digest: bytes
-    stamp: tuple[int, ...] | None  # of a file: changes when someone writes to it
+    stamp: tuple[int, ...]  # of a file: changes when someone writes to it
 
     def has_changed(self, image: Any) -> bool:
         """Whether someone has written to the image's file since."""
-        return self.stamp is not None and self.stamp != file_stamp(image)
+        return self.stamp != file_stamp(image)
 
 
 def read_contents(
     photos: Sequence[Any], *, n_jobs: int | None = None, verbose: Any = False
 ) -> list[Content | None]:
-    """Read the content of all images, in threads; None stands for what can't be read."""
+    """Read the content of all images; None stands for what can't be read."""
 
-    def read(start: int) -> list[Content | None]:
-        return [_read_content(photo) for photo in photos[start : start + _READ_AT_ONCE]]
+    def read(photo: Any, index: int) -> Content | None:
+        stamp = file_stamp(photo)  # first: what is written while it is read has changed it
+        try:
+            return Content(content_digest(photo, index), stamp)
+        except ImageError:
+            return None
 
-    contents: list[Content | None] = []
+    return go_through(photos, read, "Looking up", n_jobs=n_jobs, verbose=verbose)
+
+
+def go_through(
+    photos: Sequence[Any],
+    function: Callable[[Any, int], T],
+    phase: str,
+    *,
+    n_jobs: int | None,
+    verbose: Any,
+) -> list[T]:
+    """Call a function with each photo and its index, in threads, and show the progress."""
+
+    def work(start: int) -> list[T]:
+        part = photos[start : start + _AT_ONCE]
+        return [function(photo, index) for index, photo in enumerate(part, start)]
+
+    results: list[T] = []
     with (
         ThreadPoolExecutor(count_threads(n_jobs)) as pool,
-        progress("Looking up", len(photos), verbose=verbose) as bar,
+        progress(phase, len(photos), verbose=verbose) as bar,
     ):
-        for part in pool.map(read, range(0, len(photos), _READ_AT_ONCE)):
-            contents += part
+        for part in pool.map(work, range(0, len(photos), _AT_ONCE)):
+            results += part
             bar.update(len(part))
-    return contents
-
-
-def _read_content(photo: Any) -> Content | None:
-    stamp = file_stamp(photo) if is_local_path(photo) else None
-    try:
-        return Content(content_digest(photo, 0), stamp)
-    except ImageError:
-        return None
+    return results
 
 
 def with_advice(error: ImageError) -> ImageError:

@@ -86,24 +86,18 @@ def _three_floats(values: Any) -> tuple[float, float, float]:
     return float(red), float(green), float(blue)
 
 
-def grid_shape(grid_size: int) -> tuple[int, int]:
-    """Return the number of rows and columns of the grid of snippets."""
-    if isinstance(grid_size, bool) or not isinstance(grid_size, Integral) or grid_size < 1:
-        raise ValueError(f"grid_size must be an integer of at least 1, got {grid_size!r}.")
-    return int(grid_size), int(grid_size)
-
-
 def n_views(grid_size: int, views: str = "grid") -> int:
     """Return how many vectors the embedding of an image has."""
+    if isinstance(grid_size, bool) or not isinstance(grid_size, Integral) or grid_size < 1:
+        raise ValueError(f"grid_size must be an integer of at least 1, got {grid_size!r}.")
     return 1 + sum(n_parts(grid_size, kind) for kind in split_views(views))
 
 
 def n_parts(grid_size: int, kind: str) -> int:
     """Return how many snippets, boxes or windows of one kind an image has."""
-    rows, columns = grid_shape(grid_size)
-    if rows * columns == 1:
+    if grid_size == 1:
         return 0
-    return windows_per_side(grid_size) ** 2 if kind == "dense" else rows * columns
+    return windows_per_side(grid_size) ** 2 if kind == "dense" else grid_size**2
 
 
 def windows_per_side(grid_size: int) -> int:
@@ -132,16 +126,14 @@ def views_version(views: str) -> tuple[int | str, ...]:
 
 
 def snippet_boxes(width: int, height: int, grid_size: int) -> list[tuple[int, int, int, int]]:
-    """Return the boxes of the snippets, row by row from the upper left.
+    """The boxes of the snippets, row by row, which partition the image.
 
-    The boxes partition the image: each pixel lies in exactly one. Only where a side has fewer
-    pixels than snippets do they overlap, and are one pixel wide.
+    Only where a side has fewer pixels than snippets do they overlap, and are one pixel wide.
     """
-    rows, columns = grid_shape(grid_size)
     return [
         (left, upper, right, lower)
-        for upper, lower in _intervals(height, rows)
-        for left, right in _intervals(width, columns)
+        for upper, lower in _intervals(height, grid_size)
+        for left, right in _intervals(width, grid_size)
     ]
 
 
@@ -152,30 +144,23 @@ def _intervals(length: int, parts: int) -> list[tuple[int, int]]:
 
 
 def required_size(grid_size: int, preprocessing: Preprocessing) -> tuple[int, int]:
-    """Return the size from which on more pixels hardly change the views.
-
-    At this size each snippet has as many pixels as the model's input, and the whole image at
-    least twice as many per side. Larger JPEG files may be decoded at a fraction of their size,
-    down to this one: resizing then does the rest of the smoothing. The size is the same for
-    proposals: they are searched on a smaller copy, and nearly all have sides at least half as long
-    as those of a snippet.
-    """
-    rows, columns = grid_shape(grid_size)
+    """The size (width, height) from which on more pixels hardly change the views."""
+    # Each snippet has as many pixels as the model's input, and the whole image twice as many per
+    # side; resizing does the rest of the smoothing. Nearly all proposals have sides at least half
+    # as long as those of a snippet.
     height, width = preprocessing.image_size
     if preprocessing.resize_mode != "squash":
         # Either side of a snippet may be the one that is scaled to the input.
         height = width = max(height, width)
-    return max(columns, 2) * width, max(rows, 2) * height
+    return max(grid_size, 2) * width, max(grid_size, 2) * height
 
 
 def make_views(
     image: Image.Image, grid_size: int, preprocessing: Preprocessing, views: str = "grid"
 ) -> np.ndarray:
-    """Cut an image into its views, each resized as the model wants it.
+    """Cut an image into its views, each resized as open_clip's own preprocessing does.
 
-    Each view has the pixels that open_clip's own preprocessing makes of the image or of the
-    snippet before normalisation. Only with "shortest" is the rounding between the two passes of
-    the filter another: on photos a value may differ by 1 or 2 of 255.
+    Only with "shortest" may values differ by 1 or 2 of 255: there roundings are others.
     """
     pixels = np.empty((n_views(grid_size), *preprocessing.image_size, 3), dtype=np.uint8)
     pixels[0] = np.asarray(fit_image(image, preprocessing))
@@ -227,3 +212,35 @@ def fit_image(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     box = (left * scale_x, upper * scale_y, (left + width) * scale_x, (upper + height) * scale_y)
     box = (*box[:2], min(box[2], image.width), min(box[3], image.height))
     return image.resize((width, height), resample, box=box)
+
+
+def view_boxes(
+    image: Image.Image, grid_size: int, preprocessing: Preprocessing, views: str = "grid"
+) -> np.ndarray:
+    """Return the part of an image that each of its views shows."""
+    width, height = image.size
+    parts = part_boxes(image, grid_size, views) if grid_size > 1 and views != "dense" else []
+    boxes = np.array([(0, 0, width, height), *parts], dtype=np.float64)
+    places = np.array([_seen(box, preprocessing) for box in boxes])
+    if views == "dense" and grid_size > 1:
+        sides = windows_per_side(grid_size)
+        left, upper, right, lower = places[0]
+        shares = np.array(snippet_boxes(sides, sides, sides)) / sides
+        windows = [left, upper] * 2 + shares * ([right - left, lower - upper] * 2)
+        places, boxes = np.concatenate([places, windows]), boxes[:1]
+    # Where the model pads, nothing is shown.
+    places = np.clip(places, boxes[:, [0, 1, 0, 1]], boxes[:, [2, 3, 2, 3]])
+    return places / (width, height, width, height)
+
+
+def _seen(box: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """What a model sees of a box: its middle, or with the padding around it more."""
+    if preprocessing.resize_mode == "squash":
+        return box
+    left, upper, right, lower = box
+    height, width = preprocessing.image_size
+    choose = min if preprocessing.resize_mode == "shortest" else max
+    ratio = choose((right - left) / width, (lower - upper) / height)
+    across, down = ratio * width / 2, ratio * height / 2
+    x, y = (left + right) / 2, (upper + lower) / 2
+    return np.array([x - across, y - down, x + across, y + down])

@@ -10,7 +10,7 @@ import numpy as np
 
 from sklearn_cdul.exceptions import warn
 from sklearn_cdul.images.items import path_of
-from sklearn_cdul.images.reading import check_images
+from sklearn_cdul.images.sequences import check_images
 from sklearn_cdul.targets.tables import Table, index_of, some
 
 # A message names so many images at most.

@@ -14,9 +14,9 @@ from sklearn_cdul.compute.devices import memory_format, resolve_precision
 from sklearn_cdul.compute.transfers import to_device
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.digests import file_stamp
-from sklearn_cdul.images.items import is_local_path
-from sklearn_cdul.images.photos import Photos, PictureCache
-from sklearn_cdul.images.reading import count_threads, read_pictures, with_advice
+from sklearn_cdul.images.pictures import PictureCache
+from sklearn_cdul.images.reading import read_pictures, with_advice
+from sklearn_cdul.images.sequences import Photos
 from sklearn_cdul.training.building import build_photo_network, check_input_size, look_at_regions
 from sklearn_cdul.training.network import EmbeddingNetwork
 from sklearn_cdul.training.ranks import Ranks
@@ -82,7 +82,6 @@ class PhotoSource:
         # through depthwise convolutions four times slower, and no network faster that we tried.
         full = self.precision == torch.float16 or (precision == "auto" and device.type == "cpu")
         self.training_precision = torch.float32 if full else self.precision
-        count_threads(n_jobs)  # says now what is wrong with it
         self._on_error = on_error
         self._reading: dict[str, Any] = {"n_jobs": n_jobs, "cache": cache}
 
@@ -138,9 +137,7 @@ class PhotoSource:
         """What the pictures depend on: of files the size and the time of the last change."""
         files = hashlib.blake2b()
         for row in self.rows:
-            photo = self.photos[row]
-            stamp = file_stamp(photo) if is_local_path(photo) else ()
-            files.update(repr((row, stamp)).encode())
+            files.update(repr((row, file_stamp(self.photos[row]))).encode())
         return self.image_size, self.device.type, self.training_precision, files.hexdigest()
 
     def _pictures(self, order, size, failures=None) -> Iterator[Tensor]:

@@ -20,7 +20,7 @@ def shown(capsys):
 
 def test_it_shows_the_versions_that_are_installed(capsys):
     found = shown(capsys)
-    assert found["sklearn_cdul"] == sklearn_cdul.__version__
+    assert found["sklearn-cdul"] == sklearn_cdul.__version__
     assert found["python"].startswith(platform.python_version())
     assert found["platform"] == platform.platform()
     assert found["torch"] == version("torch")
@@ -48,10 +48,6 @@ def test_a_missing_package_is_shown_as_missing(capsys, monkeypatch):
     found = shown(capsys)
     assert {found[name] for name in ("onnx", "onnxscript", "onnxruntime")} == {"not installed"}
     assert found["numpy"] == version("numpy")
-
-
-def too_old(index):
-    raise RuntimeError("The driver is too old")
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_fit_decodes_photos_twice_where_clip_needs_another_scale(photos, monkeyp
     counted = CountedDecoding(monkeypatch)
     kept = CDULClassifier(**QUICK | {"image_size": 56}).fit(photos)
     assert sorted(counted.items) == sorted(2 * photos)
-    monkeypatch.setattr("sklearn_cdul.images.photos._KEPT_BYTES", 0)
+    monkeypatch.setattr("sklearn_cdul.images.pictures._KEPT_BYTES", 0)
     streamed = CDULClassifier(**QUICK | {"image_size": 56}).fit(photos)
     assert_array_equal(streamed.predict_proba(photos), kept.predict_proba(photos))
 

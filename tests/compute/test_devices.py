@@ -77,8 +77,6 @@ def test_nonsense_is_not_a_device(device):
     ("precision", "dtype"),
     [
         ("float32", torch.float32),
-        ("fp32", torch.float32),
-        ("bf16", torch.bfloat16),
         ("bfloat16", torch.bfloat16),
     ],
 )
@@ -87,7 +85,7 @@ def test_precision_by_name(precision, dtype):
 
 
 def test_float16_is_for_gpus():
-    assert resolve_precision("fp16", torch.device("cuda")) == torch.float16
+    assert resolve_precision("float16", torch.device("cuda")) == torch.float16
     with pytest.raises(ValueError, match="is for GPUs"):
         resolve_precision("float16", CPU)
     with pytest.raises(ValueError, match="got 'double'"):

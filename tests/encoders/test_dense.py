@@ -38,13 +38,14 @@ TOWERS = {
 
 @pytest.fixture(params=TOWERS)
 def tower(request):
-    """A tower with random weights, and the size of its input."""
+    """A tower with random weights, the size of its input, and what reads its windows."""
     torch.manual_seed(0)
     visual = TOWERS[request.param]().eval()
     for module in visual.modules():  # as if trained
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
-    return visual, (64, 64) if request.param == "ModifiedResNet" else (32, 32)
+    size = (64, 64) if request.param == "ModifiedResNet" else (32, 32)
+    return visual, size, dense_tower(visual, size)
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +81,7 @@ def cells_of(visual, pixels):
 
 @torch.inference_mode()
 def test_windows_are_what_a_plain_reference_reads(tower):
-    visual, size = tower
-    reader = dense_tower(visual, size)
+    visual, _, reader = tower
     pixels = torch.randn(2, 3, *reader.input_size)
     _, maps = reader.read(pixels)
     windows = reader.embed(window_means(maps, 2).flatten(0, 1)).unflatten(0, (2, 9))
@@ -103,8 +103,7 @@ def test_windows_are_what_a_plain_reference_reads(tower):
 
 @torch.inference_mode()
 def test_the_whole_is_what_the_tower_says(tower):
-    visual, size = tower
-    reader = dense_tower(visual, size)
+    visual, size, reader = tower
     pixels = torch.randn(2, 3, *reader.input_size)
     whole, _ = reader.read(pixels)
     small = torch.nn.functional.interpolate(pixels, size, mode="bicubic", antialias=True)
@@ -113,8 +112,7 @@ def test_the_whole_is_what_the_tower_says(tower):
 
 @torch.inference_mode()
 def test_a_photo_does_not_depend_on_its_batch(tower):
-    visual, size = tower
-    reader = dense_tower(visual, size)
+    reader = tower[2]
     pixels = torch.randn(5, 3, *reader.input_size)
     together = reader.read(pixels)
     for index in (0, 3, 4):
@@ -124,19 +122,18 @@ def test_a_photo_does_not_depend_on_its_batch(tower):
 
 @torch.inference_mode()
 def test_a_transformer_looks_once(tower):
-    visual, size = tower
+    visual, size, reader = tower
     if not isinstance(visual, VisionTransformer):
         return
     seen = []
     visual.transformer.resblocks[0].register_forward_hook(lambda *call: seen.append(call[2].shape))
-    dense_tower(visual, size).read(torch.randn(3, 3, *size))
+    reader.read(torch.randn(3, 3, *size))
     assert [shape[0] for shape in seen] == [3]
 
 
 @torch.inference_mode()
 def test_a_whole_that_is_not_wanted_costs_no_pass(tower):
-    visual, size = tower
-    reader = dense_tower(visual, size)
+    visual, _, reader = tower
     pixels = torch.randn(1, 3, *reader.input_size)
     maps = reader.read(pixels)[1]
     assert_allclose(reader.read(pixels, whole=False)[1], maps)

@@ -5,9 +5,9 @@ import pytest
 from numpy.testing import assert_allclose
 
 from sklearn_cdul import BaseEncoder, CLIPPseudoLabeler
+from sklearn_cdul._utils.vectors import is_sound
 from sklearn_cdul.encoders.clip import CLIPEncoder
 from sklearn_cdul.encoders.embedding import embed_photos
-from sklearn_cdul.encoders.soundness import is_sound
 from sklearn_cdul.images.views import Preprocessing
 
 NAMES = ["red", "green"]

@@ -52,7 +52,7 @@ def test_what_is_remembered_is_bounded_in_number_and_bytes(encoder, monkeypatch)
     encode_classes(encoder, lists[0])
     assert len(encoder.batches) == n_batches + 1
 
-    monkeypatch.setattr(texts, "_MAX_REMEMBERED_BYTES", 40)  # an entry has 16
+    monkeypatch.setattr(texts, "_MAX_BYTES", 40)  # an entry has 16
     encode_classes(encoder, [["5"], ["7"]])
     assert [value.nbytes for value in encoder._classes.values()] == [16, 16]
     encode_classes(encoder, [[str(k)] for k in range(9)])  # 72 bytes

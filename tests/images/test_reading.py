@@ -11,13 +11,8 @@ import pytest
 from PIL import Image
 
 from sklearn_cdul.exceptions import ImageError
-from sklearn_cdul.images.reading import (
-    check_images,
-    map_images,
-    read_pictures,
-    warn_about_failures,
-    with_advice,
-)
+from sklearn_cdul.images.reading import map_images, read_pictures, warn_about_failures, with_advice
+from sklearn_cdul.images.sequences import check_images
 from tests.images.pictures import PICTURE, PIXELS, bad_files
 
 

@@ -1,6 +1,7 @@
 """Each image is encoded once for a folder, whoever comes first, and no number is ever wrong."""
 
 import pickle
+import random
 import shutil
 from collections import OrderedDict
 from pathlib import Path
@@ -20,8 +21,8 @@ from sklearn_cdul.encoders.clip import CLIPEncoder
 from sklearn_cdul.encoders.embedding import embed_photos
 from sklearn_cdul.encoders.loading import BUNDLED_FOLDER, load_encoder
 from sklearn_cdul.exceptions import ImageError
-from sklearn_cdul.memory.store import Store
-from tests.memory.common import N_PHOTOS, NAMES, SETTINGS
+from sklearn_cdul.images.reading import read_contents
+from tests.memory.common import N_PHOTOS, NAMES, SETTINGS, rows_in
 
 
 @pytest.fixture
@@ -223,10 +224,75 @@ def test_an_error_does_not_cost_what_was_encoded(labeler, own_photos, encoded):
     settings = {"grid_size": 1, "batch_size": 1, "memory": labeler.memory}
     with pytest.raises(ImageError):
         embed_photos(labeler._encoder(), own_photos, **settings)
-    with Store(labeler.memory) as store:
-        assert len(list(store)) == sum(encoded)
+    assert sum(encoded) == rows_in(labeler.memory)
     labeler.embed(own_photos[:3])
     assert sum(encoded) == 3
+
+
+def test_an_error_does_not_cost_the_others_of_its_batch(labeler, own_photos, encoded):
+    Path(own_photos[1]).write_bytes(b"no image")
+    settings = {"grid_size": 1, "batch_size": 4, "memory": labeler.memory}
+    with pytest.raises(ImageError, match=r"X\[1\]"):
+        embed_photos(labeler._encoder(), own_photos, **settings)
+    assert sum(encoded) == rows_in(labeler.memory) == 3
+
+
+def test_a_batch_with_a_vector_that_is_unsound_stores_the_sound_ones(
+    labeler, photos, expected, monkeypatch
+):
+    encode_views = CLIPEncoder.encode_views
+
+    def spoil_second(self, views):
+        vectors = encode_views(self, views).clone()
+        vectors[1] = np.nan
+        return vectors
+
+    with monkeypatch.context() as context:
+        context.setattr(CLIPEncoder, "encode_views", spoil_second)
+        with pytest.raises(FloatingPointError, match=r"NaN for 1 of 3 images, first X\[1\]"):
+            labeler.set_params(batch_size=3).embed(photos[:3])
+    assert rows_in(labeler.memory) == 2
+    assert_allclose(labeler.embed(photos[:3]), expected[:3], atol=1e-5)
+
+
+def test_what_others_store_meanwhile_is_read(labeler, photos, expected, monkeypatch):
+    encode_views, counts = CLIPEncoder.encode_views, []
+
+    def let_another_go_first(self, views):
+        counts.append(len(views))
+        if len(counts) == 1:
+            clone(labeler).embed(photos)
+        return encode_views(self, views)
+
+    monkeypatch.setattr(CLIPEncoder, "encode_views", let_another_go_first)
+    random.seed(0)
+    before = random.getstate()
+    labeler.set_params(batch_size=2)
+    assert_allclose(labeler.embed([*photos, photos[3]]), expected[[*range(12), 3]], atol=1e-5)
+    assert sum(counts) == 2 + N_PHOTOS
+    assert random.getstate() == before  # although the order is random where others are at work
+
+
+def test_a_file_that_appears_meanwhile_is_embedded_and_not_stored(
+    labeler, own_photos, expected, tmp_path
+):
+    late = str(tmp_path / "late.jpg")
+    contents = read_contents([own_photos[0], late])
+    shutil.copyfile(own_photos[1], late)
+    settings = {"grid_size": 1, "memory": labeler.memory, "contents": contents}
+    embeddings = embed_photos(labeler._encoder(), [own_photos[0], late], **settings)
+    assert_allclose(embeddings, expected[:2], atol=1e-5)
+    assert rows_in(labeler.memory) == 1
+
+
+def test_progress_begins_with_what_is_stored(labeler, photos, capsys):
+    labeler.embed(photos[:9])
+    labeler.set_params(verbose=True).embed(photos)
+    shown = capsys.readouterr().err
+    assert "9/12" in shown
+    assert "0/12 [00:00<?, ?photo/s]" not in shown.partition("Encoding")[2]
+    labeler.embed([photos[0]] * 5)
+    assert "5/5" in capsys.readouterr().err.partition("Encoding")[2]
 
 
 # searches and estimators

@@ -44,6 +44,16 @@ def test_another_process_needs_no_text_tower(encoder, tmp_path):
     assert counts == [3]
 
 
+def test_without_a_folder_no_fingerprint_is_needed():
+    class Unnamed(BaseEncoder):
+        text_fingerprint = property(lambda self: pytest.fail("of gigabytes, and for nothing"))
+
+        def encode_text(self, prompts):
+            return np.eye(len(prompts))
+
+    assert_array_equal(encode_classes(Unnamed(), [["cup"], ["dog"]]), np.eye(2))
+
+
 def test_only_new_prompts_are_embedded(encoder, tmp_path):
     encoder, counts = encoder
     encode_classes(encoder, PROMPTS, memory=tmp_path)

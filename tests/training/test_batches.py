@@ -8,8 +8,8 @@ from torch.testing import assert_close
 from torchvision.transforms import v2
 
 from sklearn_cdul.images.decoding import decode
-from sklearn_cdul.images.photos import PictureCache
-from sklearn_cdul.images.reading import check_images
+from sklearn_cdul.images.pictures import PictureCache
+from sklearn_cdul.images.sequences import check_images
 from sklearn_cdul.training import GradientTraining
 from sklearn_cdul.training.batches import (
     EmbeddingSource,

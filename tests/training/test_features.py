@@ -10,7 +10,7 @@ import torch
 from numpy.testing import assert_allclose
 
 from sklearn_cdul.images.digests import content_digest
-from sklearn_cdul.images.reading import check_images
+from sklearn_cdul.images.sequences import check_images
 from sklearn_cdul.memory.store import Store
 from sklearn_cdul.training import GradientTraining, RidgeTraining
 from sklearn_cdul.training.building import build_photo_network

@@ -1,7 +1,6 @@
-"""What a call keeps of its photos, so that none is read or decoded more often than needed."""
+"""Square pictures for the network, kept so that no photo is decoded more often than needed."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -11,15 +10,10 @@ from PIL import Image
 _KEPT_BYTES = 2**30
 
 
-class Photos(list[Any]):
-    """The images of X after :func:`~sklearn_cdul.inputs.check_X`: a plain list of items."""
-
-
 class PictureCache:
-    """Square pictures of photos, kept whenever one is decoded.
+    """Square pictures of photos, known by their position, kept whenever one is decoded.
 
-    ``fit`` makes one and hands it to the encoder and to the network's source: the encoder decodes
-    each photo, and the network finds its pictures here. Photos are known by their position.
+    The encoder decodes each photo, and the network finds its pictures here.
     """
 
     def __init__(self, n_photos: int, sizes: Iterable[int] = ()):
@@ -42,11 +36,9 @@ class PictureCache:
     def offer(
         self, index: int, image: Image.Image, serves: Callable[[tuple[int, int]], bool]
     ) -> None:
-        """Make the pictures that are wanted of a decoded photo.
-
-        Not from pixels that were decoded at another scale: they would differ a little, and with
-        them the network, depending on who came first.
-        """
+        """Make the pictures that are wanted of a decoded photo."""
+        # Not from pixels that were decoded at another scale: they would differ a little, and with
+        # them the network, depending on who came first.
         for size, is_kept in self._is_kept.items():
             if not is_kept[index] and serves((size, size)):
                 self._pictures[size][index] = make_picture(image, size)

@@ -7,8 +7,9 @@ from PIL import Image
 
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.decoding import decode, load_image
-from sklearn_cdul.images.photos import PictureCache, make_picture
-from sklearn_cdul.images.reading import check_images, map_images, read_pictures
+from sklearn_cdul.images.pictures import PictureCache, make_picture
+from sklearn_cdul.images.reading import map_images, read_pictures
+from sklearn_cdul.images.sequences import check_images
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_kept_and_new_pictures_come_in_the_order_asked_for(food_photos):
 
 
 def test_sizes_for_which_there_is_no_room_are_not_kept(monkeypatch, food_photos):
-    monkeypatch.setattr("sklearn_cdul.images.photos._KEPT_BYTES", 3 * 3 * 24**2)
+    monkeypatch.setattr("sklearn_cdul.images.pictures._KEPT_BYTES", 3 * 3 * 24**2)
     photos, cache = check_images(food_photos.data[:3]), PictureCache(3, [24, 8])
     offer(cache, photos, 0, (24, 24))
     assert cache.get(0, 24) is not None
