@@ -27,7 +27,7 @@ def mean_average_precision(
     Parameters
     ----------
     y_true : array-like or sparse matrix of shape (n, k), or array-like of shape (n,)
-        True labels, 1 or 0 (or bool), NaN where nobody knows: a class is scored on the images
+        True labels, 1 or 0 (or bool), NaN where unknown: a class is scored on the images
         whose label of it is known. A vector is read as one class.
     y_score : array-like of shape (n, k) or (n,)
         Scores of any range, higher for a more likely label: probabilities or logits.
@@ -82,7 +82,7 @@ def average_precision_per_class(
     Parameters
     ----------
     y_true : array-like or sparse matrix of shape (n, k), or array-like of shape (n,)
-        True labels, 1 or 0 (or bool), NaN where nobody knows: a class is scored on the images
+        True labels, 1 or 0 (or bool), NaN where unknown: a class is scored on the images
         whose label of it is known. A vector is read as one class.
     y_score : array-like of shape (n, k) or (n,)
         Scores of any range, higher for a more likely label.

@@ -105,8 +105,9 @@ class Store:
             except OSError as error:
                 self._can_store = False
                 warn(
-                    f"The folder memory={str(self._folder)!r} can't be written: {error}. What is "
-                    f"computed from now on is used but not stored. {advice(error)}"
+                    f"The folder memory={str(self._folder)!r} can't be written "
+                    f"({error.strerror}). What is computed from now on is used but not stored. "
+                    f"{advice(error)}"
                 )
 
     def refresh(self) -> None:

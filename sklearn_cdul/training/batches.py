@@ -4,7 +4,7 @@ import copy
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.digests import file_stamp
 from sklearn_cdul.images.items import is_local_path
 from sklearn_cdul.images.photos import Photos, PictureCache
-from sklearn_cdul.images.reading import count_threads, read_pictures, with_advice
+from sklearn_cdul.images.reading import Content, count_threads, read_pictures, with_advice
 from sklearn_cdul.training.building import build_photo_network, check_input_size, look_at_regions
 from sklearn_cdul.training.network import EmbeddingNetwork
 from sklearn_cdul.training.ranks import Ranks
@@ -30,24 +30,6 @@ _SMALLEST_CROP = 0.5
 def training_size(image_size: int) -> int:
     """Side of the pictures that training crops are cut from: a little larger, as is usual."""
     return round(image_size * 8 / 7)
-
-
-def make_source(
-    X: Photos | np.ndarray,
-    *,
-    device: torch.device,
-    precision: str,
-    image_size: int | None,
-    verbose: bool = False,
-    **reading: Any,
-) -> "Source":
-    """The source for what `check_X` returned; see `PhotoSource` for how photos may be read."""
-    if not isinstance(X, Photos):
-        return EmbeddingSource(X[:, 0], device=device, precision=precision, verbose=verbose)
-    assert image_size is not None
-    return PhotoSource(
-        X, image_size=image_size, device=device, precision=precision, verbose=verbose, **reading
-    )
 
 
 class PhotoSource:
@@ -67,11 +49,11 @@ class PhotoSource:
         n_jobs: int | None = None,
         on_error: str = "raise",
         cache: PictureCache | None = None,
-        digests: Sequence[bytes | None] | None = None,
+        contents: Sequence[Content | None] | None = None,
         verbose: bool = False,
     ):
         self.photos = photos
-        self.digests = digests  # of the content of each photo, where it is known
+        self.contents: Any = contents  # of each photo, where they are known
         self.rows: Sequence[int] = range(len(photos))
         self.image_size = image_size
         self.device = device
@@ -133,6 +115,11 @@ class PhotoSource:
             count = min(size, len(self) - start)
             batch = self._to_device([next(pictures) for _ in range(count)])
             yield self._in_layout(batch)
+
+    def has_changed(self, position: int) -> bool:
+        """Whether someone has written to a photo's file since its content was read."""
+        row = self.rows[position]
+        return self.contents[row].has_changed(self.photos[row])
 
     def description(self) -> tuple[Any, ...]:
         """What the pictures depend on: of files the size and the time of the last change."""
@@ -246,29 +233,19 @@ def epoch(source: Source, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
     return source.training(split_batches(order, batch_size))
 
 
-class Crop(NamedTuple):
-    """What to cut out, in pixels of the picture, and whether to mirror it."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-    is_flipped: bool
-
-
-def draw_crop(size: int) -> Crop:
-    """Draw a random crop of half to all of a square picture's area, mirrored every other time."""
+def draw_crop(size: int) -> tuple[int, int, int, int, bool]:
+    """Draw a crop of half to all of a square picture's area: top, left, height, width, mirrored."""
     from torchvision.transforms import RandomResizedCrop  # takes seconds; prediction does without
 
-    top, left, height, width = RandomResizedCrop.get_params(
+    box = RandomResizedCrop.get_params(
         torch.empty(1, size, size), [_SMALLEST_CROP, 1.0], [3 / 4, 4 / 3]
     )
-    return Crop(top, left, height, width, bool(torch.rand(()) < 0.5))
+    return *box, bool(torch.rand(()) < 0.5)
 
 
-def cut(picture: Tensor, crop: Crop, size: int) -> Tensor:
+def cut(picture: Tensor, crop: tuple[int, int, int, int, bool], size: int) -> Tensor:
     """Cut a picture and resize the crop, with a bilinear filter that smooths."""
     from torchvision.transforms.v2 import functional
 
     resized = functional.resized_crop(picture, *crop[:4], size=[size, size], antialias=True)
-    return resized.flip(-1) if crop.is_flipped else resized
+    return resized.flip(-1) if crop[4] else resized

@@ -10,10 +10,17 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
+from sklearn_cdul._utils.docstrings import filled_with
 from sklearn_cdul._utils.progress import progress
 from sklearn_cdul.compute.devices import RandomStates, is_out_of_memory
 from sklearn_cdul.metrics import score_readable
-from sklearn_cdul.training.alignment import BaseTraining, LabelState, Trained, kl_divergence
+from sklearn_cdul.training.alignment import (
+    TEXTS,
+    BaseTraining,
+    LabelState,
+    Trained,
+    kl_divergence,
+)
 from sklearn_cdul.training.batches import Source, epoch, split_batches, training_size
 from sklearn_cdul.training.checkpoint import Checkpoint, check_folder
 from sklearn_cdul.training.features import draw_sample, open_store, read_sample, ridge_layer
@@ -23,6 +30,7 @@ from sklearn_cdul.training.network import output_layer, set_head
 from sklearn_cdul.training.ranks import Ranks
 
 
+@filled_with(TEXTS)
 class GradientTraining(BaseTraining):
     """Train all layers by gradient steps, and update the labels in turn.
 
@@ -39,13 +47,7 @@ class GradientTraining(BaseTraining):
     update_interval : int, default=1
         Number of epochs between two updates of the labels. 0 keeps the initial labels. There is no
         update after the last epoch.
-    update_rate : float, default=0.5
-        Factor on the step of the labels; 1 is the paper's.
-    sigma : float, default=1.0
-        Width of the Gaussian that slows down labels near 0 and 1; 1 is the paper's.
-    cumulative_updates : bool, default=False
-        Whether an update starts from the labels as the last one left them, as in the paper. By
-        default each starts from the initial labels: otherwise repeated updates erase CLIP's signal.
+    {updates}
     batch_size : int, default=16
         Mini-batch size.
     learning_rate : float, default=3e-5
@@ -64,8 +66,9 @@ class GradientTraining(BaseTraining):
     checkpoint : str, os.PathLike or None, default=None
         Folder for a fit that may be killed. The same fit, called again, goes on from the last epoch
         that was saved and ends with the same result. Only a fit of the same photos, labels and
-        parameters goes on, so several may share the folder. It takes three times the size of the
-        network, and is deleted when the training ends. A ``random_state`` of None is 0 then.
+        parameters goes on, so several may share the folder. A fit takes three times the size of the
+        network there, until another one with the same folder begins after its end. A
+        ``random_state`` of None is 0 then.
 
     See Also
     --------
@@ -77,10 +80,7 @@ class GradientTraining(BaseTraining):
     are and learn at ``learning_rate``. If it finds one without a bias, or one that is not used once
     per photo, ``head_init="ridge"`` is the same as "mean".
 
-    References
-    ----------
-    .. [1] R. Abdelfattah et al., "CDUL: CLIP-Driven Unsupervised Learning for Multi-Label Image
-       Classification", ICCV 2023, arXiv 2307.16634.
+    {paper}
 
     Examples
     --------

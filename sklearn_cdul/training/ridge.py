@@ -8,9 +8,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sklearn_cdul._utils.docstrings import filled_with
 from sklearn_cdul._utils.progress import progress
 from sklearn_cdul.metrics import score_readable
-from sklearn_cdul.training.alignment import BaseTraining, LabelState, Trained, kl_divergence
+from sklearn_cdul.training.alignment import (
+    TEXTS,
+    BaseTraining,
+    LabelState,
+    Trained,
+    kl_divergence,
+)
 from sklearn_cdul.training.features import (
     draw_sample,
     from_features,
@@ -26,6 +33,7 @@ from sklearn_cdul.training.regions import mix_views
 _BLOCK = 4096
 
 
+@filled_with(TEXTS)
 class RidgeTraining(BaseTraining):
     """Train the last layer alone: a ridge head on the frozen features, in a few rounds.
 
@@ -44,13 +52,7 @@ class RidgeTraining(BaseTraining):
     epochs : int, default=3
         Number of fits. The labels are updated after each but the last; with 1 they keep their
         initial values.
-    update_rate : float, default=0.5
-        Factor on the step of the labels; 1 is the paper's.
-    sigma : float, default=1.0
-        Width of the Gaussian that slows down labels near 0 and 1; 1 is the paper's.
-    cumulative_updates : bool, default=False
-        Whether an update starts from the labels as the last one left them, as in the paper. By
-        default each starts from the initial labels: otherwise repeated updates erase CLIP's signal.
+    {updates}
 
     See Also
     --------
@@ -63,10 +65,7 @@ class RidgeTraining(BaseTraining):
     sample. With a folder as ``memory`` of the classifier they are kept there, under the content of
     the photos, if all layers of the network are torch's or timm's.
 
-    References
-    ----------
-    .. [1] R. Abdelfattah et al., "CDUL: CLIP-Driven Unsupervised Learning for Multi-Label Image
-       Classification", ICCV 2023, arXiv 2307.16634.
+    {paper}
 
     Examples
     --------
