@@ -292,7 +292,10 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             If the labels need more memory than this machine has.
         """
         # What can be known beforehand fails now, not after hours of encoding.
-        labeler, training = self._make_labeler(), resolve_training(self.training)
+        training, labeler = resolve_training(self.training), CLIPPseudoLabeler()
+        if self.pseudo_labeler is not None:
+            labeler = clone(self.pseudo_labeler)
+        labeler.set_params(**self._shared(labeler))
         photos = self._check_X(X, labeler)
         check_consistent_length(photos, y)
         encoder = labeler._encoder()
@@ -327,47 +330,42 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         if observed is not None:
             fixed = observed_on_scale(start, observed[readable])
             start = np.where(np.isnan(fixed), start, fixed)
+        mixing = {"n_neighbors": self.n_neighbors, "weight": self.neighbor_weight}
         with progress("Comparing photos", verbose=labeler.verbose and self.n_neighbors):
-            start = smooth_labels(
-                start,
-                embeddings[readable, 0],
-                n_neighbors=self.n_neighbors,
-                weight=self.neighbor_weight,
-                random_state=seed,
-            )
-
+            start = smooth_labels(start, embeddings[readable, 0], **mixing, random_state=seed)
         del embeddings
         labeler.offload()
         trained = training.train(
             network,
             source.select(readable),
-            start,
+            Ranks().agree(start.astype(np.float32)),
+            random=random,
             observed=fixed,
             validation=validation,
-            random=random,
             memory=labeler.memory,
-            verbose=labeler.verbose,
         )
         with progress("Finding thresholds", verbose=labeler.verbose):
             thresholds = find_thresholds(expit(trained.logits))
 
+        moved = np.full_like(labels, np.nan)
+        moved[readable] = trained.labels
+        if observed is not None:
+            known = ~np.isnan(observed) & ~np.isnan(labels)
+            labels[known] = moved[known] = observed[known]
+
         # All at once, so that a fit that was interrupted leaves the last one as it was.
-        self.pseudo_labeler_ = labeler
-        self.class_names_ = names
-        self.classes_ = np.tile([0, 1], (len(names), 1))
+        self.pseudo_labeler_, self.network_, self.history_ = (
+            labeler,
+            network.eval(),
+            trained.history,
+        )
+        self.class_names_, self.classes_ = names, np.tile([0, 1], (len(names), 1))
         copy_features(labeler, self)
         self.X_digest_ = digest_of_X(photos)
-        self.network_ = network.eval()
         vars(self).pop("image_size_", None)
         if size is not None:
             self.image_size_ = size
-        self.history_ = trained.history
-        self.initial_pseudo_labels_ = labels
-        self.pseudo_labels_ = np.full_like(labels, np.nan)
-        self.pseudo_labels_[readable] = trained.labels
-        if observed is not None:
-            known = ~np.isnan(observed) & ~np.isnan(labels)
-            self.initial_pseudo_labels_[known] = self.pseudo_labels_[known] = observed[known]
+        self.initial_pseudo_labels_, self.pseudo_labels_ = labels, moved
         self.auto_thresholds_ = thresholds
         return self.set_thresholds(self.threshold)
 
@@ -606,35 +604,27 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         network = self.network_.to(source.device, memory_format=layout)
         return predict_logits(network, source)
 
-    def _make_labeler(self):
-        """A labeler with the parameters that are given here."""
-        given = CLIPPseudoLabeler() if self.pseudo_labeler is None else self.pseudo_labeler
-        labeler = clone(given)
-        return labeler.set_params(**self._shared(labeler))
-
-    def _shared(self, labeler):
-        """The shared parameters as they stand: those given here, else the labeler's."""
-        return {name: _given(self, name, getattr(labeler, name)) for name in _SHARED}
+    def _shared(self, labeler, *names):
+        """Shared parameters as they stand: those given here, else the labeler's."""
+        values = {name: getattr(self, name) for name in names or _SHARED}
+        is_given = {
+            name: value is not None and value is not False for name, value in values.items()
+        }
+        return {n: v if is_given[n] else getattr(labeler, n) for n, v in values.items()}
 
     def _check_X(self, X, labeler, *, reset=None, files=True):
         """X as a list of photos or an array of embeddings, by default with a look at all files."""
-        shared = self._shared(labeler)
-        reading = {name: shared[name] for name in ("on_error", "n_jobs", "verbose")}
+        reading = self._shared(labeler, "on_error", "n_jobs", "verbose")
         return check_X(self, X, kind=labeler.input, reset=reset, files=files, **reading)
 
     def _source(self, photos, labeler, size, *, cache=None, contents=None):
         """Photos or vectors as the network takes them."""
-        shared = self._shared(labeler)
-        options = {
-            "device": resolve_device(shared["device"]),
-            "precision": self.precision,
-            "verbose": shared["verbose"],
-        }
+        options = self._shared(labeler, "device", "verbose") | {"precision": self.precision}
+        options["device"] = resolve_device(options["device"])
         if labeler.input == "embeddings":
             return EmbeddingSource(photos[:, 0], **options)
-        reading = {"n_jobs": shared["n_jobs"], "on_error": shared["on_error"]}
-        options |= reading | {"cache": cache, "contents": contents}
-        return PhotoSource(photos, image_size=size, **options)
+        options |= self._shared(labeler, "n_jobs", "on_error")
+        return PhotoSource(photos, image_size=size, cache=cache, contents=contents, **options)
 
     def _open(self, X, *, files=True):
         """Check photos that the fitted network will see."""
@@ -683,12 +673,6 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         tags.classifier_tags.multi_label = True
         tags.classifier_tags.multi_class = False
         return tags
-
-
-def _given(estimator, name, otherwise):
-    """The value of a parameter, if one is given."""
-    value = getattr(estimator, name)
-    return otherwise if value is None or value is False else value
 
 
 def _contents(photos, labeler):

@@ -120,8 +120,7 @@ def _check(
         )
     if not (np.isin(labels, (0, 1)) | np.isnan(labels)).all():
         raise ValueError("y_true must hold only 0 and 1, and NaN for labels that are not known.")
-    bad_rows = np.flatnonzero(~np.isfinite(scores).all(axis=1))
-    if len(bad_rows):
+    if len(bad_rows := np.flatnonzero(~np.isfinite(scores).all(axis=1))):
         raise ValueError(
             f"y_score has NaN or infinite values in {len(bad_rows)} of {len(scores)} rows, the "
             f"first in row {bad_rows[0]}. Images that could not be read have NaN scores; leave "

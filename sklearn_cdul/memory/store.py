@@ -14,6 +14,7 @@ import struct
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from hashlib import blake2b
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -39,7 +40,7 @@ _State = tuple[dict[bytes, bytes], dict[str, int], Path | None]
 _idle: defaultdict[tuple[int, Path], list[_State]] = defaultdict(list)
 
 
-class Store:
+class Store(AbstractContextManager["Store"]):
     """Bytes under keys in a folder that many processes read and fill together.
 
     Keys have up to 24 bytes. Threads may share a store, and so may a process and its forks. After
@@ -69,9 +70,6 @@ class Store:
             raise cant_be_used(self._folder, error) from error
         self._tell(trouble)
 
-    def __enter__(self) -> "Store":
-        return self
-
     def __exit__(self, *exception: object) -> None:
         self.close()
 
@@ -82,10 +80,13 @@ class Store:
     def get(self, key: bytes) -> bytes | None:
         """Return the value, or None if it is missing or damaged."""
         trouble = ""
-        for file, *place, checksum in _FILE_AND_PLACE.iter_unpack(self._places.get(_pad(key), b"")):
+        places = self._places.get(_pad(key), b"")
+        for file, offset, length, checksum in _FILE_AND_PLACE.iter_unpack(places):
             path = self._folder / _NAME.format(file.hex(), "data")
             try:
-                value = _read(path, *place)
+                with open(path, "rb") as data:
+                    data.seek(offset)
+                    value = data.read(length)
             except OSError as error:
                 trouble = f"{path} can't be read ({error.strerror})"
             else:
@@ -223,42 +224,32 @@ def _checksum(key: bytes, value: bytes) -> bytes:
     return blake2b(value, digest_size=16, key=key).digest()
 
 
-def _read(path: Path, offset: int, length: int) -> bytes:
-    with open(path, "rb") as file:
-        file.seek(offset)
-        return file.read(length)
-
-
 def merge_memory(memory: str | os.PathLike[str], others: Iterable[str | os.PathLike[str]]) -> int:
-    """Copy into one folder the embeddings that others have and it lacks.
+    """Copy into one folder the embeddings and features that others have and it lacks.
 
-    For machines that each encode a part of the photos in a folder of their own: copy these folders
-    to one machine and merge them there. An entry belongs to the content of a photo, not to its
-    path, so the machines may keep the photos in different places.
-
-    A new folder has few files and no entry twice, so this also tidies one that many processes have
-    filled.
+    If several machines each encode a part of the photos in a folder of their own, copy these
+    folders to one machine and merge them. Entries belong to the content of a photo, not to its
+    path, so the photos may lie in different places. Merging into a new folder also tidies one that
+    many processes have filled.
 
     Parameters
     ----------
     memory : str or os.PathLike
         Folder to copy to. It is created if it does not exist, and may be in use.
     others : iterable of str or os.PathLike
-        Folders to copy from, given as ``memory=`` before. They are not changed. Of a damaged one
-        what can be read is copied.
+        Folders to copy from, which are not changed. What can be read of a damaged one is copied.
 
     Returns
     -------
     n_copied : int
-        Number of embeddings, of photos and prompts, that were new in `memory`.
+        Number of entries, of photos and prompts, that were new in `memory`.
 
     Raises
     ------
     TypeError
         If `others` is a single path.
     OSError
-        If one of `others` has no embeddings, before anything is copied; or if `memory` can't be
-        written.
+        If one of `others` is empty, before anything is copied, or `memory` can't be written.
 
     See Also
     --------

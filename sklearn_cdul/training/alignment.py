@@ -18,8 +18,6 @@ from sklearn.utils._param_validation import Interval
 from torch import Tensor
 from torch.nn import functional
 
-from sklearn_cdul.training.ranks import Ranks
-
 # Parts of the docstrings of both trainings.
 TEXTS = {
     "updates": """\
@@ -140,7 +138,12 @@ class LabelState:
 
 
 class BaseTraining(BaseEstimator):
-    """What the ways to train share; the classifier calls their methods."""
+    """What the ways to train share. The classifier calls these methods, and ``train``.
+
+    ``train`` trains a network in place, and the labels (m, k) of a source in turn; it returns
+    `Trained`. ``observed`` (m, k) has labels that stay, NaN where there is none; ``validation`` is
+    another source and its labels, for the history; ``random`` is for all that is drawn.
+    """
 
     _parameter_constraints: dict[str, Any] = {
         "epochs": [Interval(Integral, 1, None, closed="left")],
@@ -155,26 +158,6 @@ class BaseTraining(BaseEstimator):
 
     def check(self, network):
         """Refuse what is known not to work before hours of work."""
-
-    def train(
-        self,
-        network,
-        source,
-        labels,
-        *,
-        observed=None,
-        validation=None,
-        random,
-        memory=None,
-        verbose=False,
-    ):
-        """Train a network in place and its labels (m, k) in turn; return `Trained`.
-
-        ``observed`` (m, k) has labels that stay, NaN where there is none; ``validation`` is another
-        source and its labels, for the history; ``random`` is for all that is drawn.
-        """
-        labels = Ranks().agree(np.asarray(labels, dtype=np.float32))
-        return self._train(network, source, labels, observed, validation, random, memory, verbose)
 
     def _update(self, state, logits):
         return state.update(

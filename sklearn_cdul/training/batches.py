@@ -32,7 +32,30 @@ def training_size(image_size: int) -> int:
     return round(image_size * 8 / 7)
 
 
-class PhotoSource:
+class _Source:
+    """What both kinds share: where and how precisely they are computed with, and which rows."""
+
+    def __init__(self, n: int, device: torch.device, precision: str, verbose: bool):
+        self.rows: Sequence[int] = range(n)
+        self.device = device
+        self.verbose = verbose
+        self.is_precision_given = precision != "auto"
+        self.precision = resolve_precision(precision, device)
+        # The small gradients of float16 would vanish.
+        half = self.precision == torch.float16
+        self.training_precision = torch.float32 if half else self.precision
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def select(self, rows: Sequence[int]) -> Any:
+        """The source of these photos only, in this order; what is kept of them is shared."""
+        part = copy.copy(self)
+        part.rows = [self.rows[row] for row in rows]
+        return part
+
+
+class PhotoSource(_Source):
     """Pictures for training and for prediction.
 
     Pictures are stretched to a square, as the encoder's views are, so no object is cut away.
@@ -52,31 +75,17 @@ class PhotoSource:
         contents: Sequence[Content | None] | None = None,
         verbose: bool = False,
     ):
+        super().__init__(len(photos), device, precision, verbose)
+        # On a CPU, bfloat16 makes the backward pass through depthwise convolutions four times
+        # slower, and no network faster that we tried.
+        if precision == "auto" and device.type == "cpu":
+            self.training_precision = torch.float32
         self.photos = photos
         self.contents: Any = contents  # of each photo, where they are known
-        self.rows: Sequence[int] = range(len(photos))
         self.image_size = image_size
-        self.device = device
-        self.verbose = verbose
-        self.precision = resolve_precision(precision, device)
-        self.is_precision_given = precision != "auto"
-        # The small gradients of float16 would vanish. On a CPU, bfloat16 makes the backward pass
-        # through depthwise convolutions four times slower, and no network faster that we tried.
-        full = self.precision == torch.float16 or (precision == "auto" and device.type == "cpu")
-        self.training_precision = torch.float32 if full else self.precision
         count_threads(n_jobs)  # says now what is wrong with it
         self._on_error = on_error
         self._reading: dict[str, Any] = {"n_jobs": n_jobs, "cache": cache}
-
-    def __len__(self) -> int:
-        """How many photos there are."""
-        return len(self.rows)
-
-    def select(self, rows: Sequence[int]) -> "PhotoSource":
-        """The source of these photos only, in this order; pictures that are kept are shared."""
-        part = copy.copy(self)
-        part.rows = [self.rows[row] for row in rows]
-        return part
 
     def build_network(
         self, network: str | Callable[..., nn.Module], n_classes: int, *, regions: int = 1
@@ -153,7 +162,7 @@ class PhotoSource:
         return batch.contiguous(memory_format=memory_format(self.device))
 
 
-class EmbeddingSource:
+class EmbeddingSource(_Source):
     """Vectors for training and for prediction."""
 
     def __init__(
@@ -164,31 +173,18 @@ class EmbeddingSource:
         precision: str = "auto",
         verbose: bool = False,
     ):
+        super().__init__(len(embeddings), device, precision, verbose)
+        if precision == "auto":
+            self.precision = self.training_precision = torch.float32
         # A copy: torch takes neither read-only arrays nor negative strides.
-        copied = np.array(embeddings, dtype=np.float32)
-        self.embeddings = torch.from_numpy(copied).to(device)
-        self.rows: Sequence[int] = range(len(copied))
-        self.device = device
-        self.verbose = verbose
-        self.is_precision_given = precision != "auto"
-        self.precision = resolve_precision(
-            precision if self.is_precision_given else "float32", device
-        )
-        half = self.precision == torch.float16
-        self.training_precision = torch.float32 if half else self.precision
-
-    def __len__(self) -> int:
-        """How many photos there are."""
-        return len(self.embeddings)
+        self.embeddings = torch.from_numpy(np.array(embeddings, dtype=np.float32)).to(device)
 
     def select(self, rows: Sequence[int]) -> "EmbeddingSource":
-        """The source of these photos only, in this order."""
-        part = copy.copy(self)
-        part.rows = [self.rows[row] for row in rows]
+        """The source of these vectors only, in this order."""
+        part = super().select(rows)
         # Of no rows torch would make an index of floats.
-        part.embeddings = self.embeddings[
-            torch.as_tensor(rows, dtype=torch.long, device=self.device)
-        ]
+        index = torch.as_tensor(rows, dtype=torch.long, device=self.device)
+        part.embeddings = self.embeddings[index]
         return part
 
     def build_network(self, network: Any, n_classes: int, *, regions: int = 1) -> nn.Module:

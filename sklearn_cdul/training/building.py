@@ -33,7 +33,9 @@ def build_photo_network(network: str | Callable[..., nn.Module], n_classes: int)
         backbone.load_state_dict(_bundled_trunk(), strict=False)
     else:
         backbone = _pretrained_timm_model(network, n_classes)
-    config = timm.data.resolve_model_data_config(backbone) if _is_timm(backbone) else {}
+    config = (
+        timm.data.resolve_model_data_config(backbone) if hasattr(backbone, "pretrained_cfg") else {}
+    )
     mean = config.get("mean", timm.data.IMAGENET_DEFAULT_MEAN)
     std = config.get("std", timm.data.IMAGENET_DEFAULT_STD)
     photo_network = PhotoNetwork(backbone, mean, std, freeze_batch_norm=isinstance(network, str))
@@ -41,10 +43,6 @@ def build_photo_network(network: str | Callable[..., nn.Module], n_classes: int)
         name = BUNDLED_ARCHITECTURE if network == "bundled" else network
         photo_network.architecture = name if timm.is_model(name) else None
     return photo_network
-
-
-def _is_timm(backbone) -> bool:
-    return hasattr(backbone, "pretrained_cfg")
 
 
 def _bundled_trunk() -> dict[str, Tensor]:

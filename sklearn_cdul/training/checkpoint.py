@@ -1,15 +1,15 @@
 """Keep in a folder what an unfinished training has reached, so that a killed one goes on there."""
 
-import hashlib
 import os
 import shutil
 import time
 import zipfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
@@ -18,7 +18,7 @@ from sklearn_cdul.exceptions import warn
 from sklearn_cdul.training.ranks import Ranks
 
 # Counts up when something else is kept, or a training gives another result.
-_FORMAT = b"2"
+_FORMAT = 3
 # Saving takes at most one part in so many of the time.
 _SAVE_SHARE = 20
 _FINISHED = "finished"  # an empty file
@@ -41,7 +41,7 @@ def check_folder(folder: str | os.PathLike[str] | None) -> Path | None:
     return path
 
 
-class Checkpoint:
+class Checkpoint(AbstractContextManager["Checkpoint"]):
     """The folder of one training, which finds there what it had reached when it was killed.
 
     Each training has a folder of its own, named by all that its result depends on. So nothing is
@@ -59,11 +59,8 @@ class Checkpoint:
         self._ranks = Ranks()
         if parent is not None:
             if self._ranks.number == 0:
-                self._own = self._take(parent, f"fit-{_digest(describe())}")
+                self._own = self._take(parent, f"fit-{joblib.hash((_FORMAT, describe()))}")
             self._own = self._ranks.agree(self._own)
-
-    def __enter__(self) -> "Checkpoint":
-        return self
 
     def __exit__(self, *exception: object) -> None:
         """Let others have the folder; what is in it stays."""
@@ -103,12 +100,11 @@ class Checkpoint:
     def load(self) -> Any:
         """Return what was saved last; None if there is nothing whole."""
         path = self._own and self._own / "epochs.pt"
-        is_there = False
-        if path and self._ranks.number == 0 and path.exists():
-            is_there = _is_whole(path)
-            if not is_there:
-                warn(f"The checkpoint {path} is damaged. It is deleted, and training begins anew.")
-                path.unlink()
+        is_there = bool(path and self._ranks.number == 0 and path.exists())
+        if path and is_there and not _is_whole(path):
+            warn(f"The checkpoint {path} is damaged. It is deleted, and training begins anew.")
+            path.unlink()
+            is_there = False
         if path and self._ranks.agree(is_there):
             return torch.load(path, map_location="cpu", weights_only=True)
         return None
@@ -159,15 +155,3 @@ def _try_lock(folder: Path) -> FileLock | None:
     except (Timeout, FileNotFoundError):  # in use, or finished at this moment
         return None
     return lock
-
-
-def _digest(parts: Sequence[Any]) -> str:
-    digest = hashlib.blake2b(_FORMAT, digest_size=8)
-    for part in parts:
-        if isinstance(part, np.ndarray):
-            digest.update(repr((part.shape, part.dtype)).encode())
-            part = np.ascontiguousarray(part).view(np.uint8).data
-        elif not isinstance(part, bytes):
-            part = repr(part).encode()
-        digest.update(part)
-    return digest.hexdigest()

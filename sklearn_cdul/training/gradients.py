@@ -140,23 +140,25 @@ class GradientTraining(BaseTraining):
         """Refuse a folder ``checkpoint`` that can't be used; see `BaseTraining.check`."""
         check_folder(self.checkpoint)
 
-    def _train(self, network, source, labels, observed, validation, random, memory, verbose):
+    def train(
+        self, network, source, labels, *, random, observed=None, validation=None, memory=None
+    ):
+        """Train a network in place, and the labels in turn; see `BaseTraining`."""
+
         def describe():
             settings = self.get_params() | {"checkpoint": None}
             weights = network.state_dict()
             views = getattr(network, "n_views", 1)
             known = (torch.__version__, settings, views, list(weights), source.description())
-            arrays = (np.atleast_1d(value.cpu().numpy()) for value in weights.values())
-            others = () if validation is None else (validation[0].description(), validation[1])
-            return [known, *arrays, labels, "none" if observed is None else observed, *others]
+            arrays = [value.cpu().numpy() for value in weights.values()]
+            others = validation and (repr(validation[0].description()), validation[1])
+            return [repr(known), arrays, labels, observed, others]
 
         with random, Checkpoint(self.checkpoint, describe) as checkpoint:
             state = LabelState.of(labels, observed, slice(None), source.device)
             kept = checkpoint.load()
-            start = kept["start"] if kept else self._start(network, source, state, memory, verbose)
-            history = self._epochs(
-                network, source, state, validation, start, kept, checkpoint, verbose
-            )
+            start = kept["start"] if kept else self._start(network, source, state, memory)
+            history = self._epochs(network, source, state, validation, start, kept, checkpoint)
             rows, leave_one_out = start
             scores = _predict(network, source.select(rows.tolist()), "Looking again")
             if leave_one_out is not None:
@@ -164,7 +166,7 @@ class GradientTraining(BaseTraining):
             checkpoint.finish()
         return Trained(history, state.labels().cpu().numpy(), scores)
 
-    def _start(self, network, source, state, memory, verbose):
+    def _start(self, network, source, state, memory):
         """Set the last layer; return rows for thresholds and their leave-one-out logits, if any."""
         layer = output_layer(network)
         if layer is None or layer.bias is None:
@@ -177,13 +179,13 @@ class GradientTraining(BaseTraining):
         with open_store(memory) as store:
             features = read_sample(network, source, rows, store)
         rows = torch.from_numpy(rows)
-        with progress("Fitting the last layer", verbose=verbose):
+        with progress("Fitting the last layer", verbose=source.verbose):
             y = state.labels(rows.to(source.device)).cpu().numpy()
             weight, bias, leave_one_out = LinearProbe(features).fit(y)
             set_head(layer, torch.from_numpy(weight), torch.from_numpy(bias))
         return rows, torch.from_numpy(leave_one_out)
 
-    def _epochs(self, network, source, state, validation, start, kept, checkpoint, verbose):
+    def _epochs(self, network, source, state, validation, start, kept, checkpoint):
         """Steps A and B in turn; the history.
 
         Step B takes the predictions of step A, averaged over the epochs since the last step B, so
@@ -215,7 +217,8 @@ class GradientTraining(BaseTraining):
             return states | now | {"summed": summed, "n_summed": n_summed}
 
         shared, done = Ranks().wrap(network), len(history) * n_batches
-        with progress("Training", n_steps, done=done, unit="batch", verbose=verbose) as bar:
+        shown = {"done": done, "unit": "batch", "verbose": source.verbose}
+        with progress("Training", n_steps, **shown) as bar:
             for number in range(len(history) + 1, self.epochs + 1):
                 logits, loss = self._step_a(shared, source, state, optimizer, scheduler, bar)
                 if number <= self.warmup_epochs:
@@ -282,7 +285,6 @@ def parameter_groups(
     """Optimizer groups: the last layer learns at its own rate."""
     layer = output_layer(network)
     head = [] if layer is None else list(layer.parameters())
-    chosen = {id(parameter) for parameter in head}
-    rest = [p for p in network.parameters() if id(p) not in chosen and p.requires_grad]
+    rest = [p for p in network.parameters() if p.requires_grad and all(p is not h for h in head)]
     groups = [{"params": rest, "lr": learning_rate}, {"params": head, "lr": head_learning_rate}]
     return [group for group in groups if group["params"]]

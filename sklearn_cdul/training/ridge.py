@@ -91,14 +91,17 @@ class RidgeTraining(BaseTraining):
                 'per photo. Set training="gradients".'
             )
 
-    def _train(self, network, source, labels, observed, validation, random, memory, verbose):
+    def train(
+        self, network, source, labels, *, random, observed=None, validation=None, memory=None
+    ):
+        """Train a network in place, and the labels in turn; see `BaseTraining`."""
         layer, rows = output_layer(network), np.arange(len(source))
         with random:
             some = draw_sample(len(source))
         with open_store(memory) as store:
             features = read_sample(network, source, some, store)
             state = LabelState.of(labels, observed, some, source.device)
-            heads, leave_one_out, history = self._fit(features, state, layer.weight, verbose)
+            heads, leave_one_out, history = self._fit(features, state, layer.weight, source.verbose)
             set_head(layer, *heads[-1])
             moved, scores = np.empty_like(labels), np.empty_like(labels)
             moved[some] = state.labels().cpu().numpy()
