@@ -38,10 +38,9 @@ from sklearn_cdul.targets.reading import warn_about_scores
 from sklearn_cdul.training import GradientTraining, RidgeTraining, resolve_training
 from sklearn_cdul.training.alignment import check_memory
 from sklearn_cdul.training.batches import EmbeddingSource, PhotoSource
-from sklearn_cdul.training.building import resolve_image_size
+from sklearn_cdul.training.building import pack_network, resolve_image_size, unpack_network
 from sklearn_cdul.training.logits import predict_logits
 from sklearn_cdul.training.onnx_export import export_onnx
-from sklearn_cdul.training.packing import pack_network, unpack_network
 from sklearn_cdul.training.ranks import Ranks
 from sklearn_cdul.training.regions import MOST_REGIONS
 
@@ -277,17 +276,14 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         ------
         ImageError
             If an image can't be read and ``on_error`` is not "nan".
-        ValueError
-            If X is empty, y has another length, ``observed`` or ``y_val`` has the wrong shape or
-            values, or a parameter has a wrong value.
-        TypeError
-            If X is not a sequence of images, or the callable ``network`` returns no Module.
-        WeightsUnavailableError
-            If weights of the encoder or the network can't be found or downloaded.
+        TypeError, ValueError
+            If X, y, ``observed``, ``y_val``, a parameter or what the callable ``network`` returns
+            has a wrong type, shape or value.
+        OSError
+            If weights can't be found or downloaded (``WeightsUnavailableError``), or the folder
+            ``memory`` or ``checkpoint`` can't be used.
         FloatingPointError
             If the encoder or the network gives NaN or infinity.
-        OSError
-            If the folder ``memory`` or ``checkpoint`` can't be used.
         MemoryError
             If the labels need more memory than this machine has.
         """
@@ -326,48 +322,53 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             embeddings = labeler._embed(photos, encoder, contents=contents, cache=pictures)
         labels = _label(labeler, embeddings)
         readable = _readable_rows(labels)
-        start, fixed = labels[readable], None
-        if observed is not None:
-            fixed = observed_on_scale(start, observed[readable])
-            start = np.where(np.isnan(fixed), start, fixed)
-        mixing = {"n_neighbors": self.n_neighbors, "weight": self.neighbor_weight}
-        with progress("Comparing photos", verbose=labeler.verbose and self.n_neighbors):
-            start = smooth_labels(start, embeddings[readable, 0], **mixing, random_state=seed)
+        fixed = (
+            None if observed is None else observed_on_scale(labels[readable], observed[readable])
+        )
+        start = self._mix(labels[readable], fixed, embeddings[readable, 0], seed, labeler.verbose)
         del embeddings
         labeler.offload()
         trained = training.train(
             network,
             source.select(readable),
-            Ranks().agree(start.astype(np.float32)),
+            Ranks().agree(start),
             random=random,
             observed=fixed,
             validation=validation,
             memory=labeler.memory,
         )
-        with progress("Finding thresholds", verbose=labeler.verbose):
-            thresholds = find_thresholds(expit(trained.logits))
-
         moved = np.full_like(labels, np.nan)
         moved[readable] = trained.labels
         if observed is not None:
             known = ~np.isnan(observed) & ~np.isnan(labels)
             labels[known] = moved[known] = observed[known]
+        with progress("Finding thresholds", verbose=labeler.verbose):
+            thresholds = find_thresholds(expit(trained.logits))
 
         # All at once, so that a fit that was interrupted leaves the last one as it was.
-        self.pseudo_labeler_, self.network_, self.history_ = (
-            labeler,
-            network.eval(),
-            trained.history,
-        )
-        self.class_names_, self.classes_ = names, np.tile([0, 1], (len(names), 1))
-        copy_features(labeler, self)
-        self.X_digest_ = digest_of_X(photos)
+        fitted = {
+            "pseudo_labeler_": labeler,
+            "class_names_": names,
+            "classes_": np.tile([0, 1], (len(names), 1)),
+            "X_digest_": digest_of_X(photos),
+            "network_": network.eval(),
+            "history_": trained.history,
+            "initial_pseudo_labels_": labels,
+            "pseudo_labels_": moved,
+            "auto_thresholds_": thresholds,
+        }
         vars(self).pop("image_size_", None)
-        if size is not None:
-            self.image_size_ = size
-        self.initial_pseudo_labels_, self.pseudo_labels_ = labels, moved
-        self.auto_thresholds_ = thresholds
+        copy_features(labeler, self)
+        vars(self).update(fitted if size is None else fitted | {"image_size_": size})
         return self.set_thresholds(self.threshold)
+
+    def _mix(self, labels, fixed, vectors, seed, verbose):
+        """Labels with the observed ones in place, mixed with those of neighbours."""
+        start = labels if fixed is None else np.where(np.isnan(fixed), labels, fixed)
+        settings = {"n_neighbors": self.n_neighbors, "weight": self.neighbor_weight}
+        with progress("Comparing photos", verbose=verbose and self.n_neighbors):
+            mixed = smooth_labels(start, vectors, **settings, random_state=seed)
+        return mixed.astype(np.float32, copy=False)
 
     @staticmethod
     def paper_settings():

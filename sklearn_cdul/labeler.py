@@ -335,32 +335,14 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         if self.input == "images":
             views_version(self.views)  # proposals that can't be made are an error now
         reset = False if hasattr(self, "text_embeddings_") else None
-        X = check_X(
-            self,
-            X,
-            kind=self.input,
-            on_error=self.on_error,
-            reset=reset,
-            files=True,
-            n_jobs=self.n_jobs,
-            verbose=self.verbose,
-        )
+        reading = self._given("on_error", "n_jobs", "verbose")
+        X = check_X(self, X, kind=self.input, reset=reset, files=True, **reading)
         return X if isinstance(X, np.ndarray) else self._embed(X, self._encoder())
 
     def _embed(self, photos, encoder, **kept):
         """Embed checked photos; ``kept`` is what the caller has read or wants of them."""
-        return embed_photos(
-            encoder,
-            photos,
-            grid_size=int(self.grid_size),
-            views=self.views,
-            batch_size=self.batch_size,
-            n_jobs=self.n_jobs,
-            on_error=self.on_error,
-            memory=self.memory,
-            verbose=self.verbose,
-            **kept,
-        )
+        given = self._given("views", "batch_size", "n_jobs", "on_error", "memory", "verbose")
+        return embed_photos(encoder, photos, grid_size=int(self.grid_size), **given, **kept)
 
     def view_boxes(self, X):
         """Boxes of the views of images, in the order of :meth:`embed`.
@@ -424,9 +406,8 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
                 self.text_embeddings_,
                 self.background_embeddings_,
                 temperature=self.temperature_,
-                local_threshold=self.local_threshold,
-                global_weight=self.global_weight,
                 groups=self._groups(),
+                **self._given("local_threshold", "global_weight"),
             ).astype(np.float32, copy=False)
 
     @documented
@@ -486,13 +467,11 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         return [n_parts(self.grid_size, kind) for kind in kinds]
 
     def _encoder(self):
-        return load_encoder(
-            self.model_name,
-            self.pretrained,
-            device=self.device,
-            precision=self.precision,
-            verbose=self.verbose,
-        )
+        options = self._given("device", "precision", "verbose")
+        return load_encoder(self.model_name, self.pretrained, **options)
+
+    def _given(self, *names):
+        return {name: getattr(self, name) for name in names}
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

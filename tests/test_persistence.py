@@ -22,8 +22,8 @@ from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.images.reading import check_images
 from sklearn_cdul.training import packing
 from sklearn_cdul.training.batches import PhotoSource
+from sklearn_cdul.training.building import pack_network, unpack_network
 from sklearn_cdul.training.network import PhotoNetwork
-from sklearn_cdul.training.packing import pack_network, unpack_network
 from tests.pages import python_blocks
 
 NAMES = ["pizza", "cake", "café"]

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from sklearn_cdul.memory import clear_memory, memory_size
-from sklearn_cdul.memory.folder import check_folder
-from sklearn_cdul.memory.store import Store
+from sklearn_cdul.memory.store import Store, check_folder
 from tests.memory.entries import entries, fill, forget, right_numbers
 
 CANT = r"can't be stored in the folder memory='.*cache'"
