@@ -32,11 +32,11 @@ from sklearn_cdul.training.ranks import Ranks
 
 @filled_with(TEXTS)
 class GradientTraining(BaseTraining):
-    """Train all layers by gradient steps, and update the labels in turn.
+    """Train all layers by gradient descent, and update the labels in turn.
 
     This is "gradient alignment", section 3.2 of the CDUL paper [1]_. It takes many times as long as
-    :class:`RidgeTraining` and gains little with some hundred photos. Training pictures are randomly
-    cropped and mirrored; AdamW minimises the KL divergence of the labels from the predictions.
+    :class:`RidgeTraining` and gains little with a few hundred photos. Training images are randomly
+    cropped and flipped; AdamW minimises the KL divergence between labels and predictions.
 
     Parameters
     ----------
@@ -45,8 +45,8 @@ class GradientTraining(BaseTraining):
     warmup_epochs : int, default=1
         Number of epochs before the first update of the labels.
     update_interval : int, default=1
-        Number of epochs between two updates of the labels. 0 keeps the initial labels. There is no
-        update after the last epoch.
+        Number of epochs between updates of the labels; 0 disables them. There is none after the
+        last epoch.
     {updates}
     batch_size : int, default=16
         Mini-batch size.
@@ -54,31 +54,29 @@ class GradientTraining(BaseTraining):
         Learning rate of the pretrained layers (AdamW, cosine decay to 0). A network without
         pretrained weights needs a higher one, such as 1e-3, and more epochs.
     head_learning_rate : float, default=1e-4
-        Learning rate of the last layer, likewise. With embeddings as input it is the only layer.
+        Learning rate of the last layer, the only one with embeddings as input.
     weight_decay : float, default=1e-4
         Weight decay of AdamW.
     head_init : {"ridge", "mean"}, default="ridge"
-        How the last layer starts: as the ridge head on the features of the pretrained network, of
-        at most 20,000 photos, see :func:`linear_probe`; or so that it predicts the mean label of
-        each class, which needs a higher ``head_learning_rate`` and more epochs. The thresholds of
-        the classifier are then found on the mean of leave-one-out logits and the network's, or on
-        the network's.
+        Initial last layer. "ridge" is the ridge head on the features of the pretrained network of
+        at most 20,000 photos, see :func:`linear_probe`; thresholds are then found on the mean of
+        its leave-one-out logits and the network's logits. "mean" predicts the mean label of each
+        class, and needs a higher ``head_learning_rate`` and more epochs.
     checkpoint : str, os.PathLike or None, default=None
-        Folder for a fit that may be killed. The same fit, called again, goes on from the last epoch
-        that was saved and ends with the same result. Only a fit of the same photos, labels and
-        parameters goes on, so several may share the folder. A fit takes three times the size of the
-        network there, until another one with the same folder begins after its end. A
-        ``random_state`` of None is 0 then.
+        Folder from which a fit that was killed resumes at the last saved epoch, with the same
+        result. Fits resume only with the same photos, labels and parameters, so several may share
+        the folder. Each takes three times the size of the network, which is freed when the next fit
+        starts after its end. With a checkpoint, a ``random_state`` of None means 0.
 
     See Also
     --------
-    RidgeTraining : Trains the last layer alone, without gradients.
+    RidgeTraining : Trains only the last layer, without gradients.
 
     Notes
     -----
-    If timm's ``get_classifier`` finds no last linear layer in the network, all layers start as they
-    are and learn at ``learning_rate``. If it finds one without a bias, or one that is not used once
-    per photo, ``head_init="ridge"`` is the same as "mean".
+    If timm's ``get_classifier`` finds no last linear layer, all layers start as they are and use
+    ``learning_rate``. If that layer has no bias or is not used once per photo,
+    ``head_init="ridge"`` is the same as "mean".
 
     {paper}
 
@@ -133,11 +131,11 @@ class GradientTraining(BaseTraining):
         self.checkpoint = checkpoint
 
     def picture_sizes(self, image_size):
-        """Those that training crops are cut from, and whole ones; see `BaseTraining`."""
+        """Those that training crops are cut from, and whole ones."""
         return [training_size(image_size), image_size]
 
     def check(self, network):
-        """Refuse a folder ``checkpoint`` that can't be used; see `BaseTraining.check`."""
+        """Refuse a folder ``checkpoint`` that can't be used."""
         check_folder(self.checkpoint)
 
     def train(
