@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -21,8 +20,8 @@ from sklearn_cdul.training.building import build_photo_network, check_input_size
 from sklearn_cdul.training.network import EmbeddingNetwork
 from sklearn_cdul.training.ranks import Ranks
 
-# Photos per forward pass in prediction. Small batches stay in the cache of a CPU.
-_PREDICTION_BATCH = defaultdict(lambda: 256, cpu=10)
+# Photos or vectors per forward pass in prediction; few photos stay in the cache of a CPU.
+_PREDICTION_BATCH, _CPU_BATCH = 256, 10
 # Smallest share of the picture's area in a training crop: its labels must stay true.
 _SMALLEST_CROP = 0.5
 
@@ -119,7 +118,7 @@ class PhotoSource(_Source):
     def prediction(self, failures: dict[int, ImageError]) -> Iterator[Tensor]:
         """All pictures once, in order, whole; positions of photos that can't be read are noted."""
         pictures = self._pictures(range(len(self)), self.image_size, failures)
-        size = _PREDICTION_BATCH[self.device.type]
+        size = _CPU_BATCH if self.device.type == "cpu" else _PREDICTION_BATCH
         for start in range(0, len(self), size):
             count = min(size, len(self) - start)
             batch = self._to_device([next(pictures) for _ in range(count)])
@@ -201,7 +200,7 @@ class EmbeddingSource(_Source):
 
     def prediction(self, failures: dict[int, ImageError]) -> Iterator[Tensor]:
         """All vectors once, in order; vectors don't fail."""
-        for batch in self.embeddings.split(_PREDICTION_BATCH[self.device.type]):
+        for batch in self.embeddings.split(_PREDICTION_BATCH):
             # In double precision a row's result does not depend on its place in the batch, once
             # it is rounded; mps has none.
             yield batch if batch.device.type == "mps" else batch.double()
