@@ -30,10 +30,10 @@ import numpy as np
 import open_clip
 import torch
 from PIL import Image
-from sklearn_cdul.encoders.embedding import _views_per_batch as views_per_batch
 
 from sklearn_cdul.compute.devices import autocast, resolve_precision
 from sklearn_cdul.datasets import load_food_photos
+from sklearn_cdul.encoders.embedding import _views_per_batch as views_per_batch
 from sklearn_cdul.encoders.embedding import embed_photos
 from sklearn_cdul.encoders.loading import BUNDLED_FOLDER, load_encoder
 from sklearn_cdul.encoders.texts import encode_classes

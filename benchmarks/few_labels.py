@@ -22,7 +22,7 @@ from sklearn_cdul import CLIPPseudoLabeler
 from sklearn_cdul.datasets import load_food_photos
 from sklearn_cdul.images.sequences import check_images
 from sklearn_cdul.labels import apply_thresholds, find_thresholds, fit_thresholds, smooth_labels
-from sklearn_cdul.labels.observed import observed_on_scale
+from sklearn_cdul.labels.neighbors import observed_on_scale
 from sklearn_cdul.review.suggestions import rank_by_worth
 from sklearn_cdul.training import RidgeTraining
 from sklearn_cdul.training.alignment import LabelState

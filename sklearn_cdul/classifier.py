@@ -19,16 +19,15 @@ from sklearn_cdul.compute.devices import (
     memory_format,
     resolve_device,
 )
-from sklearn_cdul.exceptions import warn
+from sklearn_cdul.exceptions import each_warning_once, warn
 from sklearn_cdul.images.digests import digest_of_X
 from sklearn_cdul.images.pictures import PictureCache
 from sklearn_cdul.images.reading import read_contents
 from sklearn_cdul.inputs import check_X, copy_features, input_tags
-from sklearn_cdul.labeler import CLIPPseudoLabeler
-from sklearn_cdul.labels.checking import check_labels
-from sklearn_cdul.labels.neighbors import smooth_labels
-from sklearn_cdul.labels.observed import observed_on_scale
+from sklearn_cdul.labeler import CLIPPseudoLabeler, documented
+from sklearn_cdul.labels.neighbors import observed_on_scale, smooth_labels
 from sklearn_cdul.labels.thresholds import (
+    ROUNDING,
     apply_thresholds,
     check_thresholds,
     find_thresholds,
@@ -39,11 +38,10 @@ from sklearn_cdul.targets import read_targets
 from sklearn_cdul.targets.reading import warn_about_scores
 from sklearn_cdul.training import GradientTraining, RidgeTraining, resolve_training
 from sklearn_cdul.training.alignment import check_memory
-from sklearn_cdul.training.batches import make_source
-from sklearn_cdul.training.building import resolve_image_size
+from sklearn_cdul.training.batches import EmbeddingSource, PhotoSource
+from sklearn_cdul.training.building import pack_network, resolve_image_size, unpack_network
 from sklearn_cdul.training.logits import predict_logits
 from sklearn_cdul.training.onnx_export import export_onnx
-from sklearn_cdul.training.packing import pack_network, unpack_network
 from sklearn_cdul.training.ranks import Ranks
 from sklearn_cdul.training.regions import MOST_REGIONS
 
@@ -53,12 +51,13 @@ _FEW_PHOTOS = 10
 _SHARED = ("classes", "memory", "on_error", "device", "n_jobs", "verbose")
 
 
+@documented
 class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
     """Learn a multi-label photo classifier from class names, without labels.
 
-    CLIP labels the training photos softly (:class:`CLIPPseudoLabeler`). A small network learns
-    these labels, and the labels in turn follow the network ("gradient alignment", section 3.2 of
-    the CDUL paper [1]_). Prediction runs the network alone.
+    CLIP gives the training photos soft labels (:class:`CLIPPseudoLabeler`). A small network is
+    trained on them, and the labels in turn are updated toward its predictions ("gradient
+    alignment", section 3.2 of the CDUL paper [1]_). Prediction runs the network alone.
 
     ``classes``, ``memory``, ``on_error``, ``device``, ``n_jobs`` and ``verbose`` are parameters of
     the labeler, too. A value given here counts for both; the default leaves it to
@@ -69,75 +68,74 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
     classes : list of str, dict, {"coco", "voc", "nus-wide"} or None, default=None
         Class names, see :class:`CLIPPseudoLabeler`.
     pseudo_labeler : CLIPPseudoLabeler or None, default=None
-        Makes the initial labels; a clone is fitted. None makes one with its defaults.
+        Makes the initial labels; a clone of it is fitted. None makes one with default parameters.
     network : str or callable, default="bundled"
-        "bundled" is EfficientNet-Lite2 with the ImageNet weights in this package. Else a name of
-        timm, whose pretrained weights are downloaded ("resnet101" is the paper's), or a callable
-        that takes ``num_classes`` and returns a torch Module giving logits, for example
-        ``functools.partial(timm.create_model, "resnet18", pretrained=True)``; it is called anew in
-        each fit, and a last linear layer that timm's ``get_classifier`` finds starts afresh. A
-        network without pretrained weights, or in which timm finds no such layer, needs
-        ``training=GradientTraining(...)``. Batch normalisation of named networks stays frozen.
-        With ``input="embeddings"`` of the pseudo labeler the network is a linear layer and this is
-        not used.
+        "bundled" is EfficientNet-Lite2 with the ImageNet weights in this package. Any other string
+        is the name of a timm model, whose pretrained weights are downloaded ("resnet101" is the
+        paper's); its batch normalisation stays frozen. A callable takes ``num_classes`` and returns
+        a torch Module that gives logits, for example ``functools.partial(timm.create_model,
+        "resnet18", pretrained=True)``. It is called in each fit, and the last linear layer that
+        timm's ``get_classifier`` finds is trained from scratch. A network without pretrained
+        weights or without such a layer needs ``training=GradientTraining(...)``. With
+        ``input="embeddings"`` of the pseudo labeler the network is a linear layer, and this
+        parameter is ignored.
     image_size : int or "auto", default="auto"
-        Side in pixels of the network's square input. "auto" is 320 for "bundled" and for networks
-        of timm that take any size, else the size they were made for; 224 for callables and for
-        names that point to a hub or a folder. A larger input shows smaller objects, and time grows
-        with its square.
+        Side of the network's square input in pixels. "auto" is 320 for "bundled" and for timm
+        models that take any size, the size of the other timm models, and 224 for callables and for
+        names that point to a hub or a folder. A larger input shows smaller objects; time grows with
+        its square.
     regions : int, default=2
-        The network looks at its feature map as a whole and at so many rows and columns of regions
-        of it, all through the same output layer: a logit is 0.7 times that of the whole plus 0.3
-        times the largest of a region. So objects that fill a small part of the photo count more.
-        Not in the paper. It costs next to no time. 1 averages the map alone, as the network did
-        when it was pretrained; so do networks without a feature map that timm's methods give.
+        Number of rows and columns of regions of the feature map. They and the whole map go through
+        the same output layer, and a logit is 0.7 times that of the whole plus 0.3 times the largest
+        of a region, so that small objects count more. This is not in the paper and costs next to no
+        time. 1 averages the whole map only, as in pretraining; so do networks whose feature map
+        can't be reached by timm's methods.
     training : {"ridge", "gradients"}, RidgeTraining or GradientTraining, default="ridge"
-        How the network is trained and the labels are updated. "ridge" keeps the pretrained layers
-        as they are and fits the output layer in closed form, see
+        How the network is trained and the labels are updated. "ridge" freezes the pretrained layers
+        and fits the output layer in closed form, see
         :class:`~sklearn_cdul.training.RidgeTraining`. "gradients" trains all layers, as in the
         paper, which takes many times as long, see
-        :class:`~sklearn_cdul.training.GradientTraining`. Give an object to set their parameters;
-        ``training__update_rate`` and the like can be searched then.
+        :class:`~sklearn_cdul.training.GradientTraining`. Pass an object to set their parameters.
     n_neighbors : int, default=20
-        Before training, the labels of each photo are mixed with the mean labels of this many
-        photos that look alike to CLIP, see :func:`sklearn_cdul.labels.smooth_labels`. Not in
-        the paper; 0 turns it off. It compares all pairs of photos.
+        Number of neighbours. Before training, the labels of each photo are mixed with the mean
+        labels of the photos most similar to it for CLIP, see
+        :func:`sklearn_cdul.labels.smooth_labels`. This is not in the paper; 0 turns it off.
     neighbor_weight : float, default=0.4
-        Weight of the neighbours in [0, 1] against the photo's own labels.
+        Weight in [0, 1] of the neighbours' labels against the photo's own.
     threshold : "auto", float or array of shape (k,), default="auto"
-        Probability from which ``predict`` gives 1. "auto" finds one per class, without labels, on
-        the training photos. A fitted classifier has :meth:`set_thresholds`, and with labels of
-        some photos :meth:`fit_thresholds`.
+        Probability from which ``predict`` gives 1. "auto" finds one threshold per class on the
+        training photos, without labels. To change those of a fitted classifier, use
+        :meth:`set_thresholds` or, with some labels, :meth:`fit_thresholds`.
     random_state : int, RandomState instance or None, default=None
-        Seed of batches, crops, new weights, and of the sample of more than 20,000 photos that the
-        ridge head is fitted to; with the defaults and fewer photos nothing is random. On one
-        machine's CPU the same seed gives the same network, but for rounding; on a GPU some sums are
-        added up in changing order. Threads of one process train in turn, because they share torch's
-        random state.
+        Seed of batches, crops and new weights, and of the random samples that stand for more than
+        20,000 photos. With the default network and training, fewer photos and the same machine,
+        the result does not depend on it. On a CPU the same seed gives the same network, except for
+        rounding; on a GPU some sums are computed in varying order. Since all threads of a process
+        share torch's random state, gradient training in one thread waits for that in another.
     memory : str, os.PathLike or None, default=None
-        Folder in which CLIP's embeddings and the frozen network's features are kept: a fit that
-        was interrupted, another fit or a search encodes no photo again.
+        Folder in which CLIP's embeddings and the features of the frozen network are stored, so that
+        another fit, a search, or a fit that was interrupted computes none of them again.
     on_error : {"raise", "nan"} or None, default=None
-        What to do about an image that can't be read: stop with an error that names it, or leave it
-        out of training, predict NaN (no class) for it and warn once.
+        What to do if an image can't be read: raise an error that names it, or ignore it in
+        training, predict NaN (no class) for it and warn once.
     device : str, torch.device or None, default=None
-        "auto" takes a CUDA device if there is one. A Mac's GPU must be asked for with "mps".
+        "auto" uses a CUDA device if there is one. Use "mps" for a Mac's GPU.
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
-        Arithmetic of the network; "auto" is bfloat16 where the hardware has it, float16 on older
-        CUDA devices, else float32. Where it is float16, and with "auto" on a CPU, training runs in
-        float32. With "auto" so do prediction by the layers of "bundled" on a CPU, where that is
-        faster, and all of a network on embeddings. The labeler's ``precision`` is its own.
+        Precision of the network; the labeler has its own. "auto" is bfloat16 where the hardware
+        supports it, float16 on older CUDA devices, else float32. Training runs in float32 if this
+        is float16, and with "auto" on a CPU. With "auto" float32 is also used for prediction with
+        the layers of "bundled" on a CPU, where it is faster, and for a network on embeddings.
     n_jobs : int or None, default=None
-        Threads that decode images. None chooses by the number of cores.
+        Number of threads that decode images. None chooses by the number of cores.
     verbose : bool, default=False
-        Show the progress of each phase. Bars of phases that took two seconds stay.
+        Show a progress bar for each phase. Bars of phases longer than two seconds stay.
 
     Attributes
     ----------
     network_ : torch.nn.Module
-        The trained network, uint8 pictures (b, 3, H, W) to logits (b, k).
+        The trained network: uint8 pictures (b, 3, H, W) to logits (b, k).
     image_size_ : int
-        Side of its pictures in pixels. Not there with embeddings as input.
+        Side of its input in pixels. Does not exist if the input is embeddings.
     pseudo_labeler_ : CLIPPseudoLabeler
         The fitted labeler. It holds no CLIP weights.
     class_names_ : list of str
@@ -145,30 +143,27 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
     classes_ : ndarray of shape (k, 2)
         [0, 1] for each class, as scikit-learn's multi-label scorers expect.
     initial_pseudo_labels_ : ndarray of shape (n, k), float32
-        CLIP's labels of the training photos, in [0, 1], with the observed labels in place. NaN
-        rows stand for photos that could not be read.
+        CLIP's labels of the training photos, in [0, 1], with the observed labels in place. Rows of
+        photos that could not be read are NaN.
     pseudo_labels_ : ndarray of shape (n, k), float32
-        The labels after the last update, those of neighbours mixed in.
+        The labels, mixed with those of neighbours, after the last update.
     thresholds_ : ndarray of shape (k,)
         Probabilities from which ``predict`` gives 1.
     auto_thresholds_ : ndarray of shape (k,)
-        Those that were found without labels, whatever ``threshold`` says.
+        The thresholds found without labels, whatever ``threshold`` is.
     history_ : list of dict
         For each epoch ``epoch``, ``loss`` (mean KL divergence, nats), ``label_movement`` (mean
         absolute change) and, with a validation set, ``validation_map``.
     X_digest_ : str or None
-        Tells the training photos from others, by their paths or their pixels.
+        Identifies the training photos, by their paths or their pixels.
     n_features_in_ : int
-        Only with embeddings as input: size of the last axis of X.
+        Size of the last axis of X. Only exists if the input is embeddings.
 
     See Also
     --------
-    CLIPPseudoLabeler : The labels alone, no training.
+    CLIPPseudoLabeler : The labels alone, without training.
 
-    References
-    ----------
-    .. [1] R. Abdelfattah et al., "CDUL: CLIP-Driven Unsupervised Learning for Multi-Label Image
-       Classification", ICCV 2023, arXiv 2307.16634.
+    {paper}
 
     Examples
     --------
@@ -235,8 +230,27 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
+    def set_params(self, **params):
+        """Set parameters of this estimator, of the labeler and of the training.
+
+        Parameters
+        ----------
+        **params : dict
+            By name. One of ``training__``, such as ``training__sigma``, turns "ridge" or
+            "gradients" into the object that has it.
+
+        Returns
+        -------
+        self : CDULClassifier
+        """
+        training = params.get("training", self.training)
+        if isinstance(training, str) and any(name.startswith("training__") for name in params):
+            params["training"] = resolve_training(training)
+        return super().set_params(**params)
+
     @_fit_context(prefer_skip_nested_validation=False)
     @gradients_on()
+    @each_warning_once()
     def fit(self, X, y=None, *, observed=None, X_val=None, y_val=None):
         """Label the photos with CLIP and train the network on them.
 
@@ -245,16 +259,15 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         X : sequence of images, or array of embeddings
             Training photos, see :class:`CLIPPseudoLabeler`.
         y : array of length n, or None
-            For cross-validation, which scores with it. Its length is checked; training never
-            sees its values.
+            Present for cross-validation, which uses it for scoring. Its length is checked; training
+            never uses its values.
         observed : array of shape (n, k), names, data frame, CSV file or None, default=None
-            Labels that a person gave: 1, 0, or NaN where unobserved. They are never changed. Names,
-            frames and files, also those of some photos and classes only, are matched to the classes
-            by name and to the photos by path or index, see
-            :func:`~sklearn_cdul.targets.read_targets`.
+            Annotations: 1, 0, or NaN where unobserved. They are never changed. Names, frames and
+            files, also of some photos and classes only, are matched to the classes by name and to
+            the photos by path or index, see :func:`~sklearn_cdul.targets.read_targets`.
         X_val, y_val : sequence of images and array of shape (m, k), or None
-            Validation photos with labels; only for the mAP in ``history_``. ``y_val`` may be what
-            ``score`` takes as y.
+            Validation photos with labels, used only for the mAP in ``history_``. ``y_val`` may be
+            anything that ``score`` takes as y.
 
         Returns
         -------
@@ -264,123 +277,115 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         ------
         ImageError
             If an image can't be read and ``on_error`` is not "nan".
-        ValueError
-            If X is empty, y has another length, ``observed`` or ``y_val`` has the wrong shape or
-            values, or a parameter has a wrong value.
-        TypeError
-            If X is no sequence of images, or the callable ``network`` returns no Module.
-        WeightsUnavailableError
-            If weights of the encoder or the network can't be had.
-        FloatingPointError
-            If encoder or network give NaN or infinity.
+        TypeError, ValueError
+            If X, y, ``observed``, ``y_val``, a parameter or what the callable ``network`` returns
+            has a wrong type, shape or value.
         OSError
-            If the folder ``memory`` or ``checkpoint`` can't be used.
+            If weights can't be found or downloaded (``WeightsUnavailableError``), or the folder
+            ``memory`` or ``checkpoint`` can't be used.
+        FloatingPointError
+            If the encoder or the network gives NaN or infinity.
         MemoryError
-            If the labels of so many photos and classes fit into no memory of this machine.
+            If the labels need more memory than this machine has.
         """
-        # Check: what can be known beforehand fails now, not after hours of encoding.
-        labeler, training = self._make_labeler(), resolve_training(self.training)
+        # What can be known beforehand fails now, not after hours of encoding.
+        training, labeler = resolve_training(self.training), CLIPPseudoLabeler()
+        if self.pseudo_labeler is not None:
+            labeler = clone(self.pseudo_labeler)
+        labeler.set_params(**self._shared(labeler))
         photos = self._check_X(X, labeler)
         check_consistent_length(photos, y)
         encoder = labeler._encoder()
         labeler._fit(X, photos, encoder)
         names = list(labeler.class_names_)
-        shape = len(photos), len(names)
-        check_memory(*shape)
+        check_memory(len(photos), len(names))
         warn_about_scores(y, names)
         if observed is not None:
             observed = read_targets(observed, names, X, name="observed")
         if not isinstance(self.threshold, str):
             check_thresholds(self.threshold, len(names))
-        size = pictures = contents = None
+        size = pictures = None
         if labeler.input == "images":
             size = resolve_image_size(self.image_size, self.network)
-        validation = self._check_validation(labeler, X_val, y_val, size)
-
-        # Build. Whoever decodes a photo makes the network's picture of it, too.
-        if labeler.input == "images":
+            # Whoever decodes a photo makes the network's picture of it, too.
             pictures = PictureCache(len(photos), training.picture_sizes(size))
-            if labeler.memory is not None:
-                contents = read_contents(photos, n_jobs=labeler.n_jobs, verbose=labeler.verbose)
+        validation = self._check_validation(labeler, X_val, y_val, size)
+        contents = _contents(photos, labeler)
         source = self._source(photos, labeler, size, cache=pictures, contents=contents)
-        random = self._random_state(source.device, training)
+        seed = self._seed(training)
+        random = OwnRandomState(seed, source.device)
         with random, progress("Loading the network", verbose=labeler.verbose):
             network = source.build_network(self.network, len(names), regions=int(self.regions))
         training.check(network)
 
-        # Label.
+        embeddings = photos
         if labeler.input == "images":
             embeddings = labeler._embed(photos, encoder, contents=contents, cache=pictures)
-        else:
-            embeddings = photos
-        labels = np.asarray(labeler.aggregate(embeddings), dtype=np.float32)
-        check_labels(labels, shape, may_be_nan=labeler.on_error == "nan")
-        labels = np.where(np.isnan(embeddings[:, :1, 0]), np.float32(np.nan), labels)
+        labels = _label(labeler, embeddings)
         readable = _readable_rows(labels)
-        start, fixed = labels[readable], None
-        if observed is not None:
-            fixed = observed_on_scale(start, observed[readable])
-            start = np.where(np.isnan(fixed), start, fixed)
-            labels = np.where(np.isnan(observed) | np.isnan(labels), labels, observed)
-        with progress("Comparing photos", verbose=labeler.verbose and self.n_neighbors):
-            start = smooth_labels(
-                start,
-                embeddings[readable, 0],
-                n_neighbors=self.n_neighbors,
-                weight=self.neighbor_weight,
-            )
-
-        # Train.
+        fixed = (
+            None if observed is None else observed_on_scale(labels[readable], observed[readable])
+        )
+        start = self._mix(labels[readable], fixed, embeddings[readable, 0], seed, labeler.verbose)
         del embeddings
         labeler.offload()
         trained = training.train(
             network,
             source.select(readable),
-            start,
+            Ranks().agree(start),
+            random=random,
             observed=fixed,
             validation=validation,
-            random=random,
             memory=labeler.memory,
-            verbose=labeler.verbose,
         )
+        moved = np.full_like(labels, np.nan)
+        moved[readable] = trained.labels
+        if observed is not None:
+            known = ~np.isnan(observed) & ~np.isnan(labels)
+            labels[known] = moved[known] = observed[known]
         with progress("Finding thresholds", verbose=labeler.verbose):
             thresholds = find_thresholds(expit(trained.logits))
 
-        # Keep: all at once, so that a fit that was interrupted leaves the last one as it was.
-        self.pseudo_labeler_ = labeler
-        self.class_names_ = names
-        self.classes_ = np.tile([0, 1], (len(names), 1))
-        copy_features(labeler, self)
-        self.X_digest_ = digest_of_X(photos)
-        self.network_ = network.eval()
+        # All at once, so that a fit that was interrupted leaves the last one as it was.
+        fitted = {
+            "pseudo_labeler_": labeler,
+            "class_names_": names,
+            "classes_": np.tile([0, 1], (len(names), 1)),
+            "X_digest_": digest_of_X(photos),
+            "network_": network.eval(),
+            "history_": trained.history,
+            "initial_pseudo_labels_": labels,
+            "pseudo_labels_": moved,
+            "auto_thresholds_": thresholds,
+        }
         vars(self).pop("image_size_", None)
-        if size is not None:
-            self.image_size_ = size
-        self.history_ = trained.history
-        self.initial_pseudo_labels_ = labels
-        self.pseudo_labels_ = np.full_like(labels, np.nan)
-        self.pseudo_labels_[readable] = trained.labels
-        if observed is not None:
-            known = ~np.isnan(observed) & ~np.isnan(labels)
-            self.pseudo_labels_[known] = observed[known]
-        self.auto_thresholds_ = thresholds
+        copy_features(labeler, self)
+        vars(self).update(fitted if size is None else fitted | {"image_size_": size})
         return self.set_thresholds(self.threshold)
+
+    def _mix(self, labels, fixed, vectors, seed, verbose):
+        """Labels with the observed ones in place, mixed with those of neighbours."""
+        start = labels if fixed is None else np.where(np.isnan(fixed), labels, fixed)
+        settings = {"n_neighbors": self.n_neighbors, "weight": self.neighbor_weight}
+        with progress("Comparing photos", verbose=verbose and self.n_neighbors):
+            mixed = smooth_labels(start, vectors, **settings, random_state=seed)
+        return mixed.astype(np.float32, copy=False)
 
     @staticmethod
     def paper_settings():
-        """Parameters of the paper, for training and updates.
+        """Parameters that come as near to the paper as possible.
 
-        Together with ``CLIPPseudoLabeler(model_name="RN50x64", pretrained="openai")`` they come as
-        near to the paper as this class can. What still differs: the learning rate falls along a
-        cosine, the output layer starts at each class's mean label, batch normalisation is frozen,
-        step B takes the mean of the predictions that step A made since the last one, and there is
-        none after the last epoch. ``image_size`` is not among them.
+        Use them with ``CLIPPseudoLabeler(model_name="RN50x64", pretrained="openai")``. Differences
+        remain: the learning rate decays along a cosine, the output layer starts at each class's
+        mean label, batch normalisation is frozen, step B uses the mean of the predictions made
+        during step A since the last one, and does not follow the last epoch. ``image_size`` is not
+        set.
 
         Returns
         -------
         parameters : dict
-            For ``CDULClassifier(**parameters)`` or ``set_params``. Written down from the paper and
-            from its reproducibility study (arXiv 2405.11574).
+            For ``CDULClassifier(**parameters)`` or ``set_params``. From the paper and from its
+            reproducibility study (arXiv 2405.11574).
 
         Examples
         --------
@@ -408,13 +413,13 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         }
 
     def set_thresholds(self, threshold):
-        """Set the thresholds of a fitted classifier; nothing is trained.
+        """Set the thresholds of a fitted classifier, without training.
 
         Parameters
         ----------
         threshold : "auto", float, array of shape (k,) or dict
-            As the parameter ``threshold``, which stays as it is. A dict from names of classes to
-            numbers leaves the thresholds of other classes as they are.
+            As the parameter ``threshold``, which is not changed. A dict maps class names to
+            thresholds; those of other classes stay as they are.
 
         Returns
         -------
@@ -423,11 +428,11 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         TypeError, ValueError
-            If a name is no class, or a threshold is no number in [0, 1].
+            If a name is not a class, or a threshold is not a number in [0, 1].
 
         See Also
         --------
-        fit_thresholds : Finds thresholds with labels of some photos.
+        fit_thresholds : Finds thresholds with the labels of some photos.
         """
         check_is_fitted(self, "auto_thresholds_")
         n_classes = len(self.class_names_)
@@ -445,17 +450,17 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         return self
 
     def fit_thresholds(self, X, y):
-        """Move the thresholds toward what labels of some photos say; nothing is trained.
+        """Tune the thresholds on labelled photos, without training.
 
-        Of each class the threshold with the highest F1 on these photos is drawn to the one that was
-        found without labels, the more the fewer positives there are, see
-        :func:`sklearn_cdul.labels.fit_thresholds`. Some 10 to 100 labelled photos serve, if they
-        are drawn at random: doubtful ones alone give worse thresholds.
+        For each class, the threshold with the highest F1 on these photos is shrunk toward the one
+        found without labels; the fewer positives, the more, see
+        :func:`sklearn_cdul.labels.fit_thresholds`. 10 to 100 labelled photos are enough if they are
+        drawn at random: uncertain photos alone give worse thresholds.
 
         Parameters
         ----------
         X : sequence of images, or array of embeddings
-            Of the same kind as in ``fit``; they may be photos of the training.
+            Of the same kind as in ``fit``; training photos may be among them.
         y : array of shape (n, k) or (n,), names of each image, data frame or CSV file
             Labels as in :meth:`score`. Classes without a positive label keep
             ``auto_thresholds_``. Photos without a label are not read.
@@ -472,7 +477,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
 
         See Also
         --------
-        set_thresholds : Takes thresholds that you choose.
+        set_thresholds : Sets thresholds of your choice.
         """
         check_is_fitted(self)
         y = read_targets(y, self.class_names_, X)
@@ -483,124 +488,89 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         self.thresholds_ = fit_thresholds(probabilities, y[rows], self.auto_thresholds_)
         return self
 
+    @documented
     def decision_function(self, X):
         """Logits of the network.
 
-        With regions each is 0.7 times that of the whole photo plus 0.3 times the largest of a
-        region, see ``regions``.
+        With ``regions`` above 1 a logit is 0.7 times that of the whole photo plus 0.3 times the
+        largest of a region.
 
         Parameters
         ----------
-        X : sequence of images, or array of embeddings
-            Of the same kind as in ``fit``.
+        {X}
 
         Returns
         -------
         logits : ndarray of shape (n, k), float32
-            NaN rows stand for images that could not be read (``on_error="nan"``).
+            Rows of images that could not be read (``on_error="nan"``) are NaN.
 
-        Raises
-        ------
-        ImageError
-            If an image can't be read and ``on_error`` is not "nan".
-        TypeError, ValueError
-            If X is not of the kind that ``fit`` got, or is empty.
-        FloatingPointError
-            If the network gives NaN or infinity.
+        {Raises}
         """
         check_is_fitted(self)
         return self._logits(self._open(X))
 
+    @documented
     def predict_proba(self, X):
         """Probability of each class, the sigmoid of the logits.
 
         Parameters
         ----------
-        X : sequence of images, or array of embeddings
-            Of the same kind as in ``fit``.
+        {X}
 
         Returns
         -------
         probabilities : ndarray of shape (n, k), float32
-            Values in [0, 1]. The classes of a photo need not sum to 1. NaN rows stand for images
-            that could not be read.
+            Values in [0, 1]; rows need not sum to 1. Rows of images that could not be read are NaN.
 
-        Raises
-        ------
-        ImageError, TypeError, ValueError, FloatingPointError
-            See :meth:`decision_function`.
+        {Raises}
         """
         return expit(self.decision_function(X))
 
+    @documented
     def predict(self, X):
-        """Which classes are in each image.
+        """Predict which classes are in each image.
 
         Parameters
         ----------
-        X : sequence of images, or array of embeddings
-            Of the same kind as in ``fit``.
+        {X}
 
         Returns
         -------
         labels : ndarray of shape (n, k), int64
-            1 where the probability reaches the class's threshold, else 0. An image that could not
-            be read has zeros.
+            1 where the probability reaches the class's threshold, else 0. Rows of images that could
+            not be read are 0.
 
-        Raises
-        ------
-        ImageError, TypeError, ValueError, FloatingPointError
-            See :meth:`decision_function`.
+        {Raises}
         """
         return apply_thresholds(self.predict_proba(X), self.thresholds_)
 
+    @documented
     def predict_names(self, X):
-        """Names of the classes in each image.
+        """Predict the names of the classes in each image.
 
         Parameters
         ----------
-        X : sequence of images, or array of embeddings
-            Of the same kind as in ``fit``.
+        {X}
 
         Returns
         -------
         names : list of n lists of str
-            In the order of ``class_names_``; empty where no class is found, and for an image that
-            could not be read.
+            In the order of ``class_names_``; empty if no class is found or the image could not be
+            read.
 
-        Raises
-        ------
-        ImageError, TypeError, ValueError, FloatingPointError
-            See :meth:`decision_function`.
+        {Raises}
         """
-        labels = self.predict(X).astype(bool)
         names = np.asarray(self.class_names_, dtype=object)
-        return [names[row].tolist() for row in labels]
+        return [names[row].tolist() for row in self.predict(X).astype(bool)]
 
+    @documented
     def score(self, X, y=None, sample_weight=None):
-        """Mean average precision on labelled images that can be read.
+        """Mean average precision on labelled images; those that can't be read are ignored.
 
         Parameters
         ----------
-        X : sequence of images, or array of embeddings
-            Of the same kind as in ``fit``.
-        y : array of shape (n, k) or (n,), names of each image, data frame or CSV file
-            1 where the class is in the image, 0 where it is not, NaN where nobody knows. Names,
-            frames and files are matched to the classes by name and to the images by path or index,
-            see :func:`~sklearn_cdul.targets.read_targets`. A vector holds the one class of each
-            image, as its name or column; with a single class 1 or 0.
-        sample_weight : array of shape (n,) or None, default=None
-            Weight of each image, at least 0.
-
-        Returns
-        -------
-        score : float
-            Mean over the classes that occur in y, in [0, 1].
-
-        Raises
-        ------
-        ValueError
-            If y is missing, has the wrong shape, names or values, or has no positives, or if a
-            weight is negative.
+        {X}
+        {score}
         """
         check_is_fitted(self)
         source = self._open(X)
@@ -608,25 +578,25 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         return score_readable(y, self._logits(source), sample_weight)
 
     def export_onnx(self, path):
-        """Write the network to an ONNX file, which gives probabilities without this package.
+        """Export the network to an ONNX file that needs nothing of this package.
 
-        The graph takes a batch of any size: ``pixels``, uint8 of shape (b, 3, image_size,
+        The model takes a batch of any size: ``pixels``, uint8 of shape (b, 3, image_size,
         image_size), or ``embeddings``, float32 of shape (b, d), if the labeler's ``input`` is
-        "embeddings". It gives ``probabilities``, float32 of shape (b, k), computed in float32.
-        The file's metadata has ``class_names``, ``thresholds`` and, for photos, ``image_size``
-        as JSON. ``docs/persistence.rst`` says how photos become ``pixels``.
+        "embeddings". It returns ``probabilities``, float32 of shape (b, k). The metadata of the
+        file hold ``class_names``, ``thresholds`` and, for photos, ``image_size`` as JSON.
+        ``docs/persistence.rst`` says how to turn photos into ``pixels``.
 
         Parameters
         ----------
         path : str or os.PathLike
-            The file to write. A file of that name is replaced.
+            The file to write. An existing file is replaced.
 
         Raises
         ------
         ImportError
             If onnx or onnxscript is not installed.
         torch.onnx.OnnxExporterError
-            If the network, made by a callable, does what torch's exporter cannot express.
+            If torch cannot export the network that a callable returned.
         """
         check_is_fitted(self)
         export_onnx(self, path)
@@ -636,36 +606,27 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         network = self.network_.to(source.device, memory_format=layout)
         return predict_logits(network, source)
 
-    def _make_labeler(self):
-        """A labeler with the parameters that are given here."""
-        given = CLIPPseudoLabeler() if self.pseudo_labeler is None else self.pseudo_labeler
-        labeler = clone(given)
-        return labeler.set_params(**self._shared(labeler))
-
-    def _shared(self, labeler):
-        """The shared parameters as they stand: those given here, else the labeler's."""
-        return {name: _given(self, name, getattr(labeler, name)) for name in _SHARED}
+    def _shared(self, labeler, *names):
+        """Shared parameters as they stand: those given here, else the labeler's."""
+        values = {name: getattr(self, name) for name in names or _SHARED}
+        is_given = {
+            name: value is not None and value is not False for name, value in values.items()
+        }
+        return {n: v if is_given[n] else getattr(labeler, n) for n, v in values.items()}
 
     def _check_X(self, X, labeler, *, reset=None, files=True):
         """X as a list of photos or an array of embeddings, by default with a look at all files."""
-        shared = self._shared(labeler)
-        reading = {name: shared[name] for name in ("on_error", "n_jobs", "verbose")}
+        reading = self._shared(labeler, "on_error", "n_jobs", "verbose")
         return check_X(self, X, kind=labeler.input, reset=reset, files=files, **reading)
 
     def _source(self, photos, labeler, size, *, cache=None, contents=None):
         """Photos or vectors as the network takes them."""
-        shared = self._shared(labeler)
-        return make_source(
-            photos,
-            device=resolve_device(shared["device"]),
-            precision=self.precision,
-            image_size=size,
-            n_jobs=shared["n_jobs"],
-            on_error=shared["on_error"],
-            cache=cache,
-            digests=None if contents is None else [c and c.digest for c in contents],
-            verbose=shared["verbose"],
-        )
+        options = self._shared(labeler, "device", "verbose") | {"precision": self.precision}
+        options["device"] = resolve_device(options["device"])
+        if labeler.input == "embeddings":
+            return EmbeddingSource(photos[:, 0], **options)
+        options |= self._shared(labeler, "n_jobs", "on_error")
+        return PhotoSource(photos, image_size=size, cache=cache, contents=contents, **options)
 
     def _open(self, X, *, files=True):
         """Check photos that the fitted network will see."""
@@ -673,13 +634,12 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         photos = self._check_X(X, labeler, reset=False, files=files)
         return self._source(photos, labeler, getattr(self, "image_size_", None))
 
-    def _random_state(self, device, training):
+    def _seed(self, training):
         # A fit that goes on must draw the same numbers again, as must the processes of one fit.
         shared = getattr(training, "checkpoint", None) is not None or Ranks().count > 1
         unseeded = self.random_state is None and shared
         random_state = check_random_state(0 if unseeded else self.random_state)
-        seed = random_state.randint(np.iinfo(np.int32).max)
-        return OwnRandomState(seed, device)
+        return random_state.randint(np.iinfo(np.int32).max)
 
     def _check_validation(self, labeler, X_val, y_val, size):
         if (X_val is None) != (y_val is None):
@@ -689,7 +649,8 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         y_val = read_targets(y_val, labeler.class_names_, X_val, name="y_val")
         # Fails now, not after the first epoch, if these labels can't be scored with.
         mean_average_precision(y_val, np.zeros(y_val.shape))
-        return self._source(self._check_X(X_val, labeler), labeler, size), y_val
+        photos = self._check_X(X_val, labeler)
+        return self._source(photos, labeler, size, contents=_contents(photos, labeler)), y_val
 
     def __getstate__(self):
         """State for files: the network as arrays, so that any machine can load it."""
@@ -716,10 +677,33 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         return tags
 
 
-def _given(estimator, name, otherwise):
-    """The value of a parameter, if one is given."""
-    value = getattr(estimator, name)
-    return otherwise if value is None or value is False else value
+def _contents(photos, labeler):
+    """What tells photos apart in the labeler's memory."""
+    if labeler.memory is None or labeler.input != "images":
+        return None
+    return read_contents(photos, n_jobs=labeler.n_jobs, verbose=labeler.verbose)
+
+
+def _label(labeler, embeddings):
+    """The labeler's labels, checked, since a subclass may make them; NaN of unreadable images."""
+    labels = np.asarray(labeler.aggregate(embeddings), dtype=np.float32)
+    shape = len(embeddings), len(labeler.class_names_)
+    if labels.shape != shape:
+        raise ValueError(
+            "The labeler's aggregate must give one row per image and one column per class, shape "
+            f"{shape}; it gave {labels.shape}."
+        )
+    labels = np.where(np.isnan(embeddings[:, :1, 0]), np.float32(np.nan), labels)
+    sound = (labels >= -ROUNDING) & (labels <= 1 + ROUNDING)
+    if labeler.on_error == "nan":
+        sound |= np.isnan(labels).all(axis=1, keepdims=True)
+    if not sound.all():
+        row, column = np.argwhere(~sound)[0]
+        raise ValueError(
+            f"The labeler's aggregate must give labels in [0, 1]; it gave {labels[row, column]} "
+            f"for X[{row}], column {column}."
+        )
+    return labels
 
 
 def _readable_rows(labels):

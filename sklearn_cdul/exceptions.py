@@ -2,9 +2,14 @@
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 # Packages that stand between a user's line and the place in ours where something is noticed.
 _BETWEEN = ("sklearn_cdul", "sklearn", "joblib", "contextlib", "concurrent", "threading")
+# What was said since the begin of a fit.
+_said: ContextVar[set[str] | None] = ContextVar("said", default=None)
 
 
 class ImageError(ValueError):
@@ -39,8 +44,22 @@ class WeightsUnavailableError(OSError):
     """The weights of an encoder or a network can't be had: no connection, no such file."""
 
 
+@contextmanager
+def each_warning_once() -> Iterator[None]:
+    """Give the same warning once, however many parts of a fit notice the same; also a decorator."""
+    token = _said.set(set())
+    try:
+        yield
+    finally:
+        _said.reset(token)
+
+
 def warn(message: str) -> None:
     """Give a UserWarning that points to the user's own line."""
+    if (said := _said.get()) is not None:
+        if message in said:
+            return
+        said.add(message)
     level, frame = 2, sys._getframe(1)
     while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in _BETWEEN:
         level, frame = level + 1, frame.f_back

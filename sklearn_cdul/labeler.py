@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_cdul._utils.docstrings import filled_with
 from sklearn_cdul._utils.progress import progress
 from sklearn_cdul._utils.saving import SavingMixin
 from sklearn_cdul.class_names.checking import warn_about_classes, warn_about_guesses
@@ -25,101 +26,138 @@ from sklearn_cdul.labels.aggregation import soft_labels
 from sklearn_cdul.metrics import score_readable
 from sklearn_cdul.targets import read_targets
 
+documented = filled_with(
+    {
+        "X": """\
+X : sequence of images, or array of embeddings
+    Of the same kind as in ``fit``.""",
+        "Raises": """\
+Raises
+------
+ImageError
+    If an image can't be read and ``on_error`` is not "nan".
+TypeError, ValueError
+    If X is empty, or not of the kind that ``fit`` got.
+FloatingPointError
+    If the network gives NaN or infinity.""",
+        "score": """\
+y : array of shape (n, k) or (n,), names of each image, data frame or CSV file
+    1 where the class is in the image, 0 where it is not, NaN where unknown. Names, frames and files
+    are matched to the classes by name and to the images by path or index, see
+    :func:`~sklearn_cdul.targets.read_targets`. A vector holds the one class of each image, as its
+    name or column; with a single class 1 or 0.
+sample_weight : array of shape (n,) or None, default=None
+    Weight of each image, at least 0.
 
+Returns
+-------
+score : float
+    Mean over the classes that occur in y, in [0, 1].
+
+Raises
+------
+ValueError
+    If y is missing, has the wrong shape, names or values, or has no positives, or if a weight is
+    negative.""",
+        "paper": """\
+References
+----------
+.. [1] R. Abdelfattah et al., "CDUL: CLIP-Driven Unsupervised Learning for Multi-Label Image
+   Classification", ICCV 2023, arXiv 2307.16634.""",
+    }
+)
+
+
+@documented
 class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
-    """Label photos softly with CLIP, whole and in snippets.
+    """Give photos soft labels with CLIP, from the whole image and from its snippets.
 
-    Each photo is looked at as a whole and as ``grid_size`` x ``grid_size`` snippets, or in other
-    ways (``views``). The softmax of the cosines with the class names gives one soft label a view;
-    the strongest snippet of each class is averaged with the whole image (section 3.1 of the CDUL
-    paper [1]_). It trains nothing.
+    Each photo is encoded as a whole and in ``grid_size`` x ``grid_size`` snippets, or in other
+    ``views``. For each view, the softmax of its cosine similarities with the class names gives soft
+    labels. The strongest snippet of each class is averaged with the whole image (section 3.1 of the
+    CDUL paper [1]_). Nothing is trained.
 
     Parameters
     ----------
     classes : list of str, dict, {"coco", "voc", "nus-wide"} or None, default=None
-        Names of the classes. A mapping gives each name a wording or a list of synonyms, which are
-        embedded in place of the name and averaged. A string names a vocabulary of the package.
-        None takes "coco", the 80 of MS-COCO, with a warning.
+        Class names. A dict maps each name to a wording or a list of synonyms, which are embedded
+        instead of the name and averaged. A string names a vocabulary of this package. None uses
+        "coco", the 80 classes of MS-COCO, with a warning.
     model_name : str or BaseEncoder, default="bundled"
-        Which CLIP. "bundled" is the small one in this package, which needs no download. Any name
-        that ``open_clip.create_model_and_transforms`` takes serves too, among them
-        ``hf-hub:ORG/NAME`` and ``local-dir:PATH``. Or an encoder of your own, see
-        :class:`BaseEncoder`; ``device`` and ``precision`` are then its own.
+        The CLIP model. "bundled" is the small one in this package, which needs no download. Any
+        name that ``open_clip.create_model_and_transforms`` takes works, too, including
+        ``hf-hub:ORG/NAME`` and ``local-dir:PATH``. An encoder of your own, see
+        :class:`BaseEncoder`, has its own ``device`` and ``precision``.
     pretrained : str, os.PathLike or None, default=None
-        Weights of an open_clip model: one of its tags (for example "openai") or a checkpoint file.
+        Weights of an open_clip model: one of its tags (such as "openai") or a checkpoint file.
     prompt_template : str or list of str, default="a photo of a {}"
         Sentence with one ``{}`` for the name. The embeddings of several templates are averaged.
     background_classes : list of str, dict, str or None, default=None
-        What else the photos may show. These names compete in the softmax and get no column, so that
-        a photo of something else gets less of each class; with them a single class makes sense.
-        "general" is 19 words for surroundings. Names that are classes are left out. :ref:`The guide
+        Names of other things that the photos may show. They compete in the softmax but get no
+        column, so photos of something else get lower labels; with them a single class makes sense.
+        "general" is 19 words for surroundings. Names that are classes are ignored. :ref:`The guide
         <background-classes>` says what they gain and cost.
     grid_size : int, default=3
-        Snippets a side. 1 looks at the whole image alone; 3 costs ten views a photo.
+        Number of grid cells per side. 3 costs ten views per image; 1 uses the whole image only.
     views : {"grid", "dense", "grid+dense", "proposals"}, default="grid"
-        What is looked at besides the whole photo. "grid" cuts it into snippets and encodes each.
-        "dense" looks once, at more pixels where the model can, and reads windows, one more a side
-        than snippets, off what it saw where: for about half the time of a grid of 3 x 3.
-        "grid+dense" does both. :ref:`Benchmarks <views>` say what they gain and cost. "proposals"
-        takes ``grid_size**2`` boxes that may hold an object of any kind, the paper's COD, and
-        snippets where too few are found. The number of views, and so the cost of CLIP, stays as
-        with the grid; finding the boxes comes on top. It needs OpenCV with its contrib modules,
-        ``pip install "sklearn-cdul[proposals]"``.
+        What is encoded besides the whole image. "grid" crops the cells of the grid and encodes
+        each. "dense" encodes the image once, with more pixels if the model can, and reads windows
+        off its feature map, ``grid_size + 1`` per side, in about half the time of a 3 x 3 grid.
+        "grid+dense" does both. "proposals" encodes ``grid_size**2`` boxes that may hold an object
+        of any kind (the paper's COD), filled up with grid crops if too few are found. It takes as
+        many views as the grid, and some time to find the boxes; it needs OpenCV with its contrib
+        modules, ``pip install "sklearn-cdul[proposals]"``. :ref:`Benchmarks <views>` compare them.
     temperature : float or None, default=None
-        tau of the softmax. None takes the model's own value.
+        tau of the softmax. None uses the model's own value.
     local_threshold : float, default=0.0
-        zeta in [0, 1]: where the strongest snippet of a class stays below, the weakest counts. 0
-        always takes the strongest.
+        zeta in [0, 1]: a class whose strongest snippet is below it gets its weakest. With 0 the
+        strongest is always used.
     global_weight : float, default=0.5
         Weight in [0, 1] of the whole image against the snippets.
     input : {"images", "embeddings"}, default="images"
-        What X holds: images, or float arrays of shape (n, d) or (n, views, d) with embeddings made
-        beforehand by the same encoder, whole image first.
+        What X holds: images, or float arrays of shape (n, d) or (n, views, d) of embeddings from
+        the same encoder, whole image first.
     memory : str, os.PathLike or None, default=None
-        Folder in which embeddings are kept, so that no image is encoded twice with the same
-        ``model_name``, ``pretrained``, ``grid_size``, ``views`` and ``precision``: not by another
-        fold or candidate of a search, not by a process next to this one, not tomorrow. Other
-        parameters, the class names among them, need no new embeddings. None keeps nothing.
+        Folder in which embeddings are stored, so that no image is encoded twice with the same
+        ``model_name``, ``pretrained``, ``grid_size``, ``views`` and ``precision``, whatever the
+        other parameters are: not in another fit or search, nor in another process.
     on_error : {"raise", "nan"}, default="raise"
-        What to do about an image that can't be read: stop with an error that names it, or give
-        its row NaN and warn once.
+        What to do if an image can't be read: raise an error that names it, or give it a row of NaN
+        and warn once.
     batch_size : int or "auto", default="auto"
-        Views in a forward pass, for "dense" photos. "auto" is 320 on a GPU, halved when memory runs
-        out, 10 on a CPU, and for the bundled encoder there at least 20, with more than four
-        threads five a thread.
+        Number of views per forward pass, or of images with "dense". "auto" is 320 on a GPU, halved
+        if memory runs out, and 10 on a CPU; there it is at least 20 for the bundled encoder, and
+        five per thread with more than four threads.
     device : str or torch.device, default="auto"
-        "auto" takes a CUDA device if there is one. A Mac's GPU must be asked for with "mps".
+        "auto" uses a CUDA device if there is one. Use "mps" for a Mac's GPU.
     precision : {"auto", "float32", "bfloat16", "float16", "int8"}, default="auto"
-        Arithmetic of the encoder. "auto" is bfloat16 where the hardware has it, float16 on older
-        CUDA devices, else float32. For the bundled encoder it is float16 on all CUDA devices and
-        float32 on CPUs, where ONNX Runtime computes. "int8" is for the bundled encoder on a CPU:
-        about twice as fast as float32 on CPUs with VNNI, and almost as accurate.
+        Precision of the encoder. "auto" is bfloat16 where the hardware supports it, float16 on
+        older CUDA devices, else float32. For the bundled encoder it is float16 on all CUDA devices
+        and float32 on CPUs, where ONNX Runtime computes. "int8" is for the bundled encoder on a
+        CPU: about twice as fast as float32 on CPUs with VNNI, and almost as accurate.
     n_jobs : int or None, default=None
-        Threads that decode images. None chooses by the number of cores.
+        Number of threads that decode images. None chooses by the number of cores.
     verbose : bool, default=False
-        Show the progress of each phase. Bars of phases that took two seconds stay.
+        Show a progress bar for each phase. Bars of phases longer than two seconds stay.
 
     Attributes
     ----------
     class_names_ : list of str
         Names of the k classes in the order of the columns.
     text_embeddings_ : ndarray of shape (k, d), float32
-        One unit vector a class.
+        One unit vector per class.
     background_embeddings_ : ndarray of shape (m, d), float32
         One unit vector for each of ``background_classes``.
     temperature_ : float
         The tau in use.
     n_features_in_ : int
-        Only with ``input="embeddings"``: size of the last axis of X.
+        Size of the last axis of X. Only exists with ``input="embeddings"``.
 
     See Also
     --------
     CDULClassifier : Trains a small network on these labels.
 
-    References
-    ----------
-    .. [1] R. Abdelfattah et al., "CDUL: CLIP-Driven Unsupervised Learning for Multi-Label Image
-       Classification", ICCV 2023, arXiv 2307.16634.
+    {paper}
 
     Examples
     --------
@@ -194,12 +232,12 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X=None, y=None):
-        """Resolve the class names and embed them; X teaches nothing.
+        """Embed the class names; nothing is learned from X.
 
         Parameters
         ----------
         X : sequence of images, array of embeddings or None, default=None
-            Checked for its kind only.
+            Only its type and shape are checked.
         y : Ignored
             Not used, present for API consistency by convention.
 
@@ -212,7 +250,7 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         ImportError
             If ``views="proposals"`` and OpenCV with its contrib modules is missing.
         ValueError, NotImplementedError
-            If ``views`` has "dense" and the model has nothing from which windows can be read.
+            If ``views`` has "dense" and the model has no feature map to read windows from.
         """
         checked = None if X is None else check_X(self, X, kind=self.input, on_error=self.on_error)
         return self._fit(X, checked, self._encoder())
@@ -250,7 +288,7 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X):
-        """Soft labels of images.
+        """Give images soft labels.
 
         Parameters
         ----------
@@ -260,8 +298,7 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         soft_labels : ndarray of shape (n, k), float32
-            Values in [0, 1]. NaN rows stand for images that could not be read
-            (``on_error="nan"``).
+            Values in [0, 1]. Rows of images that could not be read (``on_error="nan"``) are NaN.
 
         Raises
         ------
@@ -272,7 +309,7 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         return self.aggregate(self.embed(X))
 
     def embed(self, X):
-        """CLIP embeddings of all views, to use again with ``input="embeddings"``.
+        """Embed all views of images, for use with ``input="embeddings"``.
 
         Parameters
         ----------
@@ -282,13 +319,13 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         embeddings : ndarray of shape (n, views, d), float32
-            Unit vectors, whole image first, then its snippets row by row or its proposals, then its
-            windows row by row, whichever of these ``views`` asks for.
+            Unit vectors: the whole image, then its grid crops row by row or its proposals, then its
+            windows row by row, as far as ``views`` has them.
 
         Raises
         ------
         ImageError
-            If an image can't be read and ``on_error="raise"``; names index and path.
+            If an image can't be read and ``on_error="raise"``; it names index and path.
         FloatingPointError
             If the encoder gives NaN or infinity and ``on_error="raise"``.
         OSError
@@ -297,35 +334,17 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         if self.input == "images":
             views_version(self.views)  # proposals that can't be made are an error now
         reset = False if hasattr(self, "text_embeddings_") else None
-        X = check_X(
-            self,
-            X,
-            kind=self.input,
-            on_error=self.on_error,
-            reset=reset,
-            files=True,
-            n_jobs=self.n_jobs,
-            verbose=self.verbose,
-        )
+        reading = self._given("on_error", "n_jobs", "verbose")
+        X = check_X(self, X, kind=self.input, reset=reset, files=True, **reading)
         return X if isinstance(X, np.ndarray) else self._embed(X, self._encoder())
 
     def _embed(self, photos, encoder, **kept):
         """Embed checked photos; ``kept`` is what the caller has read or wants of them."""
-        return embed_photos(
-            encoder,
-            photos,
-            grid_size=int(self.grid_size),
-            views=self.views,
-            batch_size=self.batch_size,
-            n_jobs=self.n_jobs,
-            on_error=self.on_error,
-            memory=self.memory,
-            verbose=self.verbose,
-            **kept,
-        )
+        given = self._given("views", "batch_size", "n_jobs", "on_error", "memory", "verbose")
+        return embed_photos(encoder, photos, grid_size=int(self.grid_size), **given, **kept)
 
     def view_boxes(self, X):
-        """Where the views of images lie, view by view as in :meth:`embed`.
+        """Boxes of the views of images, in the order of :meth:`embed`.
 
         Parameters
         ----------
@@ -335,16 +354,16 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         boxes : ndarray of shape (n, views, 4), float32
-            What each view shows: left, upper, right and lower edge, as shares of the image's width
-            and height, in [0, 1]. Models that crop the centre of their input see the middle of
-            the image and of each snippet.
+            Left, upper, right and lower edge of each view, as fractions of the image's width and
+            height, in [0, 1]. Models that crop the centre of their input see the middle of the
+            image and of each crop.
 
         Raises
         ------
         ValueError
-            If ``input="embeddings"``: these don't tell where they come from.
+            If ``input="embeddings"``.
         ImageError
-            If an image can't be read, whatever ``on_error`` is; names index and path.
+            If an image can't be read, whatever ``on_error`` is; it names index and path.
         """
         if self.input != "images":
             raise ValueError('view_boxes needs images; this estimator has input="embeddings".')
@@ -363,10 +382,10 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         return np.stack([boxes_of(index) for index in range(len(photos))]).astype(np.float32)
 
     def aggregate(self, embeddings):
-        """Soft labels from embeddings: softmax of each view, best snippet, mean with the whole.
+        """Soft labels from embeddings, with the functions of ``sklearn_cdul.labels``.
 
-        :meth:`transform` and the classifier's ``fit`` call it. A subclass that labels in a way of
-        its own overrides it.
+        :meth:`transform` and the classifier's ``fit`` call it. Override it in a subclass to label
+        differently.
 
         Parameters
         ----------
@@ -376,7 +395,7 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         soft_labels : ndarray of shape (n, k), float32
-            See :meth:`transform`. The functions of ``sklearn_cdul.labels`` are the single steps.
+            See :meth:`transform`.
         """
         check_is_fitted(self)
         check_dimensions(embeddings, self.text_embeddings_)
@@ -386,36 +405,19 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
                 self.text_embeddings_,
                 self.background_embeddings_,
                 temperature=self.temperature_,
-                local_threshold=self.local_threshold,
-                global_weight=self.global_weight,
                 groups=self._groups(),
+                **self._given("local_threshold", "global_weight"),
             ).astype(np.float32, copy=False)
 
+    @documented
     def score(self, X, y=None, sample_weight=None):
-        """Mean average precision of the soft labels of images that can be read.
+        """Mean average precision of the soft labels; images that can't be read are ignored.
 
         Parameters
         ----------
         X : sequence of images or array of embeddings
             See :meth:`transform`.
-        y : array of shape (n, k) or (n,), names of each image, data frame or CSV file
-            1 where the class is in the image, 0 where it is not, NaN where nobody knows. Names,
-            frames and files are matched to the classes by name and to the images by path or index,
-            see :func:`~sklearn_cdul.targets.read_targets`. A vector holds the one class of each
-            image, as its name or column; with a single class 1 or 0.
-        sample_weight : array of shape (n,) or None, default=None
-            Weight of each image, at least 0.
-
-        Returns
-        -------
-        score : float
-            Mean over the classes that occur in y, in [0, 1].
-
-        Raises
-        ------
-        ValueError
-            If y is missing, has the wrong shape, names or values, or has no positives, or if a
-            weight is negative.
+        {score}
         """
         check_is_fitted(self)
         y = read_targets(y, self.class_names_, X)  # fails before the photos are read
@@ -423,7 +425,7 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         return score_readable(y, labels, sample_weight)
 
     def get_feature_names_out(self, input_features=None):
-        """Class names, the names of the output's columns.
+        """Names of the output's columns, which are the class names.
 
         Parameters
         ----------
@@ -438,7 +440,7 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         return np.asarray(self.class_names_, dtype=object)
 
     def offload(self):
-        """Take CLIP's weights off the GPU; they come back when they are next needed.
+        """Move CLIP's weights from the GPU to memory until they are needed again.
 
         :class:`CDULClassifier` does so before it trains its network.
         """
@@ -464,13 +466,11 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         return [n_parts(self.grid_size, kind) for kind in kinds]
 
     def _encoder(self):
-        return load_encoder(
-            self.model_name,
-            self.pretrained,
-            device=self.device,
-            precision=self.precision,
-            verbose=self.verbose,
-        )
+        options = self._given("device", "precision", "verbose")
+        return load_encoder(self.model_name, self.pretrained, **options)
+
+    def _given(self, *names):
+        return {name: getattr(self, name) for name in names}
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -27,7 +27,7 @@ def mean_average_precision(
     Parameters
     ----------
     y_true : array-like or sparse matrix of shape (n, k), or array-like of shape (n,)
-        True labels, 1 or 0 (or bool), NaN where nobody knows: a class is scored on the images
+        True labels, 1 or 0 (or bool), NaN where unknown: a class is scored on the images
         whose label of it is known. A vector is read as one class.
     y_score : array-like of shape (n, k) or (n,)
         Scores of any range, higher for a more likely label: probabilities or logits.
@@ -82,7 +82,7 @@ def average_precision_per_class(
     Parameters
     ----------
     y_true : array-like or sparse matrix of shape (n, k), or array-like of shape (n,)
-        True labels, 1 or 0 (or bool), NaN where nobody knows: a class is scored on the images
+        True labels, 1 or 0 (or bool), NaN where unknown: a class is scored on the images
         whose label of it is known. A vector is read as one class.
     y_score : array-like of shape (n, k) or (n,)
         Scores of any range, higher for a more likely label.
@@ -120,8 +120,7 @@ def _check(
         )
     if not (np.isin(labels, (0, 1)) | np.isnan(labels)).all():
         raise ValueError("y_true must hold only 0 and 1, and NaN for labels that are not known.")
-    bad_rows = np.flatnonzero(~np.isfinite(scores).all(axis=1))
-    if len(bad_rows):
+    if len(bad_rows := np.flatnonzero(~np.isfinite(scores).all(axis=1))):
         raise ValueError(
             f"y_score has NaN or infinite values in {len(bad_rows)} of {len(scores)} rows, the "
             f"first in row {bad_rows[0]}. Images that could not be read have NaN scores; leave "

@@ -10,8 +10,7 @@ from scipy.special import logit
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_cdul._utils.estimators import final_estimator
-from sklearn_cdul.images.photos import Photos
-from sklearn_cdul.images.reading import check_images
+from sklearn_cdul.images.sequences import Photos, check_images
 from sklearn_cdul.labels.thresholds import check_scores, check_thresholds, find_thresholds
 from sklearn_cdul.targets import read_targets
 

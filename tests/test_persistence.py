@@ -20,10 +20,10 @@ from sklearn.exceptions import NotFittedError
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.images.sequences import check_images
-from sklearn_cdul.training import packing
+from sklearn_cdul.training import building
 from sklearn_cdul.training.batches import PhotoSource
+from sklearn_cdul.training.building import pack_network, unpack_network
 from sklearn_cdul.training.network import PhotoNetwork
-from sklearn_cdul.training.packing import pack_network, unpack_network
 from tests.pages import python_blocks
 
 NAMES = ["pizza", "cake", "café"]
@@ -336,8 +336,8 @@ def test_onnx_export_needs_a_fitted_classifier(tmp_path):
 
 def test_a_file_that_names_a_larger_network_is_refused_before_that_is_built(fitted, monkeypatch):
     state = fitted.__getstate__()["network_"] | {"architecture": "resnet101"}
-    build, devices = packing._build, []
-    monkeypatch.setattr(packing, "_build", lambda *size: devices.append(size[-1]) or build(*size))
+    build, devices = building._build, []
+    monkeypatch.setattr(building, "_build", lambda *size: devices.append(size[-1]) or build(*size))
     with pytest.raises(ValueError, match=r"do not fit the network 'resnet101'"):
         unpack_network(state)
     assert devices == ["meta"]

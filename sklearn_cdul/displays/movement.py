@@ -18,7 +18,7 @@ from sklearn_cdul.displays.drawing import (
     make_axes,
     short,
 )
-from sklearn_cdul.inputs import digest_of_X
+from sklearn_cdul.images.digests import digest_of_X
 from sklearn_cdul.predictions import Predictions, check_photos, find_classes, last_step, pass_steps
 
 _MOST_LINES = 4  # of a caption

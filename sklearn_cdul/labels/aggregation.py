@@ -1,7 +1,7 @@
 """From CLIP embeddings to soft pseudo labels: one NumPy function for each equation.
 
 Notation of section 3.1 of the CDUL paper (Abdelfattah et al., ICCV 2023, arXiv 2307.16634):
-``n`` images, ``s`` snippets an image, ``k`` classes, ``d`` embedding dimensions.
+``n`` images, ``s`` snippets per image, ``k`` classes, ``d`` embedding dimensions.
 """
 
 from itertools import pairwise
@@ -17,14 +17,14 @@ _BLOCK_VALUES = 2**24
 def cosine_similarities(image_embeddings, text_embeddings):
     """Cosine of each image embedding with each class embedding, ``p_i = <f, w_i>``.
 
-    The similarities that the paper begins with [1]_.
+    From the CDUL paper, arXiv 2307.16634, section 3.1.
 
     Parameters
     ----------
     image_embeddings : array of shape (..., d)
         Embeddings of whole images or snippets, of any length above zero.
     text_embeddings : array of shape (k, d)
-        One embedding a class, of any length above zero.
+        One embedding per class, of any length above zero.
 
     Returns
     -------
@@ -35,19 +35,14 @@ def cosine_similarities(image_embeddings, text_embeddings):
     ------
     ValueError
         If the embeddings of images and classes differ in length d.
-
-    References
-    ----------
-    .. [1] R. Abdelfattah et al., "CDUL: CLIP-Driven Unsupervised Learning for Multi-Label Image
-       Classification", ICCV 2023, arXiv 2307.16634, section 3.1.
     """
     return unit_vectors(image_embeddings) @ unit_vectors(text_embeddings).T
 
 
 def softmax_similarities(similarities, temperature):
-    """Soft label of one view, ``s_i = exp(p_i / tau) / sum_j exp(p_j / tau)``.
+    """Soft labels of one view, ``s_i = exp(p_i / tau) / sum_j exp(p_j / tau)``.
 
-    The same for whole images and for snippets [1]_.
+    From the CDUL paper, arXiv 2307.16634, section 3.1: for whole images and for snippets.
 
     Parameters
     ----------
@@ -66,11 +61,6 @@ def softmax_similarities(similarities, temperature):
     ------
     ValueError
         If `temperature` is not above 0.
-
-    References
-    ----------
-    .. [1] R. Abdelfattah et al., "CDUL: CLIP-Driven Unsupervised Learning for Multi-Label Image
-       Classification", ICCV 2023, arXiv 2307.16634, section 3.1.
     """
     if not temperature > 0:
         raise ValueError(f"temperature must be above 0; got {temperature!r}.")
@@ -83,7 +73,7 @@ def softmax_similarities(similarities, temperature):
 def select_extreme(maximum, minimum, local_threshold=0.0):
     """Strongest or weakest snippet of each class: ``alpha`` where ``alpha >= zeta``, else ``beta``.
 
-    The choice at the heart of the paper's aggregator [1]_.
+    From the CDUL paper, arXiv 2307.16634, section 3.1.
 
     Parameters
     ----------
@@ -96,19 +86,15 @@ def select_extreme(maximum, minimum, local_threshold=0.0):
     -------
     aggregated : float array of shape (n, k)
         Values of the one or the other.
-
-    References
-    ----------
-    .. [1] R. Abdelfattah et al., "CDUL: CLIP-Driven Unsupervised Learning for Multi-Label Image
-       Classification", ICCV 2023, arXiv 2307.16634, section 3.1.
     """
     return np.where(np.asarray(maximum) >= local_threshold, maximum, minimum)
 
 
 def aggregate_snippets(local_labels, local_threshold=0.0):
-    """Join the soft labels of an image's snippets into one, the aggregator of the paper.
+    """Aggregate the soft labels of an image's snippets into one per class.
 
-    The largest and the smallest soft label of each class, and :func:`select_extreme` of them [1]_.
+    From the CDUL paper, arXiv 2307.16634, section 3.1: :func:`select_extreme` of the largest and
+    the smallest soft label.
 
     Parameters
     ----------
@@ -121,11 +107,6 @@ def aggregate_snippets(local_labels, local_threshold=0.0):
     -------
     aggregated : float array of shape (n, k)
         Values in [0, 1]; they need not sum to 1.
-
-    References
-    ----------
-    .. [1] R. Abdelfattah et al., "CDUL: CLIP-Driven Unsupervised Learning for Multi-Label Image
-       Classification", ICCV 2023, arXiv 2307.16634, section 3.1.
     """
     local_labels = np.asarray(local_labels)
     return select_extreme(local_labels.max(axis=1), local_labels.min(axis=1), local_threshold)
@@ -134,7 +115,7 @@ def aggregate_snippets(local_labels, local_threshold=0.0):
 def combine_labels(global_labels, aggregated_labels, global_weight=0.5):
     """Final pseudo label, ``s = lambda * s_global + (1 - lambda) * s_aggregated``.
 
-    The mean of both in the paper [1]_.
+    From the CDUL paper, arXiv 2307.16634, section 3.1.
 
     Parameters
     ----------
@@ -147,11 +128,6 @@ def combine_labels(global_labels, aggregated_labels, global_weight=0.5):
     -------
     soft_labels : float array of shape (n, k)
         Values in [0, 1].
-
-    References
-    ----------
-    .. [1] R. Abdelfattah et al., "CDUL: CLIP-Driven Unsupervised Learning for Multi-Label Image
-       Classification", ICCV 2023, arXiv 2307.16634, section 3.1.
     """
     return global_weight * np.asarray(global_labels) + (1 - global_weight) * np.asarray(
         aggregated_labels
@@ -170,7 +146,7 @@ def soft_labels(
 ):
     """Pseudo labels from the embeddings of whole images and snippets: all equations in turn.
 
-    The first stage of the paper [1]_.
+    This is the first stage of the paper [1]_.
 
     Parameters
     ----------
@@ -178,9 +154,9 @@ def soft_labels(
         For each image the whole image first, then its snippets. With v = 1 there are no snippets
         and the label is the global one.
     text_embeddings : array of shape (k, d)
-        One embedding a class.
+        One embedding per class.
     background_embeddings : array of shape (m, d) or None, default=None
-        Embeddings of other things, which compete in the softmax and get no label. Not in the paper.
+        Embeddings of other names, which compete in the softmax and get no label. Not in the paper.
     temperature : float
         tau > 0 of the softmax.
     local_threshold : float, default=0.0
@@ -188,8 +164,8 @@ def soft_labels(
     global_weight : float, default=0.5
         lambda in [0, 1], the weight of the whole image.
     groups : sequence of int or None, default=None
-        Sizes of groups of snippets, in order, v - 1 in all. Each is aggregated alone; the mean of
-        their labels is taken. None is one group, as in the paper.
+        Sizes of groups of snippets, in order, v - 1 in all. Each group is aggregated on its own,
+        and their labels are averaged. None is one group, as in the paper.
 
     Returns
     -------
@@ -204,8 +180,7 @@ def soft_labels(
 
     Notes
     -----
-    Images go in blocks, so that besides the result about 500 MB are needed at most, or what one
-    image takes if that is more.
+    Images are processed in blocks, which take about 500 MB at most, or what one image needs.
 
     References
     ----------

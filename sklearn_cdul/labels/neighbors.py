@@ -1,15 +1,23 @@
-"""Pseudo labels corrected by photos that look alike."""
+"""Pseudo labels corrected by photos that look alike, and by people."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.neighbors import NearestNeighbors
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import check_array, check_consistent_length, check_random_state
 
 from sklearn_cdul._utils.vectors import unit_vectors
 
+# With more photos, neighbours are sought among a random sample of so many.
+_MOST_COMPARED = 20_000
+
 
 def smooth_labels(
-    labels: ArrayLike, embeddings: ArrayLike, *, n_neighbors: int = 20, weight: float = 0.4
+    labels: ArrayLike,
+    embeddings: ArrayLike,
+    *,
+    n_neighbors: int = 20,
+    weight: float = 0.4,
+    random_state: int | np.random.RandomState | None = None,
 ) -> np.ndarray:
     """Mix the soft label of each photo with the mean label of its nearest neighbours.
 
@@ -21,12 +29,14 @@ def smooth_labels(
     labels : array-like of shape (n, k)
         Soft labels in [0, 1].
     embeddings : array-like of shape (n, d)
-        One vector a photo, of any length. Neighbours have the largest cosine after the mean of the
-        unit vectors is subtracted, which all photos share.
+        One vector per photo, of any length. Neighbours have the largest cosine after the mean of
+        the unit vectors is subtracted, which all photos share.
     n_neighbors : int, default=20
         How many neighbours; all others if there are fewer.
     weight : float, default=0.4
         Weight of the neighbours in [0, 1]; the photo's own label has the rest.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the sample that more than 20,000 photos are compared with.
 
     Returns
     -------
@@ -41,7 +51,8 @@ def smooth_labels(
 
     Notes
     -----
-    All pairs of photos are compared: time O(n^2 d), memory O(n (d + k + n_neighbors)).
+    Each photo is compared with all others, or with a random sample of 20,000 if there are more.
+    With m the smaller of n and 20,000 it takes time O(n m d) and memory O(n (d + k + n_neighbors)).
 
     References
     ----------
@@ -69,9 +80,31 @@ def smooth_labels(
         return own.copy()
     vectors = unit_vectors(vectors)
     vectors = unit_vectors(vectors - vectors.mean(axis=0))
+    sample = rest = np.arange(len(own))
+    if len(own) > _MOST_COMPARED:
+        order = check_random_state(random_state).permutation(len(own))
+        sample, rest = np.sort(order[:_MOST_COMPARED]), np.sort(order[_MOST_COMPARED:])
     # Of unit vectors, the nearest have the largest cosine.
-    search = NearestNeighbors(n_neighbors=n_neighbors, algorithm="brute").fit(vectors)
+    search = NearestNeighbors(n_neighbors=n_neighbors, algorithm="brute").fit(vectors[sample])
+    nearest = np.empty((len(own), n_neighbors), dtype=np.intp)
+    nearest[sample] = sample[search.kneighbors(return_distance=False)]
+    if len(rest) < len(own):
+        nearest[rest] = sample[search.kneighbors(vectors[rest], return_distance=False)]
     total = np.zeros_like(own)
-    for neighbors in search.kneighbors(return_distance=False).T:
+    for neighbors in nearest.T:
         total += own[neighbors]
     return (1 - weight) * own + weight / n_neighbors * total
+
+
+def observed_on_scale(labels: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Say what observed labels would be as soft labels.
+
+    Soft labels from a softmax are faint: the surest positive of a class may lie at 0.3. Among few
+    photos a 1 would outweigh all others in a regression, and such labels would do harm. So a
+    positive becomes the highest soft label of its class, and a negative the lowest. Not in the
+    paper.
+    """
+    low, high = labels.min(axis=0), labels.max(axis=0)
+    keep = ~np.isnan(observed).any(axis=0) | (low == high)
+    low, high = np.where(keep, 0, low), np.where(keep, 1, high)
+    return (low + (high - low) * observed).astype(np.float32)

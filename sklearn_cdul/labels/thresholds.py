@@ -1,4 +1,4 @@
-"""Turn probabilities into 0/1 predictions, with a threshold a class found without labels.
+"""Turn probabilities into 0/1 predictions, with thresholds per class found without labels.
 
 Labels that come from a softmax are faint when a photo shows several classes, and so is a network
 that learned from them. A fixed threshold of 0.5 then misses most labels.
@@ -21,44 +21,41 @@ _MOST_VALUES = 2**22
 def find_thresholds(scores: ArrayLike, *, shrinkage: float = 25) -> np.ndarray:
     r"""Find a decision threshold for each class from unlabelled scores.
 
-    The sorted scores :math:`x_i` of a class are cut in two so that they stay as close as possible
-    to the means :math:`m_0 < m_1` of their sides, in the sense of the Kullback-Leibler divergence
-    between Bernoulli distributions (the divergence that the CDUL network is trained with):
+    The sorted scores :math:`x_i` of a class are split into two groups that stay as close as
+    possible to their means :math:`m_0 < m_1` in the Kullback-Leibler divergence between Bernoulli
+    distributions, with which the CDUL network is trained:
 
     .. math:: \min_\text{cut} \sum_{i < \text{cut}} KL(x_i \| m_0) +
               \sum_{i \ge \text{cut}} KL(x_i \| m_1)
 
-    This is the optimal clustering into two groups [1]_; every cut is tried. With the generalised
-    divergence of positive numbers in place of the Bernoulli one it is the minimum cross-entropy
-    threshold of image processing [2]_, with the squared difference it is Otsu's. The threshold is
-    the score at which both divergences are equal,
+    This is the optimal clustering into two groups [1]_; every split is tried. It is to this
+    divergence what Otsu's threshold is to the squared difference, and the minimum cross-entropy
+    threshold of image processing [2]_ to the generalised divergence of positive numbers. The
+    threshold is the score at which both divergences are equal,
 
     .. math:: t = \frac{\log\frac{1 - m_0}{1 - m_1}}
                        {\log\frac{1 - m_0}{1 - m_1} + \log\frac{m_1}{m_0}}
 
-    A class is assumed to be shown by some photos and not by others. Without labels nothing can
-    tell that a class is absent from all photos: its highest scores are then taken for positives.
-
-    Few photos give uncertain thresholds, so those of the classes are drawn to a common one, which
-    the scores of all classes together give: in logits, :math:`t_j` gets the weight
-    :math:`n / (n + s)` and the common one the rest, with the shrinkage :math:`s`.
+    A few photos give uncertain thresholds, so in logits :math:`t_j` gets the weight
+    :math:`n / (n + s)`, with the shrinkage :math:`s`, and a common threshold of the scores of all
+    classes gets the rest. Each class is assumed to be present in some photos and absent from
+    others: if it is absent from all, its highest scores are taken for positives.
 
     Parameters
     ----------
     scores : array-like of shape (n, k)
-        Probabilities or soft labels in [0, 1], one row a photo. NaN entries are left out, so rows
-        of unreadable photos do no harm.
+        Probabilities or soft labels in [0, 1], one row per photo. NaN entries are ignored.
     shrinkage : float, default=25
-        Number of photos at which a class's own threshold and the common one count the same; at
-        least 0, which leaves each class to itself.
+        Number of photos at which a class's own threshold and the common one count the same. 0 uses
+        the class's own.
 
     Returns
     -------
     thresholds : ndarray of shape (k,), dtype float64
-        In (0, 1]. A score counts as positive if it is at least the threshold. Without shrinkage
-        a class with two or more different scores gets positives and negatives among them. One
-        without (constant, a single photo, or only NaN) gets the common threshold, and that is 0.5
-        if all scores are equal.
+        In (0, 1]. A score counts as positive if it is at least the threshold. Without shrinkage,
+        a class with two or more different scores has positives and negatives. A class without
+        (constant, a single photo, or only NaN) gets the common threshold, which is 0.5 if all
+        scores are equal.
 
     Raises
     ------
@@ -68,9 +65,8 @@ def find_thresholds(scores: ArrayLike, *, shrinkage: float = 25) -> np.ndarray:
 
     Notes
     -----
-    Time of a few sorts of all n k scores. The common threshold of more than four million scores is
-    found on an evenly spread part of them, so that besides some bytes a score about 300 MB are
-    needed at most.
+    Takes the time of a few sorts of all n k scores. The common threshold uses at most four million
+    of them, spread evenly, so that about 300 MB are needed at most besides some bytes per score.
 
     References
     ----------
@@ -147,33 +143,33 @@ def _split(scores: np.ndarray) -> float:
 def fit_thresholds(
     scores: ArrayLike, labels: ArrayLike, start: ArrayLike, *, shrinkage: float = 5
 ) -> np.ndarray:
-    r"""Move thresholds toward those that give the best F1 on some labelled photos.
+    r"""Tune thresholds for the best F1 on labelled photos, shrunk toward given ones.
 
-    Of each class the threshold with the highest F1 is taken; of all that have it the one nearest to
-    the start. Few labels fit chances, so it is then drawn to the start: in logits it gets the
-    weight :math:`p / (p + s)` with the class's number of positives :math:`p` and the shrinkage
-    :math:`s`, and the start the rest.
+    For each class the threshold with the highest F1 is used, and among equals the one nearest to
+    the start. Thresholds tuned on few labels overfit, so in logits it gets the weight
+    :math:`p / (p + s)`, with the number of positives :math:`p` and the shrinkage :math:`s`, and the
+    start gets the rest.
 
     Parameters
     ----------
     scores : array-like of shape (n, k)
-        Probabilities in [0, 1], one row a photo. NaN entries are left out.
+        Probabilities in [0, 1], one row per photo. NaN entries are ignored.
     labels : array-like of shape (n, k)
-        1, 0, or NaN where the label is not known.
+        1, 0, or NaN where unknown.
     start : array-like of shape (k,)
         Thresholds found without labels, in [0, 1].
     shrinkage : float, default=5
-        Number of positives at which what the labels say and the start count the same; at least 0.
+        Number of positives at which the labels and the start count the same; at least 0.
 
     Returns
     -------
     thresholds : ndarray of shape (k,), dtype float64
-        Those of `start` for classes without a positive label.
+        Classes without a positive label keep the start.
 
     Raises
     ------
     ValueError
-        If the shapes do not fit each other, or `shrinkage` is below 0.
+        If the shapes do not match, or `shrinkage` is negative.
 
     See Also
     --------
@@ -237,12 +233,12 @@ def check_scores(scores: ArrayLike) -> np.ndarray:
 
 
 def check_thresholds(threshold: ArrayLike, n_classes: int) -> np.ndarray:
-    """Check thresholds that a user gives and return one for each class.
+    """Check given thresholds and return one per class.
 
     Parameters
     ----------
     threshold : float or array-like of shape (n_classes,)
-        In [0, 1]. A single number holds for all classes.
+        In [0, 1]. A single number is used for all classes.
     n_classes : int
         The number of classes.
 

@@ -7,6 +7,7 @@ half done has no record, or half a one, and is not seen. Readers take in all rec
 later what has been appended.
 """
 
+import errno
 import os
 import re
 import secrets
@@ -14,16 +15,18 @@ import struct
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from zlib import crc32
 
 from sklearn_cdul.exceptions import warn
-from sklearn_cdul.memory.folder import advice, cant_be_used, check_folder
 
 _NAME = "memory-1-{}.{}"  # the number is the version of the format
 _INDEX = re.compile(r"memory-1-[0-9a-f]{16}\.index")
+_FILES = "memory-[0-9]-" + 16 * "[0-9a-f]" + ".*"
+_FULL, _TAKEN = ("ENOSPC", "EDQUOT", "EFBIG"), ("EISDIR", "EEXIST", "ENOTDIR")
 _MAX_KEY = 24  # bytes
 _RECORD = struct.Struct("<25s28sI")  # length and bytes of the key, place of the value, CRC of both
 _PLACE = struct.Struct("<QI16s")  # offset, length, checksum
@@ -39,7 +42,37 @@ _State = tuple[dict[bytes, bytes], dict[str, int], Path | None]
 _idle: defaultdict[tuple[int, Path], list[_State]] = defaultdict(list)
 
 
-class Store:
+def check_folder(memory: str | os.PathLike[str]) -> Path:
+    """Return the folder of ``memory=``, if it can be one as far as its name tells."""
+    if "\0" in os.fspath(memory):
+        raise ValueError(f"memory={os.fspath(memory)!r} has a null character, which no path can.")
+    try:
+        return Path(memory).expanduser()
+    except RuntimeError as error:
+        raise OSError(
+            f"The home folder in memory={os.fspath(memory)!r} is unknown ({error}). Write the "
+            "whole path."
+        ) from error
+
+
+def cant_be_used(folder: Path, error: Exception) -> OSError:
+    """Return the error for a folder in which embeddings can't be stored or read."""
+    return OSError(
+        f"Embeddings can't be stored in the folder memory={str(folder)!r}: {error}. {advice(error)}"
+    )
+
+
+def advice(error: Exception) -> str:
+    """Return a sentence on what to do about an error with a file."""
+    name = errno.errorcode.get(getattr(error, "errno", None) or 0)
+    if name in _FULL:
+        return "Free some space there, or set memory to a folder on another disk."
+    if name in _TAKEN:
+        return "Remove what has that name, or set memory to another folder."
+    return "Set memory to a folder that you may write to."
+
+
+class Store(AbstractContextManager["Store"]):
     """Bytes under keys in a folder that many processes read and fill together.
 
     Keys have up to 24 bytes. Threads may share a store, and so may a process and its forks. After
@@ -69,9 +102,6 @@ class Store:
             raise cant_be_used(self._folder, error) from error
         self._tell(trouble)
 
-    def __enter__(self) -> "Store":
-        return self
-
     def __exit__(self, *exception: object) -> None:
         self.close()
 
@@ -82,10 +112,13 @@ class Store:
     def get(self, key: bytes) -> bytes | None:
         """Return the value, or None if it is missing or damaged."""
         trouble = ""
-        for file, *place, checksum in _FILE_AND_PLACE.iter_unpack(self._places.get(_pad(key), b"")):
+        places = self._places.get(_pad(key), b"")
+        for file, offset, length, checksum in _FILE_AND_PLACE.iter_unpack(places):
             path = self._folder / _NAME.format(file.hex(), "data")
             try:
-                value = _read(path, *place)
+                with open(path, "rb") as data:
+                    data.seek(offset)
+                    value = data.read(length)
             except OSError as error:
                 trouble = f"{path} can't be read ({error.strerror})"
             else:
@@ -105,8 +138,9 @@ class Store:
             except OSError as error:
                 self._can_store = False
                 warn(
-                    f"The folder memory={str(self._folder)!r} can't be written: {error}. What is "
-                    f"computed from now on is used but not stored. {advice(error)}"
+                    f"The folder memory={str(self._folder)!r} can't be written "
+                    f"({error.strerror}). What is computed from now on is used but not stored. "
+                    f"{advice(error)}"
                 )
 
     def refresh(self) -> None:
@@ -222,42 +256,32 @@ def _checksum(key: bytes, value: bytes) -> bytes:
     return blake2b(value, digest_size=16, key=key).digest()
 
 
-def _read(path: Path, offset: int, length: int) -> bytes:
-    with open(path, "rb") as file:
-        file.seek(offset)
-        return file.read(length)
-
-
 def merge_memory(memory: str | os.PathLike[str], others: Iterable[str | os.PathLike[str]]) -> int:
-    """Copy into one folder the embeddings that others have and it lacks.
+    """Copy into one folder the embeddings and features that others have and it lacks.
 
-    For machines that each encode a part of the photos in a folder of their own: copy these folders
-    to one machine and merge them there. An entry belongs to the content of a photo, not to its
-    path, so the machines may keep the photos in different places.
-
-    A new folder has few files and no entry twice, so this also tidies one that many processes have
-    filled.
+    If several machines each encode a part of the photos in a folder of their own, copy these
+    folders to one machine and merge them. Entries belong to the content of a photo, not to its
+    path, so the photos may lie in different places. Merging into a new folder also tidies one that
+    many processes have filled.
 
     Parameters
     ----------
     memory : str or os.PathLike
         Folder to copy to. It is created if it does not exist, and may be in use.
     others : iterable of str or os.PathLike
-        Folders to copy from, given as ``memory=`` before. They are not changed. Of a damaged one
-        what can be read is copied.
+        Folders to copy from, which are not changed. What can be read of a damaged one is copied.
 
     Returns
     -------
     n_copied : int
-        Number of embeddings, of photos and prompts, that were new in `memory`.
+        Number of entries, of photos and prompts, that were new in `memory`.
 
     Raises
     ------
     TypeError
         If `others` is a single path.
     OSError
-        If one of `others` has no embeddings, before anything is copied; or if `memory` can't be
-        written.
+        If one of `others` is empty, before anything is copied, or `memory` can't be written.
 
     See Also
     --------
@@ -291,3 +315,78 @@ def _open_filled(folder: Path) -> Store:
     if not any(folder.glob(_NAME.format("*", "index"))) or not (store := Store(folder))._places:
         raise OSError(f"There are no embeddings in the folder {str(folder)!r}.")
     return store
+
+
+def memory_size(memory: str | os.PathLike[str]) -> int:
+    """Return how much disk space a folder of embeddings and features takes.
+
+    One photo takes ``4 * views * d + 57`` bytes for each setting (encoder, precision, ``grid_size``
+    and ``views``), with 10 views at ``grid_size=3`` and d numbers per view: 10 kB for the bundled
+    encoder (d = 256), 31 kB for ViT-L-14 (d = 768). A prompt takes ``4 * d + 57`` bytes. Features
+    of a classifier's frozen network come on top, 26 kB per photo for the bundled one.
+
+    Parameters
+    ----------
+    memory : str or os.PathLike
+        The folder that was given as ``memory=``.
+
+    Returns
+    -------
+    size : int
+        In bytes; 0 if there is nothing.
+
+    See Also
+    --------
+    clear_memory : Empties the folder.
+
+    Examples
+    --------
+    >>> from sklearn_cdul.memory import memory_size
+    >>> memory_size("a folder that does not exist")
+    0
+    """
+    return sum(size for _, size in _files(memory))
+
+
+def clear_memory(memory: str | os.PathLike[str]) -> int:
+    """Delete the embeddings and features in a folder. Other files in it stay.
+
+    A fit that is using the folder goes on, and stores what it computes from then on.
+
+    Parameters
+    ----------
+    memory : str or os.PathLike
+        The folder that was given as ``memory=``.
+
+    Returns
+    -------
+    size : int
+        How many bytes were freed.
+
+    Raises
+    ------
+    OSError
+        If a file can't be deleted.
+
+    See Also
+    --------
+    memory_size : How much there is.
+
+    Examples
+    --------
+    >>> from sklearn_cdul.memory import clear_memory
+    >>> clear_memory("a folder that does not exist")
+    0
+    """
+    freed = 0
+    for path, size in _files(memory):
+        path.unlink(missing_ok=True)
+        freed += size
+    return freed
+
+
+def _files(memory: str | os.PathLike[str]) -> Iterator[tuple[Path, int]]:
+    for path in check_folder(memory).glob(_FILES):
+        with suppress(FileNotFoundError):  # deleted just now
+            if path.suffix in (".index", ".data") and path.is_file():
+                yield path, path.stat().st_size

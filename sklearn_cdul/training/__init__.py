@@ -12,12 +12,11 @@ __all__ = ["GradientTraining", "RidgeTraining", "linear_probe"]
 
 def resolve_training(training: str | BaseTraining) -> BaseTraining:
     """Return a clone of a training, or a fresh one by its name, with valid parameters."""
-    if training == "ridge":
-        resolved = RidgeTraining()
-    elif training == "gradients":
-        resolved = GradientTraining()
-    elif isinstance(training, BaseTraining):
+    names = {"ridge": RidgeTraining, "gradients": GradientTraining}
+    if isinstance(training, BaseTraining):
         resolved = clone(training)
+    elif training in names:
+        resolved = names[training]()
     else:
         raise ValueError(
             f'training={training!r} is neither "ridge" nor "gradients". To set their parameters, '

@@ -7,7 +7,7 @@ pseudo label is the sigmoid of a latent number ``u``. With the labels fixed, the
 
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
@@ -18,8 +18,22 @@ from sklearn.utils._param_validation import Interval
 from torch import Tensor
 from torch.nn import functional
 
-from sklearn_cdul.training.ranks import Ranks
-
+# Parts of the docstrings of both trainings.
+TEXTS = {
+    "updates": """\
+update_rate : float, default=0.5
+    Factor on the step of the labels; 1 is the paper's.
+sigma : float, default=1.0
+    Width of the Gaussian that slows down labels near 0 and 1; 1 is the paper's.
+cumulative_updates : bool, default=False
+    Whether an update starts from the labels as the last one left them, as in the paper. By
+    default each starts from the initial labels: otherwise repeated updates erase CLIP's signal.""",
+    "paper": """\
+References
+----------
+.. [1] R. Abdelfattah et al., "CDUL: CLIP-Driven Unsupervised Learning for Multi-Label Image
+   Classification", ICCV 2023, arXiv 2307.16634.""",
+}
 # Soft labels of exactly 0 or 1 have no finite latent; this is the distance kept.
 _LABEL_MARGIN = 1e-4
 # Bytes per photo and class: some eight arrays of float32 with labels and predictions.
@@ -83,16 +97,12 @@ def update_latents(latents: Tensor, logits: Tensor, sigma: float, rate: float = 
     return latents + rate * update_speed(torch.sigmoid(latents), sigma) * (logits - latents)
 
 
-@dataclass
 class LabelState:
     """Pseudo labels of some photos: where they started, where they are, and which are observed."""
 
-    latents: Tensor
-    observed: Tensor | None = None
-    first: Tensor = field(init=False)
-
-    def __post_init__(self):
-        self.first = self.latents
+    def __init__(self, latents: Tensor, observed: Tensor | None = None):
+        self.latents = self.first = latents
+        self.observed = observed
 
     @classmethod
     def of(
@@ -128,7 +138,12 @@ class LabelState:
 
 
 class BaseTraining(BaseEstimator):
-    """What the ways to train share."""
+    """What the ways to train share. The classifier calls these methods, and ``train``.
+
+    ``train`` trains a network in place, and the labels (m, k) of a source in turn; it returns
+    `Trained`. ``observed`` (m, k) has labels that stay, NaN where there is none; ``validation`` is
+    another source and its labels, for the history; ``random`` is for all that is drawn.
+    """
 
     _parameter_constraints: dict[str, Any] = {
         "epochs": [Interval(Integral, 1, None, closed="left")],
@@ -138,91 +153,13 @@ class BaseTraining(BaseEstimator):
     }
 
     def picture_sizes(self, image_size):
-        """Sides of the pictures that training reads, most often read first.
-
-        Parameters
-        ----------
-        image_size : int
-            Side of the network's input in pixels.
-
-        Returns
-        -------
-        sizes : list of int
-        """
+        """Sides of the pictures that training reads, most often read first."""
         return [image_size]
 
     def check(self, network):
-        """Refuse what is known not to work before hours of work.
-
-        Parameters
-        ----------
-        network : torch.nn.Module
-            As the classifier has built it.
-
-        Raises
-        ------
-        ValueError
-            If the network can't be trained this way.
-        OSError
-            If the folder ``checkpoint`` can't be used.
-        """
-
-    def train(
-        self,
-        network,
-        source,
-        labels,
-        *,
-        observed=None,
-        validation=None,
-        random,
-        memory=None,
-        verbose=False,
-    ):
-        """Train a network and the labels in turn. :class:`CDULClassifier` calls this in ``fit``.
-
-        Parameters
-        ----------
-        network : torch.nn.Module
-            Trained in place.
-        source : PhotoSource or EmbeddingSource
-            The m photos or vectors.
-        labels : ndarray of shape (m, k)
-            Soft labels in [0, 1].
-        observed : ndarray of shape (m, k) or None, default=None
-            Labels that stay, on the scale of ``labels``; NaN where there is none.
-        validation : tuple of a source and an ndarray of shape (v, k), or None, default=None
-            For the mAP in the history.
-        random : OwnRandomState
-            For all that is drawn.
-        memory : str, os.PathLike or None, default=None
-            Folder in which features of the frozen layers are kept.
-        verbose : bool, default=False
-            Show the progress.
-
-        Returns
-        -------
-        trained : Trained
-            ``history``, ``labels`` (m, k) after the last update, and ``logits`` (p, k) for
-            thresholds, float32, of all photos or of a random sample of them.
-
-        Raises
-        ------
-        ImageError
-            If a photo can't be read, unless the source says that it may be so.
-        FloatingPointError
-            If the network gives NaN or infinity, or the training diverged.
-        OutOfMemoryError
-            If the device has too little memory for a batch.
-        """
-        labels = Ranks().agree(np.asarray(labels, dtype=np.float32))
-        return self._train(network, source, labels, observed, validation, random, memory, verbose)
+        """Refuse what is known not to work before hours of work."""
 
     def _update(self, state, logits):
-        """Step B; see `LabelState.update`."""
         return state.update(
-            logits,
-            rate=self.update_rate,
-            sigma=self.sigma,
-            cumulative=self.cumulative_updates,
+            logits, rate=self.update_rate, sigma=self.sigma, cumulative=self.cumulative_updates
         )

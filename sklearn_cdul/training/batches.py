@@ -2,9 +2,8 @@
 
 import copy
 import hashlib
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,14 +14,14 @@ from sklearn_cdul.compute.transfers import to_device
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.digests import file_stamp
 from sklearn_cdul.images.pictures import PictureCache
-from sklearn_cdul.images.reading import read_pictures, with_advice
+from sklearn_cdul.images.reading import Content, read_pictures, with_advice
 from sklearn_cdul.images.sequences import Photos
 from sklearn_cdul.training.building import build_photo_network, check_input_size, look_at_regions
 from sklearn_cdul.training.network import EmbeddingNetwork
 from sklearn_cdul.training.ranks import Ranks
 
-# Photos per forward pass in prediction. Small batches stay in the cache of a CPU.
-_PREDICTION_BATCH = defaultdict(lambda: 256, cpu=10)
+# Photos or vectors per forward pass in prediction; few photos stay in the cache of a CPU.
+_PREDICTION_BATCH, _CPU_BATCH = 256, 10
 # Smallest share of the picture's area in a training crop: its labels must stay true.
 _SMALLEST_CROP = 0.5
 
@@ -32,25 +31,30 @@ def training_size(image_size: int) -> int:
     return round(image_size * 8 / 7)
 
 
-def make_source(
-    X: Photos | np.ndarray,
-    *,
-    device: torch.device,
-    precision: str,
-    image_size: int | None,
-    verbose: bool = False,
-    **reading: Any,
-) -> "Source":
-    """The source for what `check_X` returned; see `PhotoSource` for how photos may be read."""
-    if not isinstance(X, Photos):
-        return EmbeddingSource(X[:, 0], device=device, precision=precision, verbose=verbose)
-    assert image_size is not None
-    return PhotoSource(
-        X, image_size=image_size, device=device, precision=precision, verbose=verbose, **reading
-    )
+class _Source:
+    """What both kinds share: where and how precisely they are computed with, and which rows."""
+
+    def __init__(self, n: int, device: torch.device, precision: str, verbose: bool):
+        self.rows: Sequence[int] = range(n)
+        self.device = device
+        self.verbose = verbose
+        self.is_precision_given = precision != "auto"
+        self.precision = resolve_precision(precision, device)
+        # The small gradients of float16 would vanish.
+        half = self.precision == torch.float16
+        self.training_precision = torch.float32 if half else self.precision
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def select(self, rows: Sequence[int]) -> Any:
+        """The source of these photos only, in this order; what is kept of them is shared."""
+        part = copy.copy(self)
+        part.rows = [self.rows[row] for row in rows]
+        return part
 
 
-class PhotoSource:
+class PhotoSource(_Source):
     """Pictures for training and for prediction.
 
     Pictures are stretched to a square, as the encoder's views are, so no object is cut away.
@@ -67,33 +71,19 @@ class PhotoSource:
         n_jobs: int | None = None,
         on_error: str = "raise",
         cache: PictureCache | None = None,
-        digests: Sequence[bytes | None] | None = None,
+        contents: Sequence[Content | None] | None = None,
         verbose: bool = False,
     ):
+        super().__init__(len(photos), device, precision, verbose)
+        # On a CPU, bfloat16 makes the backward pass through depthwise convolutions four times
+        # slower, and no network faster that we tried.
+        if precision == "auto" and device.type == "cpu":
+            self.training_precision = torch.float32
         self.photos = photos
-        self.digests = digests  # of the content of each photo, where it is known
-        self.rows: Sequence[int] = range(len(photos))
+        self.contents: Any = contents  # of each photo, where they are known
         self.image_size = image_size
-        self.device = device
-        self.verbose = verbose
-        self.precision = resolve_precision(precision, device)
-        self.is_precision_given = precision != "auto"
-        # The small gradients of float16 would vanish. On a CPU, bfloat16 makes the backward pass
-        # through depthwise convolutions four times slower, and no network faster that we tried.
-        full = self.precision == torch.float16 or (precision == "auto" and device.type == "cpu")
-        self.training_precision = torch.float32 if full else self.precision
         self._on_error = on_error
         self._reading: dict[str, Any] = {"n_jobs": n_jobs, "cache": cache}
-
-    def __len__(self) -> int:
-        """How many photos there are."""
-        return len(self.rows)
-
-    def select(self, rows: Sequence[int]) -> "PhotoSource":
-        """The source of these photos only, in this order; pictures that are kept are shared."""
-        part = copy.copy(self)
-        part.rows = [self.rows[row] for row in rows]
-        return part
 
     def build_network(
         self, network: str | Callable[..., nn.Module], n_classes: int, *, regions: int = 1
@@ -127,11 +117,16 @@ class PhotoSource:
     def prediction(self, failures: dict[int, ImageError]) -> Iterator[Tensor]:
         """All pictures once, in order, whole; positions of photos that can't be read are noted."""
         pictures = self._pictures(range(len(self)), self.image_size, failures)
-        size = _PREDICTION_BATCH[self.device.type]
+        size = _CPU_BATCH if self.device.type == "cpu" else _PREDICTION_BATCH
         for start in range(0, len(self), size):
             count = min(size, len(self) - start)
             batch = self._to_device([next(pictures) for _ in range(count)])
             yield self._in_layout(batch)
+
+    def has_changed(self, position: int) -> bool:
+        """Whether someone has written to a photo's file since its content was read."""
+        row = self.rows[position]
+        return self.contents[row].has_changed(self.photos[row])
 
     def description(self) -> tuple[Any, ...]:
         """What the pictures depend on: of files the size and the time of the last change."""
@@ -163,7 +158,7 @@ class PhotoSource:
         return batch.contiguous(memory_format=memory_format(self.device))
 
 
-class EmbeddingSource:
+class EmbeddingSource(_Source):
     """Vectors for training and for prediction."""
 
     def __init__(
@@ -174,31 +169,18 @@ class EmbeddingSource:
         precision: str = "auto",
         verbose: bool = False,
     ):
+        super().__init__(len(embeddings), device, precision, verbose)
+        if precision == "auto":
+            self.precision = self.training_precision = torch.float32
         # A copy: torch takes neither read-only arrays nor negative strides.
-        copied = np.array(embeddings, dtype=np.float32)
-        self.embeddings = torch.from_numpy(copied).to(device)
-        self.rows: Sequence[int] = range(len(copied))
-        self.device = device
-        self.verbose = verbose
-        self.is_precision_given = precision != "auto"
-        self.precision = resolve_precision(
-            precision if self.is_precision_given else "float32", device
-        )
-        half = self.precision == torch.float16
-        self.training_precision = torch.float32 if half else self.precision
-
-    def __len__(self) -> int:
-        """How many photos there are."""
-        return len(self.embeddings)
+        self.embeddings = torch.from_numpy(np.array(embeddings, dtype=np.float32)).to(device)
 
     def select(self, rows: Sequence[int]) -> "EmbeddingSource":
-        """The source of these photos only, in this order."""
-        part = copy.copy(self)
-        part.rows = [self.rows[row] for row in rows]
+        """The source of these vectors only, in this order."""
+        part = super().select(rows)
         # Of no rows torch would make an index of floats.
-        part.embeddings = self.embeddings[
-            torch.as_tensor(rows, dtype=torch.long, device=self.device)
-        ]
+        index = torch.as_tensor(rows, dtype=torch.long, device=self.device)
+        part.embeddings = self.embeddings[index]
         return part
 
     def build_network(self, network: Any, n_classes: int, *, regions: int = 1) -> nn.Module:
@@ -215,7 +197,7 @@ class EmbeddingSource:
 
     def prediction(self, failures: dict[int, ImageError]) -> Iterator[Tensor]:
         """All vectors once, in order; vectors don't fail."""
-        for batch in self.embeddings.split(_PREDICTION_BATCH[self.device.type]):
+        for batch in self.embeddings.split(_PREDICTION_BATCH):
             # In double precision a row's result does not depend on its place in the batch, once
             # it is rounded; mps has none.
             yield batch if batch.device.type == "mps" else batch.double()
@@ -243,29 +225,19 @@ def epoch(source: Source, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
     return source.training(split_batches(order, batch_size))
 
 
-class Crop(NamedTuple):
-    """What to cut out, in pixels of the picture, and whether to mirror it."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-    is_flipped: bool
-
-
-def draw_crop(size: int) -> Crop:
-    """Draw a random crop of half to all of a square picture's area, mirrored every other time."""
+def draw_crop(size: int) -> tuple[int, int, int, int, bool]:
+    """Draw a crop of half to all of a square picture's area: top, left, height, width, mirrored."""
     from torchvision.transforms import RandomResizedCrop  # takes seconds; prediction does without
 
-    top, left, height, width = RandomResizedCrop.get_params(
+    box = RandomResizedCrop.get_params(
         torch.empty(1, size, size), [_SMALLEST_CROP, 1.0], [3 / 4, 4 / 3]
     )
-    return Crop(top, left, height, width, bool(torch.rand(()) < 0.5))
+    return *box, bool(torch.rand(()) < 0.5)
 
 
-def cut(picture: Tensor, crop: Crop, size: int) -> Tensor:
+def cut(picture: Tensor, crop: tuple[int, int, int, int, bool], size: int) -> Tensor:
     """Cut a picture and resize the crop, with a bilinear filter that smooths."""
     from torchvision.transforms.v2 import functional
 
     resized = functional.resized_crop(picture, *crop[:4], size=[size, size], antialias=True)
-    return resized.flip(-1) if crop.is_flipped else resized
+    return resized.flip(-1) if crop[4] else resized

@@ -1,14 +1,15 @@
 """Keep in a folder what an unfinished training has reached, so that a killed one goes on there."""
 
-import hashlib
 import os
 import shutil
 import time
 import zipfile
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
@@ -17,9 +18,10 @@ from sklearn_cdul.exceptions import warn
 from sklearn_cdul.training.ranks import Ranks
 
 # Counts up when something else is kept, or a training gives another result.
-_FORMAT = b"2"
+_FORMAT = 3
 # Saving takes at most one part in so many of the time.
 _SAVE_SHARE = 20
+_FINISHED = "finished"  # an empty file
 
 
 def check_folder(folder: str | os.PathLike[str] | None) -> Path | None:
@@ -39,33 +41,29 @@ def check_folder(folder: str | os.PathLike[str] | None) -> Path | None:
     return path
 
 
-class Checkpoint:
+class Checkpoint(AbstractContextManager["Checkpoint"]):
     """The folder of one training, which finds there what it had reached when it was killed.
 
     Each training has a folder of its own, named by all that its result depends on. So nothing is
     taken from another one, and the candidates of a search may share a `folder`. Use it as a context
-    manager around the training; call :meth:`finish` at its end. Of several processes that share a
-    training the first one writes.
+    manager around the training. Of several processes that share a training the first one writes.
     """
 
     def __init__(
         self, folder: str | os.PathLike[str] | None, describe: Callable[[], Sequence[Any]]
     ):
-        self._folder = check_folder(folder)
+        parent = check_folder(folder)
         self._own: Path | None = None  # while it is in use
         self._lock: FileLock | None = None
         self._saved_at, self._save_seconds = -np.inf, 0.0
         self._ranks = Ranks()
-        if self._folder is not None:
+        if parent is not None:
             if self._ranks.number == 0:
-                self._own = self._take(self._folder, f"fit-{_digest(describe())}")
+                self._own = self._take(parent, f"fit-{joblib.hash((_FORMAT, describe()))}")
             self._own = self._ranks.agree(self._own)
 
-    def __enter__(self) -> "Checkpoint":
-        return self
-
     def __exit__(self, *exception: object) -> None:
-        """Let others have the folder; what is in it stays, unless the training has finished."""
+        """Let others have the folder; what is in it stays."""
         if self._lock is not None:
             self._lock.release()
         self._lock = self._own = None
@@ -82,11 +80,19 @@ class Checkpoint:
                 "keeps no checkpoint."
             )
             return None
-        if is_new and (others := _abandoned(folder, own)):
+        unfinished = []
+        for other in sorted(folder.glob("fit-*/")):
+            if other != own and (lock := _try_lock(other)) is not None:
+                lock.release()  # Windows deletes no open file
+                if (other / _FINISHED).exists():
+                    shutil.rmtree(other, ignore_errors=True)
+                else:
+                    unfinished.append(other.name)
+        if is_new and unfinished:
             warn(
-                f"checkpoint={str(folder)!r} has {len(others)} unfinished fits of other photos, "
-                "labels or parameters, or with other versions of the packages, such as "
-                f"{others[0].name}. This fit does not go on from them. Delete those that you no "
+                f"checkpoint={str(folder)!r} has {len(unfinished)} unfinished fits of other "
+                "photos, labels or parameters, or with other versions of the packages, such as "
+                f"{unfinished[0]}. This fit does not go on from them. Delete those that you no "
                 "longer need."
             )
         return own
@@ -94,12 +100,11 @@ class Checkpoint:
     def load(self) -> Any:
         """Return what was saved last; None if there is nothing whole."""
         path = self._own and self._own / "epochs.pt"
-        is_there = False
-        if path and self._ranks.number == 0 and path.exists():
-            is_there = _is_whole(path)
-            if not is_there:
-                warn(f"The checkpoint {path} is damaged. It is deleted, and training begins anew.")
-                path.unlink()
+        is_there = bool(path and self._ranks.number == 0 and path.exists())
+        if path and is_there and not _is_whole(path):
+            warn(f"The checkpoint {path} is damaged. It is deleted, and training begins anew.")
+            path.unlink()
+            is_there = False
         if path and self._ranks.agree(is_there):
             return torch.load(path, map_location="cpu", weights_only=True)
         return None
@@ -110,20 +115,28 @@ class Checkpoint:
         wait = _SAVE_SHARE * self._save_seconds
         if self._own is None or self._ranks.number or start - self._saved_at < wait:
             return
-        path = self._own / "epochs.pt"
-        with open(f"{path}.new", "wb") as file:
-            torch.save(state(), file)
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut could leave an empty file
-        os.replace(f"{path}.new", path)  # so that a kill leaves the old one or the new one
+        path, reached = self._own / "epochs.pt", state()
+        try:
+            with open(f"{path}.new", "wb") as file:
+                torch.save(reached, file)
+                file.flush()
+                os.fsync(file.fileno())  # else a power cut could leave an empty file
+            os.replace(f"{path}.new", path)  # so that a kill leaves the old one or the new one
+        except (OSError, RuntimeError) as error:  # torch's writer raises either on a full disk
+            self._saved_at = np.inf  # never again
+            warn(f"The checkpoint {path} can't be saved ({error}). Training goes on without it.")
+            return
         self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - start
 
     def finish(self) -> None:
-        """Delete what is kept: the training is over, and its result is elsewhere."""
+        """Mark the training as over. The next one in the parent folder deletes it.
+
+        So whoever fails to write down its result finds it again by the same fit.
+        """
         if self._own is not None and self._lock is not None:
-            self._lock.release()  # Windows deletes no open file
-            shutil.rmtree(self._own, ignore_errors=True)
+            with suppress(OSError):  # on a full disk it counts as unfinished
+                (self._own / _FINISHED).touch()
 
 
 def _is_whole(path: Path) -> bool:
@@ -135,16 +148,6 @@ def _is_whole(path: Path) -> bool:
         return False
 
 
-def _abandoned(folder: Path, own: Path) -> list[Path]:
-    """Folders of other trainings that no process is at."""
-    found = []
-    for other in sorted(folder.glob("fit-*/")):
-        if other != own and (lock := _try_lock(other)) is not None:
-            lock.release()
-            found.append(other)
-    return found
-
-
 def _try_lock(folder: Path) -> FileLock | None:
     lock = FileLock(folder / "lock")  # the system takes it away from a process that ends
     try:
@@ -152,15 +155,3 @@ def _try_lock(folder: Path) -> FileLock | None:
     except (Timeout, FileNotFoundError):  # in use, or finished at this moment
         return None
     return lock
-
-
-def _digest(parts: Sequence[Any]) -> str:
-    digest = hashlib.blake2b(_FORMAT, digest_size=8)
-    for part in parts:
-        if isinstance(part, np.ndarray):
-            digest.update(repr((part.shape, part.dtype)).encode())
-            part = np.ascontiguousarray(part).view(np.uint8).data
-        elif not isinstance(part, bytes):
-            part = repr(part).encode()
-        digest.update(part)
-    return digest.hexdigest()

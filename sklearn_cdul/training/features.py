@@ -101,7 +101,7 @@ def from_features(
 
 
 def _iter_features(
-    network: Any, source: Source, store: Store | None
+    network: Any, source: Any, store: Store | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield positions and features: first those in the store, then the others as they come."""
     layer: Any = output_layer(network)
@@ -131,24 +131,25 @@ def _iter_features(
             store.put(
                 {
                     key: features.tobytes()
-                    for key, features in zip((keys[p] for p in positions), batch, strict=True)
-                    if key is not None and np.isfinite(features).all()
+                    for position, features in zip(positions, batch, strict=True)
+                    if (key := keys[position])
+                    and np.isfinite(features).all()
+                    # Someone may have written to the file since it was read for its digest.
+                    and not source.has_changed(position)
                 }
             )
         yield positions, batch
 
 
-def _keys(network: Any, layer: nn.Linear, source: Source) -> Sequence[bytes | None]:
+def _keys(network: Any, layer: nn.Linear, source: Any) -> Sequence[bytes | None]:
     """A key per photo; None where the photo's content or what the network does is not known."""
-    if not isinstance(source, PhotoSource) or source.digests is None:
-        return [None] * len(source)
-    described = _describe(network, layer)
-    if described is None:
+    contents = source.contents if isinstance(source, PhotoSource) else None
+    if contents is None or (described := _describe(network, layer)) is None:
         return [None] * len(source)
     kind = (b"features", described, source.image_size, network.n_views)
     end = repr((*kind, str(source.training_precision), _VERSION)).encode()
-    contents = [source.digests[row] for row in source.rows]
-    return [c and hashlib.blake2b(c + end, digest_size=16).digest() for c in contents]
+    known = (contents[row] for row in source.rows)
+    return [c and hashlib.blake2b(c.digest + end, digest_size=16).digest() for c in known]
 
 
 def _describe(network: Any, layer: nn.Linear) -> str | None:

@@ -10,10 +10,17 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
+from sklearn_cdul._utils.docstrings import filled_with
 from sklearn_cdul._utils.progress import progress
 from sklearn_cdul.compute.devices import RandomStates, is_out_of_memory
 from sklearn_cdul.metrics import score_readable
-from sklearn_cdul.training.alignment import BaseTraining, LabelState, Trained, kl_divergence
+from sklearn_cdul.training.alignment import (
+    TEXTS,
+    BaseTraining,
+    LabelState,
+    Trained,
+    kl_divergence,
+)
 from sklearn_cdul.training.batches import Source, epoch, split_batches, training_size
 from sklearn_cdul.training.checkpoint import Checkpoint, check_folder
 from sklearn_cdul.training.features import draw_sample, open_store, read_sample, ridge_layer
@@ -23,12 +30,13 @@ from sklearn_cdul.training.network import output_layer, set_head
 from sklearn_cdul.training.ranks import Ranks
 
 
+@filled_with(TEXTS)
 class GradientTraining(BaseTraining):
-    """Train all layers by gradient steps, and update the labels in turn.
+    """Train all layers by gradient descent, and update the labels in turn.
 
     This is "gradient alignment", section 3.2 of the CDUL paper [1]_. It takes many times as long as
-    :class:`RidgeTraining` and gains little with some hundred photos. Training pictures are randomly
-    cropped and mirrored; AdamW minimises the KL divergence of the labels from the predictions.
+    :class:`RidgeTraining` and gains little with a few hundred photos. Training images are randomly
+    cropped and flipped; AdamW minimises the KL divergence between labels and predictions.
 
     Parameters
     ----------
@@ -37,50 +45,40 @@ class GradientTraining(BaseTraining):
     warmup_epochs : int, default=1
         Number of epochs before the first update of the labels.
     update_interval : int, default=1
-        Number of epochs between two updates of the labels. 0 keeps the initial labels. There is no
-        update after the last epoch.
-    update_rate : float, default=0.5
-        Factor on the step of the labels; 1 is the paper's.
-    sigma : float, default=1.0
-        Width of the Gaussian that slows down labels near 0 and 1; 1 is the paper's.
-    cumulative_updates : bool, default=False
-        Whether an update starts from the labels as the last one left them, as in the paper. By
-        default each starts from the initial labels: otherwise repeated updates erase CLIP's signal.
+        Number of epochs between updates of the labels; 0 disables them. There is none after the
+        last epoch.
+    {updates}
     batch_size : int, default=16
         Mini-batch size.
     learning_rate : float, default=3e-5
         Learning rate of the pretrained layers (AdamW, cosine decay to 0). A network without
         pretrained weights needs a higher one, such as 1e-3, and more epochs.
     head_learning_rate : float, default=1e-4
-        Learning rate of the last layer, likewise. With embeddings as input it is the only layer.
+        Learning rate of the last layer, the only one with embeddings as input.
     weight_decay : float, default=1e-4
         Weight decay of AdamW.
     head_init : {"ridge", "mean"}, default="ridge"
-        How the last layer starts: as the ridge head on the features of the pretrained network, of
-        at most 20,000 photos, see :func:`linear_probe`; or so that it predicts the mean label of
-        each class, which needs a higher ``head_learning_rate`` and more epochs. The thresholds of
-        the classifier are then found on the mean of leave-one-out logits and the network's, or on
-        the network's.
+        Initial last layer. "ridge" is the ridge head on the features of the pretrained network of
+        at most 20,000 photos, see :func:`linear_probe`; thresholds are then found on the mean of
+        its leave-one-out logits and the network's logits. "mean" predicts the mean label of each
+        class, and needs a higher ``head_learning_rate`` and more epochs.
     checkpoint : str, os.PathLike or None, default=None
-        Folder for a fit that may be killed. The same fit, called again, goes on from the last epoch
-        that was saved and ends with the same result. Only a fit of the same photos, labels and
-        parameters goes on, so several may share the folder. It takes three times the size of the
-        network, and is deleted when the training ends. A ``random_state`` of None is 0 then.
+        Folder from which a fit that was killed resumes at the last saved epoch, with the same
+        result. Fits resume only with the same photos, labels and parameters, so several may share
+        the folder. Each takes three times the size of the network, which is freed when the next fit
+        starts after its end. With a checkpoint, a ``random_state`` of None means 0.
 
     See Also
     --------
-    RidgeTraining : Trains the last layer alone, without gradients.
+    RidgeTraining : Trains only the last layer, without gradients.
 
     Notes
     -----
-    If timm's ``get_classifier`` finds no last linear layer in the network, all layers start as they
-    are and learn at ``learning_rate``. If it finds one without a bias, or one that is not used once
-    per photo, ``head_init="ridge"`` is the same as "mean".
+    If timm's ``get_classifier`` finds no last linear layer, all layers start as they are and use
+    ``learning_rate``. If that layer has no bias or is not used once per photo,
+    ``head_init="ridge"`` is the same as "mean".
 
-    References
-    ----------
-    .. [1] R. Abdelfattah et al., "CDUL: CLIP-Driven Unsupervised Learning for Multi-Label Image
-       Classification", ICCV 2023, arXiv 2307.16634.
+    {paper}
 
     Examples
     --------
@@ -133,30 +131,32 @@ class GradientTraining(BaseTraining):
         self.checkpoint = checkpoint
 
     def picture_sizes(self, image_size):
-        """Those that training crops are cut from, and whole ones; see `BaseTraining`."""
+        """Those that training crops are cut from, and whole ones."""
         return [training_size(image_size), image_size]
 
     def check(self, network):
-        """Refuse a folder ``checkpoint`` that can't be used; see `BaseTraining.check`."""
+        """Refuse a folder ``checkpoint`` that can't be used."""
         check_folder(self.checkpoint)
 
-    def _train(self, network, source, labels, observed, validation, random, memory, verbose):
+    def train(
+        self, network, source, labels, *, random, observed=None, validation=None, memory=None
+    ):
+        """Train a network in place, and the labels in turn; see `BaseTraining`."""
+
         def describe():
             settings = self.get_params() | {"checkpoint": None}
             weights = network.state_dict()
             views = getattr(network, "n_views", 1)
             known = (torch.__version__, settings, views, list(weights), source.description())
-            arrays = (np.atleast_1d(value.cpu().numpy()) for value in weights.values())
-            others = () if validation is None else (validation[0].description(), validation[1])
-            return [known, *arrays, labels, "none" if observed is None else observed, *others]
+            arrays = [value.cpu().numpy() for value in weights.values()]
+            others = validation and (repr(validation[0].description()), validation[1])
+            return [repr(known), arrays, labels, observed, others]
 
         with random, Checkpoint(self.checkpoint, describe) as checkpoint:
             state = LabelState.of(labels, observed, slice(None), source.device)
             kept = checkpoint.load()
-            start = kept["start"] if kept else self._start(network, source, state, memory, verbose)
-            history = self._epochs(
-                network, source, state, validation, start, kept, checkpoint, verbose
-            )
+            start = kept["start"] if kept else self._start(network, source, state, memory)
+            history = self._epochs(network, source, state, validation, start, kept, checkpoint)
             rows, leave_one_out = start
             scores = _predict(network, source.select(rows.tolist()), "Looking again")
             if leave_one_out is not None:
@@ -164,7 +164,7 @@ class GradientTraining(BaseTraining):
             checkpoint.finish()
         return Trained(history, state.labels().cpu().numpy(), scores)
 
-    def _start(self, network, source, state, memory, verbose):
+    def _start(self, network, source, state, memory):
         """Set the last layer; return rows for thresholds and their leave-one-out logits, if any."""
         layer = output_layer(network)
         if layer is None or layer.bias is None:
@@ -177,13 +177,13 @@ class GradientTraining(BaseTraining):
         with open_store(memory) as store:
             features = read_sample(network, source, rows, store)
         rows = torch.from_numpy(rows)
-        with progress("Fitting the last layer", verbose=verbose):
+        with progress("Fitting the last layer", verbose=source.verbose):
             y = state.labels(rows.to(source.device)).cpu().numpy()
             weight, bias, leave_one_out = LinearProbe(features).fit(y)
             set_head(layer, torch.from_numpy(weight), torch.from_numpy(bias))
         return rows, torch.from_numpy(leave_one_out)
 
-    def _epochs(self, network, source, state, validation, start, kept, checkpoint, verbose):
+    def _epochs(self, network, source, state, validation, start, kept, checkpoint):
         """Steps A and B in turn; the history.
 
         Step B takes the predictions of step A, averaged over the epochs since the last step B, so
@@ -215,7 +215,8 @@ class GradientTraining(BaseTraining):
             return states | now | {"summed": summed, "n_summed": n_summed}
 
         shared, done = Ranks().wrap(network), len(history) * n_batches
-        with progress("Training", n_steps, done=done, unit="batch", verbose=verbose) as bar:
+        shown = {"done": done, "unit": "batch", "verbose": source.verbose}
+        with progress("Training", n_steps, **shown) as bar:
             for number in range(len(history) + 1, self.epochs + 1):
                 logits, loss = self._step_a(shared, source, state, optimizer, scheduler, bar)
                 if number <= self.warmup_epochs:
@@ -282,7 +283,6 @@ def parameter_groups(
     """Optimizer groups: the last layer learns at its own rate."""
     layer = output_layer(network)
     head = [] if layer is None else list(layer.parameters())
-    chosen = {id(parameter) for parameter in head}
-    rest = [p for p in network.parameters() if id(p) not in chosen and p.requires_grad]
+    rest = [p for p in network.parameters() if p.requires_grad and all(p is not h for h in head)]
     groups = [{"params": rest, "lr": learning_rate}, {"params": head, "lr": head_learning_rate}]
     return [group for group in groups if group["params"]]

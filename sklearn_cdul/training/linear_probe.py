@@ -26,8 +26,8 @@ def linear_probe(
 
     A ridge regression of the labels, with the penalty of the smallest leave-one-out error, gives
     the direction of each class. A logistic regression of the labels on the leave-one-out
-    predictions then turns them into calibrated logits. This step is not in the CDUL paper; to begin
-    fine-tuning with a linear probe is known from [1]_.
+    predictions then calibrates the logits. This is not in the CDUL paper; starting fine-tuning from
+    a linear probe is known from [1]_.
 
     For one vector per photo it is what scikit-learn's ``RidgeCV`` and ``LogisticRegression`` give,
     one class after another, in memory that does not grow with the number of classes times that of

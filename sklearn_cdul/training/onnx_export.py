@@ -16,15 +16,6 @@ from sklearn_cdul.training.network import EmbeddingNetwork
 _NEEDED = 2, 9
 
 
-class _Probabilities(nn.Module):
-    def __init__(self, network: nn.Module):
-        super().__init__()
-        self.network = network
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return torch.sigmoid(self.network(inputs))
-
-
 def export_onnx(classifier: Any, path: str | os.PathLike[str]) -> None:
     """Write the network with a sigmoid behind it, see ``CDULClassifier.export_onnx``."""
     onnx = _import_onnx()
@@ -40,7 +31,7 @@ def export_onnx(classifier: Any, path: str | os.PathLike[str]) -> None:
         size = classifier.image_size_
         name, example = "pixels", torch.zeros(2, 3, size, size, dtype=torch.uint8)
         properties["image_size"] = size
-    model = _convert(_for_export(network), name, example)
+    model = _convert(network, name, example)
     _remove_notes(model)
     texts = {key: json.dumps(value) for key, value in properties.items()}
     onnx.helper.set_model_props(model, texts)
@@ -62,20 +53,16 @@ def _import_onnx() -> Any:
         ) from error
 
 
-def _for_export(network: nn.Module) -> nn.Module:
-    result = _Probabilities(copy.deepcopy(network)).cpu().eval()
-    for module in result.modules():
+@torch.no_grad()
+def _convert(network: nn.Module, name: str, example: Tensor) -> Any:
+    """Return the network, with a sigmoid behind it, as an onnx.ModelProto whose batch is free."""
+    whole = nn.Sequential(copy.deepcopy(network), nn.Sigmoid()).cpu().eval()
+    for module in whole.modules():
         if getattr(module, "inplace", False):
             # The result is the same, and the exporter needs a third less time.
             module.inplace = False  # type: ignore[assignment]
-    return result
-
-
-@torch.no_grad()
-def _convert(network: nn.Module, name: str, example: Tensor) -> Any:
-    """Return the network as an onnx.ModelProto whose first axis is free."""
     program = torch.onnx.export(
-        network,
+        whole,
         (example,),
         dynamo=True,
         optimize=True,

@@ -8,9 +8,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sklearn_cdul._utils.docstrings import filled_with
 from sklearn_cdul._utils.progress import progress
 from sklearn_cdul.metrics import score_readable
-from sklearn_cdul.training.alignment import BaseTraining, LabelState, Trained, kl_divergence
+from sklearn_cdul.training.alignment import (
+    TEXTS,
+    BaseTraining,
+    LabelState,
+    Trained,
+    kl_divergence,
+)
 from sklearn_cdul.training.features import (
     draw_sample,
     from_features,
@@ -26,47 +33,35 @@ from sklearn_cdul.training.regions import mix_views
 _BLOCK = 4096
 
 
+@filled_with(TEXTS)
 class RidgeTraining(BaseTraining):
-    """Train the last layer alone: a ridge head on the frozen features, in a few rounds.
+    """Train only the last layer: a ridge head on frozen features.
 
     Each photo goes through the frozen network once. In each epoch the last layer is fitted to the
-    labels in closed form, see :func:`linear_probe`, and the labels then move toward the
-    leave-one-out logits, those of each photo as if the layer had not seen it: a layer that has seen
-    a label repeats it. This is not in the CDUL paper, whose updates of the labels it uses (section
-    3.2 of [1]_).
+    labels in closed form, see :func:`linear_probe`. The labels are then updated as in section 3.2
+    of the CDUL paper [1]_, but toward the leave-one-out logits: those of a layer that has not seen
+    the photo's own label, which it would only repeat. The closed form is not in the paper.
 
-    Of more than 20,000 photos a random sample of this size is fitted to. The other photos then go
-    through the network once, and their labels follow its predictions, which have not seen them
-    either.
+    With more than 20,000 photos, the layer is fitted to a random sample of this size. The labels of
+    the other photos follow its predictions, which have not seen them either.
 
     Parameters
     ----------
     epochs : int, default=3
-        Number of fits. The labels are updated after each but the last; with 1 they keep their
-        initial values.
-    update_rate : float, default=0.5
-        Factor on the step of the labels; 1 is the paper's.
-    sigma : float, default=1.0
-        Width of the Gaussian that slows down labels near 0 and 1; 1 is the paper's.
-    cumulative_updates : bool, default=False
-        Whether an update starts from the labels as the last one left them, as in the paper. By
-        default each starts from the initial labels: otherwise repeated updates erase CLIP's signal.
+        Number of fits. The labels are updated after each one except the last.
+    {updates}
 
     See Also
     --------
-    GradientTraining : Trains all layers, which takes many times as long.
+    GradientTraining : Trains all layers; takes many times as long.
 
     Notes
     -----
-    The network needs a last linear layer with a bias that timm's ``get_classifier`` finds, and that
-    is used once per photo. With the bundled network features take 26 kB of memory per photo of the
-    sample. With a folder as ``memory`` of the classifier they are kept there, under the content of
-    the photos, if all layers of the network are torch's or timm's.
+    timm's ``get_classifier`` must find a last linear layer in the network that has a bias and is
+    used once per photo. The features take memory, 26 kB per photo of the sample with the bundled
+    network. They are stored in the classifier's ``memory`` if all layers are torch's or timm's.
 
-    References
-    ----------
-    .. [1] R. Abdelfattah et al., "CDUL: CLIP-Driven Unsupervised Learning for Multi-Label Image
-       Classification", ICCV 2023, arXiv 2307.16634.
+    {paper}
 
     Examples
     --------
@@ -84,7 +79,7 @@ class RidgeTraining(BaseTraining):
         self.cumulative_updates = cumulative_updates
 
     def check(self, network):
-        """Refuse a network whose last layer can't be fitted so; see `BaseTraining.check`."""
+        """Refuse a network whose last layer can't be fitted in closed form."""
         if ridge_layer(network) is None:
             raise ValueError(
                 'training="ridge", the default, fits the last layer of the network, but timm\'s '
@@ -92,14 +87,17 @@ class RidgeTraining(BaseTraining):
                 'per photo. Set training="gradients".'
             )
 
-    def _train(self, network, source, labels, observed, validation, random, memory, verbose):
+    def train(
+        self, network, source, labels, *, random, observed=None, validation=None, memory=None
+    ):
+        """Train a network in place, and the labels in turn; see `BaseTraining`."""
         layer, rows = output_layer(network), np.arange(len(source))
         with random:
             some = draw_sample(len(source))
         with open_store(memory) as store:
             features = read_sample(network, source, some, store)
             state = LabelState.of(labels, observed, some, source.device)
-            heads, leave_one_out, history = self._fit(features, state, layer.weight, verbose)
+            heads, leave_one_out, history = self._fit(features, state, layer.weight, source.verbose)
             set_head(layer, *heads[-1])
             moved, scores = np.empty_like(labels), np.empty_like(labels)
             moved[some] = state.labels().cpu().numpy()

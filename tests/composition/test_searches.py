@@ -40,6 +40,17 @@ def test_a_grid_search_tries_every_candidate_and_refits_the_best(X, y):
     assert_array_equal(search.classes_, [[0, 1]] * 3)
 
 
+def test_parameters_of_a_training_by_its_name_can_be_searched(X, y):
+    classifier = clone(ON_EMBEDDINGS).set_params(training="ridge")
+    search = GridSearchCV(classifier, {"training__update_rate": [0.2, 0.9]}, cv=FOLDS).fit(X, y)
+    assert search.best_estimator_.training.update_rate in (0.2, 0.9)
+    assert classifier.training == "ridge"
+    classifier.set_params(training="gradients", training__batch_size=3)
+    assert classifier.training.batch_size == 3
+    with pytest.raises(ValueError, match=r"Invalid parameter 'batch_size' .*RidgeTraining"):
+        clone(classifier).set_params(training="ridge", training__batch_size=3)
+
+
 def test_a_random_search_draws_from_distributions(X, y):
     search = RandomizedSearchCV(
         clone(ON_EMBEDDINGS).set_params(training=GradientTraining()),

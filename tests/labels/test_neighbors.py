@@ -54,6 +54,21 @@ def test_wrong_input_is_refused(random_case, changes, message):
         smooth_labels(**arguments)
 
 
+def test_very_many_photos_are_compared_with_a_sample(monkeypatch):
+    group = np.arange(400) % 2
+    labels = np.where(group, 0.9, 0.1)[:, np.newaxis]
+    rng = np.random.default_rng(0)
+    labels = labels + rng.uniform(-0.1, 0.1, size=(400, 1))
+    embeddings = np.eye(2)[group] + rng.normal(scale=0.05, size=(400, 2))
+    monkeypatch.setattr("sklearn_cdul.labels.neighbors._MOST_COMPARED", 100)
+    first, again, other = (smooth_labels(labels, embeddings, random_state=s) for s in (0, 0, 1))
+    assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    neighbors = (first - 0.6 * labels)[:, 0] / 0.4  # their mean labels
+    assert_allclose(neighbors, np.where(group, 0.9, 0.1), atol=0.05)
+    assert len(np.unique(neighbors.round(9))) > 40  # not one mean for all
+
+
 def test_inputs_are_not_changed(random_case):
     labels, embeddings = (array.copy() for array in random_case)
     smooth_labels(labels, embeddings)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_cdul.labels.observed import observed_on_scale
+from sklearn_cdul.labels.neighbors import observed_on_scale
 
 
 def test_a_positive_is_as_sure_as_the_surest_of_its_class():

@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_cdul import BaseEncoder, CLIPPseudoLabeler
+from sklearn_cdul import BaseEncoder, CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.images.views import Preprocessing
 from sklearn_cdul.memory import merge_memory
 from sklearn_cdul.memory.store import Store
 from tests.memory.common import N_PHOTOS, SETTINGS, rows_in
+from tests.memory.entries import fill
+
+SETTINGS_OF_FIT = {"pseudo_labeler": CLIPPseudoLabeler(**SETTINGS), "image_size": 32}
 
 
 class Processes:
@@ -220,3 +223,22 @@ def test_an_encoder_that_kept_its_fingerprint_but_not_its_length_is_asked_again(
     encode_views = broken.model_name.encode_views
     broken.model_name.encode_views = lambda views: encode_views(views)[:, :2]
     assert broken.embed(PICTURES).shape == (5, 1, 2)
+
+
+def test_a_fit_says_once_that_nothing_can_be_stored(as_nobody, food_photos):
+    folder, read_only = as_nobody
+    fill(folder, [1])
+    model = CDULClassifier(**SETTINGS_OF_FIT).fit(food_photos.data[:N_PHOTOS])  # imports all
+    model.set_params(memory=folder)
+    with read_only(), pytest.warns(UserWarning, match="can't be written") as caught:
+        model.fit(food_photos.data[:N_PHOTOS])
+    assert len(caught) == 1
+
+
+def test_a_fit_again_reads_no_validation_photo(food_photos, tmp_path, monkeypatch):
+    model = CDULClassifier(**SETTINGS_OF_FIT, memory=tmp_path)
+    validation = {"X_val": food_photos.data[20:23], "y_val": np.eye(3, dtype=int)}
+    model.fit(food_photos.data[:N_PHOTOS], **validation)
+    features = "sklearn_cdul.training.features.iter_outputs"
+    monkeypatch.setattr(features, lambda *_, **__: pytest.fail("read again"))
+    model.fit(food_photos.data[:N_PHOTOS], **validation)

@@ -14,7 +14,7 @@ import sys
 import numpy as np
 import torch.distributed as dist
 
-from sklearn_cdul.images.digests import content_digest
+from sklearn_cdul.images.reading import read_contents
 from sklearn_cdul.memory.store import Store
 from sklearn_cdul.training import GradientTraining, RidgeTraining
 from tests.training.conftest import photo_source, train
@@ -43,8 +43,7 @@ def main(training, paths, labels, memory, output, kill):
         die_at(*kill)
     name, parameters = training
     kinds = {kind.__name__: kind for kind in (RidgeTraining, GradientTraining)}
-    digests = [content_digest(path, index) for index, path in enumerate(paths)]
-    source = photo_source(paths, digests=digests)
+    source = photo_source(paths, contents=read_contents(paths))
     network, trained = train(
         kinds[name](**parameters), source, np.load(labels), memory=memory, regions=1
     )

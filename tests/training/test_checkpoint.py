@@ -67,7 +67,7 @@ def assert_same(result, other):
 
 
 def unfinished(folder):
-    return [path.name for path in Path(folder).glob("fit-*")]
+    return [path for path in Path(folder).glob("fit-*") if not (path / "finished").exists()]
 
 
 def test_a_training_that_was_stopped_goes_on_to_the_same_result(
@@ -162,6 +162,27 @@ def test_a_training_of_the_same_in_use_elsewhere_keeps_no_checkpoint(tmp_path):
     assert not unfinished(tmp_path)
 
 
+def test_a_finished_training_is_kept_until_another_one_begins(tmp_path, monkeypatch):
+    source, labels = vector_problem()
+    training = GradientTraining(**STEPS, checkpoint=tmp_path)
+    first = train(training, source, labels)
+    with monkeypatch.context() as patch:  # the same fit need not train again
+        patch.setattr(GradientTraining, "_step_a", lambda *_: pytest.fail("trained again"))
+        assert_same(train(training, source, labels), first)
+    train(GradientTraining(2, **STEPS, checkpoint=tmp_path), source, labels)
+    assert len(list(tmp_path.glob("fit-*"))) == 1
+
+
+def test_a_checkpoint_that_cannot_be_saved_ends_no_training(tmp_path):
+    with Checkpoint(tmp_path, lambda: [b"one"]) as checkpoint:
+        (own,) = tmp_path.glob("fit-*")
+        (own / "epochs.pt.new").mkdir()
+        with pytest.warns(UserWarning, match=r"can't be saved.*goes on without") as caught:
+            checkpoint.save(dict)
+            checkpoint.save(dict)
+        assert len(caught) == 1
+
+
 def test_saving_costs_a_twentieth_of_the_time_at_most(tmp_path, monkeypatch):
     saved, clock = [], [0.0]
 
@@ -210,7 +231,7 @@ def test_kill_9_changes_nothing_but_the_time(at, photos, food_labels, undisturbe
     # In the third of three batches of features, or in the last of three epochs.
     assert run([at, 3]).returncode == -signal.SIGKILL
     with Store(tmp_path / "memory") as store:
-        assert len(store.keys()) == (20 if is_ridge else 24)
+        assert len(list(store)) == (20 if is_ridge else 24)
     ended = run(None)
     assert ended.returncode == 0, ended.stderr
     result = np.load(tmp_path / "result-alone.npz")

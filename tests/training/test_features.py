@@ -9,7 +9,7 @@ import timm
 import torch
 from numpy.testing import assert_allclose
 
-from sklearn_cdul.images.digests import content_digest
+from sklearn_cdul.images.reading import read_contents
 from sklearn_cdul.images.sequences import check_images
 from sklearn_cdul.memory.store import Store
 from sklearn_cdul.training import GradientTraining, RidgeTraining
@@ -33,8 +33,7 @@ class OwnNetwork(torch.nn.Module):
 
 def digested(photos, **changes):
     """A source that knows the content of its photos, as in a fit with a folder as memory."""
-    digests = [content_digest(photo, index) for index, photo in enumerate(check_images(photos))]
-    return photo_source(photos, digests=digests, **changes)
+    return photo_source(photos, contents=read_contents(check_images(photos)), **changes)
 
 
 @pytest.fixture
@@ -112,18 +111,33 @@ def test_of_layers_that_nobody_knows_and_of_vectors_nothing_is_kept(
         assert seen() == 6
     train(RidgeTraining(), *vector_problem(), memory=tmp_path)
     with Store(tmp_path) as store:
-        assert store.keys() == []
+        assert list(store) == []
 
 
 def test_unreadable_photos_get_the_mean_and_are_not_kept(food_photos, food_labels, tmp_path):
-    paths = [*food_photos.data[:8], str(tmp_path / "missing.jpg")]
-    digests = [content_digest(path, 0) for path in paths[:8]] + [b"once it was there"]
-    source = photo_source(paths, digests=digests, on_error="nan", image_size=64)
+    lost = tmp_path / "lost.jpg"
+    lost.write_bytes(Path(food_photos.data[8]).read_bytes())
+    source = digested([*food_photos.data[:8], lost], on_error="nan", image_size=64)
+    lost.unlink()
     with pytest.warns(UserWarning, match="1 of 9"):
         _, trained = train(RidgeTraining(), source, food_labels[:9], memory=tmp_path)
     assert np.isfinite(trained.logits).all()
     with Store(tmp_path) as store:
-        assert len(store.keys()) == 8
+        assert len(list(store)) == 8
+
+
+def test_a_file_that_was_replaced_meanwhile_is_not_kept_under_its_old_content(
+    food_photos, food_labels, seen, tmp_path
+):
+    paths = [tmp_path / f"{number}.jpg" for number in range(9)]
+    for path, photo in zip(paths, food_photos.data, strict=False):
+        path.write_bytes(Path(photo).read_bytes())
+    source, memory = digested(paths), tmp_path / "memory"
+    paths[0].write_bytes(Path(food_photos.data[20]).read_bytes())
+    train(RidgeTraining(), source, food_labels[:9], memory=memory)
+    assert seen() == 9
+    train(RidgeTraining(), digested(food_photos.data[:9]), food_labels[:9], memory=memory)
+    assert seen() == 1
 
 
 def test_photos_beyond_the_sample_are_kept_too(

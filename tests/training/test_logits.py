@@ -9,10 +9,14 @@ import torch
 
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.training.batches import EmbeddingSource
-from sklearn_cdul.training.building import build_photo_network, look_at_regions
+from sklearn_cdul.training.building import (
+    build_photo_network,
+    look_at_regions,
+    pack_network,
+    unpack_network,
+)
 from sklearn_cdul.training.logits import fastest, predict_logits
 from sklearn_cdul.training.network import EmbeddingNetwork
-from sklearn_cdul.training.packing import pack_network, unpack_network
 from tests.training.conftest import photo_source
 
 CPU = torch.device("cpu")

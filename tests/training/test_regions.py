@@ -8,9 +8,13 @@ import timm
 import torch
 from torch.testing import assert_close
 
-from sklearn_cdul.training.building import build_photo_network, look_at_regions
+from sklearn_cdul.training.building import (
+    build_photo_network,
+    look_at_regions,
+    pack_network,
+    unpack_network,
+)
 from sklearn_cdul.training.network import output_layer
-from sklearn_cdul.training.packing import pack_network, unpack_network
 from sklearn_cdul.training.regions import WHOLE_WEIGHT, has_regions, mix_views, region_features
 
 # Features: maps (b, c, h, w), maps (b, h, w, c), tokens of patches with others and alone.
