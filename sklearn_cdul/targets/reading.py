@@ -126,6 +126,6 @@ def warn_about_scores(y: Any, class_names: Sequence[str]) -> None:
     numbers = isinstance(y, np.ndarray) and y.dtype.kind in "if"
     if numbers and y.shape[1:] == (len(class_names),) and not (y >= 0).all():  # NaN is not
         warn(
-            "y has labels that are not known (NaN or negative). It serves scores alone: training "
+            "y has labels that nobody gave (NaN or negative). It serves scores alone: training "
             "never sees it. Labels to train with go into observed=, with NaN for unknown ones."
         )
