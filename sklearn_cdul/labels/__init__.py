@@ -1,4 +1,4 @@
-"""In come class names and embeddings; out go soft labels, and the thresholds that cut scores.
+"""In come class names and embeddings; out go soft labels, and the thresholds of scores.
 
 Everything here is NumPy and can be read beside the equations of the paper.
 """

@@ -25,8 +25,8 @@ def find_thresholds(scores: ArrayLike, *, shrinkage: float = 25) -> np.ndarray:
     possible to their means :math:`m_0 < m_1` in the Kullback-Leibler divergence between Bernoulli
     distributions, with which the CDUL network is trained:
 
-    .. math:: \min_\text{cut} \sum_{i < \text{cut}} KL(x_i \| m_0) +
-              \sum_{i \ge \text{cut}} KL(x_i \| m_1)
+    .. math:: \min_c \sum_{i < c} KL(x_i \| m_0) +
+              \sum_{i \ge c} KL(x_i \| m_1)
 
     This is the optimal clustering into two groups [1]_; every split is tried. It is to this
     divergence what Otsu's threshold is to the squared difference, and the minimum cross-entropy
@@ -119,7 +119,7 @@ def _split(scores: np.ndarray) -> float:
     if len(ordered) == 0 or ordered[0] == ordered[-1]:
         return np.nan
 
-    # The summed divergence to the mean is the entropy of the mean, minus a sum that no cut
+    # The summed divergence to the mean is the entropy of the mean, minus a sum that no split
     # changes. Sums of x and of 1 - x are kept apart: 1 - sum(x) has no digits left near 1.
     both = np.stack([ordered, 1 - ordered])
     size = np.arange(1, len(ordered))
@@ -127,11 +127,11 @@ def _split(scores: np.ndarray) -> float:
     high = both[:, ::-1].cumsum(axis=1)[:, -2::-1] / size[::-1]
     cost = size * entr(low).sum(axis=0) + size[::-1] * entr(high).sum(axis=0)
     cost[ordered[1:] == ordered[:-1]] = np.inf
-    cut = np.argmin(cost)
+    split = np.argmin(cost)
 
-    below, above = ordered[cut], ordered[cut + 1]
+    below, above = ordered[split], ordered[split + 1]
     with np.errstate(divide="ignore", invalid="ignore"):
-        gain_1, gain_0 = np.abs(np.log(high[:, cut] / low[:, cut]))
+        gain_1, gain_0 = np.abs(np.log(high[:, split] / low[:, split]))
         threshold = gain_0 / (gain_0 + gain_1)
     # A mean of exactly 0 or 1 is infinitely far from everything else: take the middle instead.
     if not (below < threshold <= above and threshold < 1):
@@ -209,11 +209,11 @@ def _best_f1(scores: np.ndarray, truth: np.ndarray, start: float) -> float:
     order = np.argsort(-scores)
     ordered, hits = scores[order], np.cumsum(truth[order])
     f1 = 2 * hits / (np.arange(1, len(ordered) + 1) + hits[-1])
-    # A cut lies between two different scores, the upper one included, or below all.
+    # A threshold lies between two different scores, the upper one included, or below all.
     lower = np.append(ordered[1:], -np.inf)
     f1[lower == ordered] = 0
-    cuts = np.clip(start, np.nextafter(lower, np.inf), ordered)
-    best = cuts[np.isclose(f1, f1.max())]
+    thresholds = np.clip(start, np.nextafter(lower, np.inf), ordered)
+    best = thresholds[np.isclose(f1, f1.max())]
     return float(best[np.argmin(np.abs(best - start))])
 
 
