@@ -14,6 +14,7 @@ from numpy.testing import assert_array_equal
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.training import RidgeTraining
+from sklearn_cdul.training.building import build_photo_network
 from tests.classifier.common import NAMES, QUICK, forbid_encoding, gradients
 
 
@@ -142,14 +143,16 @@ def test_the_network_learns_more_than_clip_tells_at_a_glance(food_photos):
     assert classifier.score(X, y) > whole.score(X, y)
 
 
-def test_the_papers_settings_are_parameters_and_differ_from_the_defaults():
-    classifier, default = CDULClassifier(**CDULClassifier.paper_settings()), CDULClassifier()
-    assert classifier.get_params() != default.get_params()
-    training = classifier.training
-    assert (training.epochs, training.warmup_epochs, training.update_interval) == (100, 10, 10)
-    assert training.cumulative_updates
-    assert training.head_init == "mean"
-    assert classifier.n_neighbors == 0
+def test_the_papers_settings_train_all_layers_and_move_labels_after_the_warm_up(photos):
+    settings = QUICK | CDULClassifier.paper_settings() | {"network": "bundled"}
+    model = CDULClassifier(**settings).set_params(
+        training__epochs=3, training__warmup_epochs=2, training__learning_rate=1e-3
+    )
+    model.fit(photos[:8])
+    assert [record["label_movement"] > 0 for record in model.history_] == [False, True, False]
+    fresh = build_photo_network("bundled", len(NAMES)).state_dict()
+    first = next(key for key in fresh if key.endswith("conv_stem.weight"))
+    assert not (model.network_.state_dict()[first] == fresh[first]).all()
 
 
 @pytest.mark.parametrize("switch", [torch.no_grad, torch.inference_mode])
