@@ -560,8 +560,9 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
 
         {Raises}
         """
+        labels = self.predict(X).astype(bool)
         names = np.asarray(self.class_names_, dtype=object)
-        return [names[row].tolist() for row in self.predict(X).astype(bool)]
+        return [names[row].tolist() for row in labels]
 
     @documented
     def score(self, X, y=None, sample_weight=None):
