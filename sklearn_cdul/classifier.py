@@ -595,7 +595,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ImportError
-            If onnx or onnxscript is not installed.
+            If onnx or onnxscript is not installed, or torch is older than 2.9.
         torch.onnx.OnnxExporterError
             If torch cannot export the network that a callable returned.
         """
