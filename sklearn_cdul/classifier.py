@@ -318,9 +318,10 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             network = source.build_network(self.network, len(names), regions=int(self.regions))
         training.check(network)
 
-        embeddings = photos
         if labeler.input == "images":
             embeddings = labeler._embed(photos, encoder, contents=contents, cache=pictures)
+        else:
+            embeddings = photos
         labels = _label(labeler, embeddings)
         readable = _readable_rows(labels)
         fixed = (
