@@ -112,7 +112,7 @@ class ScoreHistogramDisplay:
             truth = None if self.targets is None else self.targets[there, column]
             masks, colors, labels = zip(*by_truth(truth, "photos"), strict=True)
             groups = [scores[mask] for mask in masks]
-            axis.hist(groups, bins=bins, stacked=True, color=colors, label=labels)
+            axis.hist(groups, bins=bins, stacked=True, color=list(colors), label=labels)
             axis.axvline(self.thresholds[column], color="black", linewidth=1.2, label="threshold")
             axis.set_title(self.class_names[column], loc="left", fontsize=10, **TEXT)
             axis.set_title(f"{found[column]} of {len(scores)}", loc="right", fontsize=9, color=GREY)
