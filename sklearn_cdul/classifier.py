@@ -474,7 +474,8 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If y has the wrong shape, names or values, or no positives.
+            If y has the wrong shape, names or values, or no positives, or if no labelled image can
+            be read.
 
         See Also
         --------
@@ -486,6 +487,8 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         source = self._open(X, files=False)
         rows = np.flatnonzero(np.isin(y, (0, 1)).any(axis=1))
         probabilities = expit(self._logits(source.select(rows)))
+        if np.isnan(probabilities).all():
+            raise ValueError("None of the labelled images could be read; the thresholds stay.")
         self.thresholds_ = fit_thresholds(probabilities, y[rows], self.auto_thresholds_)
         return self
 

@@ -109,11 +109,12 @@ class Checkpoint(AbstractContextManager["Checkpoint"]):
             return torch.load(path, map_location="cpu", weights_only=True)
         return None
 
-    def save(self, state: Callable[[], Any]) -> None:
-        """Replace what was saved before, unless that was a moment ago."""
+    def save(self, state: Callable[[], Any], *, is_last: bool = False) -> None:
+        """Replace what was saved before, unless that was a moment ago and more is to come."""
         start = time.monotonic()
         wait = _SAVE_SHARE * self._save_seconds
-        if self._own is None or self._ranks.number or start - self._saved_at < wait:
+        too_soon = start - self._saved_at < wait and not is_last
+        if self._own is None or self._ranks.number or too_soon or self._saved_at == np.inf:
             return
         path, reached = self._own / "epochs.pt", state()
         try:

@@ -155,7 +155,8 @@ def _keys(network: Any, layer: nn.Linear, source: Any) -> Sequence[bytes | None]
 def _describe(network: Any, layer: nn.Linear) -> str | None:
     """A digest of all that makes the features; None where that can't be known.
 
-    Layers of other packages may compute something else under the same names and weights.
+    Layers of other packages, and layers with a method of their own, may compute something else
+    under the same names and weights.
     """
     import timm
 
@@ -163,7 +164,8 @@ def _describe(network: Any, layer: nn.Linear) -> str | None:
     for name, module in network.backbone.named_modules():
         kind = type(module)
         is_known = kind.__module__.split(".")[0] in ("torch", "torchvision", "timm")
-        if not is_known or module._forward_hooks or module._forward_pre_hooks:
+        own = [key for key, value in vars(module).items() if callable(value) and hasattr(kind, key)]
+        if not is_known or own or module._forward_hooks or module._forward_pre_hooks:
             return None
         if module is not layer:
             settings = {
@@ -174,7 +176,7 @@ def _describe(network: Any, layer: nn.Linear) -> str | None:
             }
             digest.update(repr((name, kind.__qualname__, sorted(settings.items()))).encode())
     head = {value.data_ptr() for value in layer.state_dict().values()}
-    for name, value in network.state_dict().items():
+    for name, value in [*network.named_parameters(), *network.named_buffers()]:
         if value.data_ptr() not in head:
             digest.update(repr((name, tuple(value.shape), str(value.dtype))).encode())
             digest.update(value.cpu().contiguous().view(-1).view(torch.uint8).numpy().data)

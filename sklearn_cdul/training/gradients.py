@@ -147,7 +147,7 @@ class GradientTraining(BaseTraining):
             settings = self.get_params() | {"checkpoint": None}
             weights = network.state_dict()
             views = getattr(network, "n_views", 1)
-            known = (torch.__version__, settings, views, list(weights), source.description())
+            known = (torch.__version__, settings, views, repr(network), source.description())
             arrays = [value.cpu().numpy() for value in weights.values()]
             others = validation and (repr(validation[0].description()), validation[1])
             return [repr(known), arrays, labels, observed, others]
@@ -236,7 +236,7 @@ class GradientTraining(BaseTraining):
                     scores = _predict(network, photos, "Validating")
                     history[-1]["validation_map"] = score_readable(y, scores, if_none=math.nan)
                 bar.set_postfix({key: f"{value:.4g}" for key, value in history[-1].items()})
-                checkpoint.save(reached)
+                checkpoint.save(reached, is_last=number == self.epochs)
         return history
 
     def _step_a(self, network, source, state, optimizer, scheduler, bar):

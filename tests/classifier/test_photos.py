@@ -1,5 +1,6 @@
 """How often photos are decoded, and what becomes of those that can't be."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -111,3 +112,13 @@ def test_a_bad_photo_at_the_end_is_found_before_any_is_encoded(
     if where == "training":
         with pytest.raises(ImageError, match=r"X\[5\]"):
             CLIPPseudoLabeler(NAMES).fit_transform(images)
+
+
+def test_thresholds_stay_if_no_labelled_photo_can_be_read(fitted, tmp_path):
+    model = pickle.loads(pickle.dumps(fitted)).set_params(on_error="nan").set_thresholds(0.3)
+    with (
+        pytest.warns(UserWarning, match="2 of 2"),
+        pytest.raises(ValueError, match="None of the labelled images could be read"),
+    ):
+        model.fit_thresholds([tmp_path / "a.jpg", tmp_path / "b.jpg"], np.eye(3)[:2])
+    assert (model.thresholds_ == 0.3).all()

@@ -102,10 +102,18 @@ def test_other_pictures_networks_and_weights_are_seen_anew(
     assert [passes(weights, **size), passes(weights, **size)] == [6, 0]  # the seed's weights
 
 
+def with_a_method_of_its_own(num_classes):
+    backbone = build_photo_network("bundled", num_classes).backbone
+    features = backbone.forward_features
+    backbone.forward_features = lambda pixels: features(pixels.flip(3))
+    return backbone
+
+
+@pytest.mark.parametrize("network", [OwnNetwork, with_a_method_of_its_own])
 def test_of_layers_that_nobody_knows_and_of_vectors_nothing_is_kept(
-    food_photos, food_labels, seen, tmp_path
+    network, food_photos, food_labels, seen, tmp_path
 ):
-    options = {"network": OwnNetwork, "memory": tmp_path}
+    options = {"network": network, "memory": tmp_path}
     for _ in range(2):
         train(RidgeTraining(), digested(food_photos.data[:6]), food_labels[:6], **options)
         assert seen() == 6
