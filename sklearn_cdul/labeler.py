@@ -15,7 +15,7 @@ from sklearn_cdul._utils.saving import SavingMixin
 from sklearn_cdul.class_names.checking import warn_about_classes, warn_about_guesses
 from sklearn_cdul.class_names.prompts import resolve_background, resolve_classes
 from sklearn_cdul.encoders.base import BaseEncoder
-from sklearn_cdul.encoders.embedding import embed_photos, ways_to_look
+from sklearn_cdul.encoders.embedding import embed_photos, size_for, ways_to_look
 from sklearn_cdul.encoders.loading import free_gpu, load_encoder
 from sklearn_cdul.encoders.texts import encode_classes
 from sklearn_cdul.exceptions import warn
@@ -372,9 +372,9 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         ways = ways_to_look(self._encoder(), grid_size, self.views)
 
         def boxes_of(index):
+            image = load_image(photos[index], index, min_size=size_for(ways))
             boxes = []
             for way in ways:
-                image = load_image(photos[index], index, min_size=way.min_size)
                 found = view_boxes(image, grid_size, way.preprocessing, way.kind)
                 boxes.append(found if way.whole else found[1:])
             return np.concatenate(boxes)

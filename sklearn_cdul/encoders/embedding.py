@@ -131,11 +131,6 @@ class Way(NamedTuple):
         """Cut an image into its pieces (p, H, W, 3)."""
         return make_views(image, self.pieces, self.preprocessing, self.kind)
 
-    @property
-    def min_size(self) -> tuple[int, int]:
-        """Pixels (width, height) that an image should have."""
-        return required_size(self.pieces, self.preprocessing)
-
 
 def ways_to_look(encoder: BaseEncoder, grid_size: int, views: str) -> list[Way]:
     """Return the ways to look at an image; their vectors one after the other are its embedding."""
@@ -150,6 +145,12 @@ def ways_to_look(encoder: BaseEncoder, grid_size: int, views: str) -> list[Way]:
         return Way(kind, 1, encoder.dense_preprocessing, encode, shape, whole)
 
     return [way(kind, kind == kinds[0]) for kind in kinds]
+
+
+def size_for(ways: list[Way]) -> tuple[int, int]:
+    """Return the pixels (width, height) that an image should have, to be decoded once for all."""
+    sizes = [required_size(way.pieces, way.preprocessing) for way in ways]
+    return max(width for width, _ in sizes), max(height for _, height in sizes)
 
 
 class _Work:
@@ -267,7 +268,7 @@ def _outcomes(
         photos,
         indices=drawn,
         n_jobs=n_jobs,
-        min_size=tuple(np.max([way.min_size for way in ways], axis=0).tolist()),
+        min_size=size_for(ways),
         look_ahead=2 * photos_per_batch,
         cache=cache,
     )
@@ -329,7 +330,7 @@ def _start_batch(encoder: BaseEncoder, way: Way, views: np.ndarray) -> Callable[
     finish = fetch(given) if isinstance(given, torch.Tensor) else lambda: given
     expected = (len(views), *way.shape, encoder.embedding_dim)
 
-    def scaled() -> np.ndarray:
+    def checked() -> np.ndarray:
         with np.errstate(over="ignore", invalid="ignore"):
             embeddings = np.asarray(finish(), dtype=np.float32)
             if embeddings.shape != expected:
@@ -342,7 +343,7 @@ def _start_batch(encoder: BaseEncoder, way: Way, views: np.ndarray) -> Callable[
         # What can't be scaled is left as it is, to tell what is wrong with it.
         return np.where(is_sound(scaled)[..., np.newaxis], scaled, embeddings)
 
-    return scaled
+    return checked
 
 
 def _views_per_batch(encoder: BaseEncoder, batch_size: int | str) -> int:

@@ -98,9 +98,10 @@ def iter_outputs(
         size: int | None = None  # halved when the GPU runs out of memory
         for inputs in source.prediction(failures):
             parts, size = run_in_batches(start, inputs, size or len(inputs), inputs.device)
-            # Pixels are bytes, which are finite: one per photo is enough.
-            numbers = inputs if inputs.is_floating_point() else inputs[:, :1, :1, :1]
-            yield parts, fetch(numbers.isfinite().flatten(1).all(dim=1))
+            if inputs.is_floating_point():
+                yield parts, fetch(inputs.isfinite().all(dim=1))
+            else:  # pixels are bytes, which are finite
+                yield parts, partial(np.ones, len(inputs), bool)
 
     with progress(phase, len(source), verbose=source.verbose) as shown:
         for parts, is_sound in ahead(batches(), source.device):
