@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from scipy.special import expit
 
-from sklearn_cdul.images.sequences import check_images
+from sklearn_cdul.images.items import check_images
 from sklearn_cdul.labels import (
     apply_thresholds,
     find_thresholds,

@@ -15,7 +15,7 @@ from pathlib import Path
 import common
 import numpy as np
 
-from sklearn_cdul.labels import combine_labels, select_extreme, softmax_similarities
+from sklearn_cdul.labels import aggregate_snippets, combine_labels, softmax_similarities
 
 TEMPERATURES = (0.01, 0.02, 0.03, 0.05)
 THRESHOLDS = (0.0, 0.1, 0.2, 0.4)
@@ -31,7 +31,8 @@ def main():
     table = common.Table("tau", dict.fromkeys(heads, ".2f"), width=5)
     for temperature in TEMPERATURES:
         whole, alpha, beta = (softmax_similarities(c, temperature) for c in cosines)
-        final = [combine_labels(whole, select_extreme(alpha, beta, zeta)) for zeta in THRESHOLDS]
+        ends = np.stack([alpha, beta], axis=1)
+        final = [combine_labels(whole, aggregate_snippets(ends, zeta)) for zeta in THRESHOLDS]
         figures = [common.percent_map(stored["y"], scores) for scores in (whole, *final)]
         table.row(temperature, *figures)
 

@@ -1,13 +1,14 @@
 """What ``background_classes=`` gains: on photos of the classes, and on others.
 
-Two sets of photos are each the other's strangers: the bundled photos of food, and --data DIR, a
-folder of Pascal VOC. Each set's classes are given to the bundled encoder alone, with the
-vocabulary "general", and with the names that the strangers show. Thresholds and networks are made
-on the training photos of the set itself. Classes that both sets may show, labelled or not, are left
-out of VOC's, and so are photos of the strangers that show one.
+Two sets of photos are unrelated to each other: the bundled photos of food, and --data DIR, a
+folder of Pascal VOC. Each set's classes are given to the bundled encoder alone, with the vocabulary
+"general", and with the names of what the other set shows. Thresholds and networks are made on the
+training photos of the set itself. Classes that both sets may show, labelled or not, are left out of
+VOC's, and so are unrelated photos that show one.
 
-"strangers named" is the share of the strangers that get a name, and "names each" how many they get.
-The network is a linear layer on the embeddings (``input="embeddings"``).
+"unrelated named" is the share of the unrelated photos that get a name, and "names each" how many
+they get. The network is a linear layer on the
+embeddings (``input="embeddings"``).
 """
 
 import common
@@ -30,12 +31,12 @@ class Photos:
         self.X = {"train": embed(train.data), "test": embed(test.data)}
         self.y = {"train": train.target[:, kept], "test": test.target[:, kept]}
         unshared = [~part.target[:, shared].any(axis=1) for part in (train, test)]
-        self.strangers = np.concatenate(list(self.X.values()))[np.concatenate(unshared)]
+        self.unrelated = np.concatenate(list(self.X.values()))[np.concatenate(unshared)]
 
 
-def figures(photos, strangers, scores, predict, min_positives):
+def figures(photos, unrelated, scores, predict, min_positives):
     """Figures of one row; ``predict`` maps embeddings to labels."""
-    predicted = predict(strangers)
+    predicted = predict(unrelated)
     return [
         common.percent_map(photos.y["test"], scores, min_positives),
         100 * common.f1_of_shown(photos.y["test"], predict(photos.X["test"])),
@@ -44,7 +45,7 @@ def figures(photos, strangers, scores, predict, min_positives):
     ]
 
 
-def rows(photos, strangers, others, options):
+def rows(photos, unrelated, others, options):
     """Figures of the labels, and for each seed those of a network trained on them."""
     labeler = CLIPPseudoLabeler(photos.names, background_classes=others, input="embeddings").fit()
     cut = find_thresholds(labeler.transform(photos.X["train"]))
@@ -53,11 +54,11 @@ def rows(photos, strangers, others, options):
         return apply_thresholds(labeler.transform(X), cut)
 
     score = labeler.transform(photos.X["test"])
-    yield figures(photos, strangers, score, predict, options.min_positives)
+    yield figures(photos, unrelated, score, predict, options.min_positives)
     for seed in range(options.seeds):
         model = CDULClassifier(pseudo_labeler=labeler, random_state=seed).fit(photos.X["train"])
         score = model.decision_function(photos.X["test"])
-        yield figures(photos, strangers, score, model.predict, options.min_positives)
+        yield figures(photos, unrelated, score, model.predict, options.min_positives)
 
 
 def main():
@@ -71,15 +72,15 @@ def main():
         "food": Photos(*food, embed, left_out=()),
         "VOC": Photos(train, test, embed, left_out=SHARED),
     }
-    columns = {"test mAP": ".1f", "F1": ".1f", "strangers named": ".0f", "names each": ".2f"}
+    columns = {"test mAP": ".1f", "F1": ".1f", "unrelated named": ".0f", "names each": ".2f"}
     for (name, photos), other in zip(sets.items(), reversed(sets.values()), strict=True):
         table = common.Table(f"{name}, {len(photos.names)} classes", columns)
         for title, others in (
             ("no others", None),
             ('"general"', "general"),
-            ("what the strangers show", other.names),
+            ("names of what they show", other.names),
         ):
-            labels, *networks = rows(photos, other.strangers, others, options)
+            labels, *networks = rows(photos, other.unrelated, others, options)
             table.row(f"labels, {title}", *labels)
             table.row(f"network, {title}", *np.transpose(networks).tolist())
 

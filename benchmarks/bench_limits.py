@@ -34,9 +34,9 @@ from sklearn_cdul.compute.devices import autocast, memory_format, resolve_device
 from sklearn_cdul.datasets import load_food_photos
 from sklearn_cdul.encoders.clip import CLIPEncoder
 from sklearn_cdul.encoders.embedding import embed_photos
+from sklearn_cdul.images.items import check_images
 from sklearn_cdul.images.pictures import PictureCache
 from sklearn_cdul.images.reading import map_images, read_pictures
-from sklearn_cdul.images.sequences import check_images
 from sklearn_cdul.images.views import Preprocessing, make_views, required_size
 from sklearn_cdul.training import GradientTraining
 from sklearn_cdul.training.alignment import LabelState, kl_divergence, latents_from_labels

@@ -20,9 +20,9 @@ from sklearn.cluster import KMeans
 
 from sklearn_cdul import CLIPPseudoLabeler
 from sklearn_cdul.datasets import load_food_photos
-from sklearn_cdul.images.sequences import check_images
+from sklearn_cdul.images.items import check_images
 from sklearn_cdul.labels import apply_thresholds, find_thresholds, fit_thresholds, smooth_labels
-from sklearn_cdul.labels.neighbors import observed_on_scale
+from sklearn_cdul.labels.neighbors import place_observed
 from sklearn_cdul.review.suggestions import rank_by_worth
 from sklearn_cdul.training import RidgeTraining
 from sklearn_cdul.training.alignment import LabelState
@@ -63,8 +63,7 @@ class Bench:
         if len(rows):
             observed = np.full(start.shape, np.nan)
             observed[rows] = self.train.target[rows]
-            targets = observed_on_scale(start, observed)
-            start = np.where(np.isnan(targets), start, targets)
+            start, targets = place_observed(start, observed)
         start = smooth_labels(start, self.whole)
         state = LabelState.of(start, targets, slice(None), torch.device("cpu"))
         heads, leave_one_out, _ = RidgeTraining()._fit(

@@ -22,12 +22,10 @@ from sklearn_cdul.compute.devices import (
 from sklearn_cdul.exceptions import each_warning_once, warn
 from sklearn_cdul.images.digests import digest_of_X
 from sklearn_cdul.images.pictures import PictureCache
-from sklearn_cdul.images.reading import read_contents
 from sklearn_cdul.inputs import check_X, copy_features, input_tags
 from sklearn_cdul.labeler import CLIPPseudoLabeler, documented
-from sklearn_cdul.labels.neighbors import observed_on_scale, smooth_labels
+from sklearn_cdul.labels.neighbors import place_observed, smooth_labels
 from sklearn_cdul.labels.thresholds import (
-    ROUNDING,
     apply_thresholds,
     check_thresholds,
     find_thresholds,
@@ -310,8 +308,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             # Whoever decodes a photo makes the network's picture of it, too.
             pictures = PictureCache(len(photos), training.picture_sizes(size))
         validation = self._check_validation(labeler, X_val, y_val, size)
-        contents = _contents(photos, labeler)
-        source = self._source(photos, labeler, size, cache=pictures, contents=contents)
+        source = self._source(photos, labeler, size, cache=pictures)
         seed = self._seed(training)
         random = OwnRandomState(seed, source.device)
         with random, progress("Loading the network", verbose=labeler.verbose):
@@ -319,15 +316,22 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         training.check(network)
 
         if labeler.input == "images":
-            embeddings = labeler._embed(photos, encoder, contents=contents, cache=pictures)
+            embeddings = labeler._embed(photos, encoder, source.contents, pictures)
         else:
             embeddings = photos
-        labels = _label(labeler, embeddings)
+        labels = labeler._label(embeddings)
         readable = _readable_rows(labels)
-        fixed = (
-            None if observed is None else observed_on_scale(labels[readable], observed[readable])
-        )
-        start = self._mix(labels[readable], fixed, embeddings[readable, 0], seed, labeler.verbose)
+        start, fixed = labels[readable], None
+        if observed is not None:
+            start, fixed = place_observed(start, observed[readable])
+        with progress("Comparing photos", verbose=labeler.verbose and self.n_neighbors):
+            start = smooth_labels(
+                start,
+                embeddings[readable, 0],
+                n_neighbors=self.n_neighbors,
+                weight=self.neighbor_weight,
+                random_state=seed,
+            )
         del embeddings
         labeler.offload()
         trained = training.train(
@@ -363,14 +367,6 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         copy_features(labeler, self)
         vars(self).update(fitted if size is None else fitted | {"image_size_": size})
         return self.set_thresholds(self.threshold)
-
-    def _mix(self, labels, fixed, vectors, seed, verbose):
-        """Labels with the observed ones in place, mixed with those of neighbours."""
-        start = labels if fixed is None else np.where(np.isnan(fixed), labels, fixed)
-        settings = {"n_neighbors": self.n_neighbors, "weight": self.neighbor_weight}
-        with progress("Comparing photos", verbose=verbose and self.n_neighbors):
-            mixed = smooth_labels(start, vectors, **settings, random_state=seed)
-        return mixed.astype(np.float32, copy=False)
 
     @staticmethod
     def paper_settings():
@@ -430,10 +426,6 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         ------
         TypeError, ValueError
             If a name is not a class, or a threshold is not a number in [0, 1].
-
-        See Also
-        --------
-        fit_thresholds : Finds thresholds with the labels of some photos.
         """
         check_is_fitted(self, "auto_thresholds_")
         n_classes = len(self.class_names_)
@@ -476,10 +468,6 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         ValueError
             If y has the wrong shape, names or values, or no positives, or if no labelled image can
             be read.
-
-        See Also
-        --------
-        set_thresholds : Sets thresholds of your choice.
         """
         check_is_fitted(self)
         y = read_targets(y, self.class_names_, X)
@@ -619,25 +607,26 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         }
         return {n: v if is_given[n] else getattr(labeler, n) for n, v in values.items()}
 
-    def _check_X(self, X, labeler, *, reset=None, files=True):
+    def _check_X(self, X, labeler, *, is_fitted=False, files=True):
         """X as a list of photos or an array of embeddings, by default with a look at all files."""
         reading = self._shared(labeler, "on_error", "n_jobs", "verbose")
-        return check_X(self, X, kind=labeler.input, reset=reset, files=files, **reading)
+        return check_X(self, X, kind=labeler.input, is_fitted=is_fitted, files=files, **reading)
 
-    def _source(self, photos, labeler, size, *, cache=None, contents=None):
-        """Photos or vectors as the network takes them."""
+    def _source(self, photos, labeler, size, *, cache=None, stored=True):
+        """Photos or vectors as the network takes them; what is `stored` need not be made again."""
         options = self._shared(labeler, "device", "verbose") | {"precision": self.precision}
         options["device"] = resolve_device(options["device"])
-        if labeler.input == "embeddings":
-            return EmbeddingSource(photos[:, 0], **options)
-        options |= self._shared(labeler, "n_jobs", "on_error")
-        return PhotoSource(photos, image_size=size, cache=cache, contents=contents, **options)
+        if labeler.input == "images":
+            options |= self._shared(labeler, "n_jobs", "on_error")
+            contents = labeler._contents(photos) if stored else None
+            return PhotoSource(photos, image_size=size, cache=cache, contents=contents, **options)
+        return EmbeddingSource(photos[:, 0], **options)
 
     def _open(self, X, *, files=True):
         """Check photos that the fitted network will see."""
         labeler = self.pseudo_labeler_
-        photos = self._check_X(X, labeler, reset=False, files=files)
-        return self._source(photos, labeler, getattr(self, "image_size_", None))
+        photos = self._check_X(X, labeler, is_fitted=True, files=files)
+        return self._source(photos, labeler, getattr(self, "image_size_", None), stored=False)
 
     def _seed(self, training):
         # A fit that goes on must draw the same numbers again, as must the processes of one fit.
@@ -655,7 +644,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         # Fails now, not after the first epoch, if these labels can't be scored with.
         mean_average_precision(y_val, np.zeros(y_val.shape))
         photos = self._check_X(X_val, labeler)
-        return self._source(photos, labeler, size, contents=_contents(photos, labeler)), y_val
+        return self._source(photos, labeler, size), y_val
 
     def __getstate__(self):
         """State for files: the network as arrays, so that any machine can load it."""
@@ -680,35 +669,6 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         tags.classifier_tags.multi_label = True
         tags.classifier_tags.multi_class = False
         return tags
-
-
-def _contents(photos, labeler):
-    """What tells photos apart in the labeler's memory."""
-    if labeler.memory is None or labeler.input != "images":
-        return None
-    return read_contents(photos, n_jobs=labeler.n_jobs, verbose=labeler.verbose)
-
-
-def _label(labeler, embeddings):
-    """The labeler's labels, checked, since a subclass may make them; NaN of unreadable images."""
-    labels = np.asarray(labeler.aggregate(embeddings), dtype=np.float32)
-    shape = len(embeddings), len(labeler.class_names_)
-    if labels.shape != shape:
-        raise ValueError(
-            "The labeler's aggregate must give one row per image and one column per class, shape "
-            f"{shape}; it gave {labels.shape}."
-        )
-    labels = np.where(np.isnan(embeddings[:, :1, 0]), np.float32(np.nan), labels)
-    sound = (labels >= -ROUNDING) & (labels <= 1 + ROUNDING)
-    if labeler.on_error == "nan":
-        sound |= np.isnan(labels).all(axis=1, keepdims=True)
-    if not sound.all():
-        row, column = np.argwhere(~sound)[0]
-        raise ValueError(
-            f"The labeler's aggregate must give labels in [0, 1]; it gave {labels[row, column]} "
-            f"for X[{row}], column {column}."
-        )
-    return labels
 
 
 def _readable_rows(labels):

@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -23,13 +23,6 @@ class ImageError(ValueError):
         Position of the image in X, counted from 0.
     path : str or None
         Path of the file; None for an image that was given as an array or an object in memory.
-
-    Attributes
-    ----------
-    index : int or None
-        As above.
-    path : str or None
-        As above.
     """
 
     # Every argument but the message has a default: unpickling, for instance on the way back from
@@ -64,3 +57,21 @@ def warn(message: str) -> None:
     while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in _BETWEEN:
         level, frame = level + 1, frame.f_back
     warnings.warn(message, UserWarning, stacklevel=level)
+
+
+def with_advice(error: ImageError) -> ImageError:
+    """Return the error that stops a run over many images, which says how to go on without one."""
+    advised = ImageError(
+        f'{error} With on_error="nan" its row becomes NaN.', error.index, error.path
+    )
+    advised.__cause__ = error.__cause__ or error
+    return advised
+
+
+def warn_about_failures(failures: Sequence[ImageError], n_images: int) -> None:
+    """Give one warning for all images that could not be used; none if there are none."""
+    if failures:
+        warn(
+            f"{len(failures)} of {n_images} images can't be used; their rows are NaN. The first: "
+            f"{failures[0]}",
+        )

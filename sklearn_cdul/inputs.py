@@ -1,7 +1,7 @@
 """Check X, whichever of its two kinds an estimator takes: images or embeddings."""
 
-from collections.abc import Mapping, Set
-from itertools import islice
+from collections.abc import Iterator, Mapping, Set
+from itertools import filterfalse, islice
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,8 @@ from sklearn.utils import InputTags
 from sklearn.utils.validation import check_array, validate_data
 
 from sklearn_cdul.images.checking import check_files
-from sklearn_cdul.images.items import is_missing, python_object, shorten
-from sklearn_cdul.images.reading import count_threads
-from sklearn_cdul.images.sequences import Photos, check_images
+from sklearn_cdul.images.items import Photos, check_images, is_missing, python_object, shorten
+from sklearn_cdul.images.threads import count_threads
 
 _FOR_PATHS = 'For paths of images set input="images"'
 # What an estimator records of the features of X.
@@ -25,26 +24,26 @@ def check_X(
     *,
     kind: str,
     on_error: str,
-    reset: bool | None = None,
+    is_fitted: bool = False,
     files: bool = False,
     n_jobs: int | None = None,
     verbose: Any = False,
 ) -> Photos | np.ndarray:
     """Return images as a list, or embeddings as an array of shape (n, views, d).
 
-    With `files` and ``on_error="raise"`` all files are looked at now, not after hours of work.
+    With `files` and ``on_error="raise"`` all files are looked at now, not after hours of work. With
+    `is_fitted`, features must be those that the estimator has recorded.
     """
-    checked: Photos | np.ndarray
     if kind == "embeddings":
-        checked = _check_embeddings(estimator, X, on_error)
-    else:
-        count_threads(n_jobs)  # says what is wrong with it
-        checked = photos = check_images(X)
-        if files and on_error == "raise":
-            check_files(photos, n_jobs=n_jobs, verbose=verbose)
-    if reset is not None:
-        check_features(estimator, X, checked, reset=reset)
-    return checked
+        embeddings = _check_embeddings(estimator, X, on_error)
+        if is_fitted:
+            check_features(estimator, X, embeddings, reset=False)
+        return embeddings
+    count_threads(n_jobs)  # says what is wrong with it
+    photos = check_images(X)
+    if files and on_error == "raise":
+        check_files(photos, n_jobs=n_jobs, verbose=verbose)
+    return photos
 
 
 def _check_embeddings(estimator: BaseEstimator, X: Any, on_error: str) -> np.ndarray:
@@ -62,10 +61,16 @@ def _check_embeddings(estimator: BaseEstimator, X: Any, on_error: str) -> np.nda
 
 def _stack_column(X: Any, on_error: str) -> Any:
     """Stack embeddings that come one by one; anything else is returned as it is."""
+    X = _to_numpy(X)
+    column = _column_of(X)
+    return X if column is None or not _is_vector(_first(column)) else _stack(column, on_error)
+
+
+def _column_of(X: Any) -> Any:
+    """The column, list or array that may hold vectors; None if only check_array can tell."""
     if hasattr(X, "shape") and hasattr(X, "columns"):
         if X.shape[1] == 1:
-            column = X.column(0) if hasattr(X, "column") else X[X.columns[0]]
-            return _stack(column, on_error) if _is_vector(_first(column)) else X
+            return X.column(0) if hasattr(X, "column") else X[X.columns[0]]
         for name in [] if hasattr(X, "column") else list(X.columns):
             cell = _first(X[name])
             if hasattr(cell, "__len__") and not isinstance(cell, (str, bytes)):
@@ -73,27 +78,28 @@ def _stack_column(X: Any, on_error: str) -> Any:
                     f"X is a data frame with {X.shape[1]} columns. Give only the one with the "
                     f"embeddings: X[{shorten(repr(name))}]."
                 )
-        return X
-    X = _to_numpy(X)
+        return None
     if isinstance(X, np.ndarray):
-        column = X.ndim == 1 and X.dtype.kind in "OUS"
-        return _stack(X, on_error) if column and _is_vector(_first(X)) else X
+        return X if X.ndim == 1 and X.dtype.kind in "OUS" else None
     is_sequence = hasattr(X, "__len__") and hasattr(X, "__getitem__")
     is_array = hasattr(X, "__array__") and not is_sequence
-    if isinstance(X, (str, bytes)) or hasattr(X, "tocsr") or is_array:  # which check_array knows
-        return X
+    if isinstance(X, (str, bytes)) or hasattr(X, "tocsr") or is_array:
+        return None
     if isinstance(X, Mapping) or not is_sequence:
         raise TypeError(
             "X must be a float array of shape (n, d) or (n, views, d), or a sequence of n vectors, "
             f"got {type(X).__name__}."
         )
-    return _stack(X, on_error) if _is_vector(_first(X)) else X
+    return X
 
 
 def _first(column: Any) -> Any:
     """The first cell that is not missing; None if there is none."""
-    rows = map(python_object, islice(column, len(column)))
-    return next((row for row in rows if not is_missing(row)), None)
+    return next(filterfalse(is_missing, _cells(column)), None)
+
+
+def _cells(column: Any) -> Iterator[Any]:
+    return map(python_object, islice(column, len(column)))
 
 
 def _is_vector(cell: Any) -> bool:
@@ -111,29 +117,27 @@ def _is_vector(cell: Any) -> bool:
 
 def _stack(column: Any, on_error: str) -> np.ndarray:
     """Stack the vectors of a column, all of one shape; missing ones become NaN or an error."""
+    rows: list[Any] = list(map(_to_numpy, _cells(column)))
+    missing = list(map(is_missing, rows))
+    if any(missing) and on_error != "nan":
+        raise ValueError(
+            f'X[{missing.index(True)}] is missing. Leave such rows out of X, or set on_error="nan" '
+            "to give them NaN."
+        )
     shape: tuple[int, ...] | None = None
-    rows: list[np.ndarray | None] = []
-    for index, row in enumerate(map(python_object, islice(column, len(column)))):
-        if is_missing(row):
-            if on_error != "nan":
-                raise ValueError(
-                    f'X[{index}] is missing. Leave such rows out of X, or set on_error="nan" to '
-                    "give them NaN."
-                )
-            rows.append(None)
-            continue
+    for index in np.flatnonzero(np.logical_not(missing)):
         try:
-            vector = np.asarray(_to_numpy(row))
+            rows[index] = np.asarray(rows[index])
         except ValueError as error:  # lists of several lengths in it
             raise ValueError(f"X[{index}] is no array: its parts differ in length.") from error
-        shape = vector.shape if shape is None else shape
-        if vector.shape != shape:
+        shape = rows[index].shape if shape is None else shape
+        if rows[index].shape != shape:
             raise ValueError(
-                f"X[{index}] has shape {vector.shape}, but those before it have shape {shape}. "
-                "All embeddings must be made by the same encoder with the same views."
+                f"X[{index}] has shape {rows[index].shape}, but those before it have shape "
+                f"{shape}. All embeddings must be made by the same encoder with the same views."
             )
-        rows.append(vector)
-    return np.stack([np.full(shape or (1,), np.nan) if row is None else row for row in rows])
+    absent = np.full(shape or (1,), np.nan)
+    return np.stack([absent if gone else row for row, gone in zip(rows, missing, strict=True)])
 
 
 def _to_numpy(tensor: Any) -> Any:
@@ -161,20 +165,6 @@ def check_features(
         validate_data(estimator, table, reset=reset, skip_check_array=True)
     elif reset:
         copy_features(None, estimator)
-
-
-def check_dimensions(embeddings: np.ndarray, text_embeddings: np.ndarray) -> None:
-    """Refuse embeddings of another length than the class names have."""
-    if np.ndim(embeddings) != 3:
-        raise ValueError(
-            "Embeddings of views must have shape (n, views, d), the whole image first; got "
-            f"{np.shape(embeddings)}."
-        )
-    if embeddings.shape[2] != text_embeddings.shape[1]:
-        raise ValueError(
-            f"X has {embeddings.shape[2]} features, but the encoder embeds class names in "
-            f"{text_embeddings.shape[1]} dimensions. Make the embeddings with the same encoder."
-        )
 
 
 def copy_features(source: BaseEstimator | None, target: BaseEstimator) -> None:

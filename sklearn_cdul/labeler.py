@@ -20,9 +20,11 @@ from sklearn_cdul.encoders.loading import free_gpu, load_encoder
 from sklearn_cdul.encoders.texts import encode_classes
 from sklearn_cdul.exceptions import warn
 from sklearn_cdul.images.decoding import load_image
+from sklearn_cdul.images.digests import read_contents
 from sklearn_cdul.images.views import VIEWS, n_parts, split_views, view_boxes, views_version
-from sklearn_cdul.inputs import check_dimensions, check_features, check_X, input_tags
-from sklearn_cdul.labels.aggregation import soft_labels
+from sklearn_cdul.inputs import check_features, check_X, input_tags
+from sklearn_cdul.labels.aggregation import check_dimensions, soft_labels
+from sklearn_cdul.labels.thresholds import ROUNDING
 from sklearn_cdul.metrics import score_readable
 from sklearn_cdul.targets import read_targets
 
@@ -333,15 +335,25 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         """
         if self.input == "images":
             views_version(self.views)  # proposals that can't be made are an error now
-        reset = False if hasattr(self, "text_embeddings_") else None
-        reading = self._given("on_error", "n_jobs", "verbose")
-        X = check_X(self, X, kind=self.input, reset=reset, files=True, **reading)
-        return X if isinstance(X, np.ndarray) else self._embed(X, self._encoder())
+        is_fitted, reading = hasattr(self, "text_embeddings_"), ("on_error", "n_jobs", "verbose")
+        X = check_X(
+            self, X, kind=self.input, is_fitted=is_fitted, files=True, **self._given(*reading)
+        )
+        if isinstance(X, np.ndarray):
+            return X
+        return self._embed(X, self._encoder(), self._contents(X))
 
-    def _embed(self, photos, encoder, **kept):
-        """Embed checked photos; ``kept`` is what the caller has read or wants of them."""
-        given = self._given("views", "batch_size", "n_jobs", "on_error", "memory", "verbose")
-        return embed_photos(encoder, photos, grid_size=int(self.grid_size), **given, **kept)
+    def _contents(self, photos):
+        """What tells photos apart in ``memory``, if there is one."""
+        if self.memory is None:
+            return None
+        return read_contents(photos, n_jobs=self.n_jobs, verbose=self.verbose)
+
+    def _embed(self, photos, encoder, contents, cache=None):
+        """Embed checked photos; who decodes them makes the pictures that the cache wants, too."""
+        settings = self._given("views", "batch_size", "n_jobs", "on_error", "memory", "verbose")
+        settings |= {"grid_size": int(self.grid_size), "contents": contents, "cache": cache}
+        return embed_photos(encoder, photos, **settings)
 
     def view_boxes(self, X):
         """Boxes of the views of images, in the order of :meth:`embed`.
@@ -398,7 +410,6 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
             See :meth:`transform`.
         """
         check_is_fitted(self)
-        check_dimensions(embeddings, self.text_embeddings_)
         with progress("Comparing with the classes", verbose=self.verbose):
             return soft_labels(
                 embeddings,
@@ -408,6 +419,27 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
                 groups=self._groups(),
                 **self._given("local_threshold", "global_weight"),
             ).astype(np.float32, copy=False)
+
+    def _label(self, embeddings):
+        """What ``aggregate`` gives, checked, since a subclass may make it; NaN if unreadable."""
+        labels = np.asarray(self.aggregate(embeddings), dtype=np.float32)
+        shape = len(embeddings), len(self.class_names_)
+        if labels.shape != shape:
+            raise ValueError(
+                "The labeler's aggregate must give one row per image and one column per class, "
+                f"shape {shape}; it gave {labels.shape}."
+            )
+        labels = np.where(np.isnan(embeddings[:, :1, 0]), np.float32(np.nan), labels)
+        sound = (labels >= -ROUNDING) & (labels <= 1 + ROUNDING)
+        if self.on_error == "nan":
+            sound |= np.isnan(labels).all(axis=1, keepdims=True)
+        if not sound.all():
+            row, column = np.argwhere(~sound)[0]
+            raise ValueError(
+                f"The labeler's aggregate must give labels in [0, 1]; it gave {labels[row, column]}"
+                f" for X[{row}], column {column}."
+            )
+        return labels
 
     @documented
     def score(self, X, y=None, sample_weight=None):

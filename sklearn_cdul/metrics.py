@@ -7,10 +7,24 @@ from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.metrics import average_precision_score, make_scorer
 
+from sklearn_cdul._utils.docstrings import filled_with
 from sklearn_cdul._utils.estimators import final_estimator
 from sklearn_cdul.targets import read_targets
 
+_documented = filled_with(
+    {
+        "y_true": """\
+y_true : array-like or sparse matrix of shape (n, k), or array-like of shape (n,)
+    True labels, 1 or 0 (or bool), NaN where unknown: a class is scored on the images whose label of
+    it is known. A vector is read as one class.""",
+        "sample_weight": """\
+sample_weight : array-like of shape (n,) or None, default=None
+    Weight of each image, at least 0. Images of weight 0 are left out.""",
+    }
+)
 
+
+@_documented
 def mean_average_precision(
     y_true: ArrayLike,
     y_score: ArrayLike,
@@ -26,16 +40,13 @@ def mean_average_precision(
 
     Parameters
     ----------
-    y_true : array-like or sparse matrix of shape (n, k), or array-like of shape (n,)
-        True labels, 1 or 0 (or bool), NaN where unknown: a class is scored on the images
-        whose label of it is known. A vector is read as one class.
+    {y_true}
     y_score : array-like of shape (n, k) or (n,)
         Scores of any range, higher for a more likely label: probabilities or logits.
     min_positives : int, default=1
         Leave out classes with fewer positives than this. Few positives make the average
         precision of a class uncertain.
-    sample_weight : array-like of shape (n,) or None, default=None
-        Weight of each image, at least 0. Images of weight 0 are left out.
+    {sample_weight}
 
     Returns
     -------
@@ -74,6 +85,7 @@ def mean_average_precision(
     return float(per_class[counted].mean())
 
 
+@_documented
 def average_precision_per_class(
     y_true: ArrayLike, y_score: ArrayLike, *, sample_weight: ArrayLike | None = None
 ) -> np.ndarray:
@@ -81,13 +93,10 @@ def average_precision_per_class(
 
     Parameters
     ----------
-    y_true : array-like or sparse matrix of shape (n, k), or array-like of shape (n,)
-        True labels, 1 or 0 (or bool), NaN where unknown: a class is scored on the images
-        whose label of it is known. A vector is read as one class.
+    {y_true}
     y_score : array-like of shape (n, k) or (n,)
         Scores of any range, higher for a more likely label.
-    sample_weight : array-like of shape (n,) or None, default=None
-        Weight of each image, at least 0. Images of weight 0 are left out.
+    {sample_weight}
 
     Returns
     -------

@@ -10,7 +10,7 @@ from scipy.special import logit
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_cdul._utils.estimators import final_estimator
-from sklearn_cdul.images.sequences import Photos, check_images
+from sklearn_cdul.images.items import Photos, check_images
 from sklearn_cdul.labels.thresholds import check_scores, check_thresholds, find_thresholds
 from sklearn_cdul.targets import read_targets
 
@@ -95,11 +95,7 @@ def check_table(scores: ArrayLike, class_names: Sequence[str], *, name: str) -> 
 def known_targets(
     y: Any, class_names: Sequence[str], X: Any, photos: Any = None, *, name: str = "y"
 ) -> np.ndarray:
-    """Return true labels of shape (n, k): 1, 0, or NaN where a label is not known.
-
-    Rows that name their photo are matched by its path or index. Where X holds embeddings or scores,
-    the paths are those of the photos, or its own index.
-    """
+    """Read labels (n, k), matched by the paths of the photos or by the index of X."""
     rows = X if photos is None or hasattr(X, "iloc") else photos
     return read_targets(y, class_names, rows, name=name)
 

@@ -18,7 +18,7 @@ from sklearn_cdul.compute.devices import resolve_device
 from sklearn_cdul.compute.transfers import fetch, to_device
 from sklearn_cdul.encoders.embedding import embed_photos
 from sklearn_cdul.encoders.loading import load_encoder, unload_encoders
-from sklearn_cdul.images.sequences import check_images
+from sklearn_cdul.images.items import check_images
 from sklearn_cdul.metrics import mean_average_precision
 from sklearn_cdul.training import GradientTraining
 from sklearn_cdul.training.batches import PhotoSource, epoch

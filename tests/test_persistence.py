@@ -19,7 +19,7 @@ from PIL import Image
 from sklearn.exceptions import NotFittedError
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
-from sklearn_cdul.images.sequences import check_images
+from sklearn_cdul.images.items import check_images
 from sklearn_cdul.training import building
 from sklearn_cdul.training.batches import PhotoSource
 from sklearn_cdul.training.building import pack_network, unpack_network

@@ -9,14 +9,10 @@ _PATHS = ("memory", "checkpoint", "pretrained")
 
 
 class SavingMixin:
-    """Saves an estimator as plain values, and loads those that earlier versions saved.
-
-    A path of one system can't be built on another, and skops would have to trust its type: paths
-    and the device become text.
-    """
+    """Saves an estimator as plain values, and loads those that earlier versions saved."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """State for files: paths and device as text."""
+        """State for files: paths and device as text, since types of one system fail on another."""
         state = dict(super().__getstate__())  # type: ignore[call-overload]  # not the attributes
         for name in _PATHS:
             if isinstance(state.get(name), os.PathLike):

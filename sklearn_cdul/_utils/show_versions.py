@@ -18,11 +18,6 @@ def show_versions() -> None:
 
     These are the versions of Python, of this package and of those that it uses, which of them are
     missing, what the processor can do and which GPUs there are. Nothing is sent anywhere.
-
-    Examples
-    --------
-    >>> import sklearn_cdul
-    >>> sklearn_cdul.show_versions()  # doctest: +SKIP
     """
     system = {
         **_versions(["sklearn-cdul"]),

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from sklearn_cdul.displays.ranking import take_in_turn
 from sklearn_cdul.images.decoding import load_image
-from sklearn_cdul.images.sequences import Photos
+from sklearn_cdul.images.items import Photos
 
 Caption = Sequence[tuple[str, str]]  # lines, each a text and its colour
 

@@ -19,7 +19,7 @@ from sklearn_cdul.displays.drawing import (
     short,
 )
 from sklearn_cdul.displays.ranking import rank_photos
-from sklearn_cdul.images.sequences import check_images
+from sklearn_cdul.images.items import check_images
 from sklearn_cdul.predictions import Predictions, check_photos, find_classes, log_odds
 
 _MOST_LINES = 6  # of a caption

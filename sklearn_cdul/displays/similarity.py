@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from sklearn_cdul.displays.docstrings import fill
 from sklearn_cdul.displays.drawing import TEXT, check_options, make_axes, small_photos
-from sklearn_cdul.images.sequences import check_images
+from sklearn_cdul.images.items import check_images
 from sklearn_cdul.images.views import n_parts, n_views, snippet_boxes, split_views
 from sklearn_cdul.labels.aggregation import cosine_similarities, softmax_similarities
 from sklearn_cdul.labels.thresholds import ROUNDING

@@ -19,16 +19,11 @@ from sklearn_cdul._utils.vectors import is_sound, unit_vectors, what_is_wrong
 from sklearn_cdul.compute.devices import run_in_batches
 from sklearn_cdul.compute.transfers import ahead, fetch
 from sklearn_cdul.encoders.base import BaseEncoder
-from sklearn_cdul.exceptions import ImageError, warn
+from sklearn_cdul.exceptions import ImageError, warn, warn_about_failures, with_advice
+from sklearn_cdul.images.digests import Content
 from sklearn_cdul.images.items import path_of, shorten
 from sklearn_cdul.images.pictures import PictureCache
-from sklearn_cdul.images.reading import (
-    Content,
-    map_images,
-    read_contents,
-    warn_about_failures,
-    with_advice,
-)
+from sklearn_cdul.images.reading import map_images
 from sklearn_cdul.images.views import (
     Preprocessing,
     make_views,
@@ -61,7 +56,8 @@ def embed_photos(
 ) -> np.ndarray:
     """Embed images, whole and in parts: (n, n_views, d) float32 of length 1 each.
 
-    With a folder as `memory`, each is read from there, or else stored there batch by batch.
+    With a folder as `memory` and their `contents`, each is read from there, or else stored there
+    batch by batch.
     """
     ways = ways_to_look(encoder, grid_size, views)
     per_batch = _views_per_batch(encoder, batch_size)
@@ -71,14 +67,12 @@ def embed_photos(
             store = stack.enter_context(Store(memory))
             # All that changes an embedding besides the image; the device does not.
             version = repr((encoder.fingerprint, grid_size, *views_version(views))).encode()
-            if contents is None:
-                contents = read_contents(photos, n_jobs=n_jobs, verbose=verbose)
         shape = n_views(grid_size, views), encoder.embedding_dim
         work = _Work(photos, shape, store, version, contents)
         n_done = len(photos) - work.n_waiting
         bar = stack.enter_context(progress("Encoding", len(photos), done=n_done, verbose=verbose))
         while work.n_waiting:  # once more for images whose equal was overwritten meanwhile
-            batches = _outcomes(encoder, photos, ways, per_batch, n_jobs, work, cache)
+            batches = _outcomes(encoder, work, ways, per_batch, n_jobs, cache)
             for batch in stack.enter_context(closing(batches)):
                 for index, outcome in batch:
                     work.accept(index, outcome)
@@ -172,7 +166,8 @@ class _Work:
         self.failures: dict[int, ImageError | FloatingPointError] = {}
         self.n_waiting = len(photos)
         self._store = store
-        self._contents = [None] * len(photos) if store is None else contents or []
+        known = None if store is None else contents
+        self._contents = [None] * len(photos) if known is None else known
         self._keys: list[bytes | int] = []
         self._rows: dict[bytes | int, list[int]] = {}  # of each key that is waited for
         self._unsaved: dict[bytes, bytes] = {}
@@ -253,11 +248,10 @@ def _digest(data: bytes) -> bytes:
 
 def _outcomes(
     encoder: BaseEncoder,
-    photos: Sequence[Any],
+    work: _Work,
     ways: list[Way],
     per_batch: int,
     n_jobs: int | None,
-    work: _Work,
     cache: PictureCache | None,
 ) -> Generator[list[tuple[int, Outcome]], None, None]:
     """Decode, cut and encode images; yield what came of them, batch by batch."""
@@ -265,7 +259,7 @@ def _outcomes(
     order, drawn = tee(work.order())
     decoded = map_images(
         lambda image: [way.cut(image) for way in ways],
-        photos,
+        work.photos,
         indices=drawn,
         n_jobs=n_jobs,
         min_size=size_for(ways),

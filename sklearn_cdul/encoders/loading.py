@@ -102,11 +102,6 @@ def unload_encoders() -> None:
 
     The three used last stay loaded until then, on the GPU if they computed there. An encoder that
     is needed again is loaded again. Encoders of your own are yours to delete.
-
-    Examples
-    --------
-    >>> from sklearn_cdul.encoders import unload_encoders
-    >>> unload_encoders()
     """
     free_gpu()  # also those that somebody still holds
     with _loading:

@@ -6,10 +6,11 @@ from typing import IO, Any
 
 from PIL import ImageFile
 
-from sklearn_cdul.exceptions import ImageError
+from sklearn_cdul.exceptions import ImageError, with_advice
 from sklearn_cdul.images.decoding import load_image, memory_for, open_picture
-from sklearn_cdul.images.items import is_at_hand, open_item
-from sklearn_cdul.images.reading import go_through, with_advice
+from sklearn_cdul.images.items import is_at_hand
+from sklearn_cdul.images.opening import open_item
+from sklearn_cdul.images.threads import go_through
 
 # What stands near the end of a complete file, and how near: cameras write more behind the end of
 # a JPEG file, rarely over 64 kB.

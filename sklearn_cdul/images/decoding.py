@@ -16,7 +16,8 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from sklearn_cdul._utils.forks import in_child
-from sklearn_cdul.images.items import NEVER_OPENED, lock_of, open_item, shorten
+from sklearn_cdul.images.items import lock_of, shorten
+from sklearn_cdul.images.opening import NEVER_OPENED, open_item
 
 _UNKNOWN = "is not an image file, or is of a format that Pillow can't read"
 _HEIC = "is a HEIC photo. Install pillow-heif and call pillow_heif.register_heif_opener() first"

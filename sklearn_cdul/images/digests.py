@@ -2,14 +2,17 @@
 
 import hashlib
 import os
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.decoding import load_image
-from sklearn_cdul.images.items import is_local_path, open_item, path_of
-from sklearn_cdul.images.sequences import check_images
+from sklearn_cdul.images.items import check_images, is_local_path, path_of
+from sklearn_cdul.images.opening import open_item
+from sklearn_cdul.images.threads import go_through
 
 
 def content_digest(item: Any, index: int) -> bytes:
@@ -34,6 +37,32 @@ def file_stamp(item: Any) -> tuple[int, ...]:
     except (OSError, ValueError):
         status = None
     return () if status is None else (status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+class Content(NamedTuple):
+    """What an image was when it was read for its digest."""
+
+    digest: bytes
+    stamp: tuple[int, ...]  # of a file: changes when someone writes to it
+
+    def has_changed(self, image: Any) -> bool:
+        """Whether someone has written to the image's file since."""
+        return self.stamp != file_stamp(image)
+
+
+def read_contents(
+    photos: Sequence[Any], *, n_jobs: int | None = None, verbose: Any = False
+) -> list[Content | None]:
+    """Read the content of all images; None stands for what can't be read."""
+
+    def read(photo: Any, index: int) -> Content | None:
+        stamp = file_stamp(photo)  # first: what is written while it is read has changed it
+        try:
+            return Content(content_digest(photo, index), stamp)
+        except ImageError:
+            return None
+
+    return go_through(photos, read, "Looking up", n_jobs=n_jobs, verbose=verbose)
 
 
 def digest_of_X(X: Any) -> str | None:

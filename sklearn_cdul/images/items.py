@@ -1,25 +1,23 @@
-"""One item of X: whether it may be an image, its name in errors, and its encoded bytes."""
+"""X and its items: which images it holds, by the type of each. No file is opened."""
 
 import io
 import os
 import re
-import stat
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from itertools import islice
 from pathlib import PurePath
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image
 
 from sklearn_cdul._utils.forks import in_child
 from sklearn_cdul.exceptions import ImageError
 
-# EPS would run Ghostscript on the file. IPTC opens whatever it holds, EPS too.
-NEVER_OPENED = ("EPS", "IPTC")
-_BYTES = (bytes, bytearray, memoryview)
-IMAGES = (str, *_BYTES, os.PathLike, np.ndarray, Image.Image)
+BYTES = (bytes, bytearray, memoryview)
+IMAGES = (str, *BYTES, os.PathLike, np.ndarray, Image.Image)
 # What is read through one object is not read by two threads at once: a file that is shared has
 # one position, and a data set of the user's need not be made for threads. A few locks keep
 # different objects apart.
@@ -67,7 +65,8 @@ def shorten(text: str) -> str:
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
-def _folder_line(path: str) -> str:
+def folder_line(path: str) -> str:
+    """The call that lists the photos of a folder."""
     return f"sklearn_cdul.datasets.list_photos({shorten(path)!r})"
 
 
@@ -81,14 +80,14 @@ def path_of(item: Any) -> str | None:
         item = getattr(item, "name", None)
     elif is_open_file(item):
         item = item.path
-    if isinstance(item, (*_BYTES, np.ndarray, int)):
+    if isinstance(item, (*BYTES, np.ndarray, int)):
         return None
     if isinstance(item, PurePath) or type(item).__str__ is object.__str__:
         item = os.fspath(item) if isinstance(item, os.PathLike) else None
     return os.fsdecode(item) if isinstance(item, bytes) else str(item or "") or None
 
 
-def _held_by(item: Any) -> Any:
+def held_by(item: Any) -> Any:
     """The bytes or path in a mapping of Hugging Face, and anything else as it is."""
     if isinstance(item, Mapping) and {"bytes", "path"} & set(item):
         return item.get("path") if item.get("bytes") is None else item["bytes"]
@@ -107,8 +106,8 @@ def is_local_path(item: Any) -> bool:
 
 def is_at_hand(item: Any) -> bool:
     """Whether an item is a file of this machine, or one in memory."""
-    held = _held_by(item)
-    return isinstance(held, _BYTES) or is_local_path(held)
+    held = held_by(item)
+    return isinstance(held, BYTES) or is_local_path(held)
 
 
 def is_open_file(item: Any) -> bool:
@@ -142,7 +141,7 @@ _TEXTS_BEGIN = {re.compile(start, re.IGNORECASE | re.DOTALL): _TEXTS[start] for 
 
 def check_item(item: Any, where: str, whole: str = "X") -> None:
     """Refuse what is no image by its type. No file is opened."""
-    item = _held_by(item)
+    item = held_by(item)
     kind = type(item).__name__
     if isinstance(item, str) or (isinstance(item, PurePath) and not hasattr(item, "protocol")):
         text = item if isinstance(item, str) else item.as_posix()
@@ -160,7 +159,7 @@ def check_item(item: Any, where: str, whole: str = "X") -> None:
                 f"{where} is an array of shape {item.shape}. An image must have shape (height, "
                 "width), (height, width, 3) or (height, width, 4)."
             )
-    elif isinstance(item, _BYTES):
+    elif isinstance(item, BYTES):
         # Image files are not printable text of one line; paths and base64 are.
         if re.fullmatch(rb"[ -~]+", bytes(item[:4096])):
             raise TypeError(
@@ -234,108 +233,143 @@ def key_of(X: Any, test: Callable[[Any], Any]) -> str:
 def refuse_folder(path: Any, where: str) -> None:
     """Say which line lists the photos of a folder that stands where a photo should."""
     if is_local_path(path) and os.path.isdir(path):
-        line = _folder_line(os.fspath(path))
+        line = folder_line(os.fspath(path))
         raise ValueError(f"{where} is a folder. Give a list of its photos: {line}.")
 
 
-_SAYS = (
-    (FileNotFoundError, ": there is no such file"),
-    (IsADirectoryError, " is a directory, not an image file. Leave it out, or give {line}"),
-    (PermissionError, " can't be opened: permission denied"),
-    (MemoryError, " can't be decoded: there is too little memory for it"),
-    (Image.UnidentifiedImageError, " {reason}"),
+class Photos(list[Any]):
+    """The images of X after :func:`check_images`: a plain list of items."""
+
+
+def _is_table(X: Any) -> bool:
+    return hasattr(X, "column_names")  # of Hugging Face
+
+
+def _is_array(X: Any, n_axes: int, kinds: str = "OUTSfiu") -> bool:
+    return isinstance(X, np.ndarray) and X.ndim == n_axes and X.dtype.kind in kinds
+
+
+# An X that is no sequence of images: how to tell, and what to write in its place.
+_LINES: tuple[tuple[Callable[[Any], Any], str], ...] = (
+    (lambda X: _is_array(X, 0, "OUTS"), "Give a list of paths."),
+    (lambda X: _is_array(X, 2, "OUTS"), "Give the column with the images, for example X[:, 0]."),
+    (lambda X: _is_array(X, 2, "f"), EMBEDDINGS),
+    (lambda X: _is_array(X, 3), "For one image write [X]."),
+    (lambda X: _is_array(X, 4), "Pixels must be uint8 values from 0 to 255: convert them first."),
+    (lambda X: isinstance(X, np.ndarray), "Give a uint8 array of shape (n, height, width, 3)."),
+    (lambda X: key_of(X, _is_table), 'Give a column of one of its parts: X[{found}]["image"].'),
     (
-        Image.DecompressionBombError,
-        " is too large. {reason}. If the file is trusted, raise PIL.Image.MAX_IMAGE_PIXELS",
+        lambda X: key_of(X, lambda x: isinstance(x, (list, tuple)) and any(map(is_image, x[:1]))),
+        "Give X[{found}].",
     ),
-    # On damaged files Pillow's readers raise nearly any type: OSError, SyntaxError, struct.error...
-    (Exception, " can't be read: {reason}"),
+    (lambda X: isinstance(X, Mapping) and {"bytes", "path"} & set(X), "Write [X]."),
+    (lambda X: isinstance(X, Mapping), "Give list(X.values())."),
+    (lambda X: isinstance(X, (set, frozenset)), "Give sorted(X)."),
+    (lambda X: hasattr(X, "collect"), "Give a column of X.collect()."),
+    (_is_table, 'Load the data set without streaming=True and give X["image"].'),
+    (lambda X: hasattr(X, "dataset"), "Give the paths of its photos."),
+    (lambda X: hasattr(X, "__iter__"), "Give list(X), of paths rather than of decoded photos."),
+    (lambda X: True, "Paths are best."),
 )
 
 
-@contextmanager
-def open_item(item: Any, index: int) -> Iterator[tuple[Any, Any]]:
-    """Yield an item of X, one of a lazy sequence made now, and its encoded bytes.
+def check_images(X: Any) -> Photos:
+    """The images of X as a list, after a look at the type of each. No file is opened."""
+    return X if isinstance(X, Photos) else Photos(_list_items(X))
 
-    There is no file for pixels. What goes wrong inside becomes an `ImageError` that names the item.
-    """
-    try:
-        if isinstance(item, LazyItem):
-            item = item.make(index)
-        with ExitStack() as stack:
-            file = _open(_held_by(item))
-            yield item, file and stack.enter_context(file)
-    except ImageError:
-        raise
-    except Exception as error:
-        path = path_of(item)
-        where = f"X[{index}]" if path is None else f"X[{index}] ({shorten(path)})"
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        says = next(text for kind, text in _SAYS if isinstance(error, kind)).format(
-            reason=shorten(reason).rstrip("."), line=_folder_line(path or "")
+
+def _list_items(X: Any) -> list[Any]:
+    _refuse_single(X)
+    X = _column(X)
+    if _is_array(X, 2, "OUTS") and X.shape[1] == 1:
+        X = X[:, 0]
+    if isinstance(X, (list, tuple)) or (_is_array(X, 4) and X.dtype == np.uint8):
+        items = list(X)
+    elif not isinstance(X, np.ndarray):
+        items = _list_sequence(X)
+    elif _is_array(X, 1, "OUTS") or X.shape == (0,):
+        items = X.tolist()
+    else:
+        raise ValueError(
+            f"X is an array of shape {X.shape} and dtype {X.dtype}, which can't be read as a "
+            f"sequence of images. {_line_for(X)}"
         )
-        raise ImageError(f"{where}{says}.", index, path) from error
+    if not items:
+        raise ValueError("X is empty. Give at least one image.")
+    for index, item in enumerate(items):
+        check_item(item, f"X[{index}]")
+    if len(items) == 1:
+        refuse_folder(items[0], "X[0]")
+    return items
 
 
-def _open(item: Any) -> IO[bytes] | None:
-    if isinstance(item, np.ndarray):
-        return None
-    if is_local_path(item):
-        return _open_regular(os.fspath(item))
-    data: Any = item
-    with lock_of(item):
-        if isinstance(item, Image.Image):
-            # Pillow from 11 on has the pixels in _im, and before in im.
-            pixels = vars(item).get("_im", vars(item).get("im"))
-            if not isinstance(item, ImageFile.ImageFile) or pixels is not None:
-                return None
-            if item.format in NEVER_OPENED:
-                raise ValueError("a program would have to run on it; save it as PNG first")
-            if item.fp is None or getattr(item.fp, "closed", False):
-                # Where only the path is left, it was opened in a with statement that is over.
-                return _open_regular(os.fsdecode(item.filename)) if item.filename else None
-            data = _read_from_start(item.fp)
-        elif hasattr(item, "read_bytes"):
-            data = item.read_bytes()
-        elif hasattr(item, "read"):
-            data = _read_from_start(item)
-        elif not isinstance(item, _BYTES):
-            with item as file:
-                data = file.read()
-    if not isinstance(data, _BYTES):
-        raise ValueError(f'it gives {type(data).__name__}, not bytes; open it with mode "rb"')
-    return io.BytesIO(data)
+def _refuse_single(X: Any) -> None:
+    if isinstance(X, (str, os.PathLike)):
+        check_item(X, "X", "[X]")
+        refuse_folder(X, "X")
+    if isinstance(X, str) and ("*" in X or "?" in X):
+        raise TypeError(
+            f"X must be a list of images, got the pattern {shorten(X)!r}. Give the files it "
+            "stands for: sorted(glob.glob(X))."
+        )
+    is_file = hasattr(X, "read_bytes") or (hasattr(X, "read") and not hasattr(X, "__getitem__"))
+    if is_file or is_open_file(X) or (isinstance(X, IMAGES) and not isinstance(X, np.ndarray)):
+        is_there = not isinstance(X, (str, PurePath)) or os.path.exists(X)
+        raise TypeError(
+            f"X must be a list of images, got a single {shorten(type(X).__name__)}. For one image "
+            f"write [X].{'' if is_there else ' There is no such file or folder.'}"
+        )
 
 
-def _read_from_start(file: Any) -> bytes:
-    """Read a file from its first byte, and put it back where it was."""
-    position = file.tell()
-    try:
-        file.seek(0)
-        return file.read()
-    finally:
-        file.seek(position)
+def _column(X: Any) -> Any:
+    """The column of images of a table; X itself if it is no table."""
+    if hasattr(X, "shape") and hasattr(X, "columns"):
+        if X.shape[1] != 1:
+            raise ValueError(
+                f"X is a data frame with {X.shape[1]} columns. Give only the column with the "
+                'images; for embeddings set input="embeddings".'
+            )
+        return X.column(0) if hasattr(X, "column") else X[X.columns[0]]
+    if hasattr(X, "column_names") and hasattr(X, "features") and hasattr(X, "__len__"):
+        names = list(X.column_names)
+        images = [name for name in names if type(X.features[name]).__name__ == "Image"]
+        columns, name = ", ".join(map(repr, names)), repr((images or names or ["image"])[0])
+        raise ValueError(
+            f"X is a data set with the columns {shorten(columns)}. Give the one with the images: "
+            f"X[{shorten(name)}]."
+        )
+    return X
 
 
-def _open_regular(path: str) -> IO[bytes]:
-    if len(path) > 4096:  # the system's own error would repeat all of it
-        raise ValueError("it is too long for a path")
-    _check_is_regular(os.stat(path))
-    with ExitStack() as stack:
-        file = stack.enter_context(open(path, "rb", opener=_open_without_blocking))
-        _check_is_regular(os.fstat(file.fileno()))
-        stack.pop_all()  # the caller closes it
-        return file
+def _line_for(X: Any) -> str:
+    found, line = next((found, line) for test, line in _LINES if (found := test(X)))
+    return line.format(found=shorten(str(found)))
 
 
-def _open_without_blocking(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _check_is_regular(status: os.stat_result) -> None:
-    if stat.S_ISDIR(status.st_mode):
-        raise IsADirectoryError("it is a folder")
-    if not stat.S_ISREG(status.st_mode):
-        tests = {"named pipe": stat.S_ISFIFO, "socket": stat.S_ISSOCK}
-        kinds = [kind for kind, test in tests.items() if test(status.st_mode)]
-        raise ValueError(f"it is a {(kinds or ['device'])[0]}, not a regular file")
+def _list_sequence(X: Any) -> list[Any]:
+    kind = shorten(type(X).__name__)
+    if is_tensor(X):
+        line = line_for_tensor(X, "[X]" if X.ndim == 3 else "X")
+        raise TypeError(f"X must be a list of images, got a {kind}. {line}")
+    if isinstance(X, Mapping) or not (hasattr(X, "__len__") and hasattr(X, "__getitem__")):
+        raise TypeError(
+            f"X must be a list of images or another sequence of known length, got {kind}. "
+            f"{_line_for(X)}"
+        )
+    # As often as len() says, not until an IndexError: a Dataset of torch need not have one.
+    if not (length := len(X)):
+        return []
+    rows = X.iloc if hasattr(X, "iloc") else X
+    first = python_object(rows[0])
+    line = ""
+    if hasattr(X, "samples"):  # torchvision's ImageFolder, and torch's Subset of it
+        line = "[path for path, _ in X.samples]"
+    elif hasattr(X, "indices") and hasattr(getattr(X, "dataset", None), "samples"):
+        line = "[X.dataset.samples[i][0] for i in X.indices]"
+    if line and isinstance(first, tuple):
+        raise TypeError(f"X[0] is of type tuple. Give the photos alone: {line}.")
+    check_item(first, "X[0]", whole="(X[i] for i in range(len(X)))")
+    is_held = str(getattr(X, "dtype", "")).lower() == "object"
+    if is_held or isinstance(first, (str, os.PathLike)):
+        return [python_object(item) for item in islice(X, length)]
+    return [LazyItem(rows, index) for index in range(length)]

@@ -1,28 +1,20 @@
-"""Read many images in threads: decoded ahead, or for their digests."""
+"""Decode many images in threads, ahead of whoever takes them."""
 
-import multiprocessing
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-import joblib
 import numpy as np
 from PIL import Image
 
-from sklearn_cdul._utils.progress import progress
-from sklearn_cdul.exceptions import ImageError, warn
+from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.decoding import decode, warn_of_size
-from sklearn_cdul.images.digests import content_digest, file_stamp
 from sklearn_cdul.images.pictures import PictureCache, make_picture
+from sklearn_cdul.images.threads import count_threads
 
 T = TypeVar("T")
-
-# Threads beyond this rarely help: decoding is faster than encoding by then.
-_MAX_DEFAULT_THREADS = 8
-_AT_ONCE = 16  # images per task
 
 
 def map_images(
@@ -99,83 +91,3 @@ def read_pictures(
     )
     for picture in kept:
         yield next(decoded) if picture is None else picture
-
-
-class Content(NamedTuple):
-    """What an image was when it was read for its digest."""
-
-    digest: bytes
-    stamp: tuple[int, ...]  # of a file: changes when someone writes to it
-
-    def has_changed(self, image: Any) -> bool:
-        """Whether someone has written to the image's file since."""
-        return self.stamp != file_stamp(image)
-
-
-def read_contents(
-    photos: Sequence[Any], *, n_jobs: int | None = None, verbose: Any = False
-) -> list[Content | None]:
-    """Read the content of all images; None stands for what can't be read."""
-
-    def read(photo: Any, index: int) -> Content | None:
-        stamp = file_stamp(photo)  # first: what is written while it is read has changed it
-        try:
-            return Content(content_digest(photo, index), stamp)
-        except ImageError:
-            return None
-
-    return go_through(photos, read, "Looking up", n_jobs=n_jobs, verbose=verbose)
-
-
-def go_through(
-    photos: Sequence[Any],
-    function: Callable[[Any, int], T],
-    phase: str,
-    *,
-    n_jobs: int | None,
-    verbose: Any,
-) -> list[T]:
-    """Call a function with each photo and its index, in threads, and show the progress."""
-
-    def work(start: int) -> list[T]:
-        part = photos[start : start + _AT_ONCE]
-        return [function(photo, index) for index, photo in enumerate(part, start)]
-
-    results: list[T] = []
-    with (
-        ThreadPoolExecutor(count_threads(n_jobs)) as pool,
-        progress(phase, len(photos), verbose=verbose) as bar,
-    ):
-        for part in pool.map(work, range(0, len(photos), _AT_ONCE)):
-            results += part
-            bar.update(len(part))
-    return results
-
-
-def with_advice(error: ImageError) -> ImageError:
-    """Return the error that stops a run over many images, which says how to go on without one."""
-    advised = ImageError(
-        f'{error} With on_error="nan" its row becomes NaN.', error.index, error.path
-    )
-    advised.__cause__ = error.__cause__ or error
-    return advised
-
-
-def count_threads(n_jobs: int | None) -> int:
-    """Return the number of threads that read images."""
-    # joblib counts the CPUs that this process may use, containers included.
-    if n_jobs is None:
-        cpus, share = joblib.cpu_count(), os.environ.get("OMP_NUM_THREADS", "")
-        if multiprocessing.parent_process() is not None and share.isdigit():
-            cpus = max(min(cpus, int(share)), 1)  # in a worker of joblib: its share of the CPUs
-        return min(cpus, _MAX_DEFAULT_THREADS)
-    return joblib.effective_n_jobs(n_jobs)
-
-
-def warn_about_failures(failures: Sequence[ImageError], n_images: int) -> None:
-    """Give one warning for all images that could not be used; none if there are none."""
-    if failures:
-        warn(
-            f"{len(failures)} of {n_images} images can't be used; their rows are NaN. The first: "
-            f"{failures[0]}",
-        )

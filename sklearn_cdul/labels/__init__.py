@@ -7,14 +7,12 @@ from sklearn_cdul.labels.aggregation import (
     aggregate_snippets,
     combine_labels,
     cosine_similarities,
-    select_extreme,
     soft_labels,
     softmax_similarities,
 )
 from sklearn_cdul.labels.neighbors import smooth_labels
 from sklearn_cdul.labels.thresholds import (
     apply_thresholds,
-    check_thresholds,
     find_thresholds,
     fit_thresholds,
 )
@@ -22,12 +20,10 @@ from sklearn_cdul.labels.thresholds import (
 __all__ = [
     "aggregate_snippets",
     "apply_thresholds",
-    "check_thresholds",
     "combine_labels",
     "cosine_similarities",
     "find_thresholds",
     "fit_thresholds",
-    "select_extreme",
     "smooth_labels",
     "soft_labels",
     "softmax_similarities",

@@ -70,46 +70,26 @@ def softmax_similarities(similarities, temperature):
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
-def select_extreme(maximum, minimum, local_threshold=0.0):
+def aggregate_snippets(local_labels, local_threshold=0.0):
     """Strongest or weakest snippet of each class: ``alpha`` where ``alpha >= zeta``, else ``beta``.
 
-    From the CDUL paper, arXiv 2307.16634, section 3.1.
-
-    Parameters
-    ----------
-    maximum, minimum : arrays of shape (n, k)
-        ``alpha`` and ``beta``: the largest and the smallest soft label over the snippets.
-    local_threshold : float, default=0.0
-        zeta in [0, 1]. With 0 the maximum is always chosen.
-
-    Returns
-    -------
-    aggregated : float array of shape (n, k)
-        Values of the one or the other.
-    """
-    return np.where(np.asarray(maximum) >= local_threshold, maximum, minimum)
-
-
-def aggregate_snippets(local_labels, local_threshold=0.0):
-    """Aggregate the soft labels of an image's snippets into one per class.
-
-    From the CDUL paper, arXiv 2307.16634, section 3.1: :func:`select_extreme` of the largest and
-    the smallest soft label.
+    From the CDUL paper, arXiv 2307.16634, section 3.1; ``alpha`` and ``beta`` are the largest and
+    the smallest soft label over an image's snippets.
 
     Parameters
     ----------
     local_labels : array of shape (n, s, k)
         Soft labels of the snippets, in [0, 1].
     local_threshold : float, default=0.0
-        zeta in [0, 1], see :func:`select_extreme`.
+        zeta in [0, 1]. With 0 the maximum is always chosen.
 
     Returns
     -------
     aggregated : float array of shape (n, k)
         Values in [0, 1]; they need not sum to 1.
     """
-    local_labels = np.asarray(local_labels)
-    return select_extreme(local_labels.max(axis=1), local_labels.min(axis=1), local_threshold)
+    maximum = np.max(local_labels, axis=1)
+    return np.where(maximum >= local_threshold, maximum, np.min(local_labels, axis=1))
 
 
 def combine_labels(global_labels, aggregated_labels, global_weight=0.5):
@@ -132,6 +112,21 @@ def combine_labels(global_labels, aggregated_labels, global_weight=0.5):
     return global_weight * np.asarray(global_labels) + (1 - global_weight) * np.asarray(
         aggregated_labels
     )
+
+
+def check_dimensions(image_embeddings, text_embeddings):
+    """Refuse embeddings of another length than the class names have."""
+    if np.ndim(image_embeddings) != 3:
+        raise ValueError(
+            "Embeddings of views must have shape (n, views, d), the whole image first; got "
+            f"{np.shape(image_embeddings)}."
+        )
+    found, expected = np.shape(image_embeddings)[2], np.shape(text_embeddings)[1]
+    if found != expected:
+        raise ValueError(
+            f"X has {found} features, but the encoder embeds class names in {expected} dimensions. "
+            "Make the embeddings with the same encoder."
+        )
 
 
 def soft_labels(
@@ -195,6 +190,7 @@ def soft_labels(
     >>> soft_labels(views, np.eye(2), temperature=0.1).round(2)
     array([[0.75, 0.75]])
     """
+    check_dimensions(image_embeddings, text_embeddings)
     images, texts = np.asarray(image_embeddings), unit_vectors(text_embeddings)
     k = len(texts)
     ends = np.cumsum([1, *(groups or [images.shape[1] - 1])])

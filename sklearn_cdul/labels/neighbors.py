@@ -96,8 +96,8 @@ def smooth_labels(
     return (1 - weight) * own + weight / n_neighbors * total
 
 
-def observed_on_scale(labels: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """Say what observed labels would be as soft labels.
+def place_observed(labels: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Put observed labels in their places, on the scale of soft labels; return them alone, too.
 
     Soft labels from a softmax are faint: the surest positive of a class may lie at 0.3. Among few
     photos a 1 would outweigh all others in a regression, and such labels would do harm. So a
@@ -107,4 +107,5 @@ def observed_on_scale(labels: np.ndarray, observed: np.ndarray) -> np.ndarray:
     low, high = labels.min(axis=0), labels.max(axis=0)
     keep = ~np.isnan(observed).any(axis=0) | (low == high)
     low, high = np.where(keep, 0, low), np.where(keep, 1, high)
-    return (low + (high - low) * observed).astype(np.float32)
+    scaled = (low + (high - low) * observed).astype(np.float32)
+    return np.where(np.isnan(scaled), labels, scaled), scaled

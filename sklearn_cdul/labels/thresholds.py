@@ -78,16 +78,10 @@ def find_thresholds(scores: ArrayLike, *, shrinkage: float = 25) -> np.ndarray:
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_cdul.labels import apply_thresholds, find_thresholds
+    >>> from sklearn_cdul.labels import find_thresholds
     >>> scores = np.array([[0.01, 0.9], [0.02, 0.8], [0.20, 0.1], [0.30, 0.9]])
-    >>> thresholds = find_thresholds(scores, shrinkage=0)  # by default four photos count little
-    >>> thresholds.round(2)
+    >>> find_thresholds(scores, shrinkage=0).round(2)  # by default four photos count little
     array([0.09, 0.47])
-    >>> apply_thresholds(scores, thresholds)
-    array([[0, 1],
-           [0, 1],
-           [1, 0],
-           [1, 1]])
     """
     table = check_scores(scores)
     if not shrinkage >= 0:
@@ -233,32 +227,7 @@ def check_scores(scores: ArrayLike) -> np.ndarray:
 
 
 def check_thresholds(threshold: ArrayLike, n_classes: int) -> np.ndarray:
-    """Check given thresholds and return one per class.
-
-    Parameters
-    ----------
-    threshold : float or array-like of shape (n_classes,)
-        In [0, 1]. A single number is used for all classes.
-    n_classes : int
-        The number of classes.
-
-    Returns
-    -------
-    thresholds : ndarray of shape (n_classes,), dtype float64
-        A new array.
-
-    Raises
-    ------
-    TypeError
-        If `threshold` is not numeric.
-    ValueError
-        If the shape is wrong, or a value is NaN or outside [0, 1].
-
-    Examples
-    --------
-    >>> check_thresholds(0.3, n_classes=2)
-    array([0.3, 0.3])
-    """
+    """Check given thresholds, one number or one per class, and return float64 (n_classes,)."""
     try:
         values = np.asarray(threshold)
     except ValueError:  # a ragged list
@@ -284,7 +253,7 @@ def apply_thresholds(scores: ArrayLike, thresholds: ArrayLike) -> np.ndarray:
     scores : array-like of shape (n, k)
         Probabilities or soft labels. NaN counts as below any threshold.
     thresholds : array-like of shape (k,)
-        As returned by :func:`find_thresholds` or :func:`check_thresholds`.
+        One per class, as :func:`find_thresholds` returns them.
 
     Returns
     -------

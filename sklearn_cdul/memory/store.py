@@ -283,10 +283,6 @@ def merge_memory(memory: str | os.PathLike[str], others: Iterable[str | os.PathL
     OSError
         If one of `others` is empty, before anything is copied, or `memory` can't be written.
 
-    See Also
-    --------
-    memory_size : How much disk a folder takes.
-
     Examples
     --------
     >>> from sklearn_cdul.memory import merge_memory
@@ -334,16 +330,6 @@ def memory_size(memory: str | os.PathLike[str]) -> int:
     -------
     size : int
         In bytes; 0 if there is nothing.
-
-    See Also
-    --------
-    clear_memory : Empties the folder.
-
-    Examples
-    --------
-    >>> from sklearn_cdul.memory import memory_size
-    >>> memory_size("a folder that does not exist")
-    0
     """
     return sum(size for _, size in _files(memory))
 
@@ -367,16 +353,6 @@ def clear_memory(memory: str | os.PathLike[str]) -> int:
     ------
     OSError
         If a file can't be deleted.
-
-    See Also
-    --------
-    memory_size : How much there is.
-
-    Examples
-    --------
-    >>> from sklearn_cdul.memory import clear_memory
-    >>> clear_memory("a folder that does not exist")
-    0
     """
     freed = 0
     for path, size in _files(memory):

@@ -16,9 +16,8 @@ from sklearn_cdul._utils.atomic_write import atomic_write
 from sklearn_cdul._utils.docstrings import filled_with
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.digests import digest_of_X
-from sklearn_cdul.images.items import path_of
+from sklearn_cdul.images.items import check_images, path_of
 from sklearn_cdul.images.reading import map_images
-from sklearn_cdul.images.sequences import check_images
 from sklearn_cdul.labels.thresholds import apply_thresholds
 from sklearn_cdul.predictions import (
     TEXTS,

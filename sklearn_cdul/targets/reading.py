@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_cdul.exceptions import warn
-from sklearn_cdul.images.sequences import check_images
+from sklearn_cdul.images.items import check_images
 from sklearn_cdul.targets.rows import match_index, match_rows
 from sklearn_cdul.targets.tables import read_table
 

@@ -3,18 +3,25 @@
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from unicodedata import normalize
 
 import numpy as np
 
 from sklearn_cdul.exceptions import warn
-from sklearn_cdul.images.items import path_of
-from sklearn_cdul.images.sequences import check_images
-from sklearn_cdul.targets.tables import Table, index_of, some
+from sklearn_cdul.images.items import check_images, path_of
 
 # A message names so many images at most.
 _SHOWN = 3
+
+
+class Table(NamedTuple):
+    """Labels that were read, with what says of which image a row is."""
+
+    values: np.ndarray
+    kind: str | None = None  # "path", "row", "index", or None: the rows are in order
+    keys: Any = None
+    named: bool = False  # a row names classes, and more rows of an image may name more
 
 
 def match_rows(
@@ -131,3 +138,15 @@ def _paths(X: Any) -> Sequence[str | None] | None:
     # Embeddings or arrays may be called by their paths.
     index = index_of(X)
     return list(index) if index is not None and all(isinstance(n, str) for n in index) else None
+
+
+def index_of(table: Any) -> Any:
+    """The index of a frame or a series of pandas, else None; lists have a method of that name."""
+    index = getattr(table, "index", None)
+    return index if hasattr(index, "equals") else None
+
+
+def some(names: Sequence[Any], most: int = 10) -> str:
+    """The first names, for messages."""
+    shown = ", ".join(repr(name) for name in names[:most])
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -6,26 +6,18 @@ import reprlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from sklearn_cdul.targets.csv_files import NAMES, PATHS, SPLIT, read_csv, split_names
+from sklearn_cdul.targets.rows import Table, index_of, some
 
 # A column that says of which photo a row is, by its position.
 ROW = "row"
 # What else than a number a cell may hold; the last of the unknown are pandas' own.
 _UNKNOWN = ("", "none", "nan", "<na>", "nat")
 _WORDS = {**dict.fromkeys(_UNKNOWN, np.nan), "true": 1.0, "false": 0.0}
-
-
-class Table(NamedTuple):
-    """Labels that were read, with what says of which image a row is."""
-
-    values: np.ndarray
-    kind: str | None = None  # "path", "row", "index", or None: the rows are in order
-    keys: Any = None
-    named: bool = False  # a row names classes, and more rows of an image may name more
 
 
 def read_table(y: Any, class_names: Sequence[str], name: str) -> Table:
@@ -217,15 +209,3 @@ def _with_guesses(unknown: Sequence[Any], class_names: Sequence[str]) -> str:
             guesses[label] = known[near[0]]
     meant = ", ".join(f"{guess!r} for {label!r}" for label, guess in guesses.items())
     return some(unknown) + (f" (did you mean {meant}?)" if meant else "")
-
-
-def index_of(table: Any) -> Any:
-    """The index of a frame or a series of pandas, else None; lists have a method of that name."""
-    index = getattr(table, "index", None)
-    return index if hasattr(index, "equals") else None
-
-
-def some(names: Sequence[Any], most: int = 10) -> str:
-    """The first names, for messages."""
-    shown = ", ".join(repr(name) for name in names[:most])
-    return shown + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from sklearn_cdul.compute.devices import memory_format, resolve_precision
 from sklearn_cdul.compute.transfers import to_device
-from sklearn_cdul.exceptions import ImageError
-from sklearn_cdul.images.digests import file_stamp
+from sklearn_cdul.exceptions import ImageError, with_advice
+from sklearn_cdul.images.digests import Content, file_stamp
+from sklearn_cdul.images.items import Photos
 from sklearn_cdul.images.pictures import PictureCache
-from sklearn_cdul.images.reading import Content, read_pictures, with_advice
-from sklearn_cdul.images.sequences import Photos
+from sklearn_cdul.images.reading import read_pictures
 from sklearn_cdul.training.building import build_photo_network, check_input_size, look_at_regions
 from sklearn_cdul.training.network import EmbeddingNetwork
 from sklearn_cdul.training.ranks import Ranks
@@ -88,10 +88,7 @@ class PhotoSource(_Source):
     def build_network(
         self, network: str | Callable[..., nn.Module], n_classes: int, *, regions: int = 1
     ) -> nn.Module:
-        """Make a fresh network and check that it takes such pictures.
-
-        It looks at so many rows and columns of regions, if it can: see `look_at_regions`.
-        """
+        """Make a fresh network, with regions if it can, and check that it takes such pictures."""
         fresh = build_photo_network(network, n_classes)
         check_input_size(fresh, self.image_size, n_classes)
         look_at_regions(fresh, regions)

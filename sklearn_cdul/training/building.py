@@ -119,11 +119,7 @@ def look_at_regions(network: PhotoNetwork, regions: int) -> None:
 
 
 def pack_network(network: Any, n_classes: int) -> dict[str, Any] | nn.Module:
-    """Describe a network by the name of its architecture and its arrays.
-
-    The description holds no object of torch or timm, so a file with it is independent of how they
-    arrange their classes, and skops can read it without trusting those.
-    """
+    """Describe a network by its name and its arrays: no class of torch or timm is in the file."""
     import timm
 
     architecture = getattr(network, "architecture", None)

@@ -42,11 +42,9 @@ def check_folder(folder: str | os.PathLike[str] | None) -> Path | None:
 
 
 class Checkpoint(AbstractContextManager["Checkpoint"]):
-    """The folder of one training, which finds there what it had reached when it was killed.
+    """The folder of one training, named by all that its result depends on.
 
-    Each training has a folder of its own, named by all that its result depends on. So nothing is
-    taken from another one, and the candidates of a search may share a `folder`. Use it as a context
-    manager around the training. Of several processes that share a training the first one writes.
+    So the candidates of a search may share a `folder`. Of several processes the first one writes.
     """
 
     def __init__(

@@ -153,11 +153,9 @@ def _keys(network: Any, layer: nn.Linear, source: Any) -> Sequence[bytes | None]
 
 
 def _describe(network: Any, layer: nn.Linear) -> str | None:
-    """A digest of all that makes the features; None where that can't be known.
-
-    Layers of other packages, and layers with a method of their own, may compute something else
-    under the same names and weights.
-    """
+    """A digest of all that makes the features; None where that can't be known."""
+    # Layers of other packages, and layers with a method of their own, may compute something else
+    # under the same names and weights.
     import timm
 
     digest = hashlib.blake2b(timm.__version__.encode(), digest_size=16)

@@ -126,14 +126,12 @@ def _blocks(count: int, size: int) -> list[slice]:
 
 
 class _Ridge:
-    """Ridge regressions on the same features, with their leave-one-out predictions.
+    """Ridge regressions on the same features, with their leave-one-out predictions."""
 
-    With the singular value decomposition U S V' of the centred features of the wholes, and s the
-    shares S^2 / (S^2 + penalty), the predictions are U s U'y, and a row without which the
-    regression was made has the residual e of the row divided by 1 minus its leverage. Without the
-    row, the prediction of any vector z is lower by h e, where h = 1/n + z (X'X + penalty)^-1 x is
-    what the row x adds to it.
-    """
+    # With the singular value decomposition U S V' of the centred features of the wholes, and s the
+    # shares S^2 / (S^2 + penalty), the predictions are U s U'y. Without a row, its residual e is
+    # divided by 1 minus its leverage, and the prediction of any vector z is lower by h e, where
+    # h = 1/n + z (X'X + penalty)^-1 x is what the row x adds to it.
 
     def __init__(self, views: np.ndarray):
         whole = views[:, 0].astype(np.float64)
@@ -187,11 +185,8 @@ class _Ridge:
 
 
 def _calibrate(guesses: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Slope and offset (k,) of a logistic regression of each label on its guess.
-
-    Newton's method on the cross-entropy plus half the squared slope, all classes at once. A soft
-    label is a share of a positive and of a negative photo.
-    """
+    """Slope and offset (k,) of a logistic regression of each soft label on its guess."""
+    # Newton's method on the cross-entropy plus half the squared slope, all classes at once.
     slope, offset = np.zeros(labels.shape[1]), logit(labels.mean(axis=0))
     for _ in range(_MOST_NEWTON_STEPS):
         predicted = expit(slope * guesses + offset)

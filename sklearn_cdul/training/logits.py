@@ -13,8 +13,7 @@ from sklearn_cdul._utils.progress import progress
 from sklearn_cdul.compute.cpu_engine import CPUEngine, can_run
 from sklearn_cdul.compute.devices import autocast, run_in_batches
 from sklearn_cdul.compute.transfers import ahead, fetch
-from sklearn_cdul.exceptions import ImageError
-from sklearn_cdul.images.reading import warn_about_failures
+from sklearn_cdul.exceptions import ImageError, warn_about_failures
 from sklearn_cdul.training.batches import Source
 from sklearn_cdul.training.network import PhotoNetwork
 

@@ -14,8 +14,7 @@ T = TypeVar("T")
 class Ranks:
     """The processes of this training, if the user has called ``init_process_group``.
 
-    All of them do the same steps at the same time. Each looks at its share of the photos, and what
-    comes out is added up, so that all know it.
+    All do the same steps at the same time, each on its share; what comes out is added up.
     """
 
     def __init__(self):

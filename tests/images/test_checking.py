@@ -10,7 +10,7 @@ from PIL import Image
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.checking import check_files
 from sklearn_cdul.images.decoding import load_image
-from sklearn_cdul.images.sequences import check_images
+from sklearn_cdul.images.items import check_images
 from tests.images.pictures import encoded
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)

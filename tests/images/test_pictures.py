@@ -7,9 +7,9 @@ from PIL import Image
 
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.decoding import decode, load_image
+from sklearn_cdul.images.items import check_images
 from sklearn_cdul.images.pictures import PictureCache, make_picture
 from sklearn_cdul.images.reading import map_images, read_pictures
-from sklearn_cdul.images.sequences import check_images
 
 
 @pytest.fixture

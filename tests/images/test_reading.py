@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from sklearn_cdul.exceptions import ImageError
-from sklearn_cdul.images.reading import map_images, read_pictures, warn_about_failures, with_advice
-from sklearn_cdul.images.sequences import check_images
+from sklearn_cdul.exceptions import ImageError, warn_about_failures, with_advice
+from sklearn_cdul.images.items import check_images
+from sklearn_cdul.images.reading import map_images, read_pictures
 from tests.images.pictures import PICTURE, PIXELS, bad_files
 
 

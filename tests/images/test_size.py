@@ -16,8 +16,8 @@ from PIL import Image
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.checking import check_files
 from sklearn_cdul.images.decoding import _Room, load_image, memory_for, open_picture
+from sklearn_cdul.images.items import check_images
 from sklearn_cdul.images.reading import map_images
-from sklearn_cdul.images.sequences import check_images
 from tests.images.pictures import encoded
 
 ORIENTATION = 0x0112

@@ -6,7 +6,6 @@ from sklearn_cdul.labels.aggregation import (
     aggregate_snippets,
     combine_labels,
     cosine_similarities,
-    select_extreme,
     soft_labels,
     softmax_similarities,
 )
@@ -60,7 +59,7 @@ def test_aggregator_takes_the_maximum_from_zeta_on_and_the_minimum_below():
 
 
 def test_a_maximum_equal_to_zeta_is_kept():
-    assert_allclose(select_extreme([[0.4]], [[0.1]], 0.4), [[0.4]])
+    assert_allclose(aggregate_snippets([[[0.4], [0.1]]], 0.4), [[0.4]])
 
 
 def test_final_label_is_the_mean_of_global_and_local():

@@ -21,7 +21,7 @@ from sklearn_cdul.encoders.clip import CLIPEncoder
 from sklearn_cdul.encoders.embedding import embed_photos
 from sklearn_cdul.encoders.loading import BUNDLED_FOLDER, load_encoder
 from sklearn_cdul.exceptions import ImageError
-from sklearn_cdul.images.reading import read_contents
+from sklearn_cdul.images.digests import read_contents
 from tests.memory.common import N_PHOTOS, NAMES, SETTINGS, rows_in
 
 
@@ -223,7 +223,7 @@ def test_an_error_does_not_cost_what_was_encoded(labeler, own_photos, encoded):
     # Without the labeler, which looks at all files first and finds this one.
     settings = {"grid_size": 1, "batch_size": 1, "memory": labeler.memory}
     with pytest.raises(ImageError):
-        embed_photos(labeler._encoder(), own_photos, **settings)
+        embed_photos(labeler._encoder(), own_photos, contents=read_contents(own_photos), **settings)
     assert sum(encoded) == rows_in(labeler.memory)
     labeler.embed(own_photos[:3])
     assert sum(encoded) == 3
@@ -233,7 +233,7 @@ def test_an_error_does_not_cost_the_others_of_its_batch(labeler, own_photos, enc
     Path(own_photos[1]).write_bytes(b"no image")
     settings = {"grid_size": 1, "batch_size": 4, "memory": labeler.memory}
     with pytest.raises(ImageError, match=r"X\[1\]"):
-        embed_photos(labeler._encoder(), own_photos, **settings)
+        embed_photos(labeler._encoder(), own_photos, contents=read_contents(own_photos), **settings)
     assert sum(encoded) == rows_in(labeler.memory) == 3
 
 

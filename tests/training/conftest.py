@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sklearn_cdul.compute.devices import OwnRandomState
-from sklearn_cdul.images.sequences import check_images
+from sklearn_cdul.images.items import check_images
 from sklearn_cdul.training.batches import EmbeddingSource, PhotoSource
 
 CPU = torch.device("cpu")

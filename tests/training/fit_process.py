@@ -14,7 +14,7 @@ import sys
 import numpy as np
 import torch.distributed as dist
 
-from sklearn_cdul.images.reading import read_contents
+from sklearn_cdul.images.digests import read_contents
 from sklearn_cdul.memory.store import Store
 from sklearn_cdul.training import GradientTraining, RidgeTraining
 from tests.training.conftest import photo_source, train

@@ -9,8 +9,8 @@ import timm
 import torch
 from numpy.testing import assert_allclose
 
-from sklearn_cdul.images.reading import read_contents
-from sklearn_cdul.images.sequences import check_images
+from sklearn_cdul.images.digests import read_contents
+from sklearn_cdul.images.items import check_images
 from sklearn_cdul.memory.store import Store
 from sklearn_cdul.training import GradientTraining, RidgeTraining
 from sklearn_cdul.training.building import build_photo_network

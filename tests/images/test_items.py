@@ -18,8 +18,8 @@ from PIL import Image
 import sklearn_cdul.datasets
 from sklearn_cdul import CLIPPseudoLabeler
 from sklearn_cdul.exceptions import ImageError
+from sklearn_cdul.images.items import check_images
 from sklearn_cdul.images.reading import map_images
-from sklearn_cdul.images.sequences import check_images
 from tests.images.pictures import PICTURE, encoded
 
 PNG = encoded("PNG")
