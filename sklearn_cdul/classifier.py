@@ -316,10 +316,11 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         training.check(network)
 
         if labeler.input == "images":
-            embeddings = labeler._embed(photos, encoder, source.contents, pictures)
+            more = {"cache": pictures, "function": labeler._label}
+            seen = labeler._embed(photos, encoder, source.contents, **more)
         else:
-            embeddings = photos
-        labels = labeler._label(embeddings)
+            seen = labeler._label(photos)
+        labels, vectors = seen[:, : len(names)].copy(), seen[:, len(names) :]
         readable = _readable_rows(labels)
         start, fixed = labels[readable], None
         if observed is not None:
@@ -327,12 +328,12 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         with progress("Comparing photos", verbose=labeler.verbose and self.n_neighbors):
             start = smooth_labels(
                 start,
-                embeddings[readable, 0],
+                vectors[readable],
                 n_neighbors=self.n_neighbors,
                 weight=self.neighbor_weight,
                 random_state=seed,
             )
-        del embeddings
+        del seen, vectors
         labeler.offload()
         trained = training.train(
             network,
