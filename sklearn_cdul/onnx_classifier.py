@@ -116,9 +116,9 @@ class ONNXClassifier:
             self.image_size_: int = stored["image_size"]
         else:
             raise ValueError(
-                f"The photos for {path} are to be prepared in another way than by this version of "
-                f"sklearn_cdul: {stored.get('preprocessing')}, not {PREPROCESSING}. Use the version "
-                "that wrote it, or export the classifier again."
+                f"{path} wants photos prepared in another way than this version of sklearn_cdul "
+                f"does: {stored.get('preprocessing')}. Use the version that wrote it, or export "
+                "the classifier again."
             )
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -141,13 +141,21 @@ class ONNXClassifier:
             If an image can't be read and ``on_error`` is "raise". It names its index and path.
         TypeError, ValueError
             If X has a wrong type, shape or value.
+        FloatingPointError
+            If the network gives NaN.
         """
         if self.input == "embeddings":
-            return self._of_embeddings(self._check_embeddings(X))
-        photos = check_images(X)
-        if self.on_error == "raise":
-            check_files(photos, n_jobs=self.n_jobs, verbose=self.verbose)
-        return self._of_photos(photos)
+            vectors = self._check_embeddings(X)
+            result, lost = self._of_embeddings(vectors), np.isnan(vectors).any(axis=1)
+        else:
+            photos = check_images(X)
+            if self.on_error == "raise":
+                check_files(photos, n_jobs=self.n_jobs, verbose=self.verbose)
+            result, lost = self._of_photos(photos)
+        result[lost] = np.nan
+        if (wrong := np.isnan(result).any(axis=1) & ~lost).any():
+            raise FloatingPointError(f"The network gave NaN for X[{np.argmax(wrong)}].")
+        return result
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict which classes are in each image.
@@ -182,7 +190,8 @@ class ONNXClassifier:
         names = np.asarray(self.class_names_, dtype=object)
         return [names[row].tolist() for row in self.predict(X).astype(bool)]
 
-    def _of_photos(self, photos: Photos) -> np.ndarray:
+    def _of_photos(self, photos: Photos) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities, and which rows have none because the photo can't be read."""
         # Threads with a photo of their own wait for none of the others, as those that share one do.
         n_threads = count_threads(self.n_jobs, most=len(photos))
         is_alone = len(photos) == 1
@@ -194,9 +203,9 @@ class ONNXClassifier:
             rows: list[np.ndarray] = session.run(None, {"pixels": pixels})[0]
             return rows[0]
 
-        result = np.full((len(photos), len(self.class_names_)), np.nan, dtype=np.float32)
+        result = np.empty((len(photos), len(self.class_names_)), dtype=np.float32)
         found = map_images(run, photos, n_jobs=n_threads, min_size=(size, size))
-        failures = []
+        lost, failures = np.zeros(len(photos), dtype=bool), []
         with progress("Predicting", len(photos), verbose=self.verbose) as bar:
             for index, row in enumerate(found):
                 if not isinstance(row, ImageError):
@@ -204,10 +213,11 @@ class ONNXClassifier:
                 elif self.on_error == "raise":
                     raise with_advice(row)
                 else:
+                    lost[index] = True
                     failures.append(row)
                 bar.update()
         warn_about_failures(failures, len(photos))
-        return result
+        return result, lost
 
     def _check_embeddings(self, X: Any) -> np.ndarray:
         """X as an array of shape (n, d), of several views the first."""
@@ -232,9 +242,7 @@ class ONNXClassifier:
         session = self._sessions.get(count_threads(self.n_jobs))
         starts = range(0, len(vectors), _AT_ONCE)
         parts = [vectors[start : start + _AT_ONCE] for start in starts]
-        result = np.concatenate([session.run(None, {"embeddings": part})[0] for part in parts])
-        result[np.isnan(vectors).any(axis=1)] = np.nan
-        return result
+        return np.concatenate([session.run(None, {"embeddings": part})[0] for part in parts])
 
 
 def _open_session(sessions: Sessions, n_threads: int, path: Path) -> Any:
