@@ -296,6 +296,12 @@ def test_verbose_shows_the_phases(path, photos, capsys):
     assert "Predicting" in error
 
 
+def test_without_tqdm_there_are_no_bars(path, photos, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    assert len(load_onnx(path, verbose=True).predict(photos[:2])) == 2
+    assert capsys.readouterr().err == ""
+
+
 # Files that can't be used
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any
 
@@ -41,7 +42,8 @@ def progress(
     verbose: Any = True,
 ) -> Iterator[Any]:
     """Show a bar while a phase of the work runs; it stays if the phase took two seconds."""
-    if not verbose:
+    # An exported classifier also runs where tqdm is not installed.
+    if not verbose or find_spec("tqdm") is None:
         yield SimpleNamespace(n=done, update=_ignore, set_postfix=_ignore)
         return
     form = "{desc}: {elapsed}" if total is None else None
