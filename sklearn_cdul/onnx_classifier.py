@@ -1,6 +1,7 @@
 """An exported classifier: photos in, names out, by NumPy, Pillow and ONNX Runtime alone."""
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -204,9 +205,11 @@ class ONNXClassifier:
             return rows[0]
 
         result = np.empty((len(photos), len(self.class_names_)), dtype=np.float32)
-        found = map_images(run, photos, n_jobs=n_threads, min_size=(size, size))
         lost, failures = np.zeros(len(photos), dtype=bool), []
-        with progress("Predicting", len(photos), verbose=self.verbose) as bar:
+        with (
+            closing(map_images(run, photos, n_jobs=n_threads, min_size=(size, size))) as found,
+            progress("Predicting", len(photos), verbose=self.verbose) as bar,
+        ):
             for index, row in enumerate(found):
                 if not isinstance(row, ImageError):
                     result[index] = row
