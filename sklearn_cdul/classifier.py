@@ -572,13 +572,14 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         return score_readable(y, self._logits(source), sample_weight)
 
     def export_onnx(self, path):
-        """Export the network to an ONNX file that needs nothing of this package.
+        """Export the network to an ONNX file, which runs without PyTorch.
 
-        The model takes a batch of any size: ``pixels``, uint8 of shape (b, 3, image_size,
+        :func:`sklearn_cdul.load_onnx` loads it, with the predictions of this classifier. The graph
+        takes a batch of any size: ``pixels``, uint8 of shape (b, 3, image_size,
         image_size), or ``embeddings``, float32 of shape (b, d), if the labeler's ``input`` is
         "embeddings". It returns ``probabilities``, float32 of shape (b, k). The metadata of the
-        file hold ``class_names``, ``thresholds`` and, for photos, ``image_size`` as JSON.
-        ``docs/persistence.rst`` says how to turn photos into ``pixels``.
+        file hold class names, thresholds and what becomes of photos before, see
+        ``docs/persistence.rst``, which also predicts without this package.
 
         Parameters
         ----------

@@ -7,10 +7,8 @@ from typing import Any
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import quoteattr
 
-from sklearn.utils import Bunch
-
 from sklearn_cdul.datasets._reading import Row, check_choice, check_folder, make_bunch, read_json
-from sklearn_cdul.datasets._signatures import Missing, PathLike, Paths, documented
+from sklearn_cdul.datasets._signatures import Bunch, Missing, PathLike, Paths, documented
 from sklearn_cdul.datasets._writing import check_labels, write_json, write_text
 
 # How Label Studio writes the address of a file that it serves from a folder of its machine.

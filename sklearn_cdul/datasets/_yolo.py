@@ -5,13 +5,10 @@ import reprlib
 from pathlib import Path
 from typing import Any
 
-import yaml
-from sklearn.utils import Bunch
-
 from sklearn_cdul._utils.text_files import read_text
 from sklearn_cdul.datasets._folders import list_photos
 from sklearn_cdul.datasets._reading import Row, check_choice, check_names, make_bunch, read_lines
-from sklearn_cdul.datasets._signatures import Missing, PathLike, documented
+from sklearn_cdul.datasets._signatures import Bunch, Missing, PathLike, documented
 from sklearn_cdul.targets.tables import some
 
 DESCR = """Photos and labels of {path}, split "{split}"
@@ -83,6 +80,8 @@ def load_yolo(
 
 
 def _read_yaml(path: Path) -> dict[Any, Any]:
+    import yaml
+
     expected = "Expected the file of a YOLO data set, with names, and train, val or test."
     try:
         content = yaml.safe_load(read_text(path, expected))
