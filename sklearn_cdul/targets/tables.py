@@ -5,16 +5,18 @@ import os
 import reprlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sklearn_cdul._utils.text_files import user_path
 from sklearn_cdul.targets.csv_files import NAMES, PATHS, SPLIT, read_csv, split_names
-from sklearn_cdul.targets.rows import Table, index_of, some
+from sklearn_cdul.targets.rows import Table, index_of, look_like_paths, some, text_of
 
 # A column that says of which photo a row is, by its position.
 ROW = "row"
+# What a class may be called, too.
+_ROLES = (*PATHS, *NAMES, SPLIT, ROW)
 # What else than a number a cell may hold; the last of the unknown are pandas' own.
 _UNKNOWN = ("", "none", "nan", "<na>", "nat")
 _WORDS = {**dict.fromkeys(_UNKNOWN, np.nan), "true": 1.0, "false": 0.0}
@@ -23,20 +25,21 @@ _WORDS = {**dict.fromkeys(_UNKNOWN, np.nan), "true": 1.0, "false": 0.0}
 def read_table(y: Any, class_names: Sequence[str], name: str) -> Table:
     """Read labels of any form."""
     if isinstance(y, (str, os.PathLike)):
-        header, rows = read_csv(Path(y).expanduser())
+        file = user_path(y)
+        header, rows = read_csv(file)
         cells = zip(*(row for _, row in rows), strict=True)
         columns = {column: list(part) for column, part in zip(header, cells, strict=True)}
-        return _from_columns(columns, None, class_names, name)
+        return _from_columns(columns, None, class_names, name)._replace(folder=str(file.parent))
+    kind, index = None, None
     if isinstance(y, Mapping):
-        keys = [os.fspath(key) if isinstance(key, os.PathLike) else key for key in y]
-        if wrong := [key for key in keys if not isinstance(key, str)]:
+        kind, index, y = "path", [text_of(key) for key in y], list(y.values())
+        if wrong := [key for key in index if not isinstance(key, str)]:
             raise ValueError(f"{name} must have paths as keys, got {wrong[0]!r}.")
-        return Table(_from_names(list(y.values()), class_names, name), "path", keys, True)
     y = y.collect() if hasattr(y, "collect") else _to_array(y)  # a lazy frame of polars
     if isinstance(y, (list, tuple)):
         y = [_to_array(row) for row in y]
-    index = index_of(y)
-    kind = None if index is None else "index"
+    if kind is None and (index := index_of(y)) is not None:
+        kind = "index"
     if hasattr(y, "columns"):
         names = list(y.columns)
         if names == list(range(len(class_names))):  # of pandas, from an array
@@ -100,13 +103,22 @@ def _from_columns(
     columns: Mapping[Any, Any], index: Any, class_names: Sequence[str], name: str
 ) -> Table:
     """Labels from columns of a file or a frame, which are matched by their names."""
-    own = set(class_names)
+    # A class may have the name of such a column; its own has nothing but 1 and 0.
+    own = {c for c in class_names if c in columns and (c not in _ROLES or _is_binary(columns[c]))}
     rest = [column for column in columns if column not in own]
-    path = next((column for column in PATHS if column in rest), None)
-    names = next((column for column in NAMES if column in rest), None)
+    found = [column for column in PATHS if column in rest]
+    names, *others = [column for column in NAMES if column in rest] or [None]
     shown = [column for column in columns if column in own]
-    unknown = [c for c in rest if c not in (path, names, SPLIT, ROW)]
-    if names is not None and shown:
+    unknown = [c for c in rest if c not in (*found[:1], names, SPLIT, ROW)]
+    if not found and ROW not in rest:
+        found = [column for column in unknown if look_like_paths(columns[column])]
+        if len(found) > 1:
+            raise ValueError(
+                f"Several columns of {name} have paths: {some(found)}. Call one 'path'."
+            )
+        unknown = [column for column in unknown if column not in found]
+    path = found[0] if found else None
+    if names is not None and (shown := others + shown):
         raise ValueError(
             f"{name} has the column {names!r}, with names, and columns of its own for classes: "
             f"{some(shown)}. Leave out one of both."
@@ -142,8 +154,13 @@ def _from_names(rows: Sequence[Any], class_names: Sequence[str], name: str) -> n
         if not isinstance(row, Iterable):
             values[index] = np.nan
             continue
+        if isinstance(row, Mapping):
+            raise ValueError(
+                f"{name} has a mapping for an image, in row {index}. Give a list of its names, or "
+                "a data frame with a column per class: pandas.DataFrame.from_dict(y, 'index')."
+            )
         for label in [row] if isinstance(row, str) else row:
-            if label in columns:
+            if isinstance(label, str) and label in columns:
                 values[index, columns[label]] = 1
             else:
                 unknown.setdefault(str(label), index)
@@ -161,6 +178,14 @@ def _numbers(cells: Any) -> np.ndarray:
     if hasattr(cells, "iloc"):  # pandas, whose missing values come in several kinds
         return cells.astype("Float32").to_numpy(dtype=np.float32, na_value=np.nan)
     return np.asarray(cells, dtype=np.float32)
+
+
+def _is_binary(cells: Any) -> bool:
+    try:
+        values = _column(cells, "", "")
+    except ValueError:
+        return False
+    return bool((np.isin(values, (0, 1)) | np.isnan(values)).all())
 
 
 def _column(cells: Any, column: Any, name: str) -> np.ndarray:
