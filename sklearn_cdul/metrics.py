@@ -121,6 +121,10 @@ def _check(
     y_true: ArrayLike, y_score: ArrayLike, sample_weight: ArrayLike | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Labels, scores and weights of the images with a weight."""
+    for axis in ("columns", "index"):
+        given: list[Any] = [getattr(values, axis, None) for values in (y_true, y_score)]
+        if all(hasattr(one, "equals") for one in given) and not given[0].equals(given[1]):
+            raise ValueError(f"The {axis} of y_true and of y_score differ, or their order does.")
     labels, scores = _as_columns(y_true).astype(np.float64), _as_columns(y_score)
     if labels.shape != scores.shape:
         raise ValueError(

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from sklearn_cdul._utils.atomic_write import atomic_write
 from sklearn_cdul._utils.docstrings import filled_with
+from sklearn_cdul._utils.text_files import user_path
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.digests import digest_of_X
 from sklearn_cdul.images.items import check_images, path_of
@@ -251,7 +252,7 @@ class LabelReport:
         OSError
             If it can't be written.
         """
-        path = Path(path)
+        path = user_path(path)
         page = self.to_html()
         with atomic_write(path) as part:
             part.write_text(page, encoding="utf-8")

@@ -1,7 +1,7 @@
 """The one door for labels: every form in which people have them becomes one array."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -100,9 +100,21 @@ def read_targets(
             f"{name} must hold 1, 0, or NaN where a label is not known; got "
             f"{table.values[row, column]} in row {row}, column {column} ({class_names[column]})."
         )
-    if table.kind is None:
-        return table.values
-    return match_rows(table, X, n_images, class_names, name)
+    if table.kind is not None:
+        return match_rows(table, X, n_images, class_names, name).astype(np.float32)
+    return table.values.astype(np.float32, copy=False)
+
+
+def in_order(scores: Any, class_names: Sequence[str], X: Any = None, *, name: str) -> Any:
+    """Scores of a data frame as an array, in the order of the classes and of X; others as given."""
+    if not (hasattr(scores, "columns") or isinstance(scores, Mapping)):
+        return scores
+    table = read_table(scores, class_names, name)
+    if table.kind == "index":
+        table = match_index(table, X, name)
+    return (
+        table.values if table.kind is None else match_rows(table, X, _count(X), class_names, name)
+    )
 
 
 def _count(X: Any) -> int:

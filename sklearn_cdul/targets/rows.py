@@ -48,7 +48,7 @@ def match_rows(
             by_key[key].append(position)
         found = [by_key.get(key, []) for key in keys]
 
-    matched = np.full((n_images, values.shape[1]), np.nan, dtype=np.float32)
+    matched = np.full((n_images, values.shape[1]), np.nan)
     covered = np.zeros(n_images, dtype=bool)
     for key, positions, row in zip(keys, found, values, strict=True):
         for position in positions:
@@ -82,10 +82,10 @@ def match_index(table: Table, X: Any, name: str) -> Table:
     if X is None or (own is not None and index.equals(own)):
         return in_order
     labels = [text_of(label) for label in index]
-    if labels and all(isinstance(label, str) for label in labels):
-        # What looks like paths and matches none is refused: counted, rows might be mixed up.
-        if look_like_paths(labels) or any(_find_paths(labels, _paths(X) or [], name)):
-            return table._replace(kind="path", keys=labels)
+    is_text = labels and all(isinstance(label, str) for label in labels)
+    # What looks like paths and matches none is refused: counted, rows might be mixed up.
+    if is_text and (look_like_paths(labels) or any(_find_paths(labels, _paths(X) or [], name))):
+        return table._replace(kind="path", keys=labels)
     if own is None:
         return in_order
     if len(index) == len(X) and np.array_equal(index, range(len(X))):  # nobody gave it an index

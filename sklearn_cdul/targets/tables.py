@@ -107,7 +107,7 @@ def _from_columns(
     own = {c for c in class_names if c in columns and (c not in _ROLES or _is_binary(columns[c]))}
     rest = [column for column in columns if column not in own]
     found = [column for column in PATHS if column in rest]
-    names, *others = [column for column in NAMES if column in rest] or [None]
+    names, *others = [*(column for column in NAMES if column in rest), None]
     shown = [column for column in columns if column in own]
     unknown = [c for c in rest if c not in (*found[:1], names, SPLIT, ROW)]
     if not found and ROW not in rest:
@@ -118,7 +118,7 @@ def _from_columns(
             )
         unknown = [column for column in unknown if column not in found]
     path = found[0] if found else None
-    if names is not None and (shown := others + shown):
+    if names is not None and (shown := [*others[:-1], *shown]):
         raise ValueError(
             f"{name} has the column {names!r}, with names, and columns of its own for classes: "
             f"{some(shown)}. Leave out one of both."
@@ -133,7 +133,7 @@ def _from_columns(
         cells = [split_names(cell) if isinstance(cell, str) else cell for cell in columns[names]]
         values = _from_names(cells, class_names, name)
     else:
-        values = np.full((len(columns[shown[0]]), len(class_names)), np.nan, dtype=np.float32)
+        values = np.full((len(columns[shown[0]]), len(class_names)), np.nan)
         for number, column in enumerate(class_names):
             if column in columns:
                 values[:, number] = _column(columns[column], column, name)
@@ -176,8 +176,8 @@ def _from_names(rows: Sequence[Any], class_names: Sequence[str], name: str) -> n
 def _numbers(cells: Any) -> np.ndarray:
     """Values of a frame or a column as numbers, NaN for what is missing."""
     if hasattr(cells, "iloc"):  # pandas, whose missing values come in several kinds
-        return cells.astype("Float32").to_numpy(dtype=np.float32, na_value=np.nan)
-    return np.asarray(cells, dtype=np.float32)
+        return cells.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.asarray(cells, dtype=np.float64)
 
 
 def _is_binary(cells: Any) -> bool:
@@ -194,7 +194,7 @@ def _column(cells: Any, column: Any, name: str) -> np.ndarray:
         return _numbers(cells)
     except (TypeError, ValueError):
         pass  # text, as files have it, or a value that is wrong
-    values = np.empty(len(cells), dtype=np.float32)
+    values = np.empty(len(cells))
     for row, cell in enumerate(cells):
         word = str(cell).strip().lower()
         try:
