@@ -12,9 +12,8 @@ from sklearn_cdul.datasets._writing import check_labels, write_text
 from sklearn_cdul.targets.csv_files import NAMES, PATHS, SEPARATOR, SPLIT, read_csv, split_names
 from sklearn_cdul.targets.tables import some
 
-_SIGNS = re.compile(
-    r"[,|\[{\t\r\n\uff0c\uff1b\u3001\uff5c]"
-)  # those that people write between names
+# What people write between names, too.
+_SIGNS = re.compile(r"[,|\[{\t\r\n\uff0c\uff1b\u3001\uff5c]")
 _NUMBERS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 
 DESCR = """Photos and labels of {path}
@@ -90,10 +89,11 @@ def load_csv(
     named = [name for name in NAMES if name in header and name not in of_class]
     roles = {photo, SPLIT, *named} - of_class
     own = [name for name in header if name not in roles]
-    doubtful = named[1:] if named else [SPLIT] if split is None and SPLIT in roles else []
-    if named:
-        doubtful += [name for name in (*named, *own) if not name.startswith("score:")]
-    doubtful = [n for n in doubtful if n in given or (classes is None and n in binary)]
+    # Beside names other columns are not read.
+    doubtful = [name for name in own if named and name in given]
+    if classes is None and (named or split is None):
+        odd = (*own, *named) if named else (SPLIT,)
+        doubtful = [name for name in binary if name in odd and not name.startswith("score:")]
     if doubtful := named[1:] + doubtful:
         raise ValueError(
             f"{path} has a column {doubtful[0]!r}, which may have the labels of a class or not. "
@@ -123,9 +123,7 @@ def load_csv(
     if classes is None:
         _check_signs(rows)
     labels = f"the names in its column {named[0]!r}" if named else "its columns of 0 and 1"
-    splits = (
-        [record[SPLIT] for _, record in records] if SPLIT in roles.intersection(header) else None
-    )
+    splits = [record.get(SPLIT, "all") for _, record in records] if SPLIT in roles else None
     descr = DESCR.format(path=path, labels=labels, root=folder)
     more: dict[str, Any] = {"folder": folder, "missing": missing, "descr": descr}
     more["others"] = None if root is None else ends

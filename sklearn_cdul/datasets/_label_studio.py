@@ -140,9 +140,8 @@ def load_label_studio(
         done = [a for a in annotations if not a.get("was_cancelled")]
         if done:
             best = sorted(done, key=lambda a: bool(a.get("ground_truth")))[-1]
-            answers.append(
-                (_local_path(task["data"], where), _choices(best, control, where), where)
-            )
+            photo, chosen = _local_path(task["data"], where), _choices(best, control, where)
+            answers.append((photo, chosen, where))
     if not answers:
         raise ValueError(f"None of the {len(tasks)} tasks of {path} has an annotation.")
     questions = sorted({question for _, chosen, _ in answers for question in chosen})

@@ -48,11 +48,9 @@ def file_and_root(path: PathLike, root: PathLike | None) -> tuple[Path, Path]:
 
 
 def read_lines(path: Path, expected: str, *, words: bool = False) -> list[str]:
-    """Lines of a text file without the white space around them, none empty; or single words.
-
-    Bytes that are not UTF-8 stay, since names of photos may have them.
-    """
-    text = read_text(path, expected, errors="surrogateescape").rstrip()
+    """Lines of a text file without the white space around them, none empty; or single words."""
+    # Paths may have bytes that are not UTF-8.
+    text = read_text(path, expected, "strict" if words else "surrogateescape").rstrip()
     lines = [line.strip() for line in re.split(r"\r?\n|\r", text)]
     for number, line in enumerate(lines, start=1):
         if not line or (words and len(line.split()) > 1):
@@ -72,6 +70,11 @@ def read_json(path: Path, expected: str, object_hook: Callable[..., Any] | None 
         raise ValueError(f"{path} can't be read as JSON: {error}") from None
 
 
+def brief(value: object) -> str:
+    """A value for messages, however large it is."""
+    return reprlib.repr(value)[:100]
+
+
 def check_names(names: Sequence[object], what: str) -> None:
     """Raise ValueError unless there are class names, each of them text, not empty, and once."""
     if isinstance(names, str) or not names:
@@ -79,7 +82,7 @@ def check_names(names: Sequence[object], what: str) -> None:
     seen = set()
     for index, name in enumerate(names):
         if not isinstance(name, str) or not name.strip() or re.search("[\ud800-\udfff]", name):
-            raise ValueError(f"Name {index} of {what} is {reprlib.repr(name)}. Expected text.")
+            raise ValueError(f"Name {index} of {what} is {brief(name)}. Expected text.")
         if name in seen:
             raise ValueError(f"{what} has the name {name!r} twice.")
         seen.add(name)

@@ -1,7 +1,6 @@
 """Reader of folders in the layout of YOLO."""
 
 import re
-import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,14 @@ from sklearn.utils import Bunch
 
 from sklearn_cdul._utils.text_files import read_text, user_path
 from sklearn_cdul.datasets._folders import list_photos
-from sklearn_cdul.datasets._reading import Row, check_choice, check_names, make_bunch, read_lines
+from sklearn_cdul.datasets._reading import (
+    Row,
+    brief,
+    check_choice,
+    check_names,
+    make_bunch,
+    read_lines,
+)
 from sklearn_cdul.datasets._signatures import Missing, PathLike, documented
 from sklearn_cdul.targets.tables import some
 
@@ -116,9 +122,7 @@ def _class_names(content: dict[Any, Any], path: Path) -> list[str]:
     # YAML reads the names yes, no, on, off and 7 as other things than text.
     check_names(names, f"names in {path}")
     if content.get("nc", len(names)) != len(names):
-        raise ValueError(
-            f'{path} has {len(names)} names, but "nc" is {reprlib.repr(content["nc"])}.'
-        )
+        raise ValueError(f'{path} has {len(names)} names, but "nc" is {brief(content["nc"])}.')
     return names
 
 
@@ -127,7 +131,7 @@ def _sources(content: dict[Any, Any], split: str, path: Path) -> list[Path]:
     entries, root = content.get(split), content.get("path") or ""
     entries = entries if isinstance(entries, list) else [entries]
     if not isinstance(root, str):
-        raise ValueError(f'{path} has the "path" {reprlib.repr(root)}. Expected that of a folder.')
+        raise ValueError(f'{path} has the "path" {brief(root)}. Expected that of a folder.')
     if not all(isinstance(entry, str) and entry for entry in entries):
         splits = [key for key in content if key not in ("path", "names", "nc", "download")]
         raise ValueError(

@@ -188,7 +188,7 @@ def test_whatever_names_the_photos_of_rows_is_used(make):
 
 def test_two_columns_of_paths_are_refused():
     rows = pd.DataFrame({"photo": PATHS, "mask": PATHS, "labels": ["dog"] * 4})
-    with pytest.raises(ValueError, match=r"y has several columns of paths: 'photo', 'mask'"):
+    with pytest.raises(ValueError, match=r"Several columns of y have paths: 'photo', 'mask'"):
         dogs(rows)
     assert dogs(rows.rename(columns={"photo": "path"})) == "1111"
 
