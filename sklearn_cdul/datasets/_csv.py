@@ -82,7 +82,7 @@ def load_csv(
     binary = [name for name in header if cells[name] <= _NUMBERS.keys()]
     # A class may be called "path", "label" or "split".
     given = set() if classes is None or isinstance(classes, str) else set(classes := list(classes))
-    of_class = given.intersection(binary)
+    of_class = {name for name in given.intersection(binary) if not cells[name] <= given}
     photo = next((name for name in PATHS if name in header and name not in binary), None)
     if photo is None:
         raise ValueError(f"{path} has the columns {some(header)}. Expected one named {PATHS[0]!r}.")
@@ -207,6 +207,6 @@ def dump_csv(
 
 def _quoted(cell: str) -> str:
     """A cell with quotation marks around it, where a reader might lose something without."""
-    if re.search(r'[",;\t\r\n]|^\s|\s$', cell):
+    if re.search(r'[",\t\r\n]|^\s|\s$', cell):
         return '"' + cell.replace('"', '""') + '"'
     return cell

@@ -104,7 +104,8 @@ def _from_columns(
 ) -> Table:
     """Labels from columns of a file or a frame, which are matched by their names."""
     # A class may have the name of such a column; its own has nothing but 1 and 0.
-    own = {c for c in class_names if c in columns and (c not in _ROLES or _is_binary(columns[c]))}
+    own = {c for c in class_names if c in columns}
+    own -= {c for c in own.intersection(_ROLES) if not _is_binary(columns[c], class_names)}
     rest = [column for column in columns if column not in own]
     found = [column for column in PATHS if column in rest]
     names, *others = [*(column for column in NAMES if column in rest), None]
@@ -180,12 +181,14 @@ def _numbers(cells: Any) -> np.ndarray:
     return np.asarray(cells, dtype=np.float64)
 
 
-def _is_binary(cells: Any) -> bool:
+def _is_binary(cells: Any, class_names: Sequence[str]) -> bool:
+    """Whether a column has 1 and 0, which are no names of classes."""
     try:
         values = _column(cells, "", "")
     except ValueError:
         return False
-    return bool((np.isin(values, (0, 1)) | np.isnan(values)).all())
+    named = {"", *class_names}.issuperset(str(cell).strip() for cell in cells)
+    return bool(np.isin(values[~np.isnan(values)], (0, 1)).all()) and not named
 
 
 def _column(cells: Any, column: Any, name: str) -> np.ndarray:

@@ -156,7 +156,7 @@ def test_csv_columns_that_may_be_classes_are_refused_beside_names(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "cell", ["cup/pot", "cup & pot", "cup pot", "cup，pot", "'cup\tpot'", "{cup}"]
+    "cell", ["cup/pot", "cup & pot", "cup pot", "cup\uff0cpot", "'cup\tpot'", "{cup}"]
 )
 def test_csv_names_that_are_others_put_together_are_refused(tmp_path, cell):
     write_photos(tmp_path)
