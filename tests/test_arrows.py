@@ -15,7 +15,7 @@ ARROWS = {
     | {"compute", "exceptions"},
     "labeler": {"class_names", "encoders", "images", "labels", "inputs", "targets", "metrics"}
     | {"exceptions"},
-    "review": {"predictions", "images", "labels", "metrics", "inputs", "exceptions"},
+    "review": {"predictions", "targets", "images", "labels", "metrics", "inputs", "exceptions"},
     "displays": {"predictions", "images", "labels", "metrics", "inputs"},
     "predictions": {"labels", "targets", "images"},
     "training": {"memory", "images", "metrics", "compute", "exceptions"},

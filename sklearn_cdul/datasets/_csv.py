@@ -76,12 +76,12 @@ def load_csv(
     """
     check_choice("missing", missing, ("raise", "skip"))
     path, folder = file_and_root(path, root)
-    header, lines = read_csv(path)
+    given = set() if classes is None or isinstance(classes, str) else set(classes := list(classes))
+    header, lines = read_csv(path, list(given))
     records = [(f"Line {n} of {path}", dict(zip(header, cells, strict=True))) for n, cells in lines]
     cells = {name: {record[name].strip().lower() for _, record in records} for name in header}
     binary = [name for name in header if cells[name] <= _NUMBERS.keys()]
     # A class may be called "path", "label" or "split".
-    given = set() if classes is None or isinstance(classes, str) else set(classes := list(classes))
     of_class = {name for name in given.intersection(binary) if not cells[name] <= given}
     photo = next((name for name in PATHS if name in header and name not in binary), None)
     if photo is None:

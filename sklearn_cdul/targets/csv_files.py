@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from sklearn_cdul._utils.text_files import read_text
@@ -17,8 +18,13 @@ SEPARATOR = ";"
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of other bytes
 
 
-def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Read a file with commas, semicolons or tabs. Bytes that are not UTF-8 may be in paths."""
+def read_csv(
+    path: Path, class_names: Sequence[str] = ()
+) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Read a file with commas, semicolons or tabs. Bytes that are not UTF-8 may be in paths.
+
+    White space around the names of columns does not count, except in names of classes.
+    """
     text = read_text(path, errors="surrogateescape")
     if text.lstrip()[:1] in ("{", "[", "<"):
         raise ValueError(f"{path} is not CSV: it begins with {text.strip()[:20]!r}.")
@@ -41,7 +47,7 @@ def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         raise ValueError(f"{path} is not UTF-8. Save it as UTF-8.")
     if len(lines) < 2:
         raise ValueError(f"{path} has no rows. Its first line names the columns.")
-    header = [cell.strip() for cell in lines[0][1]]
+    header = [cell if cell in class_names else cell.strip() for cell in lines[0][1]]
     if repeated := [column for column, count in Counter(header).items() if count > 1]:
         listed = ", ".join(map(repr, repeated[:10]))
         raise ValueError(f"{path} has these columns more than once: {listed}.")

@@ -13,10 +13,10 @@ from sklearn_cdul._utils.text_files import user_path
 from sklearn_cdul.targets.csv_files import NAMES, PATHS, SPLIT, read_csv, split_names
 from sklearn_cdul.targets.rows import Table, index_of, look_like_paths, some, text_of
 
-# A column that says of which photo a row is, by its position.
-ROW = "row"
+# Columns that say of which photo a row is, by its position.
+ROWS = ("row", "position")
 # What a class may be called, too.
-_ROLES = (*PATHS, *NAMES, SPLIT, ROW)
+_ROLES = (*PATHS, *NAMES, SPLIT, *ROWS)
 # What else than a number a cell may hold; the last of the unknown are pandas' own.
 _UNKNOWN = ("", "none", "nan", "<na>", "nat")
 _WORDS = {**dict.fromkeys(_UNKNOWN, np.nan), "true": 1.0, "false": 0.0}
@@ -26,7 +26,7 @@ def read_table(y: Any, class_names: Sequence[str], name: str) -> Table:
     """Read labels of any form."""
     if isinstance(y, (str, os.PathLike)):
         file = user_path(y)
-        header, rows = read_csv(file)
+        header, rows = read_csv(file, class_names)
         cells = zip(*(row for _, row in rows), strict=True)
         columns = {column: list(part) for column, part in zip(header, cells, strict=True)}
         return _from_columns(columns, None, class_names, name)._replace(folder=str(file.parent))
@@ -110,8 +110,9 @@ def _from_columns(
     found = [column for column in PATHS if column in rest]
     names, *others = [*(column for column in NAMES if column in rest), None]
     shown = [column for column in columns if column in own]
-    unknown = [c for c in rest if c not in (*found[:1], names, SPLIT, ROW)]
-    if not found and ROW not in rest:
+    row_column = next((column for column in ROWS if column in rest), None)
+    unknown = [c for c in rest if c not in (*found[:1], names, SPLIT, row_column)]
+    if not found and row_column is None:
         found = [column for column in unknown if look_like_paths(columns[column])]
         if len(found) > 1:
             raise ValueError(
@@ -141,8 +142,9 @@ def _from_columns(
     kind, keys = (None if index is None else "index"), index
     if path is not None:
         kind, keys = "path", [_path(cell, row, name) for row, cell in enumerate(columns[path])]
-    elif ROW in rest:
-        kind, keys = ROW, [_position(cell, row, name) for row, cell in enumerate(columns[ROW])]
+    elif row_column is not None:
+        kind = "row"
+        keys = [_position(cell, row, name) for row, cell in enumerate(columns[row_column])]
     return Table(values, kind, keys, names is not None)
 
 

@@ -10,8 +10,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 
 from sklearn_cdul.datasets import (
     dump_coco,
@@ -23,6 +21,9 @@ from sklearn_cdul.datasets import (
     load_label_studio,
 )
 from sklearn_cdul.targets import read_targets
+
+hypothesis = pytest.importorskip("hypothesis")
+st = hypothesis.strategies
 
 # Names that mean something somewhere, and such as some files can't hold.
 ODD = ["0", "1", "nan", "path", "labels", "label", "split", "image", "a,b", 'a"b', '"', "a\rb"]
@@ -82,11 +83,11 @@ def check(found, paths, target, names):
     np.testing.assert_array_equal(found.target, target)
 
 
-properties = settings(max_examples=150, deadline=None, derandomize=True)
+properties = hypothesis.settings(max_examples=150, deadline=None, derandomize=True)
 
 
 @properties
-@given(labelled())
+@hypothesis.given(labelled())
 def test_csv(folder, case):
     files, target, names = case
     paths = written(dump_csv, folder, files, target, names)
@@ -99,7 +100,7 @@ def test_csv(folder, case):
 
 
 @properties
-@given(labelled())
+@hypothesis.given(labelled())
 def test_coco(folder, case):
     files, target, names = case
     paths = written(dump_coco, folder, files, target, names)
@@ -109,11 +110,11 @@ def test_coco(folder, case):
 
 
 @properties
-@given(labelled())
+@hypothesis.given(labelled())
 def test_label_studio(folder, case):
     files, target, names = case
     paths = written(dump_label_studio, folder, files, target, names)
-    assume(paths is not None)
+    hypothesis.assume(paths is not None)
     view = ElementTree.parse(folder / "labels.xml").getroot()
     assert [choice.get("value") for choice in view.iter("Choice")] == names
     tasks = json.loads((folder / "labels.json").read_text())
@@ -124,11 +125,11 @@ def test_label_studio(folder, case):
 
 
 @properties
-@given(labelled())
+@hypothesis.given(labelled())
 def test_fiftyone(folder, case):
     files, target, names = case
     paths = written(dump_fiftyone, folder, files, target, names)
-    assume(paths is not None)
+    hypothesis.assume(paths is not None)
     content = json.loads((folder / "labels.json").read_text())
     assert content["classes"] == names
     shown = [np.flatnonzero(row).tolist() for row in target]
@@ -137,7 +138,7 @@ def test_fiftyone(folder, case):
 
 
 @properties
-@given(labelled())
+@hypothesis.given(labelled())
 def test_labels_by_path(case):
     files, target, names = case
     shown = [[names[column] for column in np.flatnonzero(row)] for row in target]

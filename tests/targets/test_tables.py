@@ -143,3 +143,9 @@ def test_a_cell_may_be_long_and_bytes_of_paths_may_be_of_any_encoding(tmp_path):
     path.write_bytes(b"\0".join(b"path,cup"[i : i + 1] for i in range(8)))  # UTF-16, no mark
     with pytest.raises(ValueError, match="is not UTF-8"):
         read_targets(path, ["cup"])
+
+
+def test_white_space_counts_in_names_of_classes_alone(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text('path , " cup"," cup " ,egg \na.jpg,1,0,1\n'.replace('" ,', '",'))
+    assert_array_equal(read_targets(path, [" cup", " cup ", "egg"], ["a.jpg"]), [[1, 0, 1]])
