@@ -658,6 +658,13 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         state = dict(state)
         if "network_" in state:
             state["network_"] = unpack_network(state["network_"])
+            # What a fit sets since some version.
+            later = {
+                "X_digest_": None,
+                "auto_thresholds_": state.get("thresholds_"),
+                "history_": [],
+            }
+            state = later | state
         super().__setstate__(state)
 
     def __sklearn_tags__(self):
