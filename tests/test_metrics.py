@@ -153,3 +153,7 @@ def test_data_frames_in_another_order_than_each_other_are_refused(labels_and_sco
         for function in (mean_average_precision, average_precision_per_class):
             with pytest.raises(ValueError, match="of y_true and of y_score differ, or their order"):
                 function(y_true, other)
+    y_true.index = [f"{row}.jpg" for row in y_true.index]
+    with pytest.raises(ValueError, match="y_true has paths as its index, and y_score none"):
+        mean_average_precision(y_true, y_score.to_numpy())
+    mean_average_precision(y_true, y_score.set_axis(y_true.index))
