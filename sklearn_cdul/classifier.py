@@ -34,6 +34,7 @@ from sklearn_cdul.labels.thresholds import (
 from sklearn_cdul.metrics import mean_average_precision, score_readable
 from sklearn_cdul.targets import read_targets
 from sklearn_cdul.targets.reading import warn_about_scores
+from sklearn_cdul.targets.rows import index_of
 from sklearn_cdul.training import GradientTraining, RidgeTraining, resolve_training
 from sklearn_cdul.training.alignment import check_memory
 from sklearn_cdul.training.batches import EmbeddingSource, PhotoSource
@@ -415,9 +416,10 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        threshold : "auto", float, array of shape (k,) or dict
+        threshold : "auto", float, array of shape (k,), Series or dict
             As the parameter ``threshold``, which is not changed. A dict maps class names to
-            thresholds; those of other classes stay as they are.
+            thresholds; those of other classes stay as they are. A Series whose index has the class
+            names is matched by them.
 
         Returns
         -------
@@ -429,10 +431,11 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             If a name is not a class, or a threshold is not a number in [0, 1].
         """
         check_is_fitted(self, "auto_thresholds_")
-        n_classes = len(self.class_names_)
+        n_classes, index = len(self.class_names_), index_of(threshold)
+        named = index is not None and set(index) == set(self.class_names_)
         if isinstance(threshold, str) and threshold == "auto":
             self.thresholds_ = self.auto_thresholds_.copy()
-        elif isinstance(threshold, Mapping):
+        elif isinstance(threshold, Mapping) or named:
             thresholds = self.thresholds_.copy()
             for name, value in threshold.items():
                 if name not in self.class_names_:
@@ -660,6 +663,13 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         state = dict(state)
         if "network_" in state:
             state["network_"] = unpack_network(state["network_"])
+            # What a fit sets since some version.
+            later = {
+                "X_digest_": None,
+                "auto_thresholds_": state.get("thresholds_"),
+                "history_": [],
+            }
+            state = later | state
         super().__setstate__(state)
 
     def __sklearn_tags__(self):

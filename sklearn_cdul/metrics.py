@@ -10,6 +10,7 @@ from sklearn.metrics import average_precision_score, make_scorer
 from sklearn_cdul._utils.docstrings import filled_with
 from sklearn_cdul._utils.estimators import final_estimator
 from sklearn_cdul.targets import read_targets
+from sklearn_cdul.targets.rows import index_of, look_like_paths
 
 _documented = filled_with(
     {
@@ -121,6 +122,16 @@ def _check(
     y_true: ArrayLike, y_score: ArrayLike, sample_weight: ArrayLike | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Labels, scores and weights of the images with a weight."""
+    for axis in ("columns", "index"):
+        given: list[Any] = [getattr(values, axis, None) for values in (y_true, y_score)]
+        if all(hasattr(one, "equals") for one in given) and not given[0].equals(given[1]):
+            raise ValueError(f"The {axis} of y_true and of y_score differ, or their order does.")
+    index = index_of(y_true)
+    if index is not None and index_of(y_score) is None and look_like_paths(list(index)):
+        raise ValueError(
+            "y_true has paths as its index, and y_score none to match. If both have the same "
+            "order, give y_true.to_numpy()."
+        )
     labels, scores = _as_columns(y_true).astype(np.float64), _as_columns(y_score)
     if labels.shape != scores.shape:
         raise ValueError(

@@ -13,6 +13,7 @@ from sklearn_cdul._utils.estimators import final_estimator
 from sklearn_cdul.images.items import Photos, check_images
 from sklearn_cdul.labels.thresholds import check_scores, check_thresholds, find_thresholds
 from sklearn_cdul.targets import read_targets
+from sklearn_cdul.targets.reading import in_order
 
 # What the docstrings of displays and of reports say of the same parameters.
 TEXTS = {
@@ -57,7 +58,7 @@ class Predictions:
     ) -> "Predictions":
         """Check what a user gives; thresholds that are not given are found without labels."""
         names = list(names)
-        table = check_table(scores, names, name="scores")
+        table = check_table(scores, names, photos, name="scores")
         check_scores(table)
         if thresholds is None:
             thresholds = find_thresholds(table)
@@ -82,9 +83,15 @@ class Predictions:
         return log_odds(self.scores) - log_odds(self.thresholds)
 
 
-def check_table(scores: ArrayLike, class_names: Sequence[str], *, name: str) -> np.ndarray:
-    """Return scores as an array with a column for each class."""
-    table = np.asarray(scores, dtype=np.float64)
+def check_table(
+    scores: ArrayLike, class_names: Sequence[str], photos: Any = None, *, name: str
+) -> np.ndarray:
+    """Return scores as an array with a column for each class, in the order of the photos."""
+    table = np.asarray(in_order(scores, class_names, name=name), dtype=np.float64)
+    if photos is not None and hasattr(scores, "columns"):
+        matched = in_order(scores, class_names, photos, name=name)
+        if not np.array_equal(table, matched, equal_nan=True):
+            raise ValueError(f"The index of {name} has another order than the photos.")
     if table.ndim != 2 or table.shape[1] != len(class_names) or not len(table):
         raise ValueError(
             f"{name} must have one row per photo and one column for each of the "

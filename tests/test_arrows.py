@@ -17,7 +17,7 @@ ARROWS = {
     "labeler": {"class_names", "encoders", "images", "labels", "inputs", "targets", "metrics"}
     | {"exceptions"},
     "onnx_classifier": {"inputs", "images", "labels", "compute", "exceptions"},
-    "review": {"predictions", "images", "labels", "metrics", "inputs", "exceptions"},
+    "review": {"predictions", "targets", "images", "labels", "metrics", "inputs", "exceptions"},
     "displays": {"predictions", "images", "labels", "metrics", "inputs"},
     "predictions": {"labels", "targets", "images"},
     "training": {"memory", "images", "metrics", "compute", "exceptions"},

@@ -1,6 +1,7 @@
 """What the command line promises to somebody at a shell."""
 
 import csv
+import io
 import json
 import os
 import re
@@ -110,7 +111,10 @@ def test_progress_is_shown_unless_quiet(folder, capsys):
     main(command)
     assert "Encoding" in capsys.readouterr().err
     main([*command, "--quiet"])
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "sklearn-cdul: labels.csv is there and will be replaced",
+        "sklearn-cdul: labels.csv: labels of 6 photos, 1.0 per photo",
+    ]
 
 
 def test_an_onnx_file_takes_the_place_of_the_classifier(onnx_file, folder, capsys):
@@ -156,7 +160,8 @@ def test_report_is_a_page_with_the_labels_that_are_known(folder, capsys):
     command = ["report", "model.joblib", "photos", "--out", "report.html", "--labels", "labels.csv"]
     assert main(command) == 3
     error = capsys.readouterr().err
-    assert "report.html: a report of 7 photos" in error
+    assert "report.html: a report of 6 photos" in error
+    assert "The first: photos" in error and "X[" not in error and "NaN" not in error
     assert "1 of 7 photos can't be used" in error
     text = Path("report.html").read_text(encoding="utf-8")
     assert all(name in text for name in NAMES)
@@ -268,6 +273,102 @@ def test_help_and_mistakes_wait_for_no_large_import():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "there is no folder or photo fotos" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("--out no_csv.csv --classes semicolon.txt", r"class 'cup; mug' can't be written"),
+        ("--out o.csv --format coco", r"writes JSON, but o\.csv ends in \.csv"),
+        ("--out photos/t.json --format label-studio", "lies in no folder in .*photos"),
+        ("--out t.XML --format label-studio", r"must end in \.json, got t\.XML"),
+        ("--out t.json --format label-studio --classes escape.txt", r"class 'a\\x1bb' can't"),
+        (f"--out {300 * 'n'}.csv", "nnn.csv can't be written: File name too long"),
+        ("--out names.txt --format csv", "names.txt can't be written: it has another part"),
+        ("--out photos/deep/a.jpg --format csv", "a.jpg can't be written: it has another part"),
+        ("--classes line.txt", r"line.txt has \['cup, egg'\] where names are .*one name per line"),
+        ("--classes table.csv", r"table.csv has \['id,name'\] where names are expected"),
+        ("--classes table.txt", r"table.txt has \['id,name'\] where names are expected"),
+        ("--classes column.csv", r"column.csv has \['name'\] where names are expected"),
+        ("--classes named.json", r"named.json has the class 'classes'\. Write its list alone"),
+        ("--classes unmarked.txt", "unmarked.txt is not UTF-8"),
+        ("--classes latin.txt", "latin.txt is not UTF-8"),
+        ("@gone.txt", "There is no file gone.txt"),
+        ("@list.txt", "there is no folder or photo gone.jpg"),
+        ("@names.bin", "@names.bin names no photos"),
+        ("-", "- names no photos"),
+    ],
+)
+def test_what_can_be_known_before_the_work_is(folder, capsys, monkeypatch, command, message):
+    for name, text in {
+        "semicolon.txt": "cup; mug\nbread\n",
+        "escape.txt": "a\x1bb\nbread\n",
+        "line.txt": "cup, egg\n",
+        "table.csv": "id,name\n1,cup\n",
+        "table.txt": "id,name\n1,cup\n",
+        "column.csv": "name\ncup\n",
+        "named.json": '{"classes": ["cup", "egg"]}',
+        "list.txt": "photos\r\ngone.jpg\r\n",
+        "names.bin": "",
+    }.items():
+        Path(name).write_text(text)
+    Path("unmarked.txt").write_bytes("cup\negg\n".encode("utf-16-le"))
+    Path("latin.txt").write_bytes(b"caf\xe9\n")
+    shutil.copy(list_photos("photos")[0], "photos/deep/a.jpg")
+    monkeypatch.setattr(CLIPPseudoLabeler, "fit_transform", None)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    first = [] if command[0] in "@-" and command[:2] != "--" else ["photos"]
+    classes = [] if "--classes" in command else ["--classes", "names.txt"]
+    assert main(["label", *first, *command.split(), *classes]) == 1
+    assert re.search(message, last_line(capsys))
+    assert not list(Path().glob("*.part"))
+
+
+def test_train_does_not_write_two_things_into_one_file(folder, capsys):
+    command = ["train", "photos", "--classes", "names.txt", "--out", "new.joblib"]
+    assert main([*command, "--report", "./new.joblib"]) == 1
+    assert last_line(capsys).endswith(
+        "new.joblib can't be written: it has another part in this command"
+    )
+
+
+def test_photos_may_come_from_stdin_and_from_lists(folder, capsysbinary, monkeypatch):
+    first, *others = list_photos("photos")
+    Path("photos.txt").write_text("\ufeff" + "\r\n".join(others[:2]), encoding="utf-8")
+    Path("-x.jpg").write_bytes(Path(first).read_bytes())
+    for separator in ("\n", "\0"):
+        stdin = io.BytesIO(separator.join([*others[2:], f"./{first}", ""]).encode())
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stdin))
+        assert (
+            main(["predict", "model.joblib", first, "@photos.txt", "-", "-x.jpg", "--quiet"]) == 0
+        )
+        lines = capsysbinary.readouterr().out.decode().splitlines()
+        assert [line.split(",")[0] for line in lines[1:]] == [first, *others, "-x.jpg"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")
+def test_any_name_of_a_photo_or_a_class_can_be_written_whatever_the_terminal(folder, monkeypatch):
+    photo = os.fsdecode(b"photos/caf\xe9.jpg")
+    shutil.copy(list_photos("photos")[0], photo)
+    model = joblib.load("model.joblib")
+    model.class_names_ = ["\u5bff\u53f8", *NAMES[1:]]
+    model.set_thresholds(0.0)
+    joblib.dump(model, "other.joblib")
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert main(["predict", "other.joblib", photo, "--quiet"]) == 0
+    expected = "photos/caf\udce9.jpg,\u5bff\u53f8;cake;salad\n".encode("utf-8", "surrogateescape")
+    assert sys.stdout.buffer.getvalue() == b"path,labels\n" + expected
+    assert main(["predict", "other.joblib", photo, "--quiet", "--out", "labels.csv"]) == 0
+    assert Path("labels.csv").read_bytes() == sys.stdout.buffer.getvalue()
+    assert load_csv("labels.csv").data == [photo]
+
+
+def test_the_home_folder_may_be_written_with_a_tilde(folder, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("USERPROFILE", str(folder))
+    command = ["predict", "~/model.joblib", "~/photos", "--out", "~/labels.csv", "--quiet"]
+    assert main(command) == 0
+    assert len(read("labels.csv")) == 6
 
 
 @pytest.mark.parametrize("command", ["", "label photos", "label photos --classes a --set b", "fly"])

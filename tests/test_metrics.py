@@ -144,3 +144,16 @@ def test_no_class_with_enough_positives_is_an_error(labels_and_scores):
         mean_average_precision(np.empty((0, 3)), np.empty((0, 3)))
     with pytest.raises(ValueError, match="at least 1, got 0"):
         mean_average_precision(y_true, y_score, min_positives=0)
+
+
+def test_data_frames_in_another_order_than_each_other_are_refused(labels_and_scores):
+    y_true, y_score = map(pd.DataFrame, labels_and_scores)
+    mean_average_precision(y_true, y_score)
+    for other in (y_score[[1, 0, 2, 3]], y_score.iloc[::-1]):
+        for function in (mean_average_precision, average_precision_per_class):
+            with pytest.raises(ValueError, match="of y_true and of y_score differ, or their order"):
+                function(y_true, other)
+    y_true.index = [f"{row}.jpg" for row in y_true.index]
+    with pytest.raises(ValueError, match="y_true has paths as its index, and y_score none"):
+        mean_average_precision(y_true, y_score.to_numpy())
+    mean_average_precision(y_true, y_score.set_axis(y_true.index))

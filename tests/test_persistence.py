@@ -222,6 +222,16 @@ class LabelerOfFewParameters(CLIPPseudoLabeler):
         super().__init__(classes, grid_size=grid_size)
 
 
+def test_attributes_that_came_after_a_file_was_saved_have_defaults(fitted):
+    state = fitted.__getstate__()
+    for name in ("X_digest_", "auto_thresholds_", "history_"):
+        del state[name]
+    old = CDULClassifier.__new__(CDULClassifier)
+    old.__setstate__(state)
+    assert_array_equal(old.set_thresholds("auto").thresholds_, fitted.thresholds_)
+    assert old.X_digest_ is None and old.history_ == []
+
+
 def test_a_subclass_gets_the_defaults_that_it_does_not_name_itself():
     old = LabelerOfFewParameters(NAMES)
     del old.grid_size, old.views

@@ -1,16 +1,25 @@
 """Reads the text files that people and their programs write."""
 
 import codecs
+import os
 from pathlib import Path
 
 
-def read_text(path: Path, expected: str = "") -> str:
+def user_path(path: str | os.PathLike[str]) -> Path:
+    """A path with the home folder for ``~``; names that only begin with it stay."""
+    return Path(os.path.expanduser(path))
+
+
+def read_text(path: Path, expected: str = "", errors: str = "strict") -> str:
     """Text of a file in UTF-8, or with the byte-order mark of UTF-16; errors name the file."""
     try:
         data = path.read_bytes()
         marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        return data.decode("utf-16" if marked else "utf-8-sig")
+        text = data.decode("utf-16" if marked else "utf-8-sig", errors)
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no file {path}. {expected}".rstrip()) from None
     except UnicodeDecodeError:
-        raise ValueError(f"{path} is not UTF-8. Save it as UTF-8. {expected}".rstrip()) from None
+        text = "\0"
+    if "\0" in text:  # of UTF-16 without a mark, too
+        raise ValueError(f"{path} is not UTF-8. Save it as UTF-8. {expected}".rstrip())
+    return text

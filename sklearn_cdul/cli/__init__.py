@@ -1,6 +1,7 @@
 """The command line: photos in, labels, a trained classifier or a report out."""
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -11,9 +12,14 @@ from sklearn_cdul.cli.commands import FAILED, INTERRUPTED, say
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command."""
-    options = make_parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    # The shell makes -x.jpg of *.jpg, which is no option.
+    given = [f".{os.sep}{x}" if x[:1] == "-" and os.path.isfile(x) else x for x in given]
+    options = make_parser().parse_args(given)
+    if hasattr(sys.stdout, "reconfigure"):  # names of files and classes may have any letters
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
+        warnings.showwarning = lambda message, *_, **__: say(f"warning: {_for_shell(message)}")
         try:
             return options.run(options)
         except KeyboardInterrupt:
@@ -34,3 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise
             say(f"error: {' '.join(str(error).split()) or type(error).__name__}")
             return FAILED
+
+
+def _for_shell(message: object) -> str:
+    """A warning without what only means something in Python."""
+    text = str(message).replace("; their rows are NaN", "")
+    return re.sub(r"X\[\d+\] \((.*?)\)", r"\1", text)

@@ -2,10 +2,11 @@
 
 import argparse
 import ast
-from pathlib import Path
+import os
 from typing import Any
 
 from sklearn_cdul import __version__
+from sklearn_cdul._utils.text_files import user_path
 from sklearn_cdul.cli import commands
 
 EPILOG = """\
@@ -16,6 +17,7 @@ exit codes:
   3    done, but photos that can't be used were left out
   130  interrupted
 """
+PATH: dict[str, Any] = {"type": user_path, "metavar": "FILE"}
 FORM: dict[str, Any] = {
     "epilog": EPILOG,
     "formatter_class": argparse.RawDescriptionHelpFormatter,
@@ -50,8 +52,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _add_photos(command: argparse.ArgumentParser) -> None:
-    what = "folder of photos, or photos"
-    command.add_argument("photos", nargs="+", type=Path, metavar="PHOTOS", help=what)
+    what = "folder of photos, or photos; @FILE has a path per line, and - reads them from stdin"
+    command.add_argument("photos", nargs="+", metavar="PHOTOS", help=what)
 
 
 def _add_model(command: argparse.ArgumentParser) -> None:
@@ -59,7 +61,7 @@ def _add_model(command: argparse.ArgumentParser) -> None:
         "file written by `train`; loading it can run any code, so take only those you trust. Or a "
         "file written by export_onnx, whose name ends in .onnx"
     )
-    command.add_argument("model", type=Path, metavar="MODEL", help=warning)
+    command.add_argument("model", type=user_path, metavar="MODEL", help=warning)
 
 
 def _add_labeler(command: argparse.ArgumentParser) -> None:
@@ -79,6 +81,7 @@ def _add_labeler(command: argparse.ArgumentParser) -> None:
     add(
         "--memory",
         metavar="FOLDER",
+        type=os.path.expanduser,
         help="folder to cache embeddings in: an interrupted command resumes, and other names or "
         "settings need no encoding",
     )
@@ -97,12 +100,16 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def _add_out(command: argparse.ArgumentParser, what: str) -> None:
-    command.add_argument("--out", type=Path, required=True, metavar="FILE", help=f"file for {what}")
+    command.add_argument(
+        "--out", type=user_path, required=True, metavar="FILE", help=f"file for {what}"
+    )
 
 
 def _add_output(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("--out", type=Path, metavar="FILE", help="file for the labels (default: CSV to stdout)")
+    add(
+        "--out", type=user_path, metavar="FILE", help="file for the labels (default: CSV to stdout)"
+    )
     formats = ("csv", "coco", "fiftyone", "label-studio")
     default = "format of the file (default: csv if it ends in .csv)"
     add("--format", choices=formats, help=default)
@@ -114,10 +121,12 @@ def _add_training(command: argparse.ArgumentParser) -> None:
     add, seed = command.add_argument, "seed (default: %(default)s)"
     add("--random-state", type=int, default=0, metavar="N", help=seed)
     known = "annotations of some photos or classes, such as a report saves; they stay as they are"
-    add("--observed", type=Path, metavar="CSV", help=known)
-    add("--report", type=Path, metavar="FILE", help="write a report too (HTML)")
+    add("--observed", type=user_path, metavar="CSV", help=known)
+    add("--report", help="write a report too (HTML)", **PATH)
 
 
 def _add_page(command: argparse.ArgumentParser) -> None:
     _add_out(command, "the page (HTML)")
-    command.add_argument("--labels", type=Path, metavar="CSV", help="true labels to compare with")
+    command.add_argument(
+        "--labels", type=user_path, metavar="CSV", help="true labels to compare with"
+    )

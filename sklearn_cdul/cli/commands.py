@@ -5,7 +5,10 @@ Packages that take seconds to import are imported when a command runs.
 
 import argparse
 import os
+import re
 import sys
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ import numpy as np
 
 from sklearn_cdul import __version__
 from sklearn_cdul._utils.atomic_write import atomic_write
-from sklearn_cdul._utils.text_files import read_text
+from sklearn_cdul._utils.text_files import read_text, user_path
 
 # Exit codes besides 0, and argparse's 2 for a wrong command line.
 FAILED, INCOMPLETE, INTERRUPTED = 1, 3, 130
@@ -29,9 +32,11 @@ def say(text: str) -> None:
 def label(options: argparse.Namespace) -> int:
     """Label photos with CLIP, without training."""
     write = _writer(options)
-    photos, labeler = _photos(options), _labeler(options)
-    scores = labeler.set_params(**dict(options.set)).fit_transform(photos)
-    return write(photos, scores, None, labeler.class_names_)
+    photos, labeler = _photos(options), _labeler(options).set_params(**dict(options.set))
+    from sklearn_cdul.class_names.prompts import resolve_classes
+
+    _check_labels(options, photos, resolve_classes(labeler.classes)[0])
+    return write(photos, labeler.fit_transform(photos), None, labeler.class_names_)
 
 
 def train(options: argparse.Namespace) -> int:
@@ -64,6 +69,7 @@ def predict(options: argparse.Namespace) -> int:
     """Label photos with a trained classifier."""
     write = _writer(options)
     photos, model = _photos(options), _load_model(options)
+    _check_labels(options, photos, model.class_names_)
     return write(photos, model.predict_proba(photos), model.thresholds_, model.class_names_)
 
 
@@ -81,7 +87,7 @@ def _write_report(model: Any, photos: list[str], labels: Path | None, out: Path)
 
     page = LabelReport.from_estimator(model, photos, labels)
     page.save(out)
-    say(f"{out}: a report of {len(photos)} photos")
+    say(f"{out}: a report of {(~np.isnan(page.scores).any(axis=1)).sum()} photos")
     return page.scores
 
 
@@ -128,7 +134,8 @@ def _load_joblib(options: argparse.Namespace) -> Any:
         model = joblib.load(options.model)
     except Exception as error:  # damaged pickles raise nearly any type
         raise ValueError(
-            f"{options.model} can't be loaded with sklearn_cdul {__version__}: {error}"
+            f"{options.model} can't be loaded with sklearn_cdul {__version__}. It is no file that "
+            f"`train` has written, or is damaged ({type(error).__name__}: {error})"
         ) from error
     if not isinstance(model, CDULClassifier):
         raise ValueError(f"{options.model} holds a {type(model).__name__} and no CDULClassifier")
@@ -138,18 +145,44 @@ def _load_joblib(options: argparse.Namespace) -> Any:
 
 
 def _photos(options: argparse.Namespace) -> list[str]:
-    for path in options.photos:
-        if not path.exists():
+    """The photos that were named, each once; no output may replace one of them, or other input."""
+    given: list[str] = []
+    for text in options.photos:
+        if text == "-":
+            given += _lines(os.fsdecode(sys.stdin.buffer.read()))
+        elif text[:1] == "@" and not os.path.exists(text):
+            given += _lines(read_text(user_path(text[1:]), errors="surrogateescape"))
+        else:
+            given.append(os.path.expanduser(text))
+    if not given:
+        raise ValueError(f"{' and '.join(options.photos)} names no photos")
+    for path in given:
+        if not os.path.exists(path):
             raise FileNotFoundError(f"there is no folder or photo {path}")
     from sklearn_cdul.datasets import list_photos
 
-    found = [list_photos(path) if path.is_dir() else [str(path)] for path in options.photos]
-    return list(dict.fromkeys(photo for photos in found for photo in photos))
+    photos: dict[str, str] = {}
+    for path in given:
+        for photo in list_photos(path) if os.path.isdir(path) else [path]:
+            photos.setdefault(os.path.abspath(photo), photo)
+    named = [getattr(options, name, None) for name in ("model", "classes", "observed", "labels")]
+    taken = {os.path.abspath(path) for path in named if path} | photos.keys()
+    for out in (options.out, getattr(options, "report", None)):
+        if out is not None:
+            if os.path.abspath(out) in taken:
+                raise ValueError(f"{out} can't be written: it has another part in this command")
+            taken.add(os.path.abspath(out))
+    return list(photos.values())
+
+
+def _lines(text: str) -> list[str]:
+    """Paths with line ends between them, or null characters, as `find -print0` writes."""
+    return [path for path in re.split("\0" if "\0" in text else r"\r?\n|\r", text) if path.strip()]
 
 
 def _classes(name: str) -> Any:
     """Class names: of a file with one per line, of a JSON file, or a vocabulary."""
-    path = Path(name)
+    path = user_path(name)
     if not path.is_file():
         from sklearn_cdul.class_names.vocabularies import VOCABULARIES
 
@@ -160,9 +193,19 @@ def _classes(name: str) -> Any:
     if path.suffix.lower() == ".json":
         from sklearn_cdul.datasets._reading import read_json
 
-        return read_json(path, "")
+        names = read_json(path, "")
+        if isinstance(names, dict) and names.keys() & {"classes", "names", "class_names"}:
+            raise ValueError(f"{name} has the class {next(iter(names))!r}. Write its list alone")
+        return names
     lines = [line.strip() for line in read_text(path).splitlines()]
-    return [line for line in lines if line and not line.startswith("#")]
+    lines = [line for line in lines if line and not line.startswith("#")]
+    tables = path.suffix.lower() in (".csv", ".tsv", ".yaml", ".yml", ".xml")
+    if tables or (lines and all(re.search("[,;|\t]", line) for line in lines)):
+        raise ValueError(
+            f"{name} has {lines[:1]} where names are expected. Write a text file with one name per "
+            "line and no more, or a JSON file with a list of them"
+        )
+    return lines
 
 
 def _writer(options: argparse.Namespace) -> Any:
@@ -174,6 +217,8 @@ def _writer(options: argparse.Namespace) -> Any:
         raise ValueError(f"the format of {out} can't be told from its name: add --format")
     if out is None and form != "csv":
         raise ValueError(f"--format {form} needs a file: add --out")
+    if form != "csv" and out is not None and out.suffix.lower() == ".csv":
+        raise ValueError(f"--format {form} writes JSON, but {out} ends in .csv")
     if options.scores and form == "label-studio":
         raise ValueError("Label Studio's tasks have no place for the scores of all classes")
     if out is not None:
@@ -196,13 +241,34 @@ def _writer(options: argparse.Namespace) -> Any:
     return write
 
 
+def _check_labels(options: argparse.Namespace, photos: list[str], names: list[str]) -> None:
+    """Refuse photos and names that the file can't hold, before the work."""
+    from sklearn_cdul.datasets._writing import check_labels
+
+    nothing = np.zeros((len(photos), len(names)), dtype=bool)
+    out = options.out or sys.stdout
+    check_labels(photos, nothing, names, out, form=options.format or "csv")
+
+
 def _check_out(path: Path, option: str = "--out") -> None:
-    if path.is_dir() or not path.absolute().parent.is_dir():
+    """Refuse a file that can't be written, before the work."""
+    folder, is_there = os.path.dirname(os.path.abspath(path)), os.path.lexists(path)
+    if is_there and not os.path.isfile(path) and not os.path.isdir(path):
+        return  # a device
+    if os.path.isdir(path) or not os.path.isdir(folder):
         raise ValueError(
             f"{option} {path} can't be written: it must name a file in a folder that exists"
         )
-    if not os.access(path.absolute().parent, os.W_OK):
-        raise PermissionError(f"{option} {path} can't be written: its folder is read-only")
+    try:
+        with suppress(FileNotFoundError):
+            os.lstat(path)  # fails if the name is too long
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(2**16))
+            file.flush()
+    except OSError as error:
+        raise type(error)(f"{option} {path} can't be written: {error.strerror}") from error
+    if is_there:
+        say(f"{path} is there and will be replaced")
 
 
 def _usable(scores: np.ndarray, photos: list[str]) -> np.ndarray:

@@ -5,12 +5,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from sklearn_cdul._utils.text_files import user_path
 from sklearn_cdul.class_names.vocabularies import VOCABULARIES
 from sklearn_cdul.datasets._reading import (
     Row,
     check_choice,
     check_folder,
     check_names,
+    ends,
     find_photo,
     make_bunch,
     read_json,
@@ -109,7 +111,7 @@ def load_coco(
     """
     check_choice("crowd", crowd, ("positive", "negative"))
     check_choice("missing", missing, ("raise", "skip"))
-    path, folders, split = _find_file(Path(root).expanduser(), split)
+    path, folders, split = _find_file(user_path(root), split)
     content = read_json(path, EXPECTED, _shorten)
     entries = _numbered(content, "images", path, "file_name")
     if not entries:
@@ -135,6 +137,7 @@ def load_coco(
         names.values(),
         split,
         folder=folder or folders[0],
+        others=None if images is None else ends,
         missing=missing,
         attributions=_credits(entries.values(), content),
         descr=DESCR.format(title=title, crowd=crowd, path=path) + OFFICIAL * official,

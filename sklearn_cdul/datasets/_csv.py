@@ -1,16 +1,18 @@
 """Reader and writer of tables with one photo per line."""
 
-import csv
-import io
+import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, TextIO
 
-from sklearn_cdul.datasets._reading import Row, check_choice, check_folder, make_bunch
+from sklearn_cdul.datasets._reading import Row, check_choice, ends, file_and_root, make_bunch
 from sklearn_cdul.datasets._signatures import Bunch, Missing, PathLike, documented
 from sklearn_cdul.datasets._writing import check_labels, write_text
 from sklearn_cdul.targets.csv_files import NAMES, PATHS, SEPARATOR, SPLIT, read_csv, split_names
 from sklearn_cdul.targets.tables import some
+
+# What people write between names, too.
+_SIGNS = re.compile(r"[,|\[{\t\r\n\uff0c\uff1b\u3001\uff5c]")
+_NUMBERS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 
 DESCR = """Photos and labels of {path}
 
@@ -47,8 +49,9 @@ def load_csv(
     path : str or os.PathLike
         The file, UTF-8 with commas, semicolons or tabs. Its first line names the columns: `path`
         (or `filename`, `file_name`, `image`), then `labels` (or `label`) or the classes, and
-        perhaps `split`. Beside `labels` other columns are not read. A photo may have more lines
-        with names; lines with 1 and 0 must agree. Columns for classes stay in their order.
+        perhaps `split`. Beside `labels` other columns are not read; if they look like those of
+        classes, give the classes. A photo may have more lines with names; lines with 1 and 0 must
+        agree. Columns for classes stay in their order.
     root : str, os.PathLike or None, default=None
         Folder that the paths in the file are relative to; None is the file's own.
     {classes}
@@ -70,13 +73,30 @@ def load_csv(
     (97, 20)
     """
     check_choice("missing", missing, ("raise", "skip"))
-    path = Path(path).expanduser()
-    folder = path.parent if root is None else check_folder(root)
-    header, lines = read_csv(path)
+    path, folder = file_and_root(path, root)
+    given = set() if classes is None or isinstance(classes, str) else set(classes := list(classes))
+    header, lines = read_csv(path, list(given))
     records = [(f"Line {n} of {path}", dict(zip(header, cells, strict=True))) for n, cells in lines]
-    photo = next((name for name in PATHS if name in header), None)
+    cells = {name: {record[name].strip().lower() for _, record in records} for name in header}
+    binary = [name for name in header if cells[name] <= _NUMBERS.keys()]
+    # A class may be called "path", "label" or "split".
+    of_class = {name for name in given.intersection(binary) if not cells[name] <= given}
+    photo = next((name for name in PATHS if name in header and name not in binary), None)
     if photo is None:
         raise ValueError(f"{path} has the columns {some(header)}. Expected one named {PATHS[0]!r}.")
+    named = [name for name in NAMES if name in header and name not in of_class]
+    roles = {photo, SPLIT, *named} - of_class
+    own = [name for name in header if name not in roles]
+    # Beside names other columns are not read.
+    doubtful = [name for name in own if named and name in given]
+    if classes is None and (named or split is None):
+        odd = (*own, *named) if named else (SPLIT,)
+        doubtful = [name for name in binary if name in odd and not name.startswith("score:")]
+    if doubtful := named[1:] + doubtful:
+        raise ValueError(
+            f"{path} has a column {doubtful[0]!r}, which may have the labels of a class or not. "
+            "Give the classes as classes=, or leave this column out."
+        )
     if split is not None:
         if SPLIT not in header:
             raise ValueError(f"{path} has no column {SPLIT!r}; leave out split={split!r}.")
@@ -84,44 +104,52 @@ def load_csv(
         records = [(where, record) for where, record in records if record[SPLIT] == split]
         if not records:
             raise ValueError(f"{path} has no photo of split {split!r}, only of {some(words)}.")
-    named = next((name for name in NAMES if name in header), None)
-    own = [name for name in header if name not in (photo, SPLIT)]
-    if named is None and not isinstance(classes, str):
+    if not named and not isinstance(classes, str):
         classes = list(own if classes is None else classes)
         if other := set(own) ^ set(classes):
             raise ValueError(
                 f"{path} has columns for {some(own)}, but classes are {some(classes)}. Only one of "
                 f"both has {some(sorted(other))}."
             )
-    labels = "its columns of 0 and 1" if named is None else f"the names in its column {named!r}"
     rows = []
     for where, record in records:
         if not record[photo].strip():
             raise ValueError(f"{where} has no {photo}.")
-        if named is None:
-            shown = [name for name in own if _is_one(record[name], name, where)]
-        else:
-            shown = split_names(record[named])
-            if classes is None and (odd := [name for name in shown if set(name) & set(",|[")]):
-                raise ValueError(
-                    f"{where} has {odd[0]!r} for the name of a class. Write {SEPARATOR!r} between "
-                    "names, or give the classes as classes= if it is one."
-                )
-        rows.append(Row(record[photo].strip(), shown, where))
-    splits = [record[SPLIT] for _, record in records] if SPLIT in header else None
+        shown = split_names(record[named[0]]) if named else []
+        shown += [] if named else [name for name in own if _is_one(record[name], name, where)]
+        rows.append(Row(record[photo], shown, where))
+    if classes is None:
+        _check_signs(rows)
+    labels = f"the names in its column {named[0]!r}" if named else "its columns of 0 and 1"
+    splits = [record.get(SPLIT, "all") for _, record in records] if SPLIT in roles else None
     descr = DESCR.format(path=path, labels=labels, root=folder)
     more: dict[str, Any] = {"folder": folder, "missing": missing, "descr": descr}
-    return make_bunch(rows, classes, splits, agree=named is None, **more)
+    more["others"] = None if root is None else ends
+    return make_bunch(rows, classes, splits, agree=not named, **more)
+
+
+def _check_signs(rows: Sequence[Row]) -> None:
+    """Refuse names that look like several with another sign between them."""
+    known = {name for row in rows for name in row.shown}
+    for row in rows:
+        for name in row.shown:
+            parts = re.split(r"[\s/&+:\\]+", name)
+            if _SIGNS.search(name) or (len(parts) > 1 and known.issuperset(parts)):
+                raise ValueError(
+                    f"{row.where} has {name!r} for the name of a class. Write {SEPARATOR!r} "
+                    "between names, or give the classes as classes= if it is one."
+                )
 
 
 def _is_one(cell: str, name: str, where: str) -> bool:
-    if cell.strip() not in ("0", "1", "0.0", "1.0"):
+    try:
+        return _NUMBERS[cell.strip().lower()]
+    except KeyError:
         raise ValueError(
             f"{where} has {cell!r} in the column {name!r}. Expected 1 or 0. If the labels are "
             "names, call their column 'labels'; if some are not known, give the path of the file "
             "as observed= or y."
-        )
-    return float(cell) == 1
+        ) from None
 
 
 @documented
@@ -166,18 +194,17 @@ def dump_csv(
     a.jpg,bread;cup
     b.jpg,
     """
-    labels = check_labels(data, target, target_names, path, scores)
-    for name in labels.names:
-        if SEPARATOR in name or name != name.strip():
-            raise ValueError(
-                f"The class {name!r} can't be written to a CSV file, in which {SEPARATOR!r} stands "
-                "between names and the space around them does not count."
-            )
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    labels = check_labels(data, target, target_names, path, scores, "csv")
     scored = [] if labels.scores is None else [f"score:{name}" for name in labels.names]
-    writer.writerow([PATHS[0], NAMES[0], *scored])
+    lines = [[PATHS[0], NAMES[0], *scored]]
     for row, (photo, shown) in enumerate(zip(labels.paths, labels.shown, strict=True)):
         cells = [] if labels.scores is None else [f"{score:.4g}" for score in labels.scores[row]]
-        writer.writerow([photo, SEPARATOR.join(labels.names[i] for i in shown), *cells])
-    write_text(path, text.getvalue())
+        lines.append([photo, SEPARATOR.join(labels.names[i] for i in shown), *cells])
+    write_text(path, "".join(",".join(map(_quoted, line)) + "\n" for line in lines))
+
+
+def _quoted(cell: str) -> str:
+    """A cell with quotation marks around it, where a reader might lose something without."""
+    if re.search(r'[",\t\r\n]|^\s|\s$', cell):
+        return '"' + cell.replace('"', '""') + '"'
+    return cell

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sklearn_cdul.datasets._reading import Row, check_folder, make_bunch
 from sklearn_cdul.datasets._signatures import Bunch, PathLike, documented
+from sklearn_cdul.exceptions import warn
 
 # Photos that Pillow reads, some of them with a plug-in. Those that it can't are listed all the
 # same: an error that names them is better than photos that go missing without a word.
@@ -14,6 +15,13 @@ SUFFIXES = (
     *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
     *(".heic", ".heif", ".avif", ".jp2", ".ppm", ".pgm"),
 )
+# What network drives and systems make, besides names that begin with a dot.
+_NOT_PHOTOS = {"@eadir", "#recycle", "@recycle", "$recycle.bin", "recycler", "__macosx"}
+_NOT_PHOTOS |= {"#snapshot", "@recently-snapshot", "lost+found", "system volume information"}
+# Photos that Pillow can't read.
+_RAW = {".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".iiq", ".jxl", ".kdc"}
+_RAW |= {".mrw", ".nef", ".nrw", ".orf", ".pef", ".psd", ".raf", ".raw", ".rw2", ".rwl", ".sr2"}
+_RAW |= {".srf", ".srw", ".x3f"}
 
 
 DESCR = """Photos of {root}
@@ -28,7 +36,7 @@ def list_photos(folder: PathLike) -> list[str]:
     Parameters
     ----------
     folder : str or os.PathLike
-        Where to look. Links to other folders are not followed.
+        Where to look.
 
     Returns
     -------
@@ -36,7 +44,8 @@ def list_photos(folder: PathLike) -> list[str]:
         `folder` joined with the name of each file that ends in `.jpg`, `.jpeg`, `.jfif`, `.png`,
         `.webp`, `.bmp`, `.gif`, `.tif`, `.tiff`, `.heic`, `.heif`, `.avif`, `.jp2`, `.ppm` or
         `.pgm`, in small or capital letters. Files and folders whose names begin with a dot are
-        left out. The order is that of the names. No file is opened.
+        left out, and so are links to folders and what network drives and systems make, such as
+        `@eaDir` and `$RECYCLE.BIN`. The order is that of the names. No file is opened.
 
     Raises
     ------
@@ -44,6 +53,11 @@ def list_photos(folder: PathLike) -> list[str]:
         If there is no such folder, or no photo in it.
     OSError
         If a folder in it can't be read, for example for want of permission.
+
+    Warns
+    -----
+    UserWarning
+        If links, such folders, or files of cameras (RAW) and the like are left out; counts them.
 
     Examples
     --------
@@ -54,10 +68,14 @@ def list_photos(folder: PathLike) -> list[str]:
     242
     """
     root = check_folder(folder)
-    paths, others = [], Counter[str]()
+    paths, others, left = [], Counter[str](), Counter[str]()
     for parent, folders, names in os.walk(root, onerror=_refuse):
+        there = [name for name in folders if not name.startswith(".")]
+        links = [name for name in there if os.path.islink(os.path.join(parent, name))]
         # os.walk goes on into those that are left in the list.
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [n for n in there if n not in links and n.lower() not in _NOT_PHOTOS]
+        left["links to folders"] += len(links)
+        left["folders of the system"] += len(there) - len(links) - len(folders)
         for name in names:
             if name.startswith("."):
                 continue
@@ -66,6 +84,10 @@ def list_photos(folder: PathLike) -> list[str]:
                 paths.append(os.path.join(parent, name))
             else:
                 others[suffix or "no ending"] += 1
+    left.update({suffix: others[suffix] for suffix in sorted(_RAW & others.keys())})
+    if left := +left:
+        listed = ", ".join(f"{count} {what}" for what, count in left.items())
+        warn(f"In {root} these are left out: {listed}. Convert RAW files, and list links apart.")
     if not paths:
         found = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(5))
         raise FileNotFoundError(

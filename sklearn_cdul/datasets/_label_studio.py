@@ -1,18 +1,21 @@
 """Writer of tasks for Label Studio, and reader of what people made of them."""
 
-import os
-from collections.abc import Iterable, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import quoteattr
 
-from sklearn_cdul.datasets._reading import Row, check_choice, check_folder, make_bunch, read_json
+from sklearn_cdul.datasets._reading import Row, check_choice, file_and_root, make_bunch, read_json
 from sklearn_cdul.datasets._signatures import Bunch, Missing, PathLike, Paths, documented
 from sklearn_cdul.datasets._writing import check_labels, write_json, write_text
+from sklearn_cdul.targets.tables import some
 
 # How Label Studio writes the address of a file that it serves from a folder of its machine.
 URL = "/data/local-files/?d="
+UPLOAD = "/data/upload/"
 
 CONFIG = """<View>
   <Image name="image" value="$image"/>
@@ -69,16 +72,7 @@ def dump_label_studio(
     >>> from sklearn_cdul.datasets import dump_label_studio
     >>> dump_label_studio(paths, labels, names, "tasks.json")  # doctest: +SKIP
     """
-    path = Path(path)
-    if path.suffix == ".xml":
-        raise ValueError(f"path must end in .json, got {path}: the config takes the ending .xml.")
-    labels = check_labels(data, target, target_names, path, None)
-    for photo in labels.paths:
-        if os.path.isabs(photo) or "/" not in photo:
-            raise ValueError(
-                f"The photo {photo} lies in no folder in {path.absolute().parent}. Label Studio "
-                "shows photos of folders in its document root: write the file where these are."
-            )
+    labels = check_labels(data, target, target_names, path, form="label-studio")
     tasks = []
     for photo, shown in zip(labels.paths, labels.shown, strict=True):
         chosen = {"choices": [labels.names[column] for column in shown]}
@@ -87,7 +81,7 @@ def dump_label_studio(
         image = URL + quote(photo, errors="surrogateescape")
         tasks.append({"data": {"image": image}, "predictions": [prediction]})
     config = "\n".join(f"    <Choice value={quoteattr(name)}/>" for name in labels.names)
-    write_text(path.with_suffix(".xml"), CONFIG.format(choices=config))
+    write_text(Path(path).with_suffix(".xml"), CONFIG.format(choices=config))
     write_json(path, tasks)
 
 
@@ -96,6 +90,7 @@ def load_label_studio(
     path: PathLike,
     *,
     root: PathLike | None = None,
+    control: str | None = None,
     classes: Iterable[str] | None = None,
     missing: Missing = "raise",
 ) -> Bunch:
@@ -107,15 +102,18 @@ def load_label_studio(
         The JSON file, of a project with the labelling config that :func:`dump_label_studio` writes,
         or another with choices per photo. "JSON-MIN" is another form and is not read.
     root : str, os.PathLike or None, default=None
-        The document root of Label Studio, which the addresses of the photos are relative to. None
-        is the folder of the file.
+        The document root of Label Studio, which the addresses of the photos are relative to, or
+        the folder of photos that were uploaded. None is the folder of the file.
+    control : str or None, default=None
+        Name of the control in the labelling config, if it has choices for several questions.
     {classes, missing, returns, warns}
 
     Notes
     -----
     Tasks without an annotation are left out; `DESCR` counts them. Of a task the last annotation is
     read that was not skipped, of ground truths the last one, and in it the choices for the photo as
-    a whole. An annotation with nothing but boxes or other results is an error.
+    a whole. An annotation with nothing but boxes or other results is an error, and so are two
+    uploads that had the same name.
 
     Examples
     --------
@@ -123,13 +121,12 @@ def load_label_studio(
     >>> photos = load_label_studio("export.json", classes=names)  # doctest: +SKIP
     """
     check_choice("missing", missing, ("raise", "skip"))
-    path = Path(path).expanduser()
-    folder = path.parent if root is None else check_folder(root)
+    path, folder = file_and_root(path, root)
     expected = 'Expected what Label Studio exports as "JSON", a list of tasks.'
     tasks = read_json(path, expected)
     if not isinstance(tasks, list) or not tasks:
         raise ValueError(f"{path} holds no tasks. {expected}")
-    rows = []
+    answers: list[tuple[str, dict[str, list[str]], str]] = []
     for index, task in enumerate(tasks):
         where = f"Task {index} of {path}"
         if not isinstance(task, dict) or "data" not in task or "annotations" not in task:
@@ -141,38 +138,70 @@ def load_label_studio(
         done = [a for a in annotations if not a.get("was_cancelled")]
         if done:
             best = sorted(done, key=lambda a: bool(a.get("ground_truth")))[-1]
-            rows.append(Row(_local_path(task["data"], where), _choices(best, where), where))
-    if not rows:
+            photo, chosen = _local_path(task["data"], where), _choices(best, control, where)
+            answers.append((photo, chosen, where))
+    if not answers:
         raise ValueError(f"None of the {len(tasks)} tasks of {path} has an annotation.")
+    questions = sorted({question for _, chosen, _ in answers for question in chosen})
+    if control not in questions and (len(questions) > 1 or control is not None):
+        raise ValueError(
+            f"{path} has choices of the controls {some(questions)}. Say which one as control=, got "
+            f"{control!r}."
+        )
+    control = control if control is not None else "".join(questions)
+    rows = [Row(photo, chosen.get(control, []), where) for photo, chosen, where in answers]
     descr = DESCR.format(path=path, n=len(tasks), unlabelled=len(tasks) - len(rows))
-    return make_bunch(rows, classes, None, folder=folder, missing=missing, descr=descr)
+    more: dict[str, Any] = {"folder": folder, "missing": missing, "descr": descr}
+    return make_bunch(rows, classes, None, others=_as_before_upload, **more)
 
 
-def _choices(annotation: dict[str, Any], where: str) -> list[str]:
-    """Names that were chosen for the photo as a whole."""
+def _choices(annotation: dict[str, Any], control: str | None, where: str) -> dict[str, list[str]]:
+    """Control -> names that were chosen for the photo as a whole."""
+    chosen: dict[str, list[str]] = {}
     try:
-        types = sorted({part["type"] for part in annotation["result"]})
-        values = [part["value"] for part in annotation["result"] if part["type"] == "choices"]
-        # Those of a region say where it is, too.
-        chosen = [v["choices"] for v in values if not {"x", "points", "rle"} & set(v)]
-    except (KeyError, TypeError):
+        results = [(one, one["type"], one["value"]) for one in annotation["result"]]
+        ids = Counter(one.get("id") for one, _, _ in results)
+        for one, kind, value in results:
+            name = str(one.get("from_name", "labels"))
+            # Those of a region say where it is, or have its number.
+            if set(value) != {kind} or ids[one.get("id") or ""] > 1:
+                continue
+            if kind == "taxonomy" and control in (None, name):
+                raise ValueError(f"{where} has an annotation of taxonomy. Only choices are read.")
+            if kind == "choices":
+                names = [value[kind]] if isinstance(value[kind], str) else list(value[kind])
+                if not all(isinstance(each, str) for each in names):
+                    raise ValueError(f"{where} has the choices {str(names)[:100]}. Expected names.")
+                chosen.setdefault(name, []).extend(names)
+    except (KeyError, TypeError, AttributeError):
         raise ValueError(
             f'{where} has an annotation without a "result" of choices: {str(annotation)[:100]}.'
         ) from None
-    if types and not chosen:
+    types = ", ".join(sorted({str(kind) for _, kind, _ in results}))
+    if results and not chosen and control is None:
         raise ValueError(
-            f"{where} has an annotation of {', '.join(map(str, types))}, but no choices for the "
-            "photo as a whole, which alone are read."
+            f"{where} has an annotation of {types}, but no choices for the photo as a whole, which "
+            "alone are read."
         )
-    return [name for one in chosen for name in ([one] if isinstance(one, str) else one)]
+    return chosen
 
 
 def _local_path(data: Any, where: str) -> str:
-    values = list(data.values()) if isinstance(data, dict) else [data]
-    address = next((one for one in values if isinstance(one, str) and URL in one), None)
-    if address is None:
+    values = data if isinstance(data, dict) else {"image": data}
+    found = {k: v for k, v in values.items() if isinstance(v, str) and (URL in v or UPLOAD in v)}
+    address = found.get("image") or next(iter(found.values()), "")
+    if not address or ("image" not in found and len(found) > 1):
         raise ValueError(
-            f"{where} has the image {values[0]!r}. Expected a file of a folder, "
-            f'"{URL}" and its path.'
+            f"{where} has the image {next(iter(values.values()), None)!r}. Expected one, a file of "
+            f'a folder, "{URL}" and its path, or an upload, "{UPLOAD}" and its name.'
         )
-    return unquote(address.split(URL, 1)[1], errors="surrogateescape")
+    url = URL if URL in address else UPLOAD
+    path = unquote(address.split(url, 1)[1], errors="surrogateescape")
+    return path if url == URL else f"upload/{path}"
+
+
+def _as_before_upload(photo: str) -> Iterator[str]:
+    """Names that an upload may have had, which Label Studio puts eight digits before."""
+    if photo.startswith("upload/"):
+        name = photo.rpartition("/")[2]
+        yield from (name, re.sub("^[0-9a-f]{8}-", "", name))

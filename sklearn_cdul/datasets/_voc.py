@@ -187,7 +187,7 @@ def _read_annotation(path: Path) -> tuple[str, list[tuple[str, bool]]]:
             "test sets, only that of 2007 has public annotations."
         ) from None
     except (ElementTree.ParseError, LookupError, ValueError) as error:  # of an unknown encoding
-        raise ValueError(f"{path} is not XML, or is cut off: {error}.") from None
+        raise ValueError(f"{path} is not XML, or is cut off: {error}. Write UTF-8.") from None
     if annotation.tag != "annotation":
         raise ValueError(f"{path} holds <{annotation.tag}>. Expected <annotation>.")
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +11,16 @@ from typing import Any, NamedTuple, TextIO
 import numpy as np
 
 from sklearn_cdul._utils.atomic_write import atomic_write
+from sklearn_cdul._utils.text_files import user_path
 from sklearn_cdul.datasets._reading import check_names
 from sklearn_cdul.datasets._signatures import PathLike
 from sklearn_cdul.targets import read_targets
+from sklearn_cdul.targets.csv_files import SEPARATOR
+from sklearn_cdul.targets.reading import in_order
+
+# What names may not hold.
+_NOT_CSV = re.compile(rf"[{SEPARATOR}\0]|^\s|\s$")
+_NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class Labels(NamedTuple):
@@ -33,16 +41,31 @@ def check_labels(
     target: Any,
     target_names: Sequence[str],
     file: PathLike | TextIO,
-    scores: Any,
+    scores: Any = None,
+    form: str = "",
 ) -> Labels:
-    """Check that photos, labels, names and scores fit together."""
-    folder = os.getcwd() if hasattr(file, "write") else os.path.dirname(os.path.abspath(file))
+    """Check that photos, labels, names and scores fit together, and into a file of this form."""
+    folder = os.getcwd() if hasattr(file, "write") else str(user_path(file).absolute().parent)
+    check_names(target_names, "target_names")
     names = list(target_names)
-    check_names(names, "target_names")
     paths = [_written(item, index, folder) for index, item in enumerate(data)]
     if len(set(paths)) < len(paths):
         ((first, _),) = Counter(paths).most_common(1)
         raise ValueError(f"data has the photo {first} more than once.")
+    unfit = {"csv": _NOT_CSV, "label-studio": _NOT_XML}.get(form)
+    if unfit and (wrong := [name for name in names if unfit.search(name)]):
+        raise ValueError(
+            f"The class {wrong[0]!r} can't be written. A CSV file has {SEPARATOR!r} between names, "
+            "and the space around them does not count; Label Studio's config can't hold all signs."
+        )
+    if form == "label-studio":
+        if str(file).lower().endswith(".xml"):
+            raise ValueError(f"path must end in .json, got {file}; the config will end in .xml.")
+        if wrong := [photo for photo in paths if os.path.isabs(photo) or "/" not in photo]:
+            raise ValueError(
+                f"The photo {wrong[0]} lies in no folder in {folder}. Label Studio shows photos of "
+                "folders in its document root: write the file where these are."
+            )
     table = read_targets(target, names, data, name="target")
     if len(unknown := np.argwhere(np.isnan(table))):
         row, column = unknown[0]
@@ -51,7 +74,7 @@ def check_labels(
             "or missing. Leave out photos whose labels are not known."
         )
     if scores is not None:
-        scores = np.asarray(scores)
+        scores = np.asarray(in_order(scores, names, data, name="scores"))
         if scores.shape != table.shape or scores.dtype.kind not in "biuf":
             raise ValueError(
                 f"scores must hold numbers in the shape {table.shape}, one row per photo and one "
@@ -72,6 +95,8 @@ def _written(item: Any, index: int, folder: str) -> str:
             f"data must hold paths of photos, but data[{index}] is of type {type(item).__name__}."
         )
     path = Path(os.path.abspath(item))
+    if re.search("[\0\ud800-\udc7f\udd00-\udfff]", str(path)):
+        raise ValueError(f"data[{index}] is {str(item)!r}, which can't be a path.")
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
@@ -81,7 +106,7 @@ def write_text(file: PathLike | TextIO, text: str) -> None:
         file.write(text)
         return
     with atomic_write(file) as part:
-        part.write_text(text, encoding="utf-8", newline="\n")
+        part.write_bytes(text.encode("utf-8", "surrogateescape"))
 
 
 def write_json(file: PathLike, content: Any) -> None:

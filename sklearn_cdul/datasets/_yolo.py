@@ -1,13 +1,19 @@
 """Reader of folders in the layout of YOLO."""
 
 import re
-import reprlib
 from pathlib import Path
 from typing import Any
 
-from sklearn_cdul._utils.text_files import read_text
+from sklearn_cdul._utils.text_files import read_text, user_path
 from sklearn_cdul.datasets._folders import list_photos
-from sklearn_cdul.datasets._reading import Row, check_choice, check_names, make_bunch, read_lines
+from sklearn_cdul.datasets._reading import (
+    Row,
+    brief,
+    check_choice,
+    check_names,
+    make_bunch,
+    read_lines,
+)
 from sklearn_cdul.datasets._signatures import Bunch, Missing, PathLike, documented
 from sklearn_cdul.targets.tables import some
 
@@ -36,7 +42,8 @@ def load_yolo(
     Parameters
     ----------
     path : str or os.PathLike
-        The YAML file, or the folder that holds `data.yaml`.
+        The YAML file, or the folder that holds `data.yaml` or else `classes.txt`, with one name per
+        line; its photos, in `images` or beside it, are those of "train".
     split : str, default="train"
         Key of the YAML file that names the photos: "train", "val" or "test".
     {missing, returns, warns}
@@ -57,10 +64,15 @@ def load_yolo(
     >>> photos = load_yolo("coco128", split="train")  # doctest: +SKIP
     """
     check_choice("missing", missing, ("raise", "skip"))
-    path = Path(path).expanduser()
+    path = user_path(path)
     if path.is_dir():
-        path = path / "data.yaml"
-    content = _read_yaml(path)
+        has_yaml = (path / "data.yaml").is_file() or not (path / "classes.txt").is_file()
+        path = path / ("data.yaml" if has_yaml else "classes.txt")
+    if path.suffix == ".txt":
+        source = "images" if (path.parent / "images").is_dir() else "."
+        content = {"names": read_lines(path, "Expected a name per line."), "train": source}
+    else:
+        content = _read_yaml(path)
     names = _class_names(content, path)
     paths = [photo for source in _sources(content, split, path) for photo in _photos(source)]
     # The file of labels of images/a.jpg is labels/a.txt.
@@ -83,9 +95,10 @@ def _read_yaml(path: Path) -> dict[Any, Any]:
     import yaml
 
     expected = "Expected the file of a YOLO data set, with names, and train, val or test."
+    text = read_text(path, expected)
     try:
-        content = yaml.safe_load(read_text(path, expected))
-    except yaml.YAMLError as error:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # also of dates and numbers
         raise ValueError(f"{path} is not YAML: {error}.") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path} has no keys. {expected}")
@@ -108,23 +121,23 @@ def _class_names(content: dict[Any, Any], path: Path) -> list[str]:
     # YAML reads the names yes, no, on, off and 7 as other things than text.
     check_names(names, f"names in {path}")
     if content.get("nc", len(names)) != len(names):
-        raise ValueError(
-            f'{path} has {len(names)} names, but "nc" is {reprlib.repr(content["nc"])}.'
-        )
+        raise ValueError(f'{path} has {len(names)} names, but "nc" is {brief(content["nc"])}.')
     return names
 
 
 def _sources(content: dict[Any, Any], split: str, path: Path) -> list[Path]:
     """Folders of photos and lists of paths of a split."""
-    entries = content.get(split)
+    entries, root = content.get(split), content.get("path") or ""
     entries = entries if isinstance(entries, list) else [entries]
+    if not isinstance(root, str):
+        raise ValueError(f'{path} has the "path" {brief(root)}. Expected that of a folder.')
     if not all(isinstance(entry, str) and entry for entry in entries):
         splits = [key for key in content if key not in ("path", "names", "nc", "download")]
         raise ValueError(
             f"{path} has no folder or list of photos for {split!r}. Its other keys are "
             f"{some([str(key) for key in splits])}."
         )
-    roots = [path.parent / str(content.get("path") or "").replace("\\", "/"), path.parent]
+    roots = [path.parent / root.replace("\\", "/"), path.parent]
     found = []
     for entry in (entry.replace("\\", "/") for entry in entries):
         # Exported files write ../train/images for train/images.

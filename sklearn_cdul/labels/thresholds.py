@@ -166,7 +166,8 @@ def fit_thresholds(
     Raises
     ------
     ValueError
-        If the shapes do not match, or `shrinkage` is negative.
+        If the shapes do not match, `scores` or `start` leave [0, 1], `labels` are not 0, 1 or NaN,
+        or `shrinkage` is negative.
 
     See Also
     --------
@@ -183,28 +184,33 @@ def fit_thresholds(
     """
     from scipy.special import expit, logit
 
-    table = logit(np.asarray(scores, dtype=np.float64).clip(_EPS, 1 - _EPS))
+    table = check_scores(np.asarray(scores, dtype=np.float64)).clip(0, 1)
     truths, begin = (np.asarray(values, dtype=np.float64) for values in (labels, start))
-    if truths.shape != table.shape or begin.shape != table.shape[1:] or shrinkage < 0:
+    if truths.shape != table.shape or begin.shape != table.shape[1:] or not shrinkage >= 0:
         raise ValueError(
             "scores and labels must have one shape (n, k), start k values, and shrinkage be at "
             f"least 0; got {table.shape}, {truths.shape}, {begin.shape} and {shrinkage!r}."
         )
+    check_thresholds(begin, len(begin))
+    if not (np.isin(truths, (0, 1)) | np.isnan(truths)).all():
+        raise ValueError("labels must hold only 0 and 1, and NaN for labels that are not known.")
     known = ~np.isnan(table) & ~np.isnan(truths)
     thresholds = begin.copy()
     for j, truth in enumerate(truths.T):
         rows = known[:, j]
         positives = np.count_nonzero(truth[rows])
         if positives:
+            own = _best_f1(table[rows, j], truth[rows] == 1, begin[j])
             weight = positives / (positives + shrinkage)
-            first = logit(begin[j].clip(_EPS, 1 - _EPS))
-            own = _best_f1(table[rows, j], truth[rows] == 1, first)
-            thresholds[j] = expit(weight * own + (1 - weight) * first)
+            first, last = logit(np.clip((begin[j], own), _EPS, 1 - _EPS))
+            thresholds[j] = expit(weight * last + (1 - weight) * first) if weight < 1 else own
     return thresholds
 
 
 def _best_f1(scores: np.ndarray, truth: np.ndarray, start: float) -> float:
     """The threshold with the highest F1, the one nearest to the start if there are several."""
+    from scipy.special import logit
+
     order = np.argsort(-scores)
     ordered, hits = scores[order], np.cumsum(truth[order])
     f1 = 2 * hits / (np.arange(1, len(ordered) + 1) + hits[-1])
@@ -213,7 +219,8 @@ def _best_f1(scores: np.ndarray, truth: np.ndarray, start: float) -> float:
     f1[lower == ordered] = 0
     thresholds = np.clip(start, np.nextafter(lower, np.inf), ordered)
     best = thresholds[np.isclose(f1, f1.max())]
-    return float(best[np.argmin(np.abs(best - start))])
+    distance = np.abs(logit(best.clip(_EPS, 1 - _EPS)) - logit(np.clip(start, _EPS, 1 - _EPS)))
+    return float(best[np.argmin(distance)])
 
 
 def check_scores(scores: ArrayLike) -> np.ndarray:

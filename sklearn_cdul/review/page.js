@@ -72,7 +72,7 @@ function cell(value) {
 function toCSV() {
   const photos = Object.keys(answers).map(Number).sort((a, b) => a - b);
   const columns = names.map((_, j) => j).filter((j) => photos.some((p) => j in answers[p]));
-  const lines = [[data.has_paths ? "path" : "row", ...columns.map((j) => names[j])]];
+  const lines = [[data.column, ...columns.map((j) => names[j])]];
   for (const p of photos) {
     lines.push([data.has_paths ? data.photos[p].path : p, ...columns.map((j) => answers[p][j] ?? "")]);
   }

@@ -4,6 +4,7 @@ import hashlib
 import html
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from sklearn_cdul._utils.atomic_write import atomic_write
 from sklearn_cdul._utils.docstrings import filled_with
+from sklearn_cdul._utils.text_files import user_path
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.digests import digest_of_X
 from sklearn_cdul.images.items import check_images, path_of
@@ -30,6 +32,8 @@ from sklearn_cdul.predictions import (
 )
 from sklearn_cdul.review import findings
 from sklearn_cdul.review.page import THUMBNAIL, fill_page, make_thumbnail
+from sklearn_cdul.targets.csv_files import PATHS
+from sklearn_cdul.targets.tables import ROWS
 
 # So many thumbnails make a page of about eight megabytes; those of no class among them.
 _MOST_THUMBNAILS = 1000
@@ -251,7 +255,7 @@ class LabelReport:
         OSError
             If it can't be written.
         """
-        path = Path(path)
+        path = user_path(path)
         page = self.to_html()
         with atomic_write(path) as part:
             part.write_text(page, encoding="utf-8")
@@ -310,6 +314,11 @@ class LabelReport:
             for text, names in named.items()
             if names
         ]
+        # Browsers write UTF-8, which not all paths are.
+        readable = [
+            path is not None and not re.search("[\ud800-\udfff\0]", path) for path in self._paths
+        ]
+        columns = PATHS if all(readable) else ROWS
         # What tells this report from others, for the answers that a browser keeps.
         key = hashlib.sha1(json.dumps([self.title, self.class_names, self._paths]).encode())
         key.update(np.ascontiguousarray(self.scores).data)
@@ -318,7 +327,8 @@ class LabelReport:
             "subtitle": f"{n_photos:,} photos, {len(self.class_names):,} classes",
             "key": key.hexdigest(),
             "n_photos": n_photos,
-            "has_paths": all(path is not None for path in self._paths),
+            "has_paths": columns == PATHS,
+            "column": next((name for name in columns if name not in self.class_names), columns[0]),
             "summary": summary,
             "none": none,
             "none_text": f"{len(self.without_class):,} photos reach no threshold"

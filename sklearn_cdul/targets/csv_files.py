@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from sklearn_cdul._utils.text_files import read_text
@@ -14,30 +15,49 @@ PATHS = ("path", "filename", "file_name", "image")
 NAMES = ("labels", "label")
 SPLIT = "split"
 SEPARATOR = ";"
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of other bytes
 
 
-def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Read a file with commas, semicolons or tabs."""
-    text = read_text(path)
+def read_csv(
+    path: Path, class_names: Sequence[str] = ()
+) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Read a file with commas, semicolons or tabs. Bytes that are not UTF-8 may be in paths.
+
+    White space around the names of columns does not count, except in names of classes.
+    """
+    text = read_text(path, errors="surrogateescape")
+    if text.lstrip()[:1] in ("{", "[", "<"):
+        raise ValueError(f"{path} is not CSV: it begins with {text.strip()[:20]!r}.")
     # The first line as far as it is not quoted: a quoted name may have any of the three.
     plain = re.sub(r'"[^"]*"', "", text).partition("\n")[0]
     delimiter = max(",;\t", key=plain.count)
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True
     )
+    limit = csv.field_size_limit()
+    csv.field_size_limit(max(limit, len(text)))
     try:
         # A cell may hold line ends, so the number is that of the row's last line.
         lines = [(reader.line_num, line) for line in reader if line]
     except csv.Error as error:
         raise ValueError(f"Line {reader.line_num} of {path} can't be read: {error}.") from None
+    finally:
+        csv.field_size_limit(limit)
+    if lines and _NOT_UTF8.search("".join(lines[0][1])):
+        raise ValueError(f"{path} is not UTF-8. Save it as UTF-8.")
     if len(lines) < 2:
         raise ValueError(f"{path} has no rows. Its first line names the columns.")
-    header = [cell.strip() for cell in lines[0][1]]
+    header = [cell if cell in class_names else cell.strip() for cell in lines[0][1]]
     if repeated := [column for column, count in Counter(header).items() if count > 1]:
         listed = ", ".join(map(repr, repeated[:10]))
         raise ValueError(f"{path} has these columns more than once: {listed}.")
+    is_utf8 = _NOT_UTF8.search(text) is None
     for number, line in lines[1:]:
-        if len(line) != len(header):
+        fits = len(line) == len(header)
+        others = [cell for cell, name in zip(line, header, strict=fits) if name not in PATHS]
+        if not is_utf8 and not (fits and _NOT_UTF8.search("".join(others)) is None):
+            raise ValueError(f"Line {number} of {path} is not UTF-8. Save the file as UTF-8.")
+        if not fits:
             raise ValueError(
                 f"Line {number} of {path} has {len(line)} cells, but the first line names "
                 f"{len(header)} columns. Text with a comma needs quotation marks."

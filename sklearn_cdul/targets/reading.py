@@ -1,7 +1,7 @@
 """The one door for labels: every form in which people have them becomes one array."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ def read_targets(
           single class, 1 or 0.
         - For each image the list, tuple or set of the names of its classes, or one name: all other
           classes are absent. None stands for an image that nobody looked at.
-        - A mapping from paths of images to such names.
+        - A mapping from paths of images to such names, or to 1 and 0.
         - A data frame (pandas or polars) whose columns bear names of classes, in any order, and
           hold 1, 0, or nothing where a label is not known. A class without a column is not known
           for any image. Columns that are only numbered from 0 are taken as they stand.
@@ -35,12 +35,13 @@ def read_targets(
     class_names : sequence of str, length k
         The classes.
     X : sequence of images, array of embeddings or None, default=None
-        The n images. The rows of `y` are matched to them by a column "path" (or "filename",
-        "file_name", "image"), by a column "row" with positions in X, or by the index, if both are
-        of pandas or the index holds paths. Otherwise they must be in the order of X. Of a path as
-        much is needed as tells it from others: "a.jpg" is "photos/a.jpg". An index of paths
-        that match no image is an error. With None the rows of `y` stay in their order, and no
-        column may say by path or position of which image they are.
+        The n images. The rows of `y` are matched to them by a column with paths, best called "path"
+        (or "filename", "file_name", "image"), by a column "row" with positions in X, or by the
+        index, if both are of pandas or the index holds paths. Otherwise they must be in the order
+        of X. Of a path as much is needed as tells it from others: "a.jpg" or "a" is
+        "photos/a.jpg"; those in a file may be relative to it. Paths that match no image are an
+        error. With None the rows of `y` stay in their order, and no column may say by path or
+        position of which image they are.
     name : str, default="y"
         What the labels are called in messages.
 
@@ -99,9 +100,21 @@ def read_targets(
             f"{name} must hold 1, 0, or NaN where a label is not known; got "
             f"{table.values[row, column]} in row {row}, column {column} ({class_names[column]})."
         )
-    if table.kind is None:
-        return table.values
-    return match_rows(table, X, n_images, class_names, name)
+    if table.kind is not None:
+        return match_rows(table, X, n_images, class_names, name).astype(np.float32)
+    return table.values.astype(np.float32, copy=False)
+
+
+def in_order(scores: Any, class_names: Sequence[str], X: Any = None, *, name: str) -> Any:
+    """Scores of a data frame as an array, in the order of the classes and of X; others as given."""
+    if not (hasattr(scores, "columns") or isinstance(scores, Mapping)):
+        return scores
+    table = read_table(scores, class_names, name)
+    if table.kind == "index":
+        table = match_index(table, X, name)
+    return (
+        table.values if table.kind is None else match_rows(table, X, _count(X), class_names, name)
+    )
 
 
 def _count(X: Any) -> int:

@@ -1,8 +1,10 @@
 """Find the images that rows of labels belong to: by path, by index or by position."""
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 from unicodedata import normalize
 
@@ -22,13 +24,14 @@ class Table(NamedTuple):
     kind: str | None = None  # "path", "row", "index", or None: the rows are in order
     keys: Any = None
     named: bool = False  # a row names classes, and more rows of an image may name more
+    folder: str = ""  # of the file, which paths may be relative to
 
 
 def match_rows(
     table: Table, X: Any, n_images: int, class_names: Sequence[str], name: str
 ) -> np.ndarray:
     """Return labels with one row per image of X; rows of the same image are united."""
-    values, kind, keys, named = table
+    values, kind, keys, named, folder = table
     if kind == "path":
         known: Sequence[Any] | None = _paths(X)
         if known is None:
@@ -37,7 +40,7 @@ def match_rows(
                 f"Give the images as paths, or leave the paths out of {name} (and of its index): "
                 "its rows are then in the order of the images."
             )
-        found = _find_paths(keys, known, name)
+        found = _find_paths(keys, known, name, folder)
     else:
         known = range(n_images) if kind == "row" else list(X.index)
         by_key = defaultdict(list)
@@ -45,7 +48,7 @@ def match_rows(
             by_key[key].append(position)
         found = [by_key.get(key, []) for key in keys]
 
-    matched = np.full((n_images, values.shape[1]), np.nan, dtype=np.float32)
+    matched = np.full((n_images, values.shape[1]), np.nan)
     covered = np.zeros(n_images, dtype=bool)
     for key, positions, row in zip(keys, found, values, strict=True):
         for position in positions:
@@ -78,11 +81,11 @@ def match_index(table: Table, X: Any, name: str) -> Table:
     in_order = table._replace(kind=None)
     if X is None or (own is not None and index.equals(own)):
         return in_order
-    if len(index) and all(isinstance(label, str) for label in index):
-        # What looks like paths and matches none is refused: counted, rows might be mixed up.
-        is_path = all(re.search(r"[\\/]|\.\w+$", label) for label in index)
-        if is_path or any(_find_paths(index, _paths(X) or [], name)):
-            return table._replace(kind="path", keys=list(index))
+    labels = [text_of(label) for label in index]
+    is_text = labels and all(isinstance(label, str) for label in labels)
+    # What looks like paths and matches none is refused: counted, rows might be mixed up.
+    if is_text and (look_like_paths(labels) or any(_find_paths(labels, _paths(X) or [], name))):
+        return table._replace(kind="path", keys=labels)
     if own is None:
         return in_order
     if len(index) == len(X) and np.array_equal(index, range(len(X))):  # nobody gave it an index
@@ -95,29 +98,62 @@ def match_index(table: Table, X: Any, name: str) -> Table:
     return table._replace(keys=list(index))
 
 
-def _find_paths(texts: Sequence[str], known: Sequence[str | None], name: str) -> list[list[int]]:
-    """Positions of the image that each path is of; one image may be there more than once."""
-    by_path: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    by_file: dict[str, list[tuple[str, ...]]] = defaultdict(list)
+def text_of(path: Any) -> Any:
+    """A path as text: of pathlib, in bytes, or in levels of an index; anything else as it is."""
+    if isinstance(path, tuple):
+        return "/".join(map(str, path))
+    return os.fsdecode(path) if isinstance(path, (bytes, os.PathLike)) else path
+
+
+def look_like_paths(cells: Sequence[Any]) -> bool:
+    """Whether all cells are text with a slash, or with an ending that begins with a letter."""
+    return all(isinstance(c, str) and re.search(r"[\\/]|\.[^\W\d]\w*\s*$", c) for c in cells)
+
+
+def _find_paths(
+    texts: Sequence[str], known: Sequence[str | None], name: str, folder: str = ""
+) -> list[list[int]]:
+    """Positions of the image that each path is of; one image may be there more than once.
+
+    A path is that of the same file, if it is relative to the working directory or to `folder`;
+    else one path must be the end of the other. The ending of the file may be left out.
+    """
+    images: dict[str, list[int]] = defaultdict(list)  # by the whole path
+    by_file: dict[str, dict[str, tuple[str, ...]]] = defaultdict(dict)
     for position, path in enumerate(known):
         if path is not None:
-            parts = _parts(path)
-            if parts not in by_path:
-                by_file[parts[-1]].append(parts)
-            by_path[parts].append(position)
-    found = []
+            whole = os.path.abspath(path)
+            if whole not in images:
+                *folders, file = _parts(path)
+                for each in (PurePosixPath(file).stem, file):
+                    by_file[each][whole] = (*folders, each)
+            images[whole].append(position)
+    found, said = [], dict[str, tuple[str, ...]]()
     for text in texts:
-        parts = _parts(text)
-        others = [parts] if parts in by_path else by_file.get(parts[-1], [])
-        # One is the end of the other.
-        fitting = [other for other in others if parts[-len(other) :] == other[-len(parts) :]]
-        if len(fitting) > 1:
-            images = ", ".join(repr(known[by_path[other][0]]) for other in fitting[:_SHOWN])
+        ways = {os.path.abspath(text), os.path.abspath(os.path.join(folder, text))}
+        parts, same = _parts(text), [whole for whole in ways if whole in images]
+        if not same:
+            fitting = by_file.get(parts[-1], {})
+            same = [w for w, one in fitting.items() if parts[-len(one) :] == one[-len(parts) :]]
+            same = [whole for whole in same if fitting[whole] == parts] or same
+        else:
+            parts = _parts(same[0])
+        if len(same) > 1:
+            names = ", ".join(repr(known[images[whole][0]]) for whole in same[:_SHOWN])
             raise ValueError(
-                f"The path {text!r} of {name} may be that of {len(fitting)} images of X: {images}. "
+                f"The path {text!r} of {name} may be that of {len(same)} images of X: {names}. "
                 "Write more of it."
             )
-        found.append(by_path[fitting[0]] if fitting else [])
+        for whole in same:  # that of other rows, too
+            parts = (*parts[:-1], PurePosixPath(parts[-1]).stem)
+            other = said.setdefault(whole, parts)
+            if parts[-len(other) :] != other[-len(parts) :]:
+                raise ValueError(
+                    f"{name} has {'/'.join(other)!r} and {text!r}, and either may be the image "
+                    f"{known[images[whole][0]]!r}. Give the images by longer paths."
+                )
+            said[whole] = max(parts, other, key=len)
+        found.append(images[same[0]] if same else [])
     return found
 
 

@@ -5,16 +5,18 @@ import os
 import reprlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sklearn_cdul._utils.text_files import user_path
 from sklearn_cdul.targets.csv_files import NAMES, PATHS, SPLIT, read_csv, split_names
-from sklearn_cdul.targets.rows import Table, index_of, some
+from sklearn_cdul.targets.rows import Table, index_of, look_like_paths, some, text_of
 
-# A column that says of which photo a row is, by its position.
-ROW = "row"
+# Columns that say of which photo a row is, by its position.
+ROWS = ("row", "position")
+# What a class may be called, too.
+_ROLES = (*PATHS, *NAMES, SPLIT, *ROWS)
 # What else than a number a cell may hold; the last of the unknown are pandas' own.
 _UNKNOWN = ("", "none", "nan", "<na>", "nat")
 _WORDS = {**dict.fromkeys(_UNKNOWN, np.nan), "true": 1.0, "false": 0.0}
@@ -23,20 +25,21 @@ _WORDS = {**dict.fromkeys(_UNKNOWN, np.nan), "true": 1.0, "false": 0.0}
 def read_table(y: Any, class_names: Sequence[str], name: str) -> Table:
     """Read labels of any form."""
     if isinstance(y, (str, os.PathLike)):
-        header, rows = read_csv(Path(y).expanduser())
+        file = user_path(y)
+        header, rows = read_csv(file, class_names)
         cells = zip(*(row for _, row in rows), strict=True)
         columns = {column: list(part) for column, part in zip(header, cells, strict=True)}
-        return _from_columns(columns, None, class_names, name)
+        return _from_columns(columns, None, class_names, name)._replace(folder=str(file.parent))
+    kind, index = None, None
     if isinstance(y, Mapping):
-        keys = [os.fspath(key) if isinstance(key, os.PathLike) else key for key in y]
-        if wrong := [key for key in keys if not isinstance(key, str)]:
+        kind, index, y = "path", [text_of(key) for key in y], list(y.values())
+        if wrong := [key for key in index if not isinstance(key, str)]:
             raise ValueError(f"{name} must have paths as keys, got {wrong[0]!r}.")
-        return Table(_from_names(list(y.values()), class_names, name), "path", keys, True)
     y = y.collect() if hasattr(y, "collect") else _to_array(y)  # a lazy frame of polars
     if isinstance(y, (list, tuple)):
         y = [_to_array(row) for row in y]
-    index = index_of(y)
-    kind = None if index is None else "index"
+    if kind is None and (index := index_of(y)) is not None:
+        kind = "index"
     if hasattr(y, "columns"):
         names = list(y.columns)
         if names == list(range(len(class_names))):  # of pandas, from an array
@@ -100,13 +103,24 @@ def _from_columns(
     columns: Mapping[Any, Any], index: Any, class_names: Sequence[str], name: str
 ) -> Table:
     """Labels from columns of a file or a frame, which are matched by their names."""
-    own = set(class_names)
+    # A class may have the name of such a column; its own has nothing but 1 and 0.
+    own = {c for c in class_names if c in columns}
+    own -= {c for c in own.intersection(_ROLES) if not _is_binary(columns[c], class_names)}
     rest = [column for column in columns if column not in own]
-    path = next((column for column in PATHS if column in rest), None)
-    names = next((column for column in NAMES if column in rest), None)
+    found = [column for column in PATHS if column in rest]
+    names, *others = [*(column for column in NAMES if column in rest), None]
     shown = [column for column in columns if column in own]
-    unknown = [c for c in rest if c not in (path, names, SPLIT, ROW)]
-    if names is not None and shown:
+    row_column = next((column for column in ROWS if column in rest), None)
+    unknown = [c for c in rest if c not in (*found[:1], names, SPLIT, row_column)]
+    if not found and row_column is None:
+        found = [column for column in unknown if look_like_paths(columns[column])]
+        if len(found) > 1:
+            raise ValueError(
+                f"Several columns of {name} have paths: {some(found)}. Call one 'path'."
+            )
+        unknown = [column for column in unknown if column not in found]
+    path = found[0] if found else None
+    if names is not None and (shown := [*others[:-1], *shown]):
         raise ValueError(
             f"{name} has the column {names!r}, with names, and columns of its own for classes: "
             f"{some(shown)}. Leave out one of both."
@@ -121,15 +135,16 @@ def _from_columns(
         cells = [split_names(cell) if isinstance(cell, str) else cell for cell in columns[names]]
         values = _from_names(cells, class_names, name)
     else:
-        values = np.full((len(columns[shown[0]]), len(class_names)), np.nan, dtype=np.float32)
+        values = np.full((len(columns[shown[0]]), len(class_names)), np.nan)
         for number, column in enumerate(class_names):
             if column in columns:
                 values[:, number] = _column(columns[column], column, name)
     kind, keys = (None if index is None else "index"), index
     if path is not None:
         kind, keys = "path", [_path(cell, row, name) for row, cell in enumerate(columns[path])]
-    elif ROW in rest:
-        kind, keys = ROW, [_position(cell, row, name) for row, cell in enumerate(columns[ROW])]
+    elif row_column is not None:
+        kind = "row"
+        keys = [_position(cell, row, name) for row, cell in enumerate(columns[row_column])]
     return Table(values, kind, keys, names is not None)
 
 
@@ -142,8 +157,13 @@ def _from_names(rows: Sequence[Any], class_names: Sequence[str], name: str) -> n
         if not isinstance(row, Iterable):
             values[index] = np.nan
             continue
+        if isinstance(row, Mapping):
+            raise ValueError(
+                f"{name} has a mapping for an image, in row {index}. Give a list of its names, or "
+                "a data frame with a column per class: pandas.DataFrame.from_dict(y, 'index')."
+            )
         for label in [row] if isinstance(row, str) else row:
-            if label in columns:
+            if isinstance(label, str) and label in columns:
                 values[index, columns[label]] = 1
             else:
                 unknown.setdefault(str(label), index)
@@ -159,8 +179,18 @@ def _from_names(rows: Sequence[Any], class_names: Sequence[str], name: str) -> n
 def _numbers(cells: Any) -> np.ndarray:
     """Values of a frame or a column as numbers, NaN for what is missing."""
     if hasattr(cells, "iloc"):  # pandas, whose missing values come in several kinds
-        return cells.astype("Float32").to_numpy(dtype=np.float32, na_value=np.nan)
-    return np.asarray(cells, dtype=np.float32)
+        return cells.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.asarray(cells, dtype=np.float64)
+
+
+def _is_binary(cells: Any, class_names: Sequence[str]) -> bool:
+    """Whether a column has 1 and 0, which are no names of classes."""
+    try:
+        values = _column(cells, "", "")
+    except ValueError:
+        return False
+    named = {"", *class_names}.issuperset(str(cell).strip() for cell in cells)
+    return bool(np.isin(values[~np.isnan(values)], (0, 1)).all()) and not named
 
 
 def _column(cells: Any, column: Any, name: str) -> np.ndarray:
@@ -169,7 +199,7 @@ def _column(cells: Any, column: Any, name: str) -> np.ndarray:
         return _numbers(cells)
     except (TypeError, ValueError):
         pass  # text, as files have it, or a value that is wrong
-    values = np.empty(len(cells), dtype=np.float32)
+    values = np.empty(len(cells))
     for row, cell in enumerate(cells):
         word = str(cell).strip().lower()
         try:

@@ -45,6 +45,9 @@ def test_thresholds_are_set_by_number_by_class_and_back(model, X):
     model.set_thresholds([0.1, 0.2, 0.3]).set_thresholds({"cake": 0.5})
     assert_array_equal(model.thresholds_, [0.1, 0.5, 0.3])
     assert_array_equal(model.predict(X), probabilities >= [0.1, 0.5, 0.3])
+    names = model.class_names_[::-1]
+    model.set_thresholds(pd.Series([0.1, 0.2, 0.3], index=names))
+    assert_array_equal(model.thresholds_, [0.3, 0.2, 0.1])
     model.set_thresholds("auto").thresholds_[0] = 1  # a copy
     assert_array_equal(model.set_thresholds("auto").thresholds_, automatic)
     assert model.threshold == "auto"

@@ -118,3 +118,65 @@ def test_csv_that_is_no_text_is_refused(tmp_path):
         load_csv(tmp_path / "labels.csv")
     with pytest.raises(FileNotFoundError, match="no file"):
         load_csv(tmp_path / "other.csv")
+
+
+@pytest.mark.parametrize(
+    ("header", "classes"),
+    [
+        ("path,label,cup", ["label", "cup"]),
+        ("path,labels,cup", ["cup", "labels"]),
+        ("path,split,cup", ["split", "cup"]),
+        ("image,path,cup", ["path", "cup"]),
+        ("filename,image,path", ["path", "image"]),
+    ],
+)
+def test_csv_classes_may_have_the_names_of_other_columns(tmp_path, header, classes):
+    write_photos(tmp_path)
+    path = tmp_path / "labels.csv"
+    path.write_text(f"{header}\na.jpg,0,1\nb.png,1,0\nc.jpg,False,True\n")
+    first, second = header.split(",")[1:]
+    names = {"a.jpg": [second], "b.png": [first], "c.jpg": [second]}
+    check_own(load_csv(path, classes=classes), "all", classes, names)
+    if header.startswith("path"):  # a label, or a part of the data set
+        with pytest.raises(ValueError, match=rf"column '{first}', which may .* a class or not"):
+            load_csv(path)
+
+
+def test_csv_columns_that_may_be_classes_are_refused_beside_names(tmp_path):
+    write_photos(tmp_path)
+    path = tmp_path / "labels.csv"
+    path.write_text("path,label,tea pot,split\na.jpg,cup,0,1\nb.png,,1,0\nc.jpg,cup,0,1\n")
+    for classes in (None, ["cup", "tea pot"]):
+        with pytest.raises(ValueError, match=r"column 'tea pot', which may .* a class or not"):
+            load_csv(path, classes=classes)
+    assert load_csv(path, classes=["cup"]).split.tolist() == ["1", "0", "1"]
+    path.write_text("path,label,labels\na.jpg,cup,tea pot\n")
+    with pytest.raises(ValueError, match=r"column 'label', which may"):
+        load_csv(path, classes=["cup", "tea pot"])
+
+
+@pytest.mark.parametrize(
+    "cell", ["cup/pot", "cup & pot", "cup pot", "cup\uff0cpot", "'cup\tpot'", "{cup}"]
+)
+def test_csv_names_that_are_others_put_together_are_refused(tmp_path, cell):
+    write_photos(tmp_path)
+    path = tmp_path / "labels.csv"
+    path.write_text(f'path,labels\na.jpg,"{cell}"\nb.png,cup\nc.jpg,pot\n', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"Line 2 of .*Write ';' between names, or give"):
+        load_csv(path)
+    load_csv(path, classes=[cell, "cup", "pot"])
+    path.write_text("path,labels\na.jpg,and/or\nb.png,hot dog\n")
+    assert load_csv(path, missing="skip").target_names == ["and/or", "hot dog"]
+
+
+def test_csv_of_another_machine_is_read_with_root(tmp_path):
+    write_photos(tmp_path / "photos" / "x")
+    path = tmp_path / "labels.csv"
+    for start in ("/data/photos/x/", "D:\\photos\\x\\", "/x/"):
+        path.write_text(AS_NAMES.replace("\n", f"\n{start}", 3))
+        with pytest.raises(FileNotFoundError, match="3 of 3 photos are missing"):
+            load_csv(path)
+        check_own(load_csv(path, root=tmp_path / "photos"), "all")
+    path.write_text("path,labels\n/train/x/a.jpg,cup\n/test/x/a.jpg,pot\n")
+    with pytest.raises(ValueError, match=r"Line 3 of .* has /test/x/a\.jpg, but .* be /train/x/a"):
+        load_csv(path, root=tmp_path / "photos")

@@ -1,5 +1,7 @@
 """Folders of photos, listed or taken as classes."""
 
+import re
+import warnings
 from pathlib import Path
 
 import pytest
@@ -51,3 +53,23 @@ def test_folders_name_what_is_wrong(tmp_path):
         load_folders(tmp_path / "cup")
     with pytest.raises(FileNotFoundError, match=r"no folder .*train"):
         load_folders(tmp_path, split="train")
+
+
+def test_what_is_left_out_of_a_folder_is_counted_in_one_warning(tmp_path):
+    for name in ("@eaDir", "#recycle", "$RECYCLE.BIN", "__MACOSX", "b", "b/@EADIR"):
+        write_photo(tmp_path / name / "a.jpg")
+    for name in ("x.CR2", "b/y.nef", "b/z.cr2", "b/notes.txt"):
+        (tmp_path / name).write_text("")
+    listed = "5 folders of the system, 2 .cr2, 1 .nef"
+    try:
+        (tmp_path / "c").symlink_to(tmp_path / "b")
+        listed = f"1 links to folders, {listed}"
+    except OSError:  # Windows
+        pass
+    with pytest.warns(UserWarning, match=re.escape(f"left out: {listed}.")) as caught:
+        assert list_photos(tmp_path) == [str(tmp_path / "b" / "a.jpg")]
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        list_photos(tmp_path / "b" / "@EADIR")

@@ -98,3 +98,67 @@ def test_label_studio_names_what_is_wrong(tmp_path, content, message):
     (tmp_path / "export.json").write_text(content)
     with pytest.raises(ValueError, match=message):
         load_label_studio(tmp_path / "export.json", classes=["cup"])
+
+
+def choices(names, control="labels", **more):
+    return {"from_name": control, "type": "choices", "value": {"choices": names}, **more}
+
+
+def export(path, *results, address="/data/local-files/?d=my%20photos/a.jpg", **data):
+    data = data or {"image": address}
+    path.write_text(json.dumps([{"data": data, "annotations": [{"result": results}]}]))
+    return path
+
+
+def test_label_studio_answers_to_two_questions_are_kept_apart(tmp_path):
+    write_photos(tmp_path / "my photos")
+    path = export(tmp_path / "export.json", choices(["cup"]), choices(["yes"], "sharp"))
+    with pytest.raises(ValueError, match=r"choices of the controls 'labels', 'sharp'\. Say which"):
+        load_label_studio(path)
+    for control, name in (("labels", "cup"), ("sharp", "yes")):
+        check_own(load_label_studio(path, control=control), "all", [name], {"a.jpg": [name]})
+    with pytest.raises(ValueError, match=r"as control=, got 'label'"):
+        load_label_studio(path, control="label")
+    taxonomy = {"from_name": "kind", "type": "taxonomy", "value": {"taxonomy": [["pot"]]}}
+    export(path, choices(["cup"]), taxonomy)
+    with pytest.raises(ValueError, match=r"Task 0 of .* an annotation of taxonomy"):
+        load_label_studio(path)
+    check_own(load_label_studio(path, control="labels"), "all", ["cup"], {"a.jpg": ["cup"]})
+
+
+def test_label_studio_choices_of_a_region_are_none_of_the_photo(tmp_path):
+    write_photos(tmp_path / "my photos")
+    place = {"x": 1, "y": 2, "radiusX": 3, "radiusY": 4}
+    ellipse = {"id": "r", "type": "ellipse", "value": place}
+    for of_region in (
+        choices(["broken"], id="r"),
+        {"id": "r", "type": "choices", "value": {**place, "choices": ["broken"]}},
+    ):
+        path = export(tmp_path / "export.json", ellipse, of_region, choices(["cup"], id="p"))
+        check_own(load_label_studio(path), "all", ["cup"], {"a.jpg": ["cup"]})
+        with pytest.raises(ValueError, match=r"annotation of choices, ellipse, but no choices"):
+            load_label_studio(export(path, ellipse, of_region))
+
+
+@pytest.mark.parametrize("names", [[["cup", "mug"]], None, [7]])
+def test_label_studio_choices_that_are_no_names_are_refused(tmp_path, names):
+    with pytest.raises(ValueError, match="Task 0 of "):
+        load_label_studio(export(tmp_path / "export.json", choices(names)))
+
+
+@pytest.mark.parametrize("server", ["", "https://host:8080"])
+@pytest.mark.parametrize("there", ["a.jpg", "ab12cd34-a.jpg", "upload/1/ab12cd34-a.jpg"])
+def test_label_studio_uploads_are_found_by_their_names(tmp_path, there, server):
+    write_photos(tmp_path, {there: []})
+    address = f"{server}/data/upload/1/ab12cd34-a.jpg"
+    path = export(tmp_path / "export.json", choices("cup"), photo=address, note="x")
+    assert load_label_studio(path).data == [str(tmp_path / there)]
+    tasks = json.loads(path.read_text()) * 2
+    tasks[1] = json.loads(json.dumps(tasks[1]).replace("ab12cd34", "00000000"))
+    path.write_text(json.dumps(tasks))
+    if there == "a.jpg":
+        with pytest.raises(ValueError, match=r"Task 1 .*/00000000-a\.jpg, but .*ab12cd34-a\.jpg"):
+            load_label_studio(path)
+    export(path, choices("cup"), photo=address, other=address.replace("a.jpg", "b.jpg"))
+    with pytest.raises(ValueError, match=r"Task 0 of .* Expected one, a file"):
+        load_label_studio(path)

@@ -166,6 +166,7 @@ def test_photos_that_all_show_no_class_are_written(writer, data, tmp_path):
         ({"target_names": ["cup", "cup", "jar"]}, ValueError, "target_names has the name 'cup' tw"),
         ({"target_names": ["cup", "", "jar"]}, ValueError, "Name 1 of target_names is ''"),
         ({"target_names": []}, ValueError, "no class in target_names"),
+        ({"target_names": "cej"}, ValueError, "no class in target_names"),
         ({"data": ["a.jpg", "b.jpg", "./a.jpg"]}, ValueError, "the photo a.jpg more than once"),
         ({"data": ["a.jpg", np.zeros(3), "b.jpg"]}, TypeError, r"data\[1\] is of type ndarray"),
     ],
@@ -195,10 +196,35 @@ def test_wrong_scores_are_named(writer, tmp_path):
             writer(["a.jpg", "b.jpg", "c.jpg"], TARGET, NAMES, path, scores=scores)
 
 
-def test_csv_refuses_names_that_it_could_not_give_back(tmp_path):
-    for name in ("salt;pepper", " salt"):
+@pytest.mark.parametrize(
+    ("dump", "names"),
+    [
+        (dump_csv, ["salt;pepper", " salt", "salt\n", "salt\x85", "sa\0lt", "sa\ud800lt"]),
+        (dump_label_studio, ["sa\0lt", "sa\x1blt", "sa\ufffflt", "sa\udcffl"]),
+        (dump_coco, ["sa\udcffl"]),
+    ],
+)
+def test_names_that_a_file_could_not_give_back_are_refused(dump, names, tmp_path):
+    for name in names:
         with pytest.raises(ValueError, match=re.escape(repr(name))):
-            dump_csv(["a.jpg"], [[1]], [name], tmp_path / "labels.csv")
+            dump([tmp_path / "x" / "a.jpg"], [[1]], [name], tmp_path / "labels.json")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a\0.jpg", "a\ud800.jpg"])
+def test_what_no_path_can_be_is_refused(writer, name, tmp_path):
+    with pytest.raises(ValueError, match=r"data\[0\] is .* can't be a path"):
+        writer([tmp_path / "x" / name], [[1]], ["cup"], tmp_path / WRITERS[writer])
+
+
+@pytest.mark.parametrize("writer", [dump_csv, dump_coco, dump_fiftyone])
+def test_scores_of_a_data_frame_are_matched_by_its_names(writer, data, tmp_path):
+    path = tmp_path / WRITERS[writer]
+    writer(data, TARGET, NAMES, path, scores=SCORES)
+    expected = path.read_text(encoding="utf-8")
+    frame = pd.DataFrame(SCORES, columns=NAMES, index=map(str, data))
+    writer(data, TARGET, NAMES, path, scores=frame.iloc[::-1][NAMES[::-1]])
+    assert path.read_text(encoding="utf-8") == expected
 
 
 def test_paths_are_relative_below_the_file_and_absolute_elsewhere(data, tmp_path, monkeypatch):
@@ -225,8 +251,9 @@ def test_label_studio_needs_the_photos_in_a_folder_beside_the_file(data, tmp_pat
     for folder in (tmp_path / "elsewhere", data[0].parent):
         with pytest.raises(ValueError, match=rf"b\.jpg lies in no folder in .*{folder.name}"):
             dump_label_studio(data, TARGET, NAMES, folder / "tasks.json")
-    with pytest.raises(ValueError, match=r"must end in \.json"):
-        dump_label_studio(data, TARGET, NAMES, tmp_path / "tasks.xml")
+    for name in ("tasks.xml", "tasks.XML"):
+        with pytest.raises(ValueError, match=r"must end in \.json"):
+            dump_label_studio(data, TARGET, NAMES, tmp_path / name)
 
 
 def test_what_stops_a_writer_leaves_the_old_file(writer, data, tmp_path, monkeypatch):
@@ -284,10 +311,11 @@ def test_pycocotools_gives_the_labels(data, tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX alone")
-@pytest.mark.parametrize("dump", [dump_coco, dump_fiftyone, dump_label_studio])
-def test_file_names_that_are_not_utf8_are_written(dump, tmp_path):
-    photo = tmp_path / "photos" / os.fsdecode(b"\xff.jpg")
-    dump([photo], [["cup"]], NAMES, tmp_path / "labels.json")
-    if dump is dump_coco:
-        write_photo(photo)
-        assert load_coco(tmp_path / "labels.json").data == [str(photo)]
+def test_file_names_that_are_not_utf8_are_written(writer, tmp_path):
+    photo, path = tmp_path / "photos" / os.fsdecode(b"\xff.jpg"), tmp_path / WRITERS[writer]
+    write_photo(photo)
+    writer([photo], [["cup"]], NAMES, path)
+    load = {dump_csv: load_csv, dump_coco: load_coco}.get(writer)
+    if load is not None:
+        assert load(path).data == [str(photo)]
+        assert b"photos/\xff.jpg" in path.read_bytes() or load is load_coco

@@ -1,6 +1,8 @@
 """Files of YOLO, in layouts that tools export."""
 
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -106,3 +108,35 @@ def test_yolo_without_any_labels_says_where_they_should_be(tmp_path):
         load_yolo(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"no file .*data\.yaml"):
         load_yolo(tmp_path / "images")
+
+
+@pytest.mark.parametrize(("photos", "labels"), [("images", "labels"), (".", ".")])
+def test_yolo_with_names_in_a_text_file_alone_is_read(tmp_path, photos, labels):
+    write_yolo(tmp_path, photos, labels, "images")
+    (tmp_path / "data.yaml").unlink()
+    (tmp_path / "classes.txt").write_text("cup\ntea pot\n")
+    check_own(load_yolo(tmp_path), "train")
+    with pytest.raises(ValueError, match=r"classes\.txt has no folder .* for 'val'"):
+        load_yolo(tmp_path, split="val")
+
+
+@pytest.mark.parametrize(
+    "yaml", ["names: " + 5000 * "[", "nc: " + 5000 * "7", "day: 2026-99-99", "path: [a]"]
+)
+def test_yolo_whatever_yaml_holds_is_an_error_that_names_the_file(tmp_path, yaml):
+    write_yolo(tmp_path, "images", "labels", "images")
+    with open(tmp_path / "data.yaml", "a") as file:
+        file.write(f"{yaml}\n")
+    with pytest.raises(ValueError, match=r"data\.yaml (is not YAML|has the \"path\")") as caught:
+        load_yolo(tmp_path)
+    assert len(str(caught.value)) < 2000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")
+def test_yolo_lists_may_name_photos_in_any_encoding(tmp_path):
+    write_yolo(tmp_path, "images", "labels", "list.txt")
+    for folder, name in (("images", b"caf\xe9.jpg"), ("labels", b"caf\xe9.txt")):
+        source = tmp_path / folder / ("a" + name[-4:].decode())
+        shutil.copy(source, tmp_path / folder / os.fsdecode(name))
+    (tmp_path / "list.txt").write_bytes(b"images/caf\xe9.jpg\r\nimages/c.jpg")
+    assert load_yolo(tmp_path).target.tolist() == [[1, 1], [1, 0]]

@@ -24,6 +24,7 @@ from sklearn_cdul.displays import (
 )
 from sklearn_cdul.labels import aggregate_snippets, combine_labels
 from sklearn_cdul.metrics import average_precision_per_class
+from sklearn_cdul.predictions import Predictions
 from tests.displays.conftest import NAMES, texts
 
 
@@ -345,3 +346,19 @@ def test_numbers_below_one_are_refused(labeler, few):
             SimilarityDisplay.from_predictions(photo, two, class_names=["cup", "fork"], **wrong)
     with pytest.raises(ValueError, match="n_columns must be at least 1; got 0"):
         ScoreHistogramDisplay.from_predictions(two, class_names=["cup", "fork"], n_columns=0)
+
+
+def test_scores_of_a_data_frame_are_matched_by_its_names():
+    names, photos = ["cake", "cup"], ["a.jpg", "b.jpg"]
+    frame = pd.DataFrame({"cup": [0.1, 0.6], "cake": [0.9, 0.4]}, index=photos)
+    y = {"b.jpg": ["cup"], "a.jpg": ["cake"]}
+    for scores in (frame, frame.iloc[::-1]):
+        found = Predictions.of(scores, y, 0.5, names)
+        np.testing.assert_array_equal(found.scores >= found.thresholds, found.targets == 1)
+        display = AveragePrecisionDisplay.from_predictions(y, scores, class_names=names)
+        assert display.average_precision.tolist() == [1, 1]
+    np.testing.assert_array_equal(
+        Predictions.of(frame, y, 0.5, names, photos).targets, [[1, 0], [0, 1]]
+    )
+    with pytest.raises(ValueError, match="index of scores has another order than the photos"):
+        Predictions.of(frame.iloc[::-1], y, 0.5, names, photos)

@@ -312,3 +312,30 @@ def test_what_is_not_known_is_left_out_of_the_fit():
 def test_what_does_not_fit_the_scores_is_refused(labels, start, shrinkage):
     with pytest.raises(ValueError, match=r"one shape \(n, k\), start k values.*got \(2, 1\)"):
         fit_thresholds([[0.1], [0.2]], labels, start, shrinkage=shrinkage)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_f1_is_the_best_that_any_threshold_has_whatever_the_type_and_the_ties(dtype):
+    rng = np.random.default_rng(0)
+    for number in range(300):
+        scores = rng.random((rng.integers(2, 12), 1)).round(1 + number % 3).astype(dtype)
+        labels = rng.integers(0, 2, scores.shape)
+        labels[0] = 1
+        found = fit_thresholds(scores, labels, rng.random(1), shrinkage=0)
+        reached = f1_score(labels, apply_thresholds(scores, found))
+        assert reached == pytest.approx(max(f1_score(labels, scores >= t) for t in scores.ravel()))
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels", "start", "message"),
+    [
+        ([[-6.0], [0.9]], [[0], [1]], [0.5], "not logits"),
+        ([[0.1], [0.9]], [[0], [2]], [0.5], "labels must hold only 0 and 1"),
+        ([[0.1], [0.9]], [[-1], [1]], [0.5], "labels must hold only 0 and 1"),
+        ([[0.1], [0.9]], [[0], [1]], [7.0], r"threshold must lie in \[0, 1\], got 7"),
+        ([[0.1], [0.9]], [[0], [1]], [np.nan], r"threshold must lie in \[0, 1\], got nan"),
+    ],
+)
+def test_values_that_can_be_none_are_refused(scores, labels, start, message):
+    with pytest.raises(ValueError, match=message):
+        fit_thresholds(scores, labels, start)

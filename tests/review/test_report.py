@@ -179,6 +179,29 @@ def test_from_a_labeler_and_photos(photos):
     assert report._repr_html_().startswith("<iframe srcdoc=")
 
 
+@pytest.mark.parametrize(
+    ("paths", "names", "column"),
+    [
+        (["a.jpg"], ["cup"], "path"),
+        (["a.jpg"], ["path", "filename"], "file_name"),
+        (["caf\udce9.jpg"], ["path"], "row"),  # a browser writes UTF-8 alone
+        (None, ["row"], "position"),
+    ],
+)
+def test_what_the_page_saves_names_its_photos_so_that_it_can_be_read(
+    paths, names, column, tmp_path
+):
+    scores = np.full((1, len(names)), 0.5)
+    report = LabelReport.from_predictions(paths, scores, class_names=names, thresholds=0.5)
+    data = data_of(report.to_html())
+    assert (data["column"], data["has_paths"]) == (column, column not in ("row", "position"))
+    key = paths[0] if data["has_paths"] else "0"
+    text = ",".join([data["column"], *names]) + "\n" + ",".join([key, *"1" * len(names)]) + "\n"
+    (tmp_path / "labels.csv").write_text(text)
+    X = paths or np.ones((1, 2))
+    assert_array_equal(read_targets(tmp_path / "labels.csv", names, X), [[1] * len(names)])
+
+
 @pytest.mark.slow
 def test_answers_given_in_a_browser_come_back_as_observed_labels(report, photos, tmp_path):
     playwright = pytest.importorskip("playwright.sync_api")

@@ -166,3 +166,60 @@ def test_the_same_index_in_another_order_is_refused_where_it_may_mean_nothing():
 def test_rows_that_can_only_be_counted_must_be_as_many_as_the_photos():
     with pytest.raises(ValueError, match=r"shape \(4, 2\).*got \(2, 2\)\. .* a column 'path'"):
         dogs([["dog"], []])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda k, v: dict(zip(k, [["dog"] if x else [] for x in v], strict=True)),
+        lambda k, v: {Path(key): [x, 0] for key, x in zip(k, v, strict=True)},
+        lambda k, v: {key.encode(): np.array([x, 0]) for key, x in zip(k, v, strict=True)},
+        lambda k, v: pd.DataFrame({"dog": v}, index=map(Path, k)),
+        lambda k, v: pd.DataFrame({"dog": v}, index=pd.MultiIndex.from_arrays([["."] * 3, k])),
+        lambda k, v: pd.DataFrame({"dog": v}, index=[Path(key).stem for key in k]),
+        lambda k, v: pd.DataFrame({"photo": k, "labels": [["dog"] if x else [] for x in v]}),
+        lambda k, v: pl.DataFrame({"Filepath": k, "width": [640] * 3, "dog": v}).drop("width"),
+    ],
+)
+def test_whatever_names_the_photos_of_rows_is_used(make):
+    X = ["x/a.jpg", "x/b.jpg", "x/c.jpg"]
+    assert dogs(make(["c.jpg", "a.jpg", "b.jpg"], [1, 0, 0]), X) == "001"
+
+
+def test_two_columns_of_paths_are_refused():
+    rows = pd.DataFrame({"photo": PATHS, "mask": PATHS, "labels": ["dog"] * 4})
+    with pytest.raises(ValueError, match=r"Several columns of y have paths: 'photo', 'mask'"):
+        dogs(rows)
+    assert dogs(rows.rename(columns={"photo": "path"})) == "1111"
+
+
+def test_names_that_differ_in_what_people_overlook_are_of_different_photos():
+    nfc, nfd = (normalize(form, "é.jpg") for form in ("NFC", "NFD"))
+    for X in ([nfc, nfd], ["a.jpg", "a.jpg "], [" a.jpg", "a.jpg"], ["a.jpg", "a"]):
+        assert dogs({X[0]: ["dog"], X[1]: []}, X) == "10"
+        assert dogs({X[1]: ["dog"], X[0]: []}, X) == "01"
+
+
+def test_labels_of_two_photos_are_not_put_together_for_one():
+    for X in (["b.jpg"], ["photos/b.jpg"]):
+        folder = Path(X[0]).parent
+        labels = {str("train" / folder / "b.jpg"): ["dog"], str("test" / folder / "b.jpg"): ["cat"]}
+        with pytest.raises(ValueError, match=r"has '.*train.*' and 'test.*', and either may be"):
+            read_targets(labels, NAMES, X)
+    np.testing.assert_array_equal(
+        read_targets({"b.jpg": ["dog"], "./b.jpg": ["cat"]}, NAMES, ["b.jpg"]), [[1, 1]]
+    )
+
+
+@pytest.mark.parametrize("y", [{"a.jpg": {"dog": 0, "cat": 1}}, [{"dog": 0, "cat": 1}]])
+def test_a_mapping_for_an_image_is_refused(y):
+    with pytest.raises(ValueError, match="mapping for an image, in row 0"):
+        read_targets(y, NAMES, ["a.jpg"])
+
+
+def test_paths_of_a_file_may_be_relative_to_it(tmp_path):
+    (tmp_path / "train").mkdir()
+    file = tmp_path / "train" / "labels.csv"
+    file.write_text("path,dog\na.jpg,1\n")
+    X = [tmp_path / "train" / "a.jpg", tmp_path / "test" / "a.jpg"]
+    assert dogs(file, X) == "1."

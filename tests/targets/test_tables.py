@@ -1,6 +1,7 @@
 """Labels in CSV files, in the forms that programs write."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 
@@ -105,3 +106,46 @@ def test_a_separator_in_quoted_names_is_no_delimiter(written):
 def test_names_of_photos_that_all_show_no_class_are_names(rows):
     absent = [np.nan if row is None else 0 for row in rows]
     assert_array_equal(read_targets(rows, NAMES), np.tile(np.array(absent)[:, None], 3))
+
+
+@pytest.mark.parametrize("name", ["path", "image", "labels", "label", "split", "row"])
+def test_a_class_may_have_the_name_of_another_column(name, tmp_path):
+    X, classes = ["a.jpg", "b.jpg"], [name, "cup"]
+    key = "filename" if name == "path" else "path"
+    path = tmp_path / "labels.csv"
+    path.write_text(f"{key},{name},cup\nb.jpg,1,0\na.jpg,0,\n")
+    assert_array_equal(read_targets(path, classes, X), [[0, np.nan], [1, 0]])
+    path.write_text(f'path,labels,split\nb.jpg,"{name}",train\na.jpg,cup,train\n')
+    assert_array_equal(read_targets(path, classes, X), [[0, 1], [1, 0]])
+
+
+def test_two_columns_with_names_are_refused():
+    frame = pd.DataFrame({"path": ["a.jpg"], "labels": ["cup"], "label": ["egg"]})
+    with pytest.raises(ValueError, match=r"has the column 'labels', with names, and .*'label'\."):
+        read_targets(frame, ["cup", "egg"], ["a.jpg"])
+
+
+@pytest.mark.parametrize("text", ['{"a.jpg": ["cup"]}\n', '[{"id": 1}]\n', "<annotation/>\n\n"])
+def test_what_is_no_csv_says_so(text, tmp_path):
+    (tmp_path / "labels.json").write_text(text)
+    with pytest.raises(ValueError, match=r"labels\.json is not CSV: it begins with"):
+        read_targets(tmp_path / "labels.json", ["cup"], ["a.jpg"])
+
+
+def test_a_cell_may_be_long_and_bytes_of_paths_may_be_of_any_encoding(tmp_path):
+    names = [f"class {number}" for number in range(20_000)]
+    path = tmp_path / "labels.csv"
+    path.write_bytes(b"path,labels\ncaf\xe9.jpg," + ";".join(names).encode() + b"\n")
+    assert read_targets(path, names, ["caf\udce9.jpg"]).all()
+    path.write_bytes(b"path,labels\na.jpg,caf\xe9\n")
+    with pytest.raises(ValueError, match=r"Line 2 of .* is not UTF-8"):
+        read_targets(path, names, ["a.jpg"])
+    path.write_bytes(b"\0".join(b"path,cup"[i : i + 1] for i in range(8)))  # UTF-16, no mark
+    with pytest.raises(ValueError, match="is not UTF-8"):
+        read_targets(path, ["cup"])
+
+
+def test_white_space_counts_in_names_of_classes_alone(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text('path , " cup"," cup " ,egg \na.jpg,1,0,1\n'.replace('" ,', '",'))
+    assert_array_equal(read_targets(path, [" cup", " cup ", "egg"], ["a.jpg"]), [[1, 0, 1]])
