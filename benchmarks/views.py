@@ -1,8 +1,8 @@
 """What snippets, windows of one pass, and both cost and gain: mAP of the labels, time per photo.
 
---data DIR is a data set's folder. The bundled food photos are labelled too, and with --words DIR the
-photos in DIR/images; DIR/labels.csv has columns filename and labels, words with ; between, and each
-word that enough of the photos have is a class. --model-name and --pretrained name any model of
+--data DIR is a data set's folder. The bundled food photos are labelled too, and with --words DIR
+the photos in DIR/images; DIR/labels.csv has columns filename and labels, words with ; between, and
+each word that enough of the photos have is a class. --model-name and --pretrained name any model of
 open_clip whose tower can be read (see docs/method.rst); the bundled one needs no download.
 
 "passes" are the pixels that the model sees, in parts of those of the whole photo. Time is that of
