@@ -104,7 +104,7 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
     views : {"grid", "dense", "grid+dense", "proposals"}, default="grid"
         What is encoded besides the whole image. "grid" crops the cells of the grid and encodes
         each. "dense" encodes the image once, with more pixels if the model can, and reads windows
-        off its feature map, ``grid_size + 1`` per side, in about half the time of a 3 x 3 grid.
+        off its feature map, ``2 * grid_size`` per side, in about half the time of a 3 x 3 grid.
         "grid+dense" does both. "proposals" encodes ``grid_size**2`` boxes that may hold an object
         of any kind (the paper's COD), filled up with grid crops if too few are found. It takes as
         many views as the grid, and some time to find the boxes; it needs OpenCV with its contrib
