@@ -18,10 +18,9 @@ from sklearn_cdul.targets.reading import in_order
 # What the docstrings of displays and of reports say of the same parameters.
 TEXTS = {
     "estimator": """\
-estimator : CDULClassifier, CLIPPseudoLabeler, a pipeline or search that ends with one, or \
-        ONNXClassifier
-    Fitted. The scores of a classifier are its probabilities, with its ``thresholds_``. Those of a
-    labeler are its soft labels, with the thresholds that
+estimator : CDULClassifier, CLIPPseudoLabeler, or a pipeline or search that ends with one
+    Fitted; or an ONNXClassifier. The scores of a classifier are its probabilities, with its
+    ``thresholds_``. Those of a labeler are its soft labels, with the thresholds that
     :func:`~sklearn_cdul.labels.find_thresholds` finds in those of X.""",
     "X": """\
 X : sequence of images, or what the estimator takes
