@@ -417,7 +417,8 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         ----------
         threshold : "auto", float, array of shape (k,), Series or dict
             As the parameter ``threshold``, which is not changed. A dict maps class names to
-            thresholds; those of other classes stay as they are. A Series with the class names as its index is matched by them.
+            thresholds; those of other classes stay as they are. A Series with the class names as
+            its index is matched by them.
 
         Returns
         -------

@@ -129,8 +129,8 @@ def _check(
     index = index_of(y_true)
     if index is not None and index_of(y_score) is None and look_like_paths(list(index)):
         raise ValueError(
-            "y_true has paths as its index, and y_score none to match. If both have the same order, "
-            "give y_true.to_numpy()."
+            "y_true has paths as its index, and y_score none to match. If both have the same "
+            "order, give y_true.to_numpy()."
         )
     labels, scores = _as_columns(y_true).astype(np.float64), _as_columns(y_score)
     if labels.shape != scores.shape:
