@@ -155,12 +155,11 @@ def _photos(options: argparse.Namespace) -> list[str]:
         for photo in list_photos(path) if os.path.isdir(path) else [path]:
             photos.setdefault(os.path.abspath(photo), photo)
     named = [getattr(options, name, None) for name in ("model", "classes", "observed", "labels")]
-    taken = {os.path.abspath(path) for path in named if path} | photos.keys()
-    for out in (options.out, getattr(options, "report", None)):
-        if out is not None:
-            if os.path.abspath(out) in taken:
-                raise ValueError(f"{out} can't be written: it has another part in this command")
-            taken.add(os.path.abspath(out))
+    taken = [*photos, *(os.path.abspath(path) for path in named if path)]
+    for out in filter(None, (options.out, getattr(options, "report", None))):
+        if os.path.abspath(out) in taken:
+            raise ValueError(f"{out} can't be written: it has another part in this command")
+        taken.append(os.path.abspath(out))
     return list(photos.values())
 
 
