@@ -113,6 +113,21 @@ def photos(n, encoder, grid=1):
     return meter.figures
 
 
+def stored(n, d=192):
+    """Labels, training and prediction of n photos that are embedded already, phase by phase."""
+    X = np.random.default_rng(0).standard_normal((n, 1, d), dtype=np.float32)
+    labeler = CLIPPseudoLabeler(NAMES[:CLASSES], model_name=FreeEncoder(), input="embeddings")
+    model = CDULClassifier(pseudo_labeler=labeler, random_state=0)
+    model.fit(X[:50]).predict(X[:50])
+    meter = Meter()
+    labels = meter.call("labels", labeler.fit().transform, X)
+    meter.call("neighbours", smooth_labels, labels, X[:, 0], random_state=0)
+    meter.call("thresholds", find_thresholds, labels)
+    meter.call("fit", model.fit, X)
+    meter.call("predict", model.predict, X)
+    return meter.figures
+
+
 def classes(k, n=1000):
     """Names, labels, training and thresholds of k classes, from embeddings of n photos."""
     names = NAMES[:k]
@@ -178,6 +193,7 @@ def closed_form(n, d=1280, views=5):
 # Name: (function, its first argument, values of it, in the default order).
 WHAT = {
     "photos": (photos, "n", [1000, 10_000]),
+    "stored": (stored, "n", [1000, 10_000, 100_000, 1_000_000]),
     "classes": (classes, "k", [20, 80, 1000, 20_000]),
     "grid": (grid, "g", [1, 2, 3, 4]),
     "pixels": (pixels, "size", [224, 288, 320, 384, 448]),
@@ -218,10 +234,16 @@ def main():
     results = {"machine": machine, "rows": []}
     for what in options.what:
         _, letter, values = WHAT[what]
-        table = common.Table(what, {"seconds": ".2f", "peak, MB": ".0f"}, width=32)
+        heads = {"seconds": ".2f", "peak, MB": ".0f", "exponent": ".2f"}
+        table, last = common.Table(what, heads, width=32), {}
         for value in options.values or values:
             for name, figures in measure(what, value, options).items():
-                table.row(f"{letter} = {value}, {name}", figures["seconds"], figures["peak_mb"])
+                seconds, exponent = figures["seconds"], ""
+                if last.get(name, (0, 0))[1]:
+                    before, less = last[name]
+                    exponent = np.log(seconds / less) / np.log(value / before)
+                last[name] = value, seconds
+                table.row(f"{letter} = {value}, {name}", seconds, figures["peak_mb"], exponent)
                 row = {"what": what, letter: value, "call": name, **figures}
                 results["rows"].append(row)
     if options.json:

@@ -8,8 +8,16 @@ if TYPE_CHECKING:
     from sklearn_cdul.classifier import CDULClassifier
     from sklearn_cdul.encoders.base import BaseEncoder
     from sklearn_cdul.labeler import CLIPPseudoLabeler
+    from sklearn_cdul.onnx_classifier import ONNXClassifier, load_onnx
 
-__all__ = ["BaseEncoder", "CDULClassifier", "CLIPPseudoLabeler", "show_versions"]
+__all__ = [
+    "BaseEncoder",
+    "CDULClassifier",
+    "CLIPPseudoLabeler",
+    "ONNXClassifier",
+    "load_onnx",
+    "show_versions",
+]
 __version__ = "0.1.0"
 
 # Modules with public names; docs/api/index.rst lists these names.
@@ -32,6 +40,8 @@ _HOMES = {
     "BaseEncoder": "encoders.base",
     "CDULClassifier": "classifier",
     "CLIPPseudoLabeler": "labeler",
+    "ONNXClassifier": "onnx_classifier",
+    "load_onnx": "onnx_classifier",
     "show_versions": "_utils.show_versions",
 }
 

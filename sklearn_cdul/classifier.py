@@ -317,10 +317,11 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         training.check(network)
 
         if labeler.input == "images":
-            embeddings = labeler._embed(photos, encoder, source.contents, pictures)
+            more = {"cache": pictures, "function": labeler._label}
+            seen = labeler._embed(photos, encoder, source.contents, **more)
         else:
-            embeddings = photos
-        labels = labeler._label(embeddings)
+            seen = labeler._label(photos)
+        labels, vectors = seen[:, : len(names)].copy(), seen[:, len(names) :]
         readable = _readable_rows(labels)
         start, fixed = labels[readable], None
         if observed is not None:
@@ -328,12 +329,12 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         with progress("Comparing photos", verbose=labeler.verbose and self.n_neighbors):
             start = smooth_labels(
                 start,
-                embeddings[readable, 0],
+                vectors[readable],
                 n_neighbors=self.n_neighbors,
                 weight=self.neighbor_weight,
                 random_state=seed,
             )
-        del embeddings
+        del seen, vectors
         labeler.offload()
         trained = training.train(
             network,
@@ -417,8 +418,8 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         ----------
         threshold : "auto", float, array of shape (k,), Series or dict
             As the parameter ``threshold``, which is not changed. A dict maps class names to
-            thresholds; those of other classes stay as they are. A Series with the class names as
-            its index is matched by them.
+            thresholds; those of other classes stay as they are. A Series whose index has the class
+            names is matched by them.
 
         Returns
         -------
@@ -574,13 +575,14 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         return score_readable(y, self._logits(source), sample_weight)
 
     def export_onnx(self, path):
-        """Export the network to an ONNX file that needs nothing of this package.
+        """Export the network to an ONNX file, which runs without PyTorch.
 
-        The model takes a batch of any size: ``pixels``, uint8 of shape (b, 3, image_size,
+        :func:`sklearn_cdul.load_onnx` loads it, with the predictions of this classifier. The graph
+        takes a batch of any size: ``pixels``, uint8 of shape (b, 3, image_size,
         image_size), or ``embeddings``, float32 of shape (b, d), if the labeler's ``input`` is
         "embeddings". It returns ``probabilities``, float32 of shape (b, k). The metadata of the
-        file hold ``class_names``, ``thresholds`` and, for photos, ``image_size`` as JSON.
-        ``docs/persistence.rst`` says how to turn photos into ``pixels``.
+        file hold class names, thresholds and what becomes of photos before, see
+        ``docs/persistence.rst``, which also predicts without this package.
 
         Parameters
         ----------

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator, Mapping, Set
 from itertools import filterfalse, islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.utils import InputTags
-from sklearn.utils.validation import check_array, validate_data
 
 from sklearn_cdul.images.checking import check_files
 from sklearn_cdul.images.items import Photos, check_images, is_missing, python_object, shorten
 from sklearn_cdul.images.threads import count_threads
+
+if TYPE_CHECKING:  # a model in an ONNX file does without
+    from sklearn.base import BaseEstimator
+    from sklearn.utils import InputTags
 
 _FOR_PATHS = 'For paths of images set input="images"'
 # What an estimator records of the features of X.
@@ -19,7 +20,7 @@ _FEATURES = ("n_features_in_", "feature_names_in_")
 
 
 def check_X(
-    estimator: BaseEstimator,
+    estimator: "BaseEstimator",
     X: Any,
     *,
     kind: str,
@@ -46,9 +47,11 @@ def check_X(
     return photos
 
 
-def _check_embeddings(estimator: BaseEstimator, X: Any, on_error: str) -> np.ndarray:
+def _check_embeddings(estimator: "BaseEstimator", X: Any, on_error: str) -> np.ndarray:
+    from sklearn.utils.validation import check_array
+
     array = check_array(
-        _stack_column(X, on_error),
+        stack_column(X, on_error),
         dtype=[np.float32, np.float64],
         allow_nd=True,
         ensure_all_finite="allow-nan" if on_error == "nan" else True,
@@ -59,7 +62,7 @@ def _check_embeddings(estimator: BaseEstimator, X: Any, on_error: str) -> np.nda
     return array[:, np.newaxis] if array.ndim == 2 else array
 
 
-def _stack_column(X: Any, on_error: str) -> Any:
+def stack_column(X: Any, on_error: str) -> Any:
     """Stack embeddings that come one by one; anything else is returned as it is."""
     X = _to_numpy(X)
     column = _column_of(X)
@@ -152,13 +155,15 @@ def _to_numpy(tensor: Any) -> Any:
 
 
 def check_features(
-    estimator: BaseEstimator, X: Any, checked: Photos | np.ndarray | None, *, reset: bool
+    estimator: "BaseEstimator", X: Any, checked: Photos | np.ndarray | None, *, reset: bool
 ) -> None:
     """Record the number and the names of features, or compare them with those recorded.
 
     Features are those of one view. Images have none.
     """
     if isinstance(checked, np.ndarray):
+        from sklearn.utils.validation import validate_data
+
         # A data frame with one column of vectors has no names for their features.
         named = hasattr(X, "columns") and X.shape[1] == checked.shape[2]
         table = X if named else checked[:, 0]
@@ -167,7 +172,7 @@ def check_features(
         copy_features(None, estimator)
 
 
-def copy_features(source: BaseEstimator | None, target: BaseEstimator) -> None:
+def copy_features(source: "BaseEstimator | None", target: "BaseEstimator") -> None:
     """Record of the features of X what another estimator has recorded, and nothing else."""
     for name in _FEATURES:
         vars(target).pop(name, None)
@@ -175,7 +180,9 @@ def copy_features(source: BaseEstimator | None, target: BaseEstimator) -> None:
             setattr(target, name, getattr(source, name))
 
 
-def input_tags(kind: str) -> InputTags:
+def input_tags(kind: str) -> "InputTags":
     """Tags of scikit-learn for an estimator whose ``input`` is "images" or "embeddings"."""
+    from sklearn.utils import InputTags
+
     embeddings = kind == "embeddings"
     return InputTags(two_d_array=embeddings, three_d_array=embeddings, string=not embeddings)

@@ -104,7 +104,7 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
     views : {"grid", "dense", "grid+dense", "proposals"}, default="grid"
         What is encoded besides the whole image. "grid" crops the cells of the grid and encodes
         each. "dense" encodes the image once, with more pixels if the model can, and reads windows
-        off its feature map, ``grid_size + 1`` per side, in about half the time of a 3 x 3 grid.
+        off its feature map, ``2 * grid_size`` per side, in about half the time of a 3 x 3 grid.
         "grid+dense" does both. "proposals" encodes ``grid_size**2`` boxes that may hold an object
         of any kind (the paper's COD), filled up with grid crops if too few are found. It takes as
         many views as the grid, and some time to find the boxes; it needs OpenCV with its contrib
@@ -308,7 +308,7 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
             See :meth:`embed`.
         """
         check_is_fitted(self)
-        return self.aggregate(self.embed(X))
+        return self._look(X, self.aggregate)
 
     def embed(self, X):
         """Embed all views of images, for use with ``input="embeddings"``.
@@ -333,6 +333,10 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         OSError
             If ``memory`` can't be used.
         """
+        return self._look(X)
+
+    def _look(self, X, function=None):
+        """Embeddings of X, or what a function makes of them."""
         if self.input == "images":
             views_version(self.views)  # proposals that can't be made are an error now
         is_fitted, reading = hasattr(self, "text_embeddings_"), ("on_error", "n_jobs", "verbose")
@@ -340,8 +344,8 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
             self, X, kind=self.input, is_fitted=is_fitted, files=True, **self._given(*reading)
         )
         if isinstance(X, np.ndarray):
-            return X
-        return self._embed(X, self._encoder(), self._contents(X))
+            return X if function is None else function(X)
+        return self._embed(X, self._encoder(), self._contents(X), function=function)
 
     def _contents(self, photos):
         """What tells photos apart in ``memory``, if there is one."""
@@ -349,11 +353,11 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
             return None
         return read_contents(photos, n_jobs=self.n_jobs, verbose=self.verbose)
 
-    def _embed(self, photos, encoder, contents, cache=None):
-        """Embed checked photos; who decodes them makes the pictures that the cache wants, too."""
+    def _embed(self, photos, encoder, contents, **more):
+        """Embed checked photos; who decodes them makes the pictures that a cache wants, too."""
         settings = self._given("views", "batch_size", "n_jobs", "on_error", "memory", "verbose")
-        settings |= {"grid_size": int(self.grid_size), "contents": contents, "cache": cache}
-        return embed_photos(encoder, photos, **settings)
+        settings |= {"grid_size": int(self.grid_size), "contents": contents}
+        return embed_photos(encoder, photos, **settings, **more)
 
     def view_boxes(self, X):
         """Boxes of the views of images, in the order of :meth:`embed`.
@@ -396,8 +400,8 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
     def aggregate(self, embeddings):
         """Soft labels from embeddings, with the functions of ``sklearn_cdul.labels``.
 
-        :meth:`transform` and the classifier's ``fit`` call it. Override it in a subclass to label
-        differently.
+        :meth:`transform` and the classifier's ``fit`` call it, with the embeddings of all images,
+        or with blocks of 1 GiB if there are more. Override it in a subclass to label differently.
 
         Parameters
         ----------
@@ -421,7 +425,7 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
             ).astype(np.float32, copy=False)
 
     def _label(self, embeddings):
-        """What ``aggregate`` gives, checked, since a subclass may make it; NaN if unreadable."""
+        """Labels, checked, since a subclass may make them, and embeddings of the whole images."""
         labels = np.asarray(self.aggregate(embeddings), dtype=np.float32)
         shape = len(embeddings), len(self.class_names_)
         if labels.shape != shape:
@@ -437,9 +441,9 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
             row, column = np.argwhere(~sound)[0]
             raise ValueError(
                 f"The labeler's aggregate must give labels in [0, 1]; it gave {labels[row, column]}"
-                f" for X[{row}], column {column}."
+                f" in column {column}."
             )
-        return labels
+        return np.concatenate([labels, embeddings[:, 0]], axis=1, dtype=np.float32)
 
     @documented
     def score(self, X, y=None, sample_weight=None):

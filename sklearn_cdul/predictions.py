@@ -18,7 +18,8 @@ from sklearn_cdul.targets.reading import in_order
 # What the docstrings of displays and of reports say of the same parameters.
 TEXTS = {
     "estimator": """\
-estimator : CDULClassifier, CLIPPseudoLabeler, or a pipeline or search that ends with one
+estimator : CDULClassifier, CLIPPseudoLabeler, a pipeline or search that ends with one, or \
+        ONNXClassifier
     Fitted. The scores of a classifier are its probabilities, with its ``thresholds_``. Those of a
     labeler are its soft labels, with the thresholds that
     :func:`~sklearn_cdul.labels.find_thresholds` finds in those of X.""",
@@ -109,9 +110,9 @@ def known_targets(
 
 def last_step(estimator: Any) -> Any:
     """Return the estimator that knows the classes: the one found by a search, or a last step."""
-    check_is_fitted(estimator)
     model = final_estimator(estimator)
     if not hasattr(model, "class_names_"):
+        check_is_fitted(estimator)
         check_is_fitted(model)
         raise TypeError(
             "Expected a CDULClassifier, a CLIPPseudoLabeler, or a pipeline or search that ends "

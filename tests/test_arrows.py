@@ -10,11 +10,13 @@ import sklearn_cdul
 PACKAGE = Path(sklearn_cdul.__file__).parent
 # What a room (a folder, or a module beside them) may import of the others.
 ARROWS = {
-    "cli": {"classifier", "labeler", "class_names", "labels", "datasets", "review"},
+    "cli": {"classifier", "labeler", "class_names", "labels", "datasets", "review"}
+    | {"onnx_classifier"},
     "classifier": {"labeler", "training", "labels", "inputs", "images", "targets", "metrics"}
     | {"compute", "exceptions"},
     "labeler": {"class_names", "encoders", "images", "labels", "inputs", "targets", "metrics"}
     | {"exceptions"},
+    "onnx_classifier": {"inputs", "images", "labels", "compute", "exceptions"},
     "review": {"predictions", "targets", "images", "labels", "metrics", "inputs", "exceptions"},
     "displays": {"predictions", "images", "labels", "metrics", "inputs"},
     "predictions": {"labels", "targets", "images"},

@@ -46,6 +46,13 @@ def made(food_photos, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def onnx_file(made):
+    path = made / "model.onnx"
+    joblib.load(made / "model.joblib").export_onnx(path)
+    return path
+
+
 @pytest.fixture
 def folder(made, tmp_path, monkeypatch):
     shutil.copytree(made, tmp_path, dirs_exist_ok=True, copy_function=os.link)  # 20 MB
@@ -108,6 +115,31 @@ def test_progress_is_shown_unless_quiet(folder, capsys):
         "sklearn-cdul: labels.csv is there and will be replaced",
         "sklearn-cdul: labels.csv: labels of 6 photos, 1.0 per photo",
     ]
+
+
+def test_an_onnx_file_takes_the_place_of_the_classifier(onnx_file, folder, capsys):
+    Path("photos/page.png").write_text("<html>")
+    for form in ("csv", "coco", "fiftyone", "label-studio"):
+        written = []
+        for model in ("model.joblib", "model.onnx"):
+            command = ["predict", model, "photos", "--out", "labels", "--format", form]
+            assert main(command) == 3
+            written.append(Path("labels").read_text(encoding="utf-8"))
+            assert "1 of 7 photos can't be used" in capsys.readouterr().err
+        assert written[0] == written[1]
+    assert main(["report", "model.onnx", "photos", "--out", "report.html"]) == 3
+    assert "</html>" in Path("report.html").read_text(encoding="utf-8")
+
+
+def test_an_onnx_file_that_cannot_be_used_is_one_line(onnx_file, folder, capsys):
+    Path("text.onnx").write_text("no graph")
+    for command, message in {
+        "predict model.onnx photos --device cuda": "runs on the CPU only, not on --device cuda",
+        "predict text.onnx photos": "text.onnx is not an ONNX file",
+        "predict no.onnx photos": "there is no file no.onnx",
+    }.items():
+        assert main(command.split()) == 1
+        assert re.search(f"error: .*{message}", last_line(capsys))
 
 
 @pytest.mark.parametrize("form", ["coco", "fiftyone", "label-studio"])

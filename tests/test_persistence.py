@@ -20,6 +20,7 @@ from sklearn.exceptions import NotFittedError
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.images.items import check_images
+from sklearn_cdul.images.pictures import PREPROCESSING
 from sklearn_cdul.training import building
 from sklearn_cdul.training.batches import PhotoSource
 from sklearn_cdul.training.building import pack_network, unpack_network
@@ -283,9 +284,11 @@ def test_onnx_of_embeddings(fitted_embeddings, embeddings, tmp_path, capfd):
 def test_onnx_stores_what_prediction_needs_and_nothing_of_this_machine(onnx_file, fitted):
     stored = onnxruntime.InferenceSession(onnx_file).get_modelmeta().custom_metadata_map
     assert {key: json.loads(value) for key, value in stored.items()} == {
+        "format": 1,
         "class_names": NAMES,
         "thresholds": fitted.thresholds_.tolist(),
         "image_size": 64,
+        "preprocessing": PREPROCESSING,
     }
     model = onnx.load(onnx_file)
     for weights in model.graph.initializer:

@@ -57,7 +57,10 @@ def _add_photos(command: argparse.ArgumentParser) -> None:
 
 
 def _add_model(command: argparse.ArgumentParser) -> None:
-    warning = "file written by `train`; loading it can run any code, so take only those you trust"
+    warning = (
+        "file written by `train`; loading it can run any code, so take only those you trust. Or a "
+        "file written by export_onnx, whose name ends in .onnx"
+    )
     command.add_argument("model", type=user_path, metavar="MODEL", help=warning)
 
 

@@ -111,12 +111,28 @@ def _labeler(options: argparse.Namespace) -> Any:
 
 
 def _load_model(options: argparse.Namespace) -> Any:
+    if not options.model.is_file():
+        raise FileNotFoundError(f"there is no file {options.model}")
+    is_onnx = options.model.suffix.lower() == ".onnx"
+    model = _load_onnx(options) if is_onnx else _load_joblib(options)
+    if getattr(model, "pseudo_labeler_", model).input != "images":
+        raise ValueError(f"the classifier in {options.model} takes embeddings and no photos")
+    return model
+
+
+def _load_onnx(options: argparse.Namespace) -> Any:
+    from sklearn_cdul import load_onnx
+
+    if options.device not in ("auto", "cpu"):
+        raise ValueError(f"{options.model} runs on the CPU only, not on --device {options.device}")
+    return load_onnx(options.model, on_error="nan", verbose=not options.quiet)
+
+
+def _load_joblib(options: argparse.Namespace) -> Any:
     import joblib
 
     from sklearn_cdul import CDULClassifier
 
-    if not options.model.is_file():
-        raise FileNotFoundError(f"there is no file {options.model}")
     try:
         model = joblib.load(options.model)
     except Exception as error:  # damaged pickles raise nearly any type
@@ -128,8 +144,6 @@ def _load_model(options: argparse.Namespace) -> Any:
         raise ValueError(f"{options.model} holds a {type(model).__name__} and no CDULClassifier")
     if not hasattr(model, "network_"):
         raise ValueError(f"the classifier in {options.model} is not fitted")
-    if model.pseudo_labeler_.input != "images":
-        raise ValueError(f"the classifier in {options.model} takes embeddings and no photos")
     return model.set_params(on_error="nan", device=options.device, verbose=not options.quiet)
 
 

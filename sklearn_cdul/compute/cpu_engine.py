@@ -1,8 +1,6 @@
 """Run a network on the CPU by ONNX Runtime, which is faster there than torch."""
 
 import hashlib
-import os
-import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
@@ -13,6 +11,7 @@ import numpy as np
 import torch
 
 from sklearn_cdul._utils.forks import before_fork
+from sklearn_cdul.compute.runtime import Sessions
 
 Prepare = Callable[[np.ndarray], np.ndarray]
 
@@ -20,20 +19,6 @@ Prepare = Callable[[np.ndarray], np.ndarray]
 _GRAPHS = {path.stem: path for path in (Path(__file__).parent / "graphs").glob("*.onnx")}
 # The bundled encoder's image tower in 8 bits, with its weights.
 INT8_GRAPH = "bundled_int8"
-_running: weakref.WeakSet["CPUEngine"] = weakref.WeakSet()
-
-
-def _import_onnxruntime() -> Any:
-    """Import ONNX Runtime so that it sends nothing, unless the user has said otherwise."""
-    name = "ORT_DISABLE_TELEMETRY"  # which newer versions read once, when they are imported
-    is_set = name in os.environ
-    os.environ.setdefault(name, "1")
-    try:
-        import onnxruntime
-    finally:
-        if not is_set:
-            os.environ.pop(name, None)
-    return onnxruntime
 
 
 @cache
@@ -48,11 +33,8 @@ def _run(session: Any, prepare: Prepare | None, pixels: np.ndarray) -> np.ndarra
 
 
 @before_fork
-def _close_all() -> None:
-    # Threads are not in the child of a fork, which would wait for them for ever.
-    _pool.cache_clear()
-    for engine in list(_running):
-        engine._sessions = {}
+def _close_pools() -> None:
+    _pool.cache_clear()  # their threads are not in the child of a fork
 
 
 def can_run(architecture: str | None, device: torch.device, dtype: torch.dtype) -> bool:
@@ -72,46 +54,20 @@ class CPUEngine:
     """
 
     def __init__(self, architecture: str, weights: Mapping[str, torch.Tensor]):
-        self._architecture = architecture
-        self._weights = {
+        arrays = {
             name: np.array(tensor.detach().float().numpy(), order="C")
             for name, tensor in weights.items()
             if not name.startswith("classifier.") and not name.endswith(".num_batches_tracked")
         }
-        self._sessions: dict[int, Any] = {}  # of ONNX Runtime, by their number of threads
-
-    def __getstate__(self) -> dict[str, Any]:
-        """State for pickle, without ONNX Runtime's own."""
-        return {**vars(self), "_sessions": {}}
+        self._sessions = Sessions(_GRAPHS[architecture].read_bytes(), arrays)
 
     def run(self, pixels: np.ndarray, prepare: Prepare | None = None) -> np.ndarray:
         """Compute feature maps."""
         images = [pixels[i : i + 1] for i in range(len(pixels))]
         n_threads = torch.get_num_threads()
         if len(images) == 1:
-            return _run(self._session(n_threads), prepare, images[0])
+            return _run(self._sessions.get(n_threads), prepare, images[0])
         # Threads with an image of their own wait for none of the others. Those that share one do,
         # layer by layer, and for long where photos are decoded beside them.
-        maps = _pool(n_threads).map(partial(_run, self._session(1), prepare), images)
+        maps = _pool(n_threads).map(partial(_run, self._sessions.get(1), prepare), images)
         return np.concatenate(list(maps))
-
-    def _session(self, n_threads: int) -> Any:
-        # No lock, which a fork could leave closed: at worst two threads make the same.
-        session = self._sessions.get(n_threads)
-        if session is None:
-            session = self._sessions[n_threads] = self._make_session(n_threads)
-            _running.add(self)
-        return session
-
-    def _make_session(self, n_threads: int) -> Any:
-        onnxruntime = _import_onnxruntime()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = n_threads
-        options.log_severity_level = 3  # errors
-        # A thread that waits busily would take a core from those that decode.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        values = [onnxruntime.OrtValue.ortvalue_from_numpy(a) for a in self._weights.values()]
-        options.add_external_initializers(list(self._weights), values)
-        return onnxruntime.InferenceSession(
-            _GRAPHS[self._architecture], options, providers=["CPUExecutionProvider"]
-        )

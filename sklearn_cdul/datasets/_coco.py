@@ -5,8 +5,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from sklearn.utils import Bunch
-
 from sklearn_cdul._utils.text_files import user_path
 from sklearn_cdul.class_names.vocabularies import VOCABULARIES
 from sklearn_cdul.datasets._reading import (
@@ -19,7 +17,7 @@ from sklearn_cdul.datasets._reading import (
     make_bunch,
     read_json,
 )
-from sklearn_cdul.datasets._signatures import Missing, PathLike, Paths, documented
+from sklearn_cdul.datasets._signatures import Bunch, Missing, PathLike, Paths, documented
 from sklearn_cdul.datasets._writing import check_labels, write_json
 from sklearn_cdul.targets.tables import some
 

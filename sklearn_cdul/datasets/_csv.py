@@ -4,10 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
-from sklearn.utils import Bunch
-
 from sklearn_cdul.datasets._reading import Row, check_choice, ends, file_and_root, make_bunch
-from sklearn_cdul.datasets._signatures import Missing, PathLike, documented
+from sklearn_cdul.datasets._signatures import Bunch, Missing, PathLike, documented
 from sklearn_cdul.datasets._writing import check_labels, write_text
 from sklearn_cdul.targets.csv_files import NAMES, PATHS, SEPARATOR, SPLIT, read_csv, split_names
 from sklearn_cdul.targets.tables import some

@@ -5,10 +5,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from sklearn.utils import Bunch
-
 from sklearn_cdul.datasets._reading import Row, check_folder, make_bunch
-from sklearn_cdul.datasets._signatures import PathLike, documented
+from sklearn_cdul.datasets._signatures import Bunch, PathLike, documented
 from sklearn_cdul.exceptions import warn
 
 # Photos that Pillow reads, some of them with a plug-in. Those that it can't are listed all the

@@ -4,11 +4,9 @@ import csv
 from pathlib import Path
 from typing import Literal
 
-from sklearn.utils import Bunch
-
 from sklearn_cdul.datasets._csv import load_csv
 from sklearn_cdul.datasets._reading import check_choice
-from sklearn_cdul.datasets._signatures import documented
+from sklearn_cdul.datasets._signatures import Bunch, documented
 
 FOLDER = Path(__file__).parent / "food_photos"
 

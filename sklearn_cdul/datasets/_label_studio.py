@@ -8,10 +8,8 @@ from typing import Any
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import quoteattr
 
-from sklearn.utils import Bunch
-
 from sklearn_cdul.datasets._reading import Row, check_choice, file_and_root, make_bunch, read_json
-from sklearn_cdul.datasets._signatures import Missing, PathLike, Paths, documented
+from sklearn_cdul.datasets._signatures import Bunch, Missing, PathLike, Paths, documented
 from sklearn_cdul.datasets._writing import check_labels, write_json, write_text
 from sklearn_cdul.targets.tables import some
 

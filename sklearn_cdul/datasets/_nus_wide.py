@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from sklearn.utils import Bunch
 
 from sklearn_cdul._utils.text_files import read_text
 from sklearn_cdul.class_names.vocabularies import VOCABULARIES
 from sklearn_cdul.datasets._reading import Row, check_choice, check_folder, make_bunch, read_lines
-from sklearn_cdul.datasets._signatures import Missing, PathLike, documented
+from sklearn_cdul.datasets._signatures import Bunch, Missing, PathLike, documented
 
 DESCR = """NUS-WIDE, split "{split}"
 

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 from unicodedata import normalize
 
 import numpy as np
-from sklearn.utils import Bunch
 
 from sklearn_cdul._utils.text_files import read_text, user_path
-from sklearn_cdul.datasets._signatures import PathLike
+from sklearn_cdul.datasets._signatures import Bunch, PathLike
 from sklearn_cdul.targets.tables import some
 
 
@@ -134,9 +133,11 @@ def make_bunch(
             raise FileNotFoundError(f'{message} Add them, or leave them out: missing="skip".')
         # Level 3 is the line that called the reader.
         warnings.warn(f"{message} They are left out.", stacklevel=3)
+    from sklearn import utils
+
     kept = list(first_rows.values())
     splits = [split or "all"] * len(rows) if isinstance(split, str | None) else split
-    return Bunch(
+    return utils.Bunch(
         data=[str(path) for path in first_rows],
         target=target[kept],
         target_names=names,

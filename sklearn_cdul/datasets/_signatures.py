@@ -2,9 +2,14 @@
 
 import os
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sklearn_cdul._utils.docstrings import filled_with
+
+if TYPE_CHECKING:
+    from sklearn.utils import Bunch
+else:
+    Bunch = "sklearn.utils.Bunch"  # to import it takes a second, and writers do without
 
 PathLike = str | os.PathLike[str]
 Paths = Sequence[PathLike]

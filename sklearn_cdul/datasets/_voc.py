@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
 
-from sklearn.utils import Bunch
-
 from sklearn_cdul.class_names.vocabularies import VOCABULARIES
 from sklearn_cdul.datasets._folders import SUFFIXES
 from sklearn_cdul.datasets._reading import Row, check_choice, check_folder, make_bunch, read_lines
-from sklearn_cdul.datasets._signatures import Missing, PathLike, documented
+from sklearn_cdul.datasets._signatures import Bunch, Missing, PathLike, documented
 
 DESCR = """{title}, split "{split}"
 

@@ -4,9 +4,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-from sklearn.utils import Bunch
-
 from sklearn_cdul._utils.text_files import read_text, user_path
 from sklearn_cdul.datasets._folders import list_photos
 from sklearn_cdul.datasets._reading import (
@@ -17,7 +14,7 @@ from sklearn_cdul.datasets._reading import (
     make_bunch,
     read_lines,
 )
-from sklearn_cdul.datasets._signatures import Missing, PathLike, documented
+from sklearn_cdul.datasets._signatures import Bunch, Missing, PathLike, documented
 from sklearn_cdul.targets.tables import some
 
 DESCR = """Photos and labels of {path}, split "{split}"
@@ -95,6 +92,8 @@ def load_yolo(
 
 
 def _read_yaml(path: Path) -> dict[Any, Any]:
+    import yaml
+
     expected = "Expected the file of a YOLO data set, with names, and train, val or test."
     text = read_text(path, expected)
     try:

@@ -172,7 +172,7 @@ class BaseEncoder:
         views : ndarray of shape (b, H, W, 3), dtype uint8
             RGB; (H, W) as in ``dense_preprocessing.image_size``.
         grid_size : int
-            As for a grid, at least 2: there are ``(grid_size + 1) ** 2`` windows.
+            As for a grid, at least 2: there are ``(2 * grid_size) ** 2`` windows.
         whole : bool, default=True
             Whether the whole image is wanted, too.
 

@@ -19,6 +19,9 @@ from sklearn_cdul.images.views import windows_per_side
 
 # More pixels make finer maps. benchmarks/views.py measures what this gives the bundled encoder.
 _ENLARGED = 1.7
+# Share of the whole map in each window. Where the tower sees little, cells are short vectors that
+# point anywhere, and the whole map prevails.
+_CONTEXT = 1 / 3
 _MULTIPLE = 32  # pixels in a cell of most towers
 
 
@@ -50,10 +53,11 @@ def dense_tower(
 
 
 def window_means(maps: Tensor, grid_size: int) -> Tensor:
-    """Average windows of maps, `windows_per_side` a side, which partition the map."""
+    """Average windows of maps, `windows_per_side` a side, each with a share of the whole map."""
     n_windows = windows_per_side(grid_size)
     rows, columns = (_shares(length, n_windows) for length in maps.shape[2:])
-    shares = to_device(torch.kron(rows, columns), maps.device)
+    shares = (1 - _CONTEXT) * torch.kron(rows, columns) + _CONTEXT / (len(rows) * len(columns))
+    shares = to_device(shares, maps.device)
     # One product is ten times faster on a CPU than the mean of each window.
     return (maps.float().flatten(2) @ shares).transpose(1, 2)
 

@@ -35,6 +35,8 @@ from sklearn_cdul.images.views import (
 )
 from sklearn_cdul.memory.store import Store
 
+# A function of embeddings gets so many bytes of them at a time.
+_HELD_BYTES = 2**30
 # What came of an image: its embedding (n_views, d), or why it has none.
 Outcome = np.ndarray | ImageError | FloatingPointError
 E = TypeVar("E")
@@ -52,12 +54,13 @@ def embed_photos(
     memory: str | os.PathLike[str] | None = None,
     contents: Sequence[Content | None] | None = None,
     cache: PictureCache | None = None,
+    function: Callable[[np.ndarray], np.ndarray] | None = None,
     verbose: bool = False,
 ) -> np.ndarray:
     """Embed images, whole and in parts: (n, n_views, d) float32 of length 1 each.
 
-    With a folder as `memory` and their `contents`, each is read from there, or else stored there
-    batch by batch.
+    Or return what a function makes of them: of all at once, or of blocks of 1 GiB. With a folder as
+    `memory` and their `contents`, each is read from there, or else stored batch by batch.
     """
     ways = ways_to_look(encoder, grid_size, views)
     per_batch = _views_per_batch(encoder, batch_size)
@@ -68,7 +71,7 @@ def embed_photos(
             # All that changes an embedding besides the image; the device does not.
             version = repr((encoder.fingerprint, grid_size, *views_version(views))).encode()
         shape = n_views(grid_size, views), encoder.embedding_dim
-        work = _Work(photos, shape, store, version, contents)
+        work = _Work(photos, _Rows(len(photos), shape, function), store, version, contents)
         n_done = len(photos) - work.n_waiting
         bar = stack.enter_context(progress("Encoding", len(photos), done=n_done, verbose=verbose))
         while work.n_waiting:  # once more for images whose equal was overwritten meanwhile
@@ -84,7 +87,7 @@ def embed_photos(
     warn_about_failures(list(work.failed(ImageError).values()), len(photos))
     if work.failed(FloatingPointError):
         warn(f"{_describe(work, encoder)} The rows of such images are NaN.")
-    return work.result
+    return work.result.finish()
 
 
 def _raise_first(work: "_Work", encoder: BaseEncoder) -> None:
@@ -147,6 +150,53 @@ def size_for(ways: list[Way]) -> tuple[int, int]:
     return max(width for width, _ in sizes), max(height for _, height in sizes)
 
 
+class _Rows:
+    """Embeddings of n images, or what a function makes of them, NaN where there is none."""
+
+    def __init__(
+        self,
+        n: int,
+        shape: tuple[int, int],
+        function: Callable[[np.ndarray], np.ndarray] | None,
+    ):
+        size = n if function is None else min(n, max(_HELD_BYTES // (4 * math.prod(shape)), 1))
+        self.shape = shape
+        self._function = function
+        self._held = np.full((size, *shape), np.nan, np.float32)
+        self._is_whole = size == n
+        self._waiting: list[list[int]] = []  # the rows of each embedding of a block
+        self._n, self._made = n, np.empty(0, np.float32)
+
+    def put(self, rows: list[int], embedding: np.ndarray) -> None:
+        """Note the embedding of some rows."""
+        if self._is_whole:
+            self._held[rows] = embedding
+            return
+        self._held[len(self._waiting)] = embedding
+        self._waiting.append(rows)
+        if len(self._waiting) == len(self._held):
+            self._use_block()
+
+    def finish(self) -> np.ndarray:
+        """Return all rows."""
+        if self._function is None:
+            return self._held
+        if self._is_whole:
+            return self._function(self._held)
+        if self._waiting or not len(self._made):
+            self._use_block()
+        return self._made
+
+    def _use_block(self) -> None:
+        assert self._function is not None
+        made = self._function(self._held[: len(self._waiting)])
+        if not len(self._made):
+            self._made = np.full((self._n, *made.shape[1:]), np.nan, np.float32)
+        for rows, values in zip(self._waiting, made, strict=True):
+            self._made[rows] = values
+        self._waiting = []
+
+
 class _Work:
     """What has come of the images of one call, which are waited for, and what is to be stored.
 
@@ -156,13 +206,13 @@ class _Work:
     def __init__(
         self,
         photos: Sequence[Any],
-        shape: tuple[int, int],
+        result: _Rows,
         store: Store | None,
         version: bytes,
         contents: Sequence[Content | None] | None,
     ):
         self.photos = photos
-        self.result = np.full((len(photos), *shape), np.nan, np.float32)
+        self.result = result
         self.failures: dict[int, ImageError | FloatingPointError] = {}
         self.n_waiting = len(photos)
         self._store = store
@@ -210,7 +260,7 @@ class _Work:
         elif isinstance(key, bytes) and isinstance(outcome, np.ndarray):
             self._unsaved[key] = outcome.astype("<f4").tobytes()
         if isinstance(outcome, np.ndarray):
-            self.result[rows] = outcome
+            self.result.put(rows, outcome)
         else:
             self.failures |= dict.fromkeys(rows, outcome)
         self.n_waiting -= len(rows)
@@ -229,7 +279,7 @@ class _Work:
     def _take(self, key: bytes | int) -> bool:
         """Read the rows of a key, if it is stored."""
         stored = None if self._store is None or isinstance(key, int) else self._store.get(key)
-        shape = self.result.shape[1:]
+        shape = self.result.shape
         if stored is None or len(stored) != 4 * math.prod(shape):
             return False
         embedding = np.frombuffer(stored, "<f4").reshape(shape)
@@ -237,7 +287,7 @@ class _Work:
         if not is_sound(embedding).all():
             return False
         rows = self._rows.pop(key)
-        self.result[rows] = embedding
+        self.result.put(rows, embedding)
         self.n_waiting -= len(rows)
         return True
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from sklearn_cdul._utils.forks import in_child
-from sklearn_cdul._utils.progress import progress
+from sklearn_cdul._utils.progress import import_tqdm, progress
 from sklearn_cdul.compute.devices import OwnRandomState, resolve_device, resolve_precision
 from sklearn_cdul.encoders.base import BaseEncoder
 from sklearn_cdul.encoders.checkpoints import (
@@ -121,7 +121,8 @@ def _load_open_clip(
     model_name: str, pretrained: str | None
 ) -> tuple[torch.nn.Module, Callable[[list[str]], torch.Tensor], Preprocessing]:
     """Load a model with its tokenizer and preprocessing, in float32 on the CPU."""
-    # Importing open_clip takes seconds, and prediction alone does without it.
+    import_tqdm()  # first, so that open_clip gives no warning
+    # Importing it takes seconds, and prediction alone does without it.
     import open_clip
 
     if model_name != "bundled" and not model_name.startswith(SCHEMES):

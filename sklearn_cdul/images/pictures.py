@@ -8,6 +8,16 @@ from PIL import Image
 # Decoded pictures of one list of photos up to this many bytes stay in memory; those beyond are
 # decoded anew each time.
 _KEPT_BYTES = 2**30
+# What becomes of a photo on its way to the network, in `make_picture` and in decoding.py. ONNX
+# files carry it, and those with another text are refused, so change it with any of these.
+PREPROCESSING = {
+    "frame": "first",
+    "orientation": "as EXIF says",
+    "color": "RGB, 8 bits; grey of 10 to 16 bits is scaled",
+    "transparent": "white",
+    "jpeg": "decoded at 1/8, 1/4 or 1/2 of its size if both sides stay at least image_size",
+    "resize": "stretched to image_size x image_size, bicubic, Pillow's reducing_gap=3",
+}
 
 
 class PictureCache:

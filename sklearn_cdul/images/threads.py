@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-import joblib
-
+from sklearn_cdul._utils.cpu import cpu_count
 from sklearn_cdul._utils.progress import progress
 
 T = TypeVar("T")
@@ -42,12 +41,14 @@ def go_through(
     return results
 
 
-def count_threads(n_jobs: int | None) -> int:
-    """Return the number of threads that read images."""
-    # joblib counts the CPUs that this process may use, containers included.
+def count_threads(n_jobs: int | None, most: int = _MAX_DEFAULT_THREADS) -> int:
+    """Return the number of threads that read images; None gives all CPUs, up to `most`."""
+    cpus = cpu_count()
     if n_jobs is None:
-        cpus, share = joblib.cpu_count(), os.environ.get("OMP_NUM_THREADS", "")
+        share = os.environ.get("OMP_NUM_THREADS", "")
         if multiprocessing.parent_process() is not None and share.isdigit():
             cpus = max(min(cpus, int(share)), 1)  # in a worker of joblib: its share of the CPUs
-        return min(cpus, _MAX_DEFAULT_THREADS)
-    return joblib.effective_n_jobs(n_jobs)
+        return min(cpus, most)
+    if n_jobs == 0:
+        raise ValueError("n_jobs must be None, a positive number of threads, or -1 for all CPUs.")
+    return n_jobs if n_jobs > 0 else max(cpus + 1 + n_jobs, 1)

@@ -2,8 +2,6 @@
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.neighbors import NearestNeighbors
-from sklearn.utils import check_array, check_consistent_length, check_random_state
 
 from sklearn_cdul._utils.vectors import unit_vectors
 
@@ -67,6 +65,10 @@ def smooth_labels(
            [0.8],
            [0.5]])
     """
+    # Here, as SciPy in thresholds.py: whoever applies thresholds needs to wait for none of them.
+    from sklearn.neighbors import NearestNeighbors
+    from sklearn.utils import check_array, check_consistent_length, check_random_state
+
     own = check_array(labels, dtype=[np.float64, np.float32], input_name="labels")
     vectors = check_array(embeddings, dtype=[np.float64, np.float32], input_name="embeddings")
     check_consistent_length(own, vectors)

@@ -8,7 +8,6 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import entr, expit, logit
 
 # Softmax and sigmoid in single precision leave [0, 1] by a few units of the last place.
 ROUNDING = 1e-5
@@ -83,6 +82,8 @@ def find_thresholds(scores: ArrayLike, *, shrinkage: float = 25) -> np.ndarray:
     >>> find_thresholds(scores, shrinkage=0).round(2)  # by default four photos count little
     array([0.09, 0.47])
     """
+    from scipy.special import expit, logit
+
     table = check_scores(scores)
     if not shrinkage >= 0:
         raise ValueError(f"shrinkage must be at least 0, got {shrinkage!r}.")
@@ -109,6 +110,8 @@ def _some_values(table: np.ndarray) -> np.ndarray:
 
 def _split(scores: np.ndarray) -> float:
     """The threshold of one class by itself; NaN if its scores are all equal."""
+    from scipy.special import entr
+
     ordered = np.sort(scores[~np.isnan(scores)].astype(np.float64).clip(0, 1))
     if len(ordered) == 0 or ordered[0] == ordered[-1]:
         return np.nan
@@ -179,6 +182,8 @@ def fit_thresholds(
     >>> fit_thresholds(scores, labels, [0.8]).round(2)  # two positives weigh 2 / 7
     array([0.75])
     """
+    from scipy.special import expit, logit
+
     table = check_scores(np.asarray(scores, dtype=np.float64)).clip(0, 1)
     truths, begin = (np.asarray(values, dtype=np.float64) for values in (labels, start))
     if truths.shape != table.shape or begin.shape != table.shape[1:] or not shrinkage >= 0:
@@ -204,6 +209,8 @@ def fit_thresholds(
 
 def _best_f1(scores: np.ndarray, truth: np.ndarray, start: float) -> float:
     """The threshold with the highest F1, the one nearest to the start if there are several."""
+    from scipy.special import logit
+
     order = np.argsort(-scores)
     ordered, hits = scores[order], np.cumsum(truth[order])
     f1 = 2 * hits / (np.arange(1, len(ordered) + 1) + hits[-1])

@@ -206,7 +206,7 @@ class LabelReport:
             photos,
             **vars(predictions),
             movement=movement,
-            text_embeddings=labeler.text_embeddings_,
+            text_embeddings=getattr(labeler, "text_embeddings_", None),
             n_shown=n_shown,
             title=title,
             n_jobs=model.n_jobs,

@@ -2,7 +2,6 @@
 
 import copy
 import importlib
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sklearn_cdul._utils.onnx_metadata import write_metadata
+from sklearn_cdul.images.pictures import PREPROCESSING
 from sklearn_cdul.training.network import EmbeddingNetwork
 
 # Before this version of torch its exporter fails with newer onnxscript.
@@ -27,14 +28,15 @@ def export_onnx(classifier: Any, path: str | os.PathLike[str]) -> None:
     # Two rows: with one the exporter would take the batch axis for a constant.
     if isinstance(network, EmbeddingNetwork):
         name, example = "embeddings", torch.zeros(2, len(network.mean))
+        if hasattr(classifier, "feature_names_in_"):
+            properties["feature_names"] = classifier.feature_names_in_.tolist()
     else:
         size = classifier.image_size_
         name, example = "pixels", torch.zeros(2, 3, size, size, dtype=torch.uint8)
-        properties["image_size"] = size
+        properties |= {"image_size": size, "preprocessing": PREPROCESSING}
     model = _convert(network, name, example)
     _remove_notes(model)
-    texts = {key: json.dumps(value) for key, value in properties.items()}
-    onnx.helper.set_model_props(model, texts)
+    onnx.helper.set_model_props(model, write_metadata(properties))
     Path(path).write_bytes(model.SerializeToString())
 
 
