@@ -161,7 +161,7 @@ def test_report_is_a_page_with_the_labels_that_are_known(folder, capsys):
     assert main(command) == 3
     error = capsys.readouterr().err
     assert "report.html: a report of 6 photos" in error
-    assert "The first: photos" in error and "X[" not in error and "NaN" not in error
+    assert "The first: (photos" in error and "X[" not in error and "NaN" not in error
     assert "1 of 7 photos can't be used" in error
     text = Path("report.html").read_text(encoding="utf-8")
     assert all(name in text for name in NAMES)
@@ -330,6 +330,15 @@ def test_train_does_not_write_two_things_into_one_file(folder, capsys):
     assert last_line(capsys).endswith(
         "new.joblib can't be written: it has another part in this command"
     )
+
+
+def test_train_needs_room_for_the_classifier_before_it_begins(folder, capsys, monkeypatch):
+    usage = shutil.disk_usage(".")._replace(free=2**24)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    command = ["train", "photos", "--classes", "names.txt", "--out"]
+    assert main([*command, "new.joblib"]) == 1
+    assert last_line(capsys).endswith("can't be written: less than 64 MB are free there")
+    assert not Path("new.joblib").exists()
 
 
 def test_photos_may_come_from_stdin_and_from_lists(folder, capsysbinary, monkeypatch):

@@ -44,5 +44,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _for_shell(message: object) -> str:
     """A warning without what only means something in Python."""
-    text = str(message).replace("; their rows are NaN", "")
-    return re.sub(r"X\[\d+\] \((.*?)\)", r"\1", text)
+    return re.sub(r"; their rows are NaN|X\[\d+\] (?=\()", "", str(message))

@@ -4,8 +4,10 @@ Packages that take seconds to import are imported when a command runs.
 """
 
 import argparse
+import errno
 import os
 import re
+import shutil
 import sys
 import tempfile
 from contextlib import suppress
@@ -20,6 +22,7 @@ from sklearn_cdul._utils.text_files import read_text, user_path
 
 # Exit codes besides 0, and argparse's 2 for a wrong command line.
 FAILED, INCOMPLETE, INTERRUPTED = 1, 3, 130
+_MODEL = 2**26  # bytes that a classifier may take
 # Photos that are listed by name if they were left out.
 MOST_LISTED = 20
 
@@ -41,7 +44,7 @@ def label(options: argparse.Namespace) -> int:
 
 def train(options: argparse.Namespace) -> int:
     """Train a classifier on unlabelled photos."""
-    _check_out(options.out)
+    _check_out(options.out, room=_MODEL)
     if options.report is not None:
         _check_out(options.report, "--report")
     photos, labeler = _photos(options), _labeler(options)
@@ -166,12 +169,11 @@ def _photos(options: argparse.Namespace) -> list[str]:
         for photo in list_photos(path) if os.path.isdir(path) else [path]:
             photos.setdefault(os.path.abspath(photo), photo)
     named = [getattr(options, name, None) for name in ("model", "classes", "observed", "labels")]
-    taken = {os.path.abspath(path) for path in named if path} | photos.keys()
-    for out in (options.out, getattr(options, "report", None)):
-        if out is not None:
-            if os.path.abspath(out) in taken:
-                raise ValueError(f"{out} can't be written: it has another part in this command")
-            taken.add(os.path.abspath(out))
+    taken = [*photos, *(os.path.abspath(path) for path in named if path)]
+    for out in filter(None, (options.out, getattr(options, "report", None))):
+        if os.path.abspath(out) in taken:
+            raise ValueError(f"{out} can't be written: it has another part in this command")
+        taken.append(os.path.abspath(out))
     return list(photos.values())
 
 
@@ -250,7 +252,7 @@ def _check_labels(options: argparse.Namespace, photos: list[str], names: list[st
     check_labels(photos, nothing, names, out, form=options.format or "csv")
 
 
-def _check_out(path: Path, option: str = "--out") -> None:
+def _check_out(path: Path, option: str = "--out", room: int = 2**16) -> None:
     """Refuse a file that can't be written, before the work."""
     folder, is_there = os.path.dirname(os.path.abspath(path)), os.path.lexists(path)
     if is_there and not os.path.isfile(path) and not os.path.isdir(path):
@@ -265,6 +267,8 @@ def _check_out(path: Path, option: str = "--out") -> None:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(2**16))
             file.flush()
+        if 0 < shutil.disk_usage(folder).free < room:
+            raise OSError(errno.ENOSPC, f"less than {room >> 20} MB are free there")
     except OSError as error:
         raise type(error)(f"{option} {path} can't be written: {error.strerror}") from error
     if is_there:

@@ -169,11 +169,15 @@ def _list_folder(folder: Path) -> dict[str, Path]:
 
 def _find_photo(folders: list[dict[str, Path]], file_name: str, identifier: str) -> Path | None:
     """The photo of an annotation: the one that it names, else the one that is called like it."""
-    stem = Path(identifier).name
-    for name in (file_name, *(f"{stem}{suffix}" for suffix in SUFFIXES)):
+    names = [f"{Path(identifier).name}{suffix}" for suffix in SUFFIXES]
+    for some in ([file_name], names):
         for files in folders:
-            if path := files.get(name) or files.get(name.lower()):
-                return path
+            found = {files.get(name) or files.get(name.lower()) for name in some} - {None}
+            if len(found) > 1:
+                listed = " or ".join(sorted(map(str, found)))
+                raise ValueError(f"The photo of {identifier}.xml may be {listed}.")
+            if found:
+                return found.pop()
     return None
 
 

@@ -110,11 +110,9 @@ def in_order(scores: Any, class_names: Sequence[str], X: Any = None, *, name: st
     if not (hasattr(scores, "columns") or isinstance(scores, Mapping)):
         return scores
     table = read_table(scores, class_names, name)
-    if table.kind == "index":
-        table = match_index(table, X, name)
-    return (
-        table.values if table.kind is None else match_rows(table, X, _count(X), class_names, name)
-    )
+    table = match_index(table, X, name) if table.kind == "index" else table
+    known = table.kind is not None
+    return match_rows(table, X, _count(X), class_names, name) if known else table.values
 
 
 def _count(X: Any) -> int:

@@ -4,7 +4,6 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 from unicodedata import normalize
 
@@ -125,19 +124,18 @@ def _find_paths(
             whole = os.path.abspath(path)
             if whole not in images:
                 *folders, file = _parts(path)
-                for each in (PurePosixPath(file).stem, file):
+                for each in (os.path.splitext(file)[0], file):
                     by_file[each][whole] = (*folders, each)
             images[whole].append(position)
     found, said = [], dict[str, tuple[str, ...]]()
     for text in texts:
         ways = {os.path.abspath(text), os.path.abspath(os.path.join(folder, text))}
-        parts, same = _parts(text), [whole for whole in ways if whole in images]
+        same = [whole for whole in ways if whole in images]
+        parts = _parts(same[0] if same else text)
         if not same:
             fitting = by_file.get(parts[-1], {})
             same = [w for w, one in fitting.items() if parts[-len(one) :] == one[-len(parts) :]]
             same = [whole for whole in same if fitting[whole] == parts] or same
-        else:
-            parts = _parts(same[0])
         if len(same) > 1:
             names = ", ".join(repr(known[images[whole][0]]) for whole in same[:_SHOWN])
             raise ValueError(
@@ -145,7 +143,7 @@ def _find_paths(
                 "Write more of it."
             )
         for whole in same:  # that of other rows, too
-            parts = (*parts[:-1], PurePosixPath(parts[-1]).stem)
+            parts = (*parts[:-1], os.path.splitext(parts[-1])[0])
             other = said.setdefault(whole, parts)
             if parts[-len(other) :] != other[-len(parts) :]:
                 raise ValueError(
@@ -159,8 +157,9 @@ def _find_paths(
 
 def _parts(path: str) -> tuple[str, ...]:
     """Parts of a path of any system, without those that mean nothing, accents put together."""
-    parts = re.split(r"[\\/]+", normalize("NFC", path.strip()))
-    return tuple(part for part in parts if part != ".") or ("",)
+    first, *parts = normalize("NFC", path.strip()).replace("\\", "/").split("/")
+    parts = [part for part in parts if part not in ("", ".")]
+    return tuple(parts) if first == "." and parts else (first, *parts)
 
 
 def _paths(X: Any) -> Sequence[str | None] | None:

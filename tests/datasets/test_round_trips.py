@@ -83,7 +83,7 @@ def check(found, paths, target, names):
     np.testing.assert_array_equal(found.target, target)
 
 
-properties = hypothesis.settings(max_examples=150, deadline=None, derandomize=True)
+properties = hypothesis.settings(max_examples=150, deadline=None, derandomize=True, database=None)
 
 
 @properties

@@ -204,3 +204,13 @@ def test_voc_says_what_to_write_for_other_classes_and_for_missing_lists(tmp_path
         load_voc(tmp_path, split=None)
     with pytest.raises(ValueError, match=r"a\.xml has the class 'tea pot', .*: 'cup'"):
         load_voc(tmp_path, split=None, classes=["cup"])
+
+
+def test_voc_annotation_that_may_be_of_two_photos_is_refused(tmp_path):
+    write_photos(tmp_path, ["a.jpg", "a.png"])
+    xml = "<annotation><filename>{}</filename><object><name>cup</name></object></annotation>"
+    (tmp_path / "a.xml").write_text(xml.format("a"))
+    with pytest.raises(ValueError, match=r"photo of a\.xml may be .*a\.jpg or .*a\.png"):
+        load_voc(tmp_path, split=None, classes=None)
+    (tmp_path / "a.xml").write_text(xml.format("a.png"))
+    check_own(load_voc(tmp_path, split=None, classes=None), "all", ["cup"], {"a.png": ["cup"]})
