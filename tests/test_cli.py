@@ -208,6 +208,17 @@ def test_bad_photos_are_listed_left_out_and_change_the_exit_code(folder, capsys)
     assert last_line(capsys).endswith("error: none of the 1 photos can be used")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no such names on Windows")
+def test_names_of_files_do_not_steer_the_terminal(folder, capsys):
+    Path("photos/a\x1b[31mb.png").write_text("<html>")
+    assert main(["predict", "model.joblib", "photos", "--out", "labels.csv", "--quiet"]) == 3
+    error = capsys.readouterr().err
+    assert "\x1b" not in error
+    assert "\n  photos/a\\x1b[31mb.png\n" in error
+    assert main(["predict", "model.joblib", "photos/c\x1b[31md.png"]) == 1
+    assert last_line(capsys).endswith("there is no folder or photo photos/c\\x1b[31md.png")
+
+
 def test_memory_keeps_what_was_encoded(folder, capsys):
     command = ["label", "photos", "--classes", "names.txt", "--out", "labels.csv", *FAST]
     assert main([*command, "--memory", "cache"]) == 0
