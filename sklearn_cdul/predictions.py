@@ -61,6 +61,8 @@ class Predictions:
         check_scores(table)
         if thresholds is None:
             thresholds = find_thresholds(table)
+        elif hasattr(thresholds, "reindex") and set(thresholds.index) == set(names):
+            thresholds = thresholds[names]
         targets = None if y is None else known_targets(y, names, scores, photos)
         return cls(table, check_thresholds(thresholds, len(names)), names, targets)
 

@@ -28,7 +28,8 @@ MOST_LISTED = 20
 
 
 def say(text: str) -> None:
-    """Print a line to stderr."""
+    """Print to stderr; names of files can't steer the terminal."""
+    text = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
     print(f"sklearn-cdul: {text}", file=sys.stderr)
 
 
@@ -282,11 +283,11 @@ def _usable(scores: np.ndarray, photos: list[str]) -> np.ndarray:
     if len(lost) == len(photos):
         raise ValueError(f"none of the {len(photos)} photos can be used")
     if len(lost):
-        say(f"{len(lost)} of {len(photos)} photos can't be used and are left out:")
-        lines = [f"  {photos[index]}" for index in lost[:MOST_LISTED]]
+        lines = [f"{len(lost)} of {len(photos)} photos can't be used and are left out:"]
+        lines += [f"  {photos[index]}" for index in lost[:MOST_LISTED]]
         if len(lost) > MOST_LISTED:
             lines.append(f"  and {len(lost) - MOST_LISTED} more")
-        print(*lines, sep="\n", file=sys.stderr)
+        say("\n".join(lines))
     return usable
 
 

@@ -138,7 +138,8 @@ class LabelMovementDisplay:
         {options, result}
         """
         before = Predictions.of(initial_labels, y, None, class_names, photos)
-        after = Predictions.of(labels, None, None, class_names)
+        rows = initial_labels if photos is None and hasattr(initial_labels, "iloc") else photos
+        after = Predictions.of(labels, None, None, class_names, rows)
         return cls(
             initial_labels=before.scores,
             labels=after.scores,

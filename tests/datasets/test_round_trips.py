@@ -32,7 +32,7 @@ UNFIT = [" a", "a;b", "a\x1bb", "a\0b", "a\x85", "\ud800"]
 names = st.sampled_from(ODD) | st.text(min_size=1)
 classes = st.lists(names, min_size=1, max_size=4, unique=True)
 classes |= st.lists(names | st.sampled_from(UNFIT), min_size=1, max_size=4, unique=True)
-file_names = st.text("ab\u00e9\u0301,;\u5bff", min_size=1, max_size=9)
+file_names = st.text("ab\u00e9,;\u5bff", min_size=1, max_size=9)
 if sys.platform == "linux":  # where names are bytes
     odd = [" a", "a ", "a", "a\rb", "a\nb", "a,b", "a\\b", "\xe9", "e\u0301", "~a", "%41", "\u2028"]
     letters = st.text(min_size=1, max_size=9).map(lambda text: text.encode("utf-8"))

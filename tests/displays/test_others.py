@@ -360,5 +360,12 @@ def test_scores_of_a_data_frame_are_matched_by_its_names():
     np.testing.assert_array_equal(
         Predictions.of(frame, y, 0.5, names, photos).targets, [[1, 0], [0, 1]]
     )
-    with pytest.raises(ValueError, match="index of scores has another order than the photos"):
+    message = "index of scores has another order than the photos"
+    with pytest.raises(ValueError, match=message):
         Predictions.of(frame.iloc[::-1], y, 0.5, names, photos)
+    with pytest.raises(ValueError, match=message):
+        LabelMovementDisplay.from_predictions(frame, frame.iloc[::-1], class_names=names)
+    thresholds = pd.Series([0.2, 0.7], index=names[::-1])
+    np.testing.assert_array_equal(
+        Predictions.of(frame, y, thresholds, names).thresholds, [0.7, 0.2]
+    )

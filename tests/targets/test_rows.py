@@ -1,5 +1,6 @@
 """Rows of labels find their photos, or an error says why not."""
 
+import os
 import warnings
 from pathlib import Path
 from unicodedata import normalize
@@ -193,6 +194,7 @@ def test_two_columns_of_paths_are_refused():
     assert dogs(rows.rename(columns={"photo": "path"})) == "1111"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="spaces at the end mean nothing on Windows")
 def test_names_that_differ_in_what_people_overlook_are_of_different_photos():
     nfc, nfd = (normalize(form, "é.jpg") for form in ("NFC", "NFD"))
     for X in ([nfc, nfd], ["a.jpg", "a.jpg "], [" a.jpg", "a.jpg"], ["a.jpg", "a"]):
