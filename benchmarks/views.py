@@ -32,20 +32,21 @@ WAYS = {
 
 
 def sets(options, train, test, vocabulary):
-    """Each set's photos, labels, classes and fewest positives of a class, by its name."""
-    food, fewest = load_food_photos(), options.min_positives
+    """Photos, labels, classes and the fewest positives of a class, of each set by its name."""
+    fewest = options.min_positives
     result = {
         name: (part.data, part.target, vocabulary, fewest)
         for name, part in {"train": train, "test": test}.items()
     }
+    food = load_food_photos()
     for split in ("train", "test"):
-        rows = food.split == split
-        data = [path for path, taken in zip(food.data, rows, strict=True) if taken]
+        rows = np.flatnonzero(food.split == split)[: options.max_photos]
+        data = [food.data[row] for row in rows]
         result[f"food {split}"] = data, food.target[rows], food.target_names, min(fewest, 5)
     if options.words:
         photos = load_csv(options.words / "labels.csv", root=options.words / "images")
-        few = np.random.default_rng(0).permutation(len(photos.data))[: options.max_photos]
-        data, target = [photos.data[row] for row in few], photos.target[few]
+        rows = np.random.default_rng(0).permutation(len(photos.data))[: options.max_photos]
+        data, target = [photos.data[row] for row in rows], photos.target[rows]
         often = target.sum(axis=0) >= fewest
         names = [name for name, kept in zip(photos.target_names, often, strict=True) if kept]
         result["words"] = data, target[:, often], names, fewest
