@@ -144,8 +144,14 @@ class StoredLabeler(CLIPPseudoLabeler):
 
     table = {}
 
-    def transform(self, X):
-        whole, snippets = np.stack([self.table[Path(path).stem] for path in X]).swapaxes(0, 1)
+    def _embed(self, photos, *arguments, **settings):
+        self.photos = photos
+        return super()._embed(photos, *arguments, **settings)
+
+    def aggregate(self, embeddings):
+        assert len(embeddings) == len(self.photos)
+        rows = [self.table[Path(path).stem] for path in self.photos]
+        whole, snippets = np.stack(rows).swapaxes(0, 1)
         views = [softmax_similarities(cosines, self.temperature) for cosines in (whole, snippets)]
         return combine_labels(*views, self.global_weight).astype(np.float32)
 
