@@ -99,12 +99,12 @@ def shown(words, labels):
     return np.array([[bool({w, plural(w)} & each) for w in words] for each in labels])
 
 
-def print_gains(embeddings, labels, discs, person):
+def print_gains(model, embeddings, labels, discs, person):
     """Average precision of the commonest words before and after, on discs that taught nothing."""
     counts = Counter(word for each in labels for word in each)
     names = [word for word, _ in counts.most_common(COMMON)]
     y = np.array([[name in each for name in names] for each in labels], int)
-    places = CLIPPseudoLabeler(names).fit().text_embeddings_
+    places = CLIPPseudoLabeler(names, model_name=model).fit().text_embeddings_
     goals = {i: next((w for w in SCENES if n in (w, plural(w))), None) for i, n in enumerate(names)}
     after = np.zeros(y.shape)
     _, rank = np.unique(discs, return_inverse=True)
@@ -138,9 +138,10 @@ def main():
     parser.add_argument("--detector", type=Path, required=True, help="the packed file of npm")
     parser.add_argument("--photos", type=Path, action="append", required=True, help="folder")
     parser.add_argument("--scenes", type=Path, required=True, help="folder")
+    parser.add_argument("--model", default="bundled", help="the encoder before step 4 of its build")
     parser.add_argument("--memory", help="folder for embeddings")
     args = parser.parse_args()
-    encoder = CLIPPseudoLabeler(["cat", "dog"], precision="float32", memory=args.memory).fit()
+    encoder = CLIPPseudoLabeler(["cat", "dog"], model_name=args.model, memory=args.memory).fit()
     parts = []
     for folder in args.photos:
         paths, _ = read_photos(folder)
@@ -154,7 +155,7 @@ def main():
     found = np.vstack([person, scenes.T]).astype(np.float16)
     np.savez(DIRECTIONS, names=np.array(["person", *SCENES]), directions=found)
     discs = np.array([int(path.stem) // PER_DISC for path in paths])
-    print_gains(embeddings, labels, discs, person)
+    print_gains(args.model, embeddings, labels, discs, person)
 
 
 if __name__ == "__main__":
