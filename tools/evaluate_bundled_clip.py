@@ -5,6 +5,7 @@ A photo folder holds ``images/`` and ``labels.csv`` with the columns filename, l
 
     python tools/evaluate_bundled_clip.py --photos voc=DIR --photos food=DIR
     python tools/evaluate_bundled_clip.py --photos voc=DIR --classes  # AP of each class, too
+    python tools/evaluate_bundled_clip.py --photos voc=DIR --photos food=DIR --kinds  # AP by kind
     python tools/evaluate_bundled_clip.py --words "tv monitor" people cups   # nearest known names
     python tools/evaluate_bundled_clip.py --spellings        # where do other spellings land?
 
@@ -26,8 +27,16 @@ from bundled_clip.tower import embed_texts
 from PIL import Image
 from sklearn.metrics import average_precision_score
 
-SCALES = (10, 15, 20, 30, 40, 60)
+SCALES = (10, 12, 15, 20, 30)
 GRID = 3
+KINDS = {
+    "people": "person",
+    "animals": "bird cat cow dog horse sheep",
+    "vehicles": "aeroplane bicycle boat bus car motorbike train",
+    "food": "bread cake cheese coffee egg fruit meat pasta pizza salad sandwich soup vegetable",
+    "tableware, bottles": "bottle bowl cup fork knife spoon",
+    "furniture, screens, plants": "chair diningtable pottedplant sofa tvmonitor",
+}
 VOC = """aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike
     person pottedplant sheep sofa train tvmonitor"""
 
@@ -99,6 +108,7 @@ def print_table(label, model, preprocess, folder, vocabulary, least, classes=Fal
     """One row a scale and split: global and final mAP, with the tower and with exact targets.
 
     With ``classes`` a second table has one row a class, all photos and the model's own scale.
+    Returns the name and the final AP of each of these classes.
     """
     paths, y, names, split = read_folder(folder)
     embeddings = embed_photos(model, preprocess, paths)
@@ -119,19 +129,28 @@ def print_table(label, model, preprocess, folder, vocabulary, least, classes=Fal
             print(
                 f"| {part} | {n_classes} | {scale} | " + " | ".join(f"{s:.1f}" for s in scores), "|"
             )
+    scale = model.logit_scale.exp().item()
+    parts = [
+        *pseudo_labels(embeddings, towers, scale),
+        pseudo_labels(embeddings, exact, scale)[1],
+    ]
+    found = [average_precisions(y, labels, least) for labels in parts]
     if classes:
-        scale = model.logit_scale.exp().item()
         print(f"\n| class, scale {scale:.0f} | positives | global | final | final, exact texts |")
         print("|---|---|---|---|---|")
-        parts = [
-            *pseudo_labels(embeddings, towers, scale),
-            pseudo_labels(embeddings, exact, scale)[1],
-        ]
-        found = [average_precisions(y, labels, least) for labels in parts]
         for j in found[0]:
             print(
                 f"| {names[j]} | {y[:, j].sum()} | " + " | ".join(f"{f[j]:.1f}" for f in found), "|"
             )
+    return [(names[j], ap) for j, ap in found[1].items()]
+
+
+def print_kinds(found):
+    """Mean AP of each kind of thing, from the AP of each class of all folders: (name, AP) pairs."""
+    print("\n| kind | classes | mean AP |\n|---|---|---|")
+    for kind, names in KINDS.items():
+        if values := [ap for name, ap in found if name in names.split()]:
+            print(f"| {kind} | {len(values)} | {np.mean(values):.1f} |")
 
 
 def print_nearest_names(model, vocabulary, words):
@@ -171,6 +190,7 @@ def main():
     parser.add_argument("--photos", action="append", default=[], metavar="LABEL=DIR[=LEAST]")
     parser.add_argument("--words", nargs="*", default=[], help="print their nearest known names")
     parser.add_argument("--classes", action="store_true", help="print the AP of each class, too")
+    parser.add_argument("--kinds", action="store_true", help="print the mean AP of each kind, too")
     parser.add_argument("--spellings", action="store_true", help="compare ways to write a name")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
@@ -181,10 +201,14 @@ def main():
     print_nearest_names(model, vocabulary, args.words)
     if args.spellings:
         print_spellings(model, vocabulary)
+    found = []
     for item in args.photos:
         label, folder, *least = item.split("=")
         least = int(least[0]) if least else 10
-        print_table(label, model, preprocess, Path(folder), vocabulary, least, args.classes)
+        photos = label, model, preprocess, Path(folder)
+        found += print_table(*photos, vocabulary, least, args.classes)
+    if args.kinds:
+        print_kinds(found)
 
 
 if __name__ == "__main__":

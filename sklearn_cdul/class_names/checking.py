@@ -107,7 +107,7 @@ def _warn_about_equal_classes(names: Sequence[str], embeddings: np.ndarray) -> N
 
 
 def warn_about_guesses(names: Sequence[str], embeddings: np.ndarray) -> None:
-    """Warn about classes far from all 2,300 names that the bundled text tower was fitted to."""
+    """Warn about classes far from all names that the bundled text tower was fitted to."""
     known, known_embeddings = _known_names()
     similarities = np.asarray(embeddings) @ known_embeddings.T
     guessed = np.flatnonzero(similarities.max(axis=1) < _NEAR)

@@ -86,6 +86,7 @@ def test_text_tower_reproduces_the_vocabulary(clip):
         mean, matrix, common, general = (
             stored[key].astype(float) for key in ("mean", "map", "common", "general")
         )
+        taught = dict(zip(stored["taught_names"].tolist(), stored["taught_places"], strict=True))
     ahead = (texts @ mean - general[0]) / general[1]
     places = unit(unit((texts - mean) @ matrix) + np.outer(ahead, common))
     targets = places.copy()
@@ -93,7 +94,8 @@ def test_text_tower_reproduces_the_vocabulary(clip):
         special = kinds[kinds[:, 0] == row, 1]
         if len(special) > 1:
             targets[row] = unit(places[row] + 0.5 * unit(places[special].mean(axis=0)))
-    names, targets = names[::4], targets[::4]
+    moved = dict(zip(names[::4], targets[::4], strict=True)) | taught
+    names, targets = list(moved), unit(np.array([*moved.values()], float))
     for template in ("a {}", "a photo of a {}"):
         found = embed_texts(clip, [template.format(name) for name in names])
         assert (found * targets).sum(axis=1).mean() > 0.99
@@ -120,6 +122,37 @@ def test_text_tower_reproduces_the_vocabulary(clip):
 def test_other_spellings_lie_near_the_name_they_mean(clip, written, meant):
     a, b = embed_texts(clip, [f"a photo of a {written}", f"a photo of a {meant}"])
     assert a @ b > 0.75
+
+
+@pytest.mark.parametrize(
+    "name", ["man", "women", "children", "babies", "crowd", "football player", "chef", "human face"]
+)
+def test_words_for_people_lie_near_person(clip, name):
+    person, word, cat, bottle = embed_texts(
+        clip, [f"a photo of a {text}" for text in ("person", name, "cat", "bottle")]
+    )
+    assert person @ word > 0.5 > max(cat @ word, bottle @ word)
+
+
+def test_words_it_has_never_read_are_no_people(clip):
+    letters = np.random.default_rng(0).choice(list("abcdefghijklmnoprstuvwz"), (200, 6))
+    words = ["person", *map("".join, letters)]
+    person, *others = embed_texts(clip, [f"a photo of a {word}" for word in words])
+    assert (np.array(others) @ person > 0.5).mean() < 0.1
+
+
+def test_it_sees_people_in_photos(clip):
+    if not PHOTOS.exists():
+        pytest.skip("the bundled photos are missing")
+    with open(PHOTOS / "labels.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    shown = np.array(["person" in row["labels"].split(";") for row in rows])
+    rows = [rows[i] for i in [*np.flatnonzero(shown), *np.flatnonzero(~shown)[:21]]]
+    y = np.array(["person" in row["labels"].split(";") for row in rows])
+    texts = embed_texts(clip, [f"a photo of a {name}" for name in ("person", "people", "woman")])
+    images = embed_photos(clip, [PHOTOS / "images" / row["filename"] for row in rows])
+    for scores in (images @ texts.T).T:
+        assert average_precision_score(y, scores) > y.mean() + 0.2
 
 
 def test_whole_photos_rank_far_better_than_chance(clip):

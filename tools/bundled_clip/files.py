@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 ROOT = Path(__file__).resolve().parents[2]
 VOCABULARY = ROOT / "tools" / "data" / "clip_vocabulary.npz"
 SHARED_MAP = ROOT / "tools" / "data" / "clip_to_shared.npz"  # written by the build
+DIRECTIONS = ROOT / "tools" / "data" / "directions.npz"  # by learn_directions.py
 MORE_WORDS = ROOT / "tools" / "data" / "more_words.txt"
 BUNDLED = ROOT / "sklearn_cdul" / "encoders" / "bundled"
 WEIGHTS = "open_clip_model.safetensors"

@@ -94,13 +94,29 @@ def vocabulary_targets(weights, nouns, write_map=False):
     return names, move_to_kinds(place(texts, shared_map), kinds), projection
 
 
-def stored_targets():
-    """Targets of the vocabulary from the map that the build wrote: a dict name -> (WIDTH,)."""
+def stored_targets(taught=True):
+    """Targets of the known names from the map that the build wrote: a dict name -> (WIDTH,).
+
+    With ``taught=False`` as they were before photos taught some.
+    """
     names, texts, _ = read_vocabulary()
     with np.load(SHARED_MAP) as stored:
-        shared_map = {name: stored[name].astype(float) for name in stored}
+        shared_map = {name: stored[name] for name in stored}
     kinds = shared_map.pop("kinds").astype(int)
-    return dict(zip(names, move_to_kinds(place(texts, shared_map), kinds), strict=True))
+    learnt = shared_map.pop("taught_names", []), shared_map.pop("taught_places", [])
+    shared_map = {name: array.astype(float) for name, array in shared_map.items()}
+    places = dict(zip(names, move_to_kinds(place(texts, shared_map), kinds), strict=True))
+    moved = {str(n): normalise(p.astype(float)) for n, p in zip(*learnt, strict=True) if taught}
+    return places | moved
+
+
+def store_taught(places):
+    """Add the places of words that photos have taught, a dict, to what `stored_targets` reads."""
+    with np.load(SHARED_MAP) as stored:
+        arrays = dict(stored)
+    arrays["taught_names"] = np.array(list(places))
+    arrays["taught_places"] = np.array([*places.values()], np.float16)
+    np.savez(SHARED_MAP, **arrays)
 
 
 def save_names(folder):

@@ -13,6 +13,7 @@ from bundled_clip.guesses import sentence_vectors
 TEXT_WIDTH = CONFIG["model_cfg"]["text_cfg"]["width"]
 BATCH = 192
 LEARNING_RATE = 2e-3
+SHARES = 0.42, 0.2, 0.12, 0.14, 0.05, 0.07  # of the groups of training_texts() in a batch
 
 # A text means the same under every template. The first two make up half of the training texts.
 TEMPLATES = (
@@ -111,20 +112,22 @@ def start_from_sentence_vectors(model):
     model.token_embedding.weight.data.copy_(start)
 
 
-def train_text_tower(model, groups, steps):
-    """Train the text tower on the groups of training_texts(): 1 - cosine, AdamW, one cycle."""
-    start_from_sentence_vectors(model)
-    batches = Batches(groups, (0.42, 0.2, 0.12, 0.14, 0.05, 0.07), model.context_length, seed=SEED)
+def train_text_tower(model, groups, steps, shares=SHARES, learning_rate=LEARNING_RATE):
+    """Train the text tower on groups of texts: 1 - cosine, AdamW, one cycle.
+
+    A batch has of each group its share.
+    """
+    batches = Batches(groups, shares, model.context_length, seed=SEED)
     table = torch.nn.Parameter(model.token_embedding.weight.data[batches.used].clone())
     matrices = [p for p in model.transformer.parameters() if p.ndim == 2] + [model.text_projection]
     others = [p for p in model.transformer.parameters() if p.ndim < 2]
     others += [table, model.positional_embedding, *model.ln_final.parameters()]
     optimizer = torch.optim.AdamW(
         [{"params": matrices, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}],
-        lr=LEARNING_RATE, betas=(0.9, 0.98), fused=True,
+        lr=learning_rate, betas=(0.9, 0.98), fused=True,
     )  # fmt: skip
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, LEARNING_RATE, total_steps=steps, pct_start=0.1, cycle_momentum=False
+        optimizer, learning_rate, total_steps=steps, pct_start=0.1, cycle_momentum=False
     )
     began = time.perf_counter()
     for step in range(1, steps + 1):
