@@ -66,7 +66,7 @@ for column, (name, ax) in enumerate(zip(names, axes.flat, strict=True)):
     right += int(test.target[display.rows_[0], column])
 figure.suptitle(
     f"The highest score of each class among {len(test.data)} new photos "
-    "(✓ the photo's labels agree, ✗ they do not)"
+    "(✓ ○ the photo's labels agree, ○ below the threshold, ✗ they do not)"
 )
 figure.savefig("quickstart.png", dpi=80)
 print(f"{right} of {len(names)} labels agree.")
