@@ -93,6 +93,7 @@ IN_A_NOTEBOOK = """
 import sys
 sys.modules["ipywidgets"] = None  # as where it is not installed
 from sklearn_cdul._utils import progress as module
+module.import_tqdm()  # as before an encoder is loaded
 import open_clip  # has bars of its own
 
 for phase, least in (("Kept", 0.0), ("Short", 60.0), ("Kept", 0.0)):
