@@ -129,7 +129,7 @@ ON_A_FOLDER = {
     ),
     "background_classes.py": (
         ("--seeds", 1),
-        ("labels, no others", 'network, "general"', "labels, what the strangers show"),
+        ("labels, no others", 'network, "general"', "labels, names of what they show"),
     ),
     "proposals.py": (
         ("--max-photos", 2, "--timed", 2, "--draws", 1),
