@@ -3,12 +3,12 @@
 import copy
 import importlib
 import os
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from sklearn_cdul._utils.atomic_write import atomic_write
 from sklearn_cdul._utils.onnx_metadata import write_metadata
 from sklearn_cdul.images.pictures import PREPROCESSING
 from sklearn_cdul.training.network import EmbeddingNetwork
@@ -37,7 +37,8 @@ def export_onnx(classifier: Any, path: str | os.PathLike[str]) -> None:
     model = _convert(network, name, example)
     _remove_notes(model)
     onnx.helper.set_model_props(model, write_metadata(properties))
-    Path(path).write_bytes(model.SerializeToString())
+    with atomic_write(path) as part:
+        part.write_bytes(model.SerializeToString())
 
 
 def _import_onnx() -> Any:
