@@ -343,7 +343,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             random=random,
             observed=fixed,
             validation=validation,
-            memory=labeler.memory,
+            memory=labeler.memory if size else None,
         )
         moved = np.full_like(labels, np.nan)
         moved[readable] = trained.labels
