@@ -1,4 +1,4 @@
-"""Reads the text files that people and their programs write."""
+"""Text: files that people and their programs write, and what a terminal may be sent."""
 
 import codecs
 import os
@@ -8,6 +8,11 @@ from pathlib import Path
 def user_path(path: str | os.PathLike[str]) -> Path:
     """A path with the home folder for ``~``; names that only begin with it stay."""
     return Path(os.path.expanduser(path))
+
+
+def printable(text: str) -> str:
+    """A text whose signs can't steer a terminal; line ends stay."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 def read_text(path: Path, expected: str = "", errors: str = "strict") -> str:

@@ -18,7 +18,7 @@ import numpy as np
 
 from sklearn_cdul import __version__
 from sklearn_cdul._utils.atomic_write import atomic_write
-from sklearn_cdul._utils.text_files import read_text, user_path
+from sklearn_cdul._utils.text_files import printable, read_text, user_path
 
 # Exit codes besides 0, and argparse's 2 for a wrong command line.
 FAILED, INCOMPLETE, INTERRUPTED = 1, 3, 130
@@ -29,8 +29,7 @@ MOST_LISTED = 20
 
 def say(text: str) -> None:
     """Print to stderr; names of files can't steer the terminal."""
-    text = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
-    print(f"sklearn-cdul: {text}", file=sys.stderr)
+    print(f"sklearn-cdul: {printable(text)}", file=sys.stderr)
 
 
 def label(options: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from sklearn_cdul._utils.forks import in_child
+from sklearn_cdul._utils.text_files import printable
 from sklearn_cdul.exceptions import ImageError
 
 BYTES = (bytes, bytearray, memoryview)
@@ -62,7 +63,7 @@ def python_object(item: Any) -> Any:
 def shorten(text: str) -> str:
     """A text for a message: signs that a terminal prints, and not too many of them."""
     text = text if len(text) <= 200 else f"{text[:120]}...{text[-70:]}"
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+    return printable(text).replace("\n", r"\n")
 
 
 def folder_line(path: str) -> str:
