@@ -68,8 +68,8 @@ def embed_photos(
         store, version = None, b""
         if memory is not None:
             store = stack.enter_context(Store(memory))
-            # All that changes an embedding besides the image; the device does not. Nor does it matter
-            # in which parts an image is not looked at.
+            # All that changes an embedding besides the image; the device does not. The whole image
+            # alone is the same for all kinds of parts.
             looks = views_version(views if grid_size > 1 else "grid")
             version = repr((encoder.fingerprint, grid_size, *looks)).encode()
         shape = n_views(grid_size, views), encoder.embedding_dim
