@@ -63,7 +63,7 @@ class Bench:
 
     def __init__(self, parts, names, options, n_photos=None):
         train, test = zip(*parts, strict=True)
-        paths = sum((part.paths for part in train), [])
+        paths = [path for part in train for path in part.paths]
         rows = np.arange(len(paths))
         if n_photos:
             rows = np.random.default_rng(1).permutation(len(paths))[:n_photos]
