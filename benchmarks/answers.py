@@ -168,9 +168,7 @@ def fit_constants(benches):
         cells = []
         for name, bench in benches.items():
             p = expit(slope * inputs[name] + offset)
-            cells.append(
-                f"{calibration_error(p, bench.y_test):.3f} {brier(p, bench.y_test):.4f}"
-            )
+            cells.append(f"{calibration_error(p, bench.y_test):.3f} {brier(p, bench.y_test):.4f}")
         table.row(title, *cells, slope, offset)
 
     for name, bench in benches.items():
@@ -189,6 +187,8 @@ def main():
     options = common.parse(parser)
     options.features.mkdir(parents=True, exist_ok=True)
     parts = [load_food_photos(subset=name) for name in ("train", "test")]
+    for part in parts:
+        part.data, part.target = (v[: options.max_photos] for v in (part.data, part.target))
     food = [Part(part, f"food-{n}", options) for n, part in enumerate(parts)]
     benches = {"food": Bench([food], parts[0].target_names, options)}
     if options.data:

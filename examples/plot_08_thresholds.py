@@ -2,9 +2,9 @@
 Thresholds
 ==========
 
-``predict_proba`` gives probabilities; ``predict`` compares them with a threshold per class. Both are
-found without labels. This example shows these thresholds and moves them: with the labels of some
-photos, and by hand. Nothing is trained again.
+``predict_proba`` gives probabilities; ``predict`` compares them with a threshold per class. Both
+are found without labels. This example shows these thresholds and moves them: with the labels of
+some photos, and by hand. Nothing is trained again.
 """
 
 # %%
