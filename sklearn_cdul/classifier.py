@@ -467,9 +467,10 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         """Calibrate probabilities and thresholds on labelled photos, without training.
 
         Both start from those of ``fit``. The probabilities come nearer to how often the labels say
-        yes, and the thresholds to the best F1; the fewer labels, the less, see :func:`sklearn_cdul.labels.fit_thresholds`. "No" counts as "yes" does: a class
-        with negatives alone has a threshold above them. 10 to 100 labelled photos are enough, or
-        some answers per class. They may be drawn at random or be doubtful ones, as a
+        yes, and the thresholds to the best F1; the fewer labels, the less, see
+        :func:`sklearn_cdul.labels.fit_thresholds`. "No" counts as "yes" does: a class with
+        negatives alone has a threshold above them. 10 to 100 labelled photos are enough, or some
+        answers per class. They may be drawn at random or be doubtful ones, as a
         :class:`~sklearn_cdul.review.LabelReport` shows them.
 
         Parameters
