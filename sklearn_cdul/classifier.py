@@ -753,9 +753,9 @@ def _find_decisions(trained, observed):
     return _learn_decisions(calibration, thresholds, labels, logits, trained.seen)
 
 
-def _learn_decisions(calibration, thresholds, labels, unseen, seen):
-    """Calibrate by the logits of photos that training had not seen; decide by the network's."""
-    calibration = learn_from_labels(calibration, unseen, labels)
+def _learn_decisions(calibration, thresholds, labels, logits, seen):
+    """Calibrate by logits that labels did not shape alone; decide by what the network predicts."""
+    calibration = learn_from_labels(calibration, logits, labels)
     start = logit(np.clip(thresholds, 1e-12, 1 - 1e-12))
     return calibration, expit(place_thresholds(calibrate(seen, calibration), labels, start))
 
