@@ -48,8 +48,8 @@ def load_csv(
     ----------
     path : str or os.PathLike
         The file, UTF-8 with commas, semicolons or tabs. Its first line names the columns: `path`
-        (or `filename`, `file_name`, `image`), then `labels` (or `label`) or the classes, and
-        perhaps `split`. Beside `labels` other columns are not read; if they look like those of
+        (or `filename`, `file_name`, `image`), then `labels` (or `label`, `class`) or the classes,
+        and perhaps `split`. Beside `labels` other columns are not read; if they look like those of
         classes, give the classes. A photo may have more lines with names; lines with 1 and 0 must
         agree. Columns for classes stay in their order.
     root : str, os.PathLike or None, default=None

@@ -1,6 +1,5 @@
 """Writer of tasks for Label Studio, and reader of what people made of them."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -8,7 +7,14 @@ from typing import Any
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import quoteattr
 
-from sklearn_cdul.datasets._reading import Row, check_choice, file_and_root, make_bunch, read_json
+from sklearn_cdul.datasets._reading import (
+    Row,
+    before_upload,
+    check_choice,
+    file_and_root,
+    make_bunch,
+    read_json,
+)
 from sklearn_cdul.datasets._signatures import Bunch, Missing, PathLike, Paths, documented
 from sklearn_cdul.datasets._writing import check_labels, write_json, write_text
 from sklearn_cdul.targets.tables import some
@@ -123,7 +129,7 @@ def load_label_studio(
     check_choice("missing", missing, ("raise", "skip"))
     path, folder = file_and_root(path, root)
     expected = 'Expected what Label Studio exports as "JSON", a list of tasks.'
-    tasks = read_json(path, expected)
+    tasks = read_json(path, expected, kind="label-studio")
     if not isinstance(tasks, list) or not tasks:
         raise ValueError(f"{path} holds no tasks. {expected}")
     answers: list[tuple[str, dict[str, list[str]], str]] = []
@@ -181,7 +187,7 @@ def _choices(annotation: dict[str, Any], control: str | None, where: str) -> dic
     if results and not chosen and control is None:
         raise ValueError(
             f"{where} has an annotation of {types}, but no choices for the photo as a whole, which "
-            "alone are read."
+            "alone are read. Export boxes and outlines as COCO, with images."
         )
     return chosen
 
@@ -201,7 +207,7 @@ def _local_path(data: Any, where: str) -> str:
 
 
 def _as_before_upload(photo: str) -> Iterator[str]:
-    """Names that an upload may have had, which Label Studio puts eight digits before."""
+    """Names that an upload may have had."""
     if photo.startswith("upload/"):
         name = photo.rpartition("/")[2]
-        yield from (name, re.sub("^[0-9a-f]{8}-", "", name))
+        yield from (name, before_upload(name))

@@ -6,9 +6,12 @@ import re
 import reprlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 from unicodedata import normalize
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 import numpy as np
 
@@ -58,15 +61,70 @@ def read_lines(path: Path, expected: str, *, words: bool = False) -> list[str]:
     return lines
 
 
-def read_json(path: Path, expected: str, object_hook: Callable[..., Any] | None = None) -> Any:
-    """Content of a JSON file."""
+# JSON files by some of their keys, or of those of their first record: which reader they are for,
+# what they are, and what to do.
+_JSON = (
+    ({"images", "annotations"}, "coco", "in the form of MS-COCO", "Read it by load_coco"),
+    ({"imagePath", "shapes"}, "labelme", "of labelme", "Read its folder by load_labelme"),
+    ({"classes", "labels"}, "fiftyone", "of FiftyOne", "Read it by load_fiftyone"),
+    ({"samples"}, "", "a FiftyOneDataset", "Export FiftyOneImageClassificationDataset"),
+    ({"data", "annotations"}, "label-studio", "of Label Studio", "Read it by load_label_studio"),
+    (
+        {"annotation_id"},
+        "",
+        "JSON-MIN of Label Studio",
+        'Export "JSON", and take load_label_studio',
+    ),
+    ({"items", "categories"}, "", "of Datumaro", 'Export "COCO" or "CVAT for images"'),
+    ({"image", "annotations"}, "", "of CreateML", 'Export "COCO"'),
+    ({"_via_settings"}, "", "a project of VIA", 'Export annotations as "COCO"'),
+    ({"regions", "filename"}, "", "of VIA", 'Export annotations as "COCO"'),
+)
+
+
+def read_json(
+    path: Path,
+    expected: str,
+    object_hook: Callable[..., Any] | None = None,
+    *,
+    kind: str | None = None,
+) -> Any:
+    """Content of a JSON file; with a kind, of no other that is known."""
     text = read_text(path, expected)
     try:
-        return json.loads(text, object_hook=object_hook)
+        content = json.loads(text, object_hook=object_hook)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not JSON, or is cut off: {error}.") from None
     except (RecursionError, ValueError) as error:  # nested without end, a number without end
         raise ValueError(f"{path} can't be read as JSON: {error}") from None
+    if kind is not None:
+        _check_kind(content, kind, path)
+    return content
+
+
+def _check_kind(content: Any, kind: str, path: Path) -> None:
+    records = [content]
+    if isinstance(content, dict | list):
+        records += islice(content.values() if isinstance(content, dict) else content, 1)
+    keys = [record.keys() for record in records if isinstance(record, dict)]
+    for required, other, what, advice in _JSON:
+        if any(required <= each for each in keys):
+            if other != kind:
+                raise ValueError(f"{path} is {what}. {advice}.")
+            return
+
+
+def read_xml(path: Path, tag: str, expected: str) -> Element:
+    """Root of an XML file."""
+    try:
+        root = ElementTree.parse(path).getroot()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no file {path}. {expected}") from None
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # of an unknown encoding
+        raise ValueError(f"{path} is not XML, or is cut off: {error}. Write UTF-8.") from None
+    if root.tag != tag:
+        raise ValueError(f"{path} holds <{brief(root.tag)[1:-1]}>. {expected}")
+    return root
 
 
 def brief(value: object) -> str:
@@ -175,7 +233,14 @@ def find_photo(folder: Path, photo: str | Path) -> Path | None:
 
 
 def ends(photo: str) -> Iterator[str]:
-    """The ends of an absolute path, the longest first: it may be of another machine."""
+    """The ends of a path from elsewhere, the longest first: it may be of another machine."""
     parts = re.split(r"[\\/]+", photo.strip())
-    is_absolute = not parts[0] or parts[0].endswith(":")
-    return ("/".join(parts[start:]) for start in range(1, len(parts) * is_absolute))
+    if not parts[0] or parts[0].endswith(":") or parts[0] == "..":
+        yield from ("/".join(parts[start:]) for start in range(1, len(parts)))
+        if "upload" in parts[:-1]:
+            yield before_upload(parts[-1])
+
+
+def before_upload(name: str) -> str:
+    """The name of a photo that was uploaded to Label Studio, which puts eight digits before it."""
+    return re.sub("^[0-9a-f]{8}-", "", name)

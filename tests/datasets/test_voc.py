@@ -125,7 +125,9 @@ def test_voc_damaged_annotation_is_named(voc, old, new, message):
 
 def test_voc_other_xml_is_refused(voc):
     voc_file(voc, "Annotations", "2008_000008.xml").write_text("<html></html>")
-    with pytest.raises(ValueError, match=r"2008_000008\.xml holds <html>\. Expected <annotation>"):
+    with pytest.raises(
+        ValueError, match=r"2008_000008\.xml holds <html>\. Expected the annotation"
+    ):
         load_voc(voc)
 
 
