@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import sklearn.utils  # noqa: F401  so that not every process needs to import it
 from PIL import Image
 
 from sklearn_cdul import datasets
@@ -119,7 +120,7 @@ def image_seeds():
 
 def text_seeds(folder):
     """Kind -> (file to change, reader of the folder, texts); the folder has all photos."""
-    photos = [str(folder / name) for name in PHOTOS]
+    photos = [f"photos/{name}" for name in PHOTOS]
     labels, names = [["cup", "egg"], ["cup"]], ["cup", "egg"]
     texts = {}
     for name, dump in {
@@ -129,7 +130,7 @@ def text_seeds(folder):
         "csv": datasets.dump_csv,
     }.items():
         (folder / "photos").mkdir(exist_ok=True)
-        inside = [shutil.copy(photo, folder / "photos") for photo in photos]
+        inside = [shutil.copy(folder / name, folder / "photos") for name in PHOTOS]
         dump(inside, labels, names, folder / "labels.json")
         texts[name] = (folder / "labels.json").read_text()
         (folder / "labels.json").unlink()
@@ -179,8 +180,7 @@ def onnx_seed(path):
     from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 
     names = ["cup", "egg"]
-    vectors = CLIPPseudoLabeler(names).fit().class_embeddings_
-    vectors = np.concatenate([np.asarray(vectors)] * 20)
+    vectors = np.concatenate([CLIPPseudoLabeler(names).fit().text_embeddings_] * 20)
     vectors += np.random.default_rng(0).normal(scale=0.05, size=vectors.shape)
     labeler = CLIPPseudoLabeler(names, input="embeddings")
     model = CDULClassifier(pseudo_labeler=labeler, random_state=0).fit(vectors.astype(np.float32))
@@ -350,7 +350,7 @@ def serve(pipe, read):
             if os.path.dirname(path) not in text and os.path.basename(path) not in text:
                 outcome = f"not named: {type(error).__name__}: {text[:150]!r}"
             elif len(text) > MOST_CHARACTERS:
-                outcome = f"a message of {len(text)} characters"
+                outcome = f"a message of {len(text)} characters: {text[:100]!r}"
         except BaseException as error:
             outcome = f"{type(error).__name__}: {str(error)[:150]!r}"
         seconds = time.perf_counter() - start

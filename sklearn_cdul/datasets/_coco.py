@@ -173,7 +173,7 @@ def _shorten(record: dict[str, Any]) -> Any:
     Called as soon as a record is parsed, so that outlines, most of the file, never pile up.
     """
     if "image_id" in record and "category_id" in record:
-        return record["image_id"], record["category_id"], record.get("iscrowd", 0)
+        return record["image_id"], record["category_id"], record.get("iscrowd") or 0
     return record
 
 

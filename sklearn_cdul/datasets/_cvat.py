@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sklearn_cdul.datasets._reading import (
     Row,
+    brief,
     check_choice,
     file_and_root,
     find_photo,
@@ -70,13 +71,13 @@ def load_cvat(
     for image in images:
         name, subset = image.get("name", ""), image.get("subset", "")
         if not name.strip() or any(shape.get("label") is None for shape in image):
-            raise ValueError(f"{path} has an image, {name!r}, without a name or a label.")
+            raise ValueError(f"{path} has an image, {brief(name)}, without a name or a label.")
         places = [folder / "images" / subset, folder / "images", folder / subset, folder]
         found_at = next(filter(None, (find_photo(place, name) for place in places)), None)
         if found_at and subsets.setdefault(found_at, subset) != subset:
             raise ValueError(f"{path} has {name} in two subsets, and either may be {found_at}.")
         shown = [shape.get("label", "") for shape in image]
-        rows.append(Row(found_at or places[0] / name, shown, f"The image {name} of {path}"))
+        rows.append(Row(found_at or places[0] / name, shown, f"The image {brief(name)} of {path}"))
         splits.append(subset or "all")
     if not any(row.shown for row in rows):
         raise ValueError(f"No image in {path} has a tag or a shape. {expected}")

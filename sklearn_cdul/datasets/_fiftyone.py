@@ -131,7 +131,7 @@ def load_fiftyone(
         Row(_find(folder, photo), _shown(found, listed, where), where)
         for photo, found in labels.items()
         if found is not None
-        for where in [f"{path}, photo {photo!r},"]
+        for where in [f"{path}, photo {brief(photo)},"]
     ]
     if not rows:
         raise ValueError(f"No photo of {path} has a label field. {EXPECTED}")

@@ -10,6 +10,7 @@ from xml.sax.saxutils import quoteattr
 from sklearn_cdul.datasets._reading import (
     Row,
     before_upload,
+    brief,
     check_choice,
     file_and_root,
     make_bunch,
@@ -198,8 +199,8 @@ def _local_path(data: Any, where: str) -> str:
     address = found.get("image") or next(iter(found.values()), "")
     if not address or ("image" not in found and len(found) > 1):
         raise ValueError(
-            f"{where} has the image {next(iter(values.values()), None)!r}. Expected one, a file of "
-            f'a folder, "{URL}" and its path, or an upload, "{UPLOAD}" and its name.'
+            f"{where} has the image {brief(next(iter(values.values()), None))}. Expected one, a "
+            f'file of a folder, "{URL}" and its path, or an upload, "{UPLOAD}" and its name.'
         )
     url = URL if URL in address else UPLOAD
     path = unquote(address.split(url, 1)[1], errors="surrogateescape")

@@ -3,8 +3,8 @@
 import json
 import os
 import re
-import reprlib
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 
 from sklearn_cdul._utils.text_files import read_text, user_path
 from sklearn_cdul.datasets._signatures import Bunch, PathLike
-from sklearn_cdul.targets.tables import some
+from sklearn_cdul.targets.rows import brief, by_any_form, some
 
 
 class Row(NamedTuple):
@@ -56,7 +56,7 @@ def read_lines(path: Path, expected: str, *, words: bool = False) -> list[str]:
     lines = [line.strip() for line in re.split(r"\r?\n|\r", text)]
     for number, line in enumerate(lines, start=1):
         if not line or (words and len(line.split()) > 1):
-            found = repr(line) if line else "empty"
+            found = brief(line) if line else "empty"
             raise ValueError(f"Line {number} of {path} is {found}. {expected}")
     return lines
 
@@ -127,11 +127,6 @@ def read_xml(path: Path, tag: str, expected: str) -> Element:
     return root
 
 
-def brief(value: object) -> str:
-    """A value for messages, however large it is."""
-    return reprlib.repr(value)[:100]
-
-
 def check_names(names: Sequence[object], what: str) -> None:
     """Raise ValueError unless there are class names, each of them text, not empty, and once."""
     if isinstance(names, str) or not names:
@@ -141,7 +136,7 @@ def check_names(names: Sequence[object], what: str) -> None:
         if not isinstance(name, str) or not name.strip() or re.search("[\ud800-\udfff]", name):
             raise ValueError(f"Name {index} of {what} is {brief(name)}. Expected text.")
         if name in seen:
-            raise ValueError(f"{what} has the name {name!r} twice.")
+            raise ValueError(f"{what} has the name {brief(name)} twice.")
         seen.add(name)
 
 
@@ -163,11 +158,12 @@ def make_bunch(
     `others` gives other names that a photo which is not there may have in the folder.
     """
     names = _resolve_classes(classes, rows)
-    columns = {name: column for column, name in enumerate(names)}
+    positions = {name: column for column, name in enumerate(names)}
+    columns = {form: positions[name] for form, name in by_any_form(names).items()}
     target = np.zeros((len(rows), len(names)), dtype=np.int64)
     first_rows: dict[Path, int] = {}
     renamed: dict[Path, str | Path] = {}
-    lost = []
+    lost: list[tuple[Path, str]] = []
     for index, row in enumerate(rows):
         target[index, [columns[name] for name in row.shown]] = 1
         path = find_photo(folder, row.photo)
@@ -177,14 +173,16 @@ def make_bunch(
             if path and (other := renamed.setdefault(path, row.photo)) != row.photo:
                 raise ValueError(f"{row.where} has {row.photo}, but {path} may be {other}, too.")
         if path is None:
-            lost.append(folder / row.photo)
+            lost.append((folder / row.photo, row.where))
             continue
         first = first_rows.setdefault(path, index)
         if agree and (target[first] != target[index]).any():
             raise ValueError(f"{rows[first].where} and {row.where} contradict each other: {path}.")
         target[first] |= target[index]
     if lost:
-        message = f"{len(lost)} of {len(rows)} photos are missing, the first is {lost[0]}."
+        first_lost, where = lost[0]
+        message = f"{len(lost)} of {len(rows)} photos are missing, the first is {first_lost}"
+        message = f"{message[:500]} ({where})."
         if not first_rows:
             raise FileNotFoundError(f"{message} Check that the photos are in this folder.")
         if missing == "raise":
@@ -217,9 +215,17 @@ def _resolve_classes(classes: Iterable[str] | None, rows: Sequence[Row]) -> list
         raise ValueError("No photo in the files shows a class. Give the classes as classes=.")
     names = sorted(found) if classes is None else list(classes)
     check_names(names, "classes")
-    if unknown := [name for name in found if name not in set(names)]:
+    known = by_any_form(names)
+    forms = Counter(normalize("NFC", name) for name in found)
+    twice = [name for name in found if forms[normalize("NFC", name)] > 1]
+    if classes is None and twice:
         raise ValueError(
-            f"{found[unknown[0]]} has the class {unknown[0]!r}, which is not among classes: "
+            f"{found[twice[0]]} has the class {ascii(twice[0])[:200]}, which stands elsewhere with "
+            "its accents in another form. Give the classes as classes=."
+        )
+    if unknown := [name for name in found if name not in known]:
+        raise ValueError(
+            f"{found[unknown[0]]} has the class {brief(unknown[0])}, which is not among classes: "
             f"{some(names)}. Give all as classes=, or None for those in the files."
         )
     return names

@@ -123,8 +123,8 @@ def load_voc(
     for identifier in identifiers:
         file_name, objects = found[identifier]
         shown = [words.get(name, name) for name, hard in objects if keep_all or not hard]
-        folders = [folder / name for name in ("JPEGImages", "images", "Images", "")]
-        folders += [each / Path(identifier).parent for each in folders]
+        bases = [folder / name for name in ("JPEGImages", "images", "Images", "")]
+        folders = [*(each / Path(identifier).parent for each in bases), *bases]
         folders.append(files[identifier].parent)
         photo = _find_photo([list_folder(each) for each in folders], file_name, identifier)
         missing_photo = folder / "JPEGImages" / f"{identifier}.jpg"

@@ -58,7 +58,7 @@ def read_csv(
     for column in [column for column in header if column in _OTHERS.keys() - set(class_names)]:
         raise ValueError(f"{path} is {_OTHERS[column]}.")
     if repeated := [column for column, count in Counter(header).items() if count > 1]:
-        listed = ", ".join(map(repr, repeated[:10]))
+        listed = ", ".join(repr(name[:100]) for name in repeated[:10])
         raise ValueError(f"{path} has these columns more than once: {listed}.")
     is_utf8 = _NOT_UTF8.search(text) is None
     for number, line in lines[1:]:
