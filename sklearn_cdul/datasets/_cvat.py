@@ -7,6 +7,7 @@ from sklearn_cdul.datasets._reading import (
     Row,
     brief,
     check_choice,
+    check_names,
     file_and_root,
     find_photo,
     make_bunch,
@@ -85,6 +86,7 @@ def load_cvat(
         labels = [
             one for one in content.iterfind("meta//labels/label") if one.find("parent") is None
         ]
-        classes = dict.fromkeys(one.findtext("name", "") for one in labels) or None
+        classes = list(dict.fromkeys(one.findtext("name", "") for one in labels)) or None
+        check_names(classes or ["-"], f"the labels in {path}")
     descr = DESCR.format(path=path)
     return make_bunch(rows, classes, splits, folder=folder, missing=missing, descr=descr)

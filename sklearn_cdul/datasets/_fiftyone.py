@@ -11,6 +11,7 @@ from sklearn_cdul.datasets._reading import (
     brief,
     check_choice,
     check_folder,
+    check_names,
     file_and_root,
     find_photo,
     make_bunch,
@@ -135,6 +136,8 @@ def load_fiftyone(
     ]
     if not rows:
         raise ValueError(f"No photo of {path} has a label field. {EXPECTED}")
+    if listed:
+        check_names(listed, f'"classes" in {path}')
     descr = DESCR.format(path=path, n=len(labels) - len(rows))
     classes = listed or None if classes is None else classes
     return make_bunch(rows, classes, None, folder=folder, missing=missing, descr=descr)

@@ -9,6 +9,7 @@ from sklearn_cdul.datasets._reading import (
     brief,
     check_choice,
     check_folder,
+    check_names,
     find_photo,
     make_bunch,
     read_json,
@@ -78,6 +79,7 @@ def load_labelme(
     rows = [Row(_photo(p, one["imagePath"]), _shown(one, kind, p), str(p)) for p, one in contents]
     if classes is None and kind == "flags":
         classes = sorted({flag for _, content in contents for flag in content["flags"]}) or None
+        check_names(classes or ["-"], f"the flags in {folder}")
     what = "the flag" if kind == "flags" else "one or more shapes"
     descr = DESCR.format(root=folder, what=what)
     return make_bunch(rows, classes, None, folder=folder, missing=missing, descr=descr)

@@ -212,7 +212,8 @@ def _resolve_classes(classes: Iterable[str] | None, rows: Sequence[Row]) -> list
         for name in row.shown:
             found.setdefault(name, row.where)
     if classes is None and not found:
-        raise ValueError("No photo in the files shows a class. Give the classes as classes=.")
+        where = f" ({rows[0].where} and so on)" if rows else ""
+        raise ValueError(f"No photo in the files shows a class{where}. Give classes=.")
     names = sorted(found) if classes is None else list(classes)
     check_names(names, "classes")
     known = by_any_form(names)
