@@ -15,7 +15,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from sklearn_cdul._utils.text_files import read_text, user_path
+from sklearn_cdul._utils.text_files import printable, read_text, user_path
 from sklearn_cdul.datasets._signatures import Bunch, PathLike
 from sklearn_cdul.targets.rows import brief, by_any_form, some
 
@@ -171,18 +171,21 @@ def make_bunch(
             ways = (find_photo(folder, other) for other in others(str(row.photo)))
             path = next((way for way in ways if way), None)
             if path and (other := renamed.setdefault(path, row.photo)) != row.photo:
-                raise ValueError(f"{row.where} has {row.photo}, but {path} may be {other}, too.")
+                raise ValueError(
+                    printable(f"{row.where} has {row.photo}, but {path} may be {other}, too.")
+                )
         if path is None:
             lost.append((folder / row.photo, row.where))
             continue
         first = first_rows.setdefault(path, index)
         if agree and (target[first] != target[index]).any():
-            raise ValueError(f"{rows[first].where} and {row.where} contradict each other: {path}.")
+            found = f"{rows[first].where} and {row.where} contradict each other: {path}."
+            raise ValueError(printable(found))
         target[first] |= target[index]
     if lost:
         first_lost, where = lost[0]
         message = f"{len(lost)} of {len(rows)} photos are missing, the first is {first_lost}"
-        message = f"{message[:500]} ({where})."
+        message = printable(f"{message[:500]} ({where}).")
         if not first_rows:
             raise FileNotFoundError(f"{message} Check that the photos are in this folder.")
         if missing == "raise":

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from sklearn_cdul._utils.text_files import read_text, user_path
+from sklearn_cdul._utils.text_files import printable, read_text, user_path
 from sklearn_cdul.datasets._folders import list_photos
 from sklearn_cdul.datasets._reading import (
     Row,
@@ -91,7 +91,7 @@ def load_yolo(
     if not any(file.is_file() for file in files):
         raise FileNotFoundError(
             f"No photo of split {split!r} in {path} has a file of labels. The first would be "
-            f"{files[0]}."
+            f"{printable(str(files[0]))}."
         )
     shown = [_read_classes(file, names) for file in files]
     if not any(shown):
@@ -158,7 +158,9 @@ def _sources(content: dict[Any, Any], split: str, path: Path) -> list[Path]:
         sources = [root / tail for tail in tails for root in roots]
         source = next((source for source in sources if source.exists()), None)
         if source is None:
-            raise FileNotFoundError(f"There is no {sources[0]}, which {path} names for {split!r}.")
+            raise FileNotFoundError(
+                printable(f"There is no {sources[0]}, which {path} names for {split!r}.")
+            )
         found.append(source)
     return found
 
