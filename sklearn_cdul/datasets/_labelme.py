@@ -10,6 +10,7 @@ from sklearn_cdul.datasets._reading import (
     check_choice,
     check_folder,
     check_names,
+    ends,
     find_photo,
     make_bunch,
     read_json,
@@ -114,6 +115,8 @@ def _shown(content: dict[str, Any], kind: str, path: Path) -> list[str]:
 
 
 def _photo(path: Path, name: str) -> Path:
-    places = (path.parent, path.parent / "images")
-    found = (find_photo(place, name) for place in places)
+    """The photo that a file names, or of which it has the name, if the files were moved."""
+    ways = [(place, name) for place in (path.parent, path.parent / "images")]
+    ways += [(path.parent, end) for end in ends(name) if Path(end).stem == path.stem]
+    found = (find_photo(place, way) for place, way in ways)
     return next(filter(None, found), None) or path.parent / name.replace("\\", "/")

@@ -34,7 +34,10 @@ def read_csv(
     """
     text = read_text(path, errors="surrogateescape")
     if text.lstrip()[:1] in ("{", "[", "<"):
-        raise ValueError(f"{path} is not CSV: it begins with {text.strip()[:20]!r}.")
+        raise ValueError(
+            f"{path} is not CSV: it begins with {text.strip()[:20]!r}. Read it by a function of "
+            "sklearn_cdul.datasets."
+        )
     # The first line as far as it is not quoted: a quoted name may have any of the three.
     plain = re.sub(r'"[^"]*"', "", text).partition("\n")[0]
     delimiter = max(",;\t", key=plain.count)
