@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 
 from sklearn_cdul.cli.arguments import make_parser
-from sklearn_cdul.cli.commands import FAILED, INTERRUPTED, say
+from sklearn_cdul.cli.output import FAILED, INTERRUPTED, say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
