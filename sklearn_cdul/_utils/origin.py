@@ -13,9 +13,11 @@ def encoder_name(labeler: Any) -> str:
 
 
 def origin_of(classifier: Any) -> dict[str, str]:
-    """What is known of a fitted classifier, or stands in the ONNX file of one."""
-    if not hasattr(classifier, "pseudo_labeler_"):
-        return classifier.origin_
+    """What is known of a fitted classifier, of its ONNX file, or of a labeler."""
+    if hasattr(classifier, "model_name"):
+        return {"encoder": encoder_name(classifier)}
+    if not hasattr(classifier, "network_"):
+        return getattr(classifier, "origin_", {})
     labeler, network = classifier.pseudo_labeler_, classifier.network
     is_read = ~np.isnan(classifier.initial_pseudo_labels_).any(axis=1)
     lost = f", {(~is_read).sum()} more could not be read" if not is_read.all() else ""

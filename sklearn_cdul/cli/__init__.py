@@ -16,6 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # The shell makes -x.jpg of *.jpg, which is no option.
     given = [f".{os.sep}{x}" if x[:1] == "-" and os.path.isfile(x) else x for x in given]
     options = make_parser().parse_args(given)
+    options.quiet |= getattr(options, "dry_run", False)
     if hasattr(sys.stdout, "reconfigure"):  # names of files and classes may have any letters
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     with warnings.catch_warnings():

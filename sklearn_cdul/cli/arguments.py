@@ -58,9 +58,9 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_photos(command: argparse.ArgumentParser, nargs: str = "+", more: str = "") -> None:
-    what = f"folder of photos, or photos; @FILE has a path per line, and - reads from stdin{more}"
-    command.add_argument("photos", nargs=nargs, metavar="PHOTOS", help=what)
+def _add_photos(command: argparse.ArgumentParser) -> None:
+    what = "folder of photos, or photos; @FILE has a path per line, and - reads them from stdin"
+    command.add_argument("photos", nargs="+", metavar="PHOTOS", help=what)
     few = "take only N of the photos, spread evenly over all"
     command.add_argument("--limit", type=_count, metavar="N", help=few)
 
@@ -181,7 +181,9 @@ def _add_suggestions(command: argparse.ArgumentParser) -> None:
 def _add_labelled(command: argparse.ArgumentParser) -> None:
     labels = "CSV file with labels of photos that were drawn at random"
     command.add_argument("labels", type=user_path, metavar="LABELS", help=labels)
-    _add_photos(command, "*", " (default: those in LABELS)")
+    photos = "folder of these photos, or photos (default: the paths in LABELS)"
+    command.add_argument("--photos", nargs="+", metavar="PHOTOS", help=photos)
+    command.set_defaults(limit=None)
     _add_out(command, "the classifier with new thresholds (joblib)")
 
 

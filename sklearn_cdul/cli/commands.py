@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_cdul._utils.atomic_write import atomic_write
-from sklearn_cdul._utils.origin import origin_of
+from sklearn_cdul._utils.origin import encoder_name, origin_of
 from sklearn_cdul.cli.inputs import (
     labelled_photos,
     load_model,
@@ -46,7 +46,7 @@ def label(options: argparse.Namespace) -> int:
     names = resolve_classes(labeler.classes)[0]
     check_labels_fit(options, photos, names)
     if options.dry_run:
-        work = labeler.set_params(memory=None, verbose=False).fit().transform
+        work = labeler.set_params(memory=None).fit().transform
         return show_plan(options, photos, names, labeler, work)
     scores = labeler.fit_transform(photos)
     thresholds = find_thresholds(scores)
@@ -56,6 +56,7 @@ def label(options: argparse.Namespace) -> int:
 
         given: dict[str, Any] = {"class_names": names, "thresholds": thresholds}
         page = LabelReport.from_predictions(photos, scores, **given)
+        page.made_by = f"encoder {encoder_name(labeler)}"
         _save_report(page, options.report)
     return code
 
@@ -94,8 +95,7 @@ def _plan_training(options: argparse.Namespace, photos: list[str], model: Any) -
     names = resolve_classes(model.pseudo_labeler.classes)[0]
     if options.observed is not None:
         read_targets(options.observed, names, photos, name="observed")
-    trial = clone(model).set_params(pseudo_labeler__memory=None, memory=None, verbose=False)
-    trial.pseudo_labeler.verbose = False
+    trial = clone(model).set_params(pseudo_labeler__memory=None, memory=None)
     return show_plan(options, photos, names, model.pseudo_labeler, trial.fit)
 
 
@@ -105,7 +105,6 @@ def predict(options: argparse.Namespace) -> int:
     photos, model = read_photos(options), load_model(options)
     check_labels_fit(options, photos, model.class_names_)
     if options.dry_run:
-        model.verbose = False
         return show_plan(options, photos, model.class_names_, None, model.predict_proba)
     return write(photos, model.predict_proba(photos), model.thresholds_, model.class_names_)
 
@@ -195,7 +194,9 @@ def duplicates(options: argparse.Namespace) -> int:
     write_table(options.out, [["group", "path"], *table])
     n_more = len(table) - len(groups)
     return finish(
-        options.out, f"{len(groups)} groups, {n_more} photos too many", np.ones(1, dtype=bool)
+        options.out,
+        f"groups of duplicates: {len(groups)}, with {n_more} photos too many",
+        np.ones(1, dtype=bool),
     )
 
 

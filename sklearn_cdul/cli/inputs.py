@@ -57,7 +57,7 @@ def labelled_photos(labels: Path, names: list[str]) -> list[str]:
     header, lines = read_csv(labels, names)
     column = next((header.index(name) for name in PATHS if name in header), None)
     if column is None:
-        raise ValueError(f"{labels} has no column {PATHS[0]!r}: name the photos after it")
+        raise ValueError(f"{labels} has no column {PATHS[0]!r}: add --photos")
     photos = []
     for number, cells in lines:
         if (photo := find_photo(labels.parent, cells[column])) is None:
@@ -151,4 +151,5 @@ def _load_joblib(options: argparse.Namespace) -> Any:
         raise ValueError(f"{options.model} holds a {type(model).__name__} and no CDULClassifier")
     if not hasattr(model, "network_"):
         raise ValueError(f"the classifier in {options.model} is not fitted")
+    model.pseudo_labeler_.verbose = not options.quiet  # as it was in the training
     return model.set_params(on_error="nan", device=options.device, verbose=not options.quiet)

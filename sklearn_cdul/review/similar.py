@@ -54,7 +54,9 @@ def search_photos(labeler: Any, X: Any, words: str, n: int = 25) -> tuple[np.nda
     """
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}.")
-    seeker = clone(_labeler(labeler)).set_params(classes=[words], background_classes=None).fit()
+    # One class alone is warned of; here nothing else is compared.
+    seeker = clone(_labeler(labeler)).set_params(classes=[words], background_classes="general")
+    seeker.fit()
     cosines = seeker.embed(X) @ seeker.text_embeddings_[0]
     similarities = (cosines[:, 0] + cosines.max(axis=1)) / 2
     rows = np.argsort(-similarities, kind="stable")  # NaN come last
