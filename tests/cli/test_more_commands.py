@@ -155,7 +155,7 @@ def test_search_ranks_photos_by_words(folder, capsys, food_photos):
     command = ["search", "pizza", "photos", "-n", "3", "--quiet", "--memory", "cache", *FAST]
     assert main(command) == 0
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
-    assert [row["path"] for row in rows][0] == str(Path("photos/a.jpg"))
+    assert rows[0]["path"] == str(Path("photos/a.jpg"))
     scores = [float(row["similarity"]) for row in rows]
     assert len(rows) == 3 and scores == sorted(scores, reverse=True)
     assert main([*command, "--out", "found.csv"]) == 0
