@@ -34,8 +34,8 @@ def search_photos(labeler: Any, X: Any, words: str, n: int = 25) -> tuple[np.nda
         Positions in X, the best first. Fewer than `n` if there are not so many photos that can be
         read.
     similarities : ndarray of float32
-        Of each the mean of two cosines: of the whole photo, and of its part that fits best. Only
-        their order means something.
+        Of each the mean of two cosines: of the whole photo, and of its part that fits best. They
+        rank photos; no value of them means "found".
 
     Raises
     ------
@@ -58,13 +58,14 @@ def search_photos(labeler: Any, X: Any, words: str, n: int = 25) -> tuple[np.nda
     seeker = clone(_labeler(labeler)).set_params(classes=[words], background_classes="general")
     seeker.fit()
     cosines = seeker.embed(X) @ seeker.text_embeddings_[0]
-    similarities = (cosines[:, 0] + cosines.max(axis=1)) / 2
+    parts = cosines[:, 1:] if cosines.shape[1] > 1 else cosines
+    similarities = (cosines[:, 0] + parts.max(axis=1)) / 2
     rows = np.argsort(-similarities, kind="stable")  # NaN come last
     rows = rows[~np.isnan(similarities[rows])][:n]
     return rows, similarities[rows]
 
 
-def find_duplicates(labeler: Any, X: Any, similarity: float = 0.95) -> list[np.ndarray]:
+def find_duplicates(labeler: Any, X: Any, similarity: float = 0.75) -> list[np.ndarray]:
     """Find photos that are nearly the same, such as copies in other sizes and series of shots.
 
     Parameters
@@ -74,9 +75,11 @@ def find_duplicates(labeler: Any, X: Any, similarity: float = 0.95) -> list[np.n
         again. Its classes do not matter.
     X : sequence of images, or array of embeddings
         The photos.
-    similarity : float, default=0.95
+    similarity : float, default=0.75
         Cosine similarity in (0, 1] from which two photos are nearly the same: the mean over their
-        views, each compared with the one in the same place.
+        views, each compared with the one in the same place. The default is for the bundled encoder
+        and its 3 x 3 grid. With ``grid_size=1`` different photos come closer to each other, and
+        with most other encoders, too: try 0.9.
 
     Returns
     -------
@@ -90,8 +93,10 @@ def find_duplicates(labeler: Any, X: Any, similarity: float = 0.95) -> list[np.n
 
     Notes
     -----
-    All photos are compared with all others, in time O(n^2); the embeddings of all of them are in
-    memory, ``4 * views * d`` bytes per photo.
+    Copies that were scaled, compressed or cropped a little are found; mirrored ones and those
+    without colours often are not. Of those that are alike through a third photo all are in one
+    group. All photos are compared with all others, in time O(n^2); the embeddings of all of them
+    are in memory, ``4 * views * d`` bytes per photo.
 
     Examples
     --------
@@ -99,7 +104,7 @@ def find_duplicates(labeler: Any, X: Any, similarity: float = 0.95) -> list[np.n
     >>> from sklearn_cdul.datasets import load_food_photos
     >>> from sklearn_cdul.review import find_duplicates
     >>> photos = load_food_photos().data[:3]
-    >>> find_duplicates(CLIPPseudoLabeler(grid_size=1), [*photos, photos[1]])
+    >>> find_duplicates(CLIPPseudoLabeler(grid_size=1), [*photos, photos[1]], 0.9)
     [array([1, 3])]
     """
     if not 0 < similarity <= 1:
