@@ -39,10 +39,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError) as error:
             if options.debug:
                 raise
-            say(f"error: {' '.join(str(error).split()) or type(error).__name__}")
+            say(f"error: {' '.join(_for_shell(error).split()) or type(error).__name__}")
             return FAILED
 
 
 def _for_shell(message: object) -> str:
-    """A warning without what only means something in Python."""
-    return re.sub(r"; their rows are NaN|X\[\d+\] (?=\()", "", str(message))
+    """A message in the words of the command line, without what only means something in Python."""
+    text = re.sub(
+        r"; their rows are NaN| The rows of such images are NaN\.|X\[\d+\] (?=\()", "", str(message)
+    )
+    # memory='cache' is --memory 'cache' here.
+    option = r"(?<!--)\b(background_classes|model_name|pretrained|memory|device|observed)"
+    text = re.sub(rf"{option}=(?=[\"'])", lambda found: f"{_option(found[1])} ", text)
+    word = r"(?<![/\w-])(background_classes|model_name)(?![\w/]|\.\w)"  # no name of a file
+    return re.sub(word, lambda found: _option(found[1]), text)
+
+
+def _option(parameter: str) -> str:
+    return f"--{parameter.replace('_', '-')}"

@@ -186,6 +186,21 @@ def test_label_writes_a_report_before_anything_is_trained(folder, capsys):
     assert "6 photos, 3 classes; encoder bundled, network bundled" in page
 
 
+def test_messages_speak_of_options(folder, capsys):
+    Path("one.txt").write_text("cake\n")
+    Path("memory").write_text("a file")
+    assert main(["label", "photos", "--classes", "one.txt", "--quiet", *FAST]) == 0
+    warning = capsys.readouterr().err
+    assert 'show as --background-classes, or take --background-classes "general".' in warning
+    for more, message in {
+        "--memory memory": "stored in the folder --memory '",
+        "--model-name ViT-B-99": "error: --model-name 'ViT-B-99' is not a model of open_clip",
+        "--classes background_classes.txt": "there is no file background_classes.txt with class",
+    }.items():
+        assert main([*LABEL, *more.split()]) == 1
+        assert message in capsys.readouterr().err
+
+
 def test_names_go_into_sidecars_and_folders(folder, capsys):
     assert main(["predict", "model.joblib", "photos", "--out", "labels.csv", "--quiet"]) == 0
     labels = load_csv("labels.csv", classes=NAMES)
