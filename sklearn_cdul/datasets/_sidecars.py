@@ -1,7 +1,6 @@
 """Writer of names into XMP sidecars, files beside the photos that photo managers read."""
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ _NOTE = _OWN, "sklearnCDUL:names", "Bag"
 _KEYWORDS = (_DC, "dc:subject", "Bag"), (_LR, "lr:hierarchicalSubject", "Bag")
 # digiKam reads its own list alone, if there is one.
 _IF_THERE = ((_DIGIKAM, "digiKam:TagsList", "Seq"),)
+_IN_TREES = {_KEYWORDS[1]: "|", _IF_THERE[0]: "/"}  # food|cake
 _EMPTY = f"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}">\
 <rdf:Description rdf:about=""/></rdf:RDF></x:xmpmeta>"""
 Field = tuple[str, str, str]  # namespace, name, kind of list
@@ -91,8 +91,10 @@ def _set_names(document: minidom.Document, names: list[str]) -> None:
     """Put names into the lists of keywords, in place of those of the last time."""
     old = set(_items(_find_list(document, _NOTE)))
     there = [field for field in (*_KEYWORDS, *_IF_THERE) if _find_list(document, field)]
-    theirs = {item for field in there for item in _items(_find_list(document, field))} - old
-    theirs |= {re.split(r"[|/]", item)[-1] for item in theirs}  # of a tree, as "food|cake"
+    theirs: set[str] = set()
+    for field in there:
+        items = set(_items(_find_list(document, field))) - old
+        theirs |= items | {item.split(_IN_TREES.get(field, "\0"))[-1] for item in items}
     own = [name for name in names if name not in theirs]
     if not own and not old:
         return
@@ -107,12 +109,12 @@ def _set_names(document: minidom.Document, names: list[str]) -> None:
             keywords.parentNode.parentNode.removeChild(keywords.parentNode)
 
 
-def _descriptions(document: minidom.Document) -> list[minidom.Element]:
-    found = document.getElementsByTagNameNS(_RDF, "Description")
+def _descriptions(document: minidom.Document) -> list[Any]:
+    found: list[Any] = document.getElementsByTagNameNS(_RDF, "Description")
     return [node for node in found if node.parentNode.localName == "RDF"]
 
 
-def _find_list(document: minidom.Document, field: Field) -> minidom.Element | None:
+def _find_list(document: minidom.Document, field: Field) -> Any:
     """The list of a field, or None; ValueError if it has another form."""
     space, name, _ = field
     local = name.partition(":")[2]
@@ -128,7 +130,7 @@ def _find_list(document: minidom.Document, field: Field) -> minidom.Element | No
     return None
 
 
-def _add_list(document: minidom.Document, field: Field) -> minidom.Element:
+def _add_list(document: minidom.Document, field: Field) -> Any:
     """Add a field with an empty list."""
     space, name, kind = field
     node = document.createElementNS(space, name)
@@ -138,12 +140,12 @@ def _add_list(document: minidom.Document, field: Field) -> minidom.Element:
     return node.appendChild(document.createElementNS(_RDF, f"rdf:{kind}"))
 
 
-def _items(keywords: minidom.Element | None) -> list[str]:
+def _items(keywords: Any) -> list[str]:
     nodes = keywords.childNodes if keywords is not None else ()
     return [_text(node) for node in nodes if node.nodeType == node.ELEMENT_NODE]
 
 
-def _text(node: minidom.Node) -> str:
+def _text(node: Any) -> str:
     return "".join(child.data for child in node.childNodes if hasattr(child, "data")).strip()
 
 

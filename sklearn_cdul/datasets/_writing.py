@@ -70,8 +70,8 @@ def check_labels(
                 f"The photo {wrong[0]} lies in no folder in {folder}. Label Studio shows photos of "
                 "folders in its document root: write the file where these are."
             )
-    if form == "folders" and os.path.lexists(file) and (os.path.isfile(file) or os.listdir(file)):
-        raise ValueError(f"{file} is there already, and is no empty folder.")
+    if form == "folders":
+        _check_new(user_path(str(file)))
     table = read_targets(target, names, data, name="target")
     if len(unknown := np.argwhere(np.isnan(table))):
         row, column = unknown[0]
@@ -92,6 +92,11 @@ def check_labels(
                 f"scores has NaN or infinity for {paths[row]}. Leave out photos without scores."
             )
     return Labels(paths, [np.flatnonzero(row).tolist() for row in table], names, scores)
+
+
+def _check_new(folder: Path) -> None:
+    if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} is there already, and is no empty folder.")
 
 
 def _written(item: Any, index: int, folder: str) -> str:

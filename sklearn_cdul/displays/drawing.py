@@ -114,12 +114,12 @@ def draw_photos(
         axis.set_axis_off()
         if panel in head_at:
             axis.set_title(head_at[panel], loc="left", fontsize=11, fontweight="bold", **TEXT)
-    for axis, image, text in zip(axes[panels], images, captions, strict=True):
+    for axis, image, below_it in zip(axes[panels], images, captions, strict=True):
         width = max(image.width, image.height / shape)
         axis.imshow(image, extent=(0, image.width, 0, image.height))
         axis.set(xlim=(0, width), ylim=(0, width * shape), anchor="SW")
         points = 72 * (_WIDTH if ax is None else axis.get_window_extent().width / figure.dpi)
-        _draw_caption(axis, text, points)
+        _draw_caption(axis, below_it, points)
     if ax is None and title is not None:
         figure.set_figheight(figure.get_figheight() + 0.35)
         figure.suptitle(title, **TEXT)
