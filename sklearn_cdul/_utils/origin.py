@@ -36,7 +36,7 @@ def origin_of(classifier: Any) -> dict[str, str]:
     size = f", input of {classifier.image_size_} pixels" if of_photos else " of embeddings"
     return {
         "encoder": encoder_name(labeler),
-        "views": f"{labeler.views}, {grid} x {grid}" if grid > 1 else "the whole photo",
+        "views": f"{labeler.views_}, grid_size {grid}" if grid > 1 else "the whole photo",
         "network": _name(classifier.network) + size,
         "training": _name(classifier.training),
         "trained on": f"{is_read.sum():,} photos{lost}",

@@ -194,7 +194,7 @@ def _add_words(command: argparse.ArgumentParser) -> None:
 
 def _add_similarity(command: argparse.ArgumentParser) -> None:
     how_alike = "cosine similarity from which photos are duplicates (default: %(default)s)"
-    command.add_argument("--similarity", type=_similarity, default=0.75, help=how_alike)
+    command.add_argument("--similarity", type=_similarity, default=0.7, help=how_alike)
 
 
 def _add_table(command: argparse.ArgumentParser) -> None:

@@ -65,7 +65,7 @@ def search_photos(labeler: Any, X: Any, words: str, n: int = 25) -> tuple[np.nda
     return rows, similarities[rows]
 
 
-def find_duplicates(labeler: Any, X: Any, similarity: float = 0.75) -> list[np.ndarray]:
+def find_duplicates(labeler: Any, X: Any, similarity: float = 0.7) -> list[np.ndarray]:
     """Find photos that are nearly the same, such as copies in other sizes and series of shots.
 
     Parameters
@@ -75,10 +75,10 @@ def find_duplicates(labeler: Any, X: Any, similarity: float = 0.75) -> list[np.n
         again. Its classes do not matter.
     X : sequence of images, or array of embeddings
         The photos.
-    similarity : float, default=0.75
+    similarity : float, default=0.7
         Cosine similarity in (0, 1] from which two photos are nearly the same: the mean over their
         views, each compared with the one in the same place. The default is for the bundled encoder
-        and its 3 x 3 grid. With ``grid_size=1`` different photos come closer to each other, and
+        with its default views. With ``grid_size=1`` different photos come closer to each other, and
         with most other encoders, too: try 0.9.
 
     Returns

@@ -30,13 +30,13 @@ def altered(path):
     return Image.open(file)
 
 
-@pytest.mark.parametrize("word", ["pizza", "egg"])
-def test_words_find_the_photos_that_show_them(labeler, food_photos, word):
+@pytest.mark.parametrize("word", ["pizza", "egg", "salad"])
+def test_photos_that_show_the_words_come_before_the_others(labeler, food_photos, word):
     column = food_photos.target[:, food_photos.target_names.index(word)]
     rows = list(dict.fromkeys([*np.flatnonzero(column)[:4].tolist(), *range(12)]))
-    found, similarities = search_photos(labeler, [food_photos.data[row] for row in rows], word, 4)
-    shown = column[rows][found]  # by chance one in four does
-    assert shown[0] == 1 and shown.sum() >= 3
+    found, similarities = search_photos(labeler, [food_photos.data[row] for row in rows], word)
+    (places,) = np.nonzero(column[rows][found])
+    assert places.mean() < len(rows) / 2 - 2  # by chance in the middle
     assert (np.diff(similarities) <= 0).all()
 
 
