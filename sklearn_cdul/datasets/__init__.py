@@ -8,7 +8,9 @@ from sklearn_cdul.datasets._folders import list_photos, load_folders
 from sklearn_cdul.datasets._food import load_food_photos
 from sklearn_cdul.datasets._label_studio import dump_label_studio, load_label_studio
 from sklearn_cdul.datasets._labelme import load_labelme
+from sklearn_cdul.datasets._links import dump_folders
 from sklearn_cdul.datasets._nus_wide import load_nus_wide
+from sklearn_cdul.datasets._sidecars import dump_xmp
 from sklearn_cdul.datasets._voc import load_voc
 from sklearn_cdul.datasets._yolo import load_yolo
 
@@ -16,7 +18,9 @@ __all__ = [
     "dump_coco",
     "dump_csv",
     "dump_fiftyone",
+    "dump_folders",
     "dump_label_studio",
+    "dump_xmp",
     "list_photos",
     "load_coco",
     "load_csv",
