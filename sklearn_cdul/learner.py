@@ -1,6 +1,6 @@
 """A classifier that learns again in a moment, as annotations come and classes change."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -60,25 +60,41 @@ class Learner:
 
         self._embeddings = labeler._embed(checked, encoder, source.contents, cache=pictures)
         labeler.offload()
+        readable = np.flatnonzero(np.isfinite(self._embeddings).all(axis=(1, 2)))
+        if len(readable) == 0:
+            raise ValueError("None of the photos can be read.")
         with open_store(labeler.memory) as store:
-            features = from_features(self._network, source, store, lambda _, batch: batch)
+            part = source.select(readable.tolist())
+            read = from_features(self._network, part, store, lambda _, batch: batch)
+        features = np.full((len(checked), *read.shape[1:]), np.nan, dtype=np.float32)
+        features[readable] = read
         self._features = FeatureSource(features, device=_CPU)
-        self._photos, self._labeler = checked, labeler
-        self._digest = digest_of_X(checked)
-        self._seen = labeler._label(self._embeddings)
+        self._photos, self._digest = checked, digest_of_X(checked)
+        # A thread that learns takes both at once, while another changes a class.
+        self._state = labeler, labeler._label(self._embeddings)
 
     @property
     def class_names(self) -> list[str]:
         """Names of the classes as they are now."""
         return list(self._labeler.class_names_)
 
-    def set_classes(self, classes: Sequence[str] | dict[str, list[str]]) -> None:
-        """Take other names: the encoder embeds those that are new, and no photo."""
+    @property
+    def _labeler(self) -> CLIPPseudoLabeler:
+        return self._state[0]
+
+    def change_class(self, old: str | None, new: str) -> None:
+        """Rename a class, or add one: the encoder embeds the new name, and no photo."""
+        names, given = self.class_names, self._labeler.classes
+        changed = [new if name == old else name for name in names] + [new] * (old is None)
+        classes: Any = changed
+        if isinstance(given, Mapping):  # wordings stay
+            words = {str(name).strip(): wording for name, wording in given.items()}
+            before = [*names, None][: len(changed)]
+            classes = {c: c if c == new else words[b] for c, b in zip(changed, before, strict=True)}
         labeler = clone(self._labeler).set_params(classes=classes)
         labeler._fit(None, None, labeler._encoder())
         labeler.offload()
-        self._seen = labeler._label(self._embeddings)  # the last that can fail
-        self._labeler = labeler
+        self._state = labeler, labeler._label(self._embeddings)
         more: dict[str, Any] = {"classes": None, "pseudo_labeler": clone(labeler)}
         if not isinstance(self._classifier.threshold, str | float):
             more["threshold"] = "auto"  # there is none for a class that is new
@@ -90,7 +106,8 @@ class Learner:
         Returns the classifier, whose network is the last layer alone, and the probabilities (n, k),
         NaN for photos that can't be read.
         """
-        fitted, labeler, seen = clone(self._classifier), self._labeler, self._seen
+        labeler, seen = self._state
+        fitted = clone(self._classifier)
         k, n_views = len(labeler.class_names_), self._network.n_views
         head = HeadNetwork(n_views, output_layer(self._network).in_features, k)  # type: ignore[union-attr]
         with gradients_on():
@@ -102,7 +119,7 @@ class Learner:
                 digest=self._digest,
                 training=self._training,
                 size=self._size,
-                observed=observed if np.isfinite(observed).any() else None,
+                observed=observed[:, :k] if np.isfinite(observed[:, :k]).any() else None,
                 seed=0,
                 random=OwnRandomState(0, _CPU),
             )
