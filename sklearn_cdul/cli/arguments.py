@@ -8,6 +8,7 @@ from typing import Any
 from sklearn_cdul import __version__
 from sklearn_cdul._utils.text_files import user_path
 from sklearn_cdul.cli import commands
+from sklearn_cdul.cli.review import review
 
 EPILOG = """\
 exit codes:
@@ -38,6 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
         commands.train: (_add_photos, _add_labeler, _add_training),
         commands.predict: (_add_model, _add_photos, _add_output),
         commands.report: (_add_model, _add_photos, _add_page),
+        review: (_add_photos, _add_review),
     }.items():
         command = parts.add_parser(run.__name__, help=run.__doc__, description=run.__doc__, **FORM)
         command.set_defaults(run=run)
@@ -64,11 +66,11 @@ def _add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", type=user_path, metavar="MODEL", help=warning)
 
 
-def _add_labeler(command: argparse.ArgumentParser) -> None:
+def _add_labeler(command: argparse.ArgumentParser, required: bool = True) -> None:
     add = command.add_argument
     add(
         "--classes",
-        required=True,
+        required=required,
         metavar="NAMES",
         help="text file with one class name per line; JSON file with a list, or with a mapping of "
         'each name to its wordings; or "coco", "voc", "nus-wide"',
@@ -130,3 +132,16 @@ def _add_page(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--labels", type=user_path, metavar="CSV", help="true labels to compare with"
     )
+
+
+def _add_review(command: argparse.ArgumentParser) -> None:
+    _add_labeler(command, required=False)
+    add = command.add_argument
+    known = "classifier written by `train`, in place of --classes; take only files you trust"
+    add("--model", type=user_path, metavar="MODEL", help=known)
+    answers = "file for the answers; those that are there are kept (default: %(default)s)"
+    add("--answers", dest="out", type=user_path, default="answers.csv", metavar="CSV", help=answers)
+    host = "address to listen on (default: %(default)s, which is this machine alone)"
+    add("--host", default="127.0.0.1", help=host)
+    add("--port", type=int, default=0, help="port to listen on (default: one that is free)")
+    add("--no-browser", action="store_true", help="print the address and open no browser")

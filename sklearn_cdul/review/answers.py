@@ -57,15 +57,20 @@ class Answers:
                 self._take_over(photos)
             self._replay()
         except BaseException:
-            self._file.close()
+            self.release()
             if is_new:
                 self.journal.unlink()
-            self._lock.release()
             raise
 
     def close(self) -> None:
         """Write the CSV file and let others use both files."""
-        self.write_csv(self.names, self.labels)
+        try:
+            self.write_csv(self.names, self.labels)
+        finally:
+            self.release()
+
+    def release(self) -> None:
+        """Let others use the files, which stay as they are."""
         self._file.close()
         self._lock.release()
 
@@ -97,7 +102,9 @@ class Answers:
         lines = [",".join(map(quoted, [head, *names]))]
         cells = np.where(np.isnan(labels[rows]), "", (labels[rows] == 1).astype(int))
         for row, line in zip(rows.tolist(), cells.tolist(), strict=True):
-            lines.append(",".join([quoted(str(self.keys[row] if columns == PATHS else row)), *line]))
+            lines.append(
+                ",".join([quoted(str(self.keys[row] if columns == PATHS else row)), *line])
+            )
         with atomic_write(self.path) as part:
             part.write_bytes(("\n".join(lines) + "\n").encode("utf-8", "surrogateescape"))
 

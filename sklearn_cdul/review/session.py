@@ -126,7 +126,8 @@ class Session:
             self._tabs[tab] = row
             if len(self._tabs) > _MOST_TABS:
                 self._tabs.popitem(last=False)
-            return self.card(row)
+            # The page reads the photo after this one meanwhile.
+            return self.card(row) | {"ahead": self._choose_next()}
 
     def grid(self, column: int) -> dict[str, Any]:
         """Photos that are predicted to show a class, the doubtful ones first."""
@@ -253,11 +254,12 @@ class Session:
         self._thread.join()
         self.answers.close()
 
-    def model(self) -> Any:
-        """A classifier that has learned from all answers, those kept apart too."""
+    def finish(self) -> tuple[Any, np.ndarray]:
+        """A classifier that learned from all answers, those kept apart too, and probabilities."""
         with self._lock:
             labels = self.answers.labels.copy()
-        return self.learner.finish(self.learner.learn(labels)[0])
+        fitted, scores = self.learner.learn(labels)
+        return self.learner.finish(fitted), scores
 
     def _learn_on(self) -> None:
         while True:

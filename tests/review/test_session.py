@@ -130,7 +130,7 @@ def test_answers_are_learned_and_a_second_start_goes_on(start, food):
     assert_allclose(again._scores, scores, atol=1e-6)
     assert again.next("tab")["photo"] not in order
     observed = again.answers.labels
-    model = again.model()
+    model, _ = again.finish()
     assert_array_equal(model.initial_pseudo_labels_[order], observed[order])
 
 
