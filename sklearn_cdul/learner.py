@@ -89,7 +89,7 @@ class Learner:
         classes: Any = changed
         if isinstance(given, Mapping):  # wordings stay
             words = {str(name).strip(): wording for name, wording in given.items()}
-            before = [*names, None][: len(changed)]
+            before = [*names, new][: len(changed)]
             classes = {c: c if c == new else words[b] for c, b in zip(changed, before, strict=True)}
         labeler = clone(self._labeler).set_params(classes=classes)
         labeler._fit(None, None, labeler._encoder())

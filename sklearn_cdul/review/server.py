@@ -20,7 +20,7 @@ from sklearn_cdul._utils.atomic_write import atomic_write
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.labels import apply_thresholds
 from sklearn_cdul.review.page import read_part
-from sklearn_cdul.review.pictures import SIZES, Pictures
+from sklearn_cdul.review.pictures import Pictures
 from sklearn_cdul.review.report import LabelReport
 from sklearn_cdul.review.session import Conflict, Session
 
@@ -238,7 +238,7 @@ def save(session: Session, name: str) -> Path:
             joblib.dump(model, part)
         return path
     readable = np.flatnonzero(~np.isnan(scores).any(axis=1))
-    photos, names = [session.photos[row] for row in readable], list(model.class_names_)
+    photos, names = [session.photos[row] for row in readable.tolist()], list(model.class_names_)
     answers = session.answers.labels[readable, : len(names)]
     if name == "report.html":
         settings = {"class_names": names, "thresholds": model.thresholds_}

@@ -145,5 +145,5 @@ def with_head(network: nn.Module, head: nn.Linear) -> nn.Module:
             if child is old:
                 setattr(module, name, copy.deepcopy(head))
                 if hasattr(module, "num_classes"):  # as timm's models know it
-                    module.num_classes = head.out_features
+                    module.num_classes = head.out_features  # type: ignore[assignment]
     return changed

@@ -119,7 +119,7 @@ def test_what_could_not_be_written_is_not_there(monkeypatch):
     answers.set_labels({2: row(0, 0, 0)})
     assert answers.order == [0, 2]
     answers.close()
-    assert len([json.loads(line) for line in open("answers.journal")]) == 2
+    assert len(list(map(json.loads, answers.journal.read_text().splitlines()))) == 2
 
 
 @pytest.mark.parametrize(

@@ -233,7 +233,7 @@ def test_every_control_has_a_name_and_focus_is_seen(running):
     with opened(running.url) as page:
         for view in ("figures", "grid", "photo"):
             page.click(f"to-{view}")
-            page.wait(lambda: page.find(f"{view}-view").is_displayed())
+            page.wait(page.find(f"{view}-view").is_displayed)
             for control in page.all("button, input, select"):
                 if control.is_displayed():
                     assert control.accessible_name, control.get_attribute("outerHTML")

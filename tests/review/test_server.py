@@ -1,4 +1,4 @@
-"""The server of a review gives nothing to those who do not know its secret, and takes no nonsense."""
+"""The server of a review gives nothing to those without its secret, and takes no nonsense."""
 
 import io
 import json
