@@ -170,7 +170,7 @@ function showGrid(result) {
   gridWrong = new Set();
   const name = state.names[gridClass];
   byId("grid-text").textContent = gridPhotos.length
-    ? `Press the photos that do not show “${name}”, then save.`
+    ? `Press the photos that do not show “${name}”, then save: the others count as right.`
     : `No photo is predicted to show “${name}” that has no answer yet.`;
   byId("grid-save").disabled = !gridPhotos.length;
   byId("grid").replaceChildren(...gridPhotos.map(({ photo, name: path, score }) => {
@@ -255,11 +255,11 @@ function rename(j, button) {
 }
 
 function drawCurve(curve) {
-  const width = 760, height = 220, left = 40, right = 16, top = 14, bottom = 30;
+  const width = Math.min(760, byId("figures-view").clientWidth), height = 220, left = 40, right = 16, top = 14, bottom = 30;
   const last = curve[curve.length - 1].answers, first = curve[0].answers;
   const x = (n) => left + (n - first) / Math.max(last - first, 1) * (width - left - right);
   const y = (p) => top + (1 - p) * (height - top - bottom);
-  const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img",
+  const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img",
     "aria-label": `F1 from ${points(curve[0].f1)} after ${first} answers to ${points(curve[curve.length - 1].f1)} after ${last}` });
   for (const p of [0, .25, .5, .75, 1]) {
     svg.append(draw("line", { class: "axis", x1: left, x2: width - right, y1: y(p), y2: y(p) }),
