@@ -69,6 +69,9 @@ class Learner:
         features = np.full((len(checked), *read.shape[1:]), np.nan, dtype=np.float32)
         features[readable] = read
         self._features = FeatureSource(features, device=_CPU)
+        # What comes takes a moment each time, and needs no bars.
+        self._classifier.set_params(verbose=False)
+        labeler.set_params(verbose=False)
         self._photos, self._digest = checked, digest_of_X(checked)
         # A thread that learns takes both at once, while another changes a class.
         self._state = labeler, labeler._label(self._embeddings)
@@ -109,6 +112,10 @@ class Learner:
         labeler, seen = self._state
         fitted = clone(self._classifier)
         k, n_views = len(labeler.class_names_), self._network.n_views
+        # Classes that were added meanwhile have no annotations.
+        observed = np.pad(
+            observed[:, :k], ((0, 0), (0, max(k - observed.shape[1], 0))), constant_values=np.nan
+        )
         head = HeadNetwork(n_views, output_layer(self._network).in_features, k)  # type: ignore[union-attr]
         with gradients_on():
             fitted._learn(
@@ -119,7 +126,7 @@ class Learner:
                 digest=self._digest,
                 training=self._training,
                 size=self._size,
-                observed=observed[:, :k] if np.isfinite(observed[:, :k]).any() else None,
+                observed=observed if np.isfinite(observed).any() else None,
                 seed=0,
                 random=OwnRandomState(0, _CPU),
             )

@@ -1,5 +1,9 @@
 // The page of a review. The server keeps all answers; what is here is what one tab shows.
-const tab = crypto.getRandomValues(new Uint32Array(2)).join("-");
+let tab = crypto.getRandomValues(new Uint32Array(2)).join("-");
+try {  // a reload shows the same photo, and can take its last answer back
+  tab = sessionStorage.getItem("review tab") || tab;
+  sessionStorage.setItem("review tab", tab);
+} catch { /* not allowed */ }
 const LIKELY = 9;
 let state = { names: [] };
 let card = null, shown = new Set(), seen = [], at = -1, busy = false, all = false;

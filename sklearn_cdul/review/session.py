@@ -118,8 +118,9 @@ class Session:
                 self._skipped.add(skip)
             self._tabs.pop(tab, None)
             row = self._choose_next()
-            if row is None and self._skipped:
+            if row is None:  # those that were skipped, or that a closed tab has shown
                 self._skipped.clear()
+                self._tabs.clear()
                 row = self._choose_next()
             if row is None:
                 return None
@@ -268,12 +269,13 @@ class Session:
                     self._changed.wait(0.3 if self._waiting else None)
                 if self._has_stopped:
                     return
+                waiting = self._waiting
             try:
                 self._fit()
             except Exception as error:  # whatever it is, answers go on
                 with self._changed:
                     self.trouble = f"{type(error).__name__}: {error}"
-                    self._waiting = 0
+                    self._waiting -= waiting
                     self._changed.notify_all()
 
     def _is_due(self) -> bool:

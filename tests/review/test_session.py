@@ -279,3 +279,29 @@ def test_photos_that_cannot_be_read_are_left_out(food, memory, tmp_path):
         session.answer("tab", card["photo"], card["version"], [])
     assert seen == set(range(1, 16))
     session.stop()
+
+
+def test_a_class_that_comes_while_the_model_learns_does_no_harm(start, food, monkeypatch):
+    session = start()
+    learn = session.learner.learn
+
+    def learn_late(observed):
+        monkeypatch.setattr(session.learner, "learn", learn)
+        session.learner.change_class(None, "egg")
+        return learn(observed)
+
+    monkeypatch.setattr(session.learner, "learn", learn_late)
+    say(session, session.next("tab"), food[1])
+    session.catch_up()
+    assert session.overview()["trouble"] == ""
+
+
+def test_a_photo_of_a_tab_that_was_closed_comes_again(start, food):
+    session = start()
+    closed = session.next("closed")
+    seen = set()
+    for _ in range(40):
+        card = session.next("tab")
+        seen.add(card["photo"])
+        say(session, card, food[1])
+    assert closed["photo"] in seen and session.next("tab") is None
