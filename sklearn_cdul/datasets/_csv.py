@@ -7,15 +7,7 @@ from typing import Any, TextIO
 from sklearn_cdul.datasets._reading import Row, check_choice, ends, file_and_root, make_bunch
 from sklearn_cdul.datasets._signatures import Bunch, Missing, PathLike, documented
 from sklearn_cdul.datasets._writing import check_labels, write_text
-from sklearn_cdul.targets.csv_files import (
-    NAMES,
-    PATHS,
-    SEPARATOR,
-    SPLIT,
-    quoted,
-    read_csv,
-    split_names,
-)
+from sklearn_cdul.targets.csv_files import NAMES, PATHS, SEPARATOR, SPLIT, read_csv, split_names
 from sklearn_cdul.targets.tables import some
 
 # What people write between names, too.
@@ -208,4 +200,11 @@ def dump_csv(
     for row, (photo, shown) in enumerate(zip(labels.paths, labels.shown, strict=True)):
         cells = [] if labels.scores is None else [f"{score:.4g}" for score in labels.scores[row]]
         lines.append([photo, SEPARATOR.join(labels.names[i] for i in shown), *cells])
-    write_text(path, "".join(",".join(map(quoted, line)) + "\n" for line in lines))
+    write_text(path, "".join(",".join(map(_quoted, line)) + "\n" for line in lines))
+
+
+def _quoted(cell: str) -> str:
+    """A cell with quotation marks around it, where a reader might lose something without."""
+    if re.search(r'[",\t\r\n]|^\s|\s$', cell):
+        return '"' + cell.replace('"', '""') + '"'
+    return cell

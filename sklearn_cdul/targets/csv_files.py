@@ -68,10 +68,3 @@ def read_csv(
 def split_names(cell: str) -> list[str]:
     """Return the names in a cell."""
     return [name.strip() for name in cell.split(SEPARATOR) if name.strip()]
-
-
-def quoted(cell: str) -> str:
-    """A cell with quotation marks around it, where a reader might lose something without."""
-    if re.search(r'[",\t\r\n]|^\s|\s$', cell):
-        return '"' + cell.replace('"', '""') + '"'
-    return cell
