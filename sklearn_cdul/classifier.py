@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -24,12 +24,19 @@ from sklearn_cdul.images.digests import digest_of_X
 from sklearn_cdul.images.pictures import PictureCache
 from sklearn_cdul.inputs import check_X, copy_features, input_tags
 from sklearn_cdul.labeler import CLIPPseudoLabeler, documented
+from sklearn_cdul.labels.calibration import (
+    calibrate,
+    calibrate_without_labels,
+    count_photos,
+    learn_from_labels,
+    no_calibration,
+)
 from sklearn_cdul.labels.neighbors import place_observed, smooth_labels
 from sklearn_cdul.labels.thresholds import (
     apply_thresholds,
     check_thresholds,
     find_thresholds,
-    fit_thresholds,
+    place_thresholds,
 )
 from sklearn_cdul.metrics import mean_average_precision, score_readable
 from sklearn_cdul.targets import read_targets
@@ -103,8 +110,8 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         Weight in [0, 1] of the neighbours' labels against the photo's own.
     threshold : "auto", float or array of shape (k,), default="auto"
         Probability from which ``predict`` gives 1. "auto" finds one threshold per class on the
-        training photos, without labels. To change those of a fitted classifier, use
-        :meth:`set_thresholds` or, with some labels, :meth:`fit_thresholds`.
+        training photos, without labels or with those that are ``observed``. To change those of a
+        fitted classifier, use :meth:`set_thresholds` or, with some labels, :meth:`fit_thresholds`.
     random_state : int, RandomState instance or None, default=None
         Seed of batches, crops and new weights, and of the random samples that stand for more than
         20,000 photos. With the default network and training, fewer photos and the same machine,
@@ -149,7 +156,12 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
     thresholds_ : ndarray of shape (k,)
         Probabilities from which ``predict`` gives 1.
     auto_thresholds_ : ndarray of shape (k,)
-        The thresholds found without labels, whatever ``threshold`` is.
+        The thresholds that "auto" stands for, whatever ``threshold`` is.
+    calibration_ : ndarray of shape (k, 3)
+        For each class the slope and the offset by which the network's logits become those of
+        probabilities, and the standard deviation of the offset, for :meth:`expected_counts`.
+    auto_calibration_ : ndarray of shape (k, 3)
+        That of ``fit``, to which "auto" goes back.
     history_ : list of dict
         For each epoch ``epoch``, ``loss`` (mean KL divergence, nats), ``label_movement`` (mean
         absolute change) and, with a validation set, ``validation_map``.
@@ -261,7 +273,8 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             Present for cross-validation, which uses it for scoring. Its length is checked; training
             never uses its values.
         observed : array of shape (n, k), names, data frame, CSV file or None, default=None
-            Annotations: 1, 0, or NaN where unobserved. They are never changed. Names, frames and
+            Annotations: 1, 0, or NaN where unobserved. They are never changed, and calibrate the
+            probabilities and thresholds, as in :meth:`fit_thresholds`. Names, frames and
             files, also of some photos and classes only, are matched to the classes by name and to
             the photos by path or index, see :func:`~sklearn_cdul.targets.read_targets`.
         X_val, y_val : sequence of images and array of shape (m, k), or None
@@ -382,7 +395,8 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             known = ~np.isnan(observed) & ~np.isnan(labels)
             labels[known] = moved[known] = observed[known]
         with progress("Finding thresholds", verbose=labeler.verbose):
-            thresholds = find_thresholds(expit(trained.logits))
+            known = None if observed is None else observed[readable]
+            calibration, thresholds = _find_decisions(trained, known)
 
         # All at once, so that a fit that was interrupted leaves the last one as it was.
         fitted = {
@@ -394,11 +408,13 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             "history_": trained.history,
             "initial_pseudo_labels_": labels,
             "pseudo_labels_": moved,
+            "auto_calibration_": calibration,
             "auto_thresholds_": thresholds,
         }
         vars(self).pop("image_size_", None)
         copy_features(labeler, self)
         vars(self).update(fitted if size is None else fitted | {"image_size_": size})
+        self.calibration_ = calibration.copy()
         return self.set_thresholds(self.threshold)
 
     @staticmethod
@@ -448,9 +464,9 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         threshold : "auto", float, array of shape (k,), Series or dict
-            As the parameter ``threshold``, which is not changed. A dict maps class names to
-            thresholds; those of other classes stay as they are. A Series whose index has the class
-            names is matched by them.
+            As the parameter ``threshold``, which is not changed. "auto" goes back to those of
+            ``fit``, and to its probabilities. A dict maps class names to thresholds; those of other
+            classes stay as they are. A Series whose index has the class names is matched by them.
 
         Returns
         -------
@@ -466,6 +482,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         named = index is not None and set(index) == set(self.class_names_)
         if isinstance(threshold, str) and threshold == "auto":
             self.thresholds_ = self.auto_thresholds_.copy()
+            self.calibration_ = self.auto_calibration_.copy()
         elif isinstance(threshold, Mapping) or named:
             thresholds = self.thresholds_.copy()
             for name, value in threshold.items():
@@ -478,49 +495,55 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         return self
 
     def fit_thresholds(self, X, y):
-        """Tune the thresholds on labelled photos, without training.
+        """Calibrate probabilities and thresholds on labelled photos, without training.
 
-        For each class, the threshold with the highest F1 on these photos is shrunk toward the one
-        found without labels; the fewer positives, the more, see
-        :func:`sklearn_cdul.labels.fit_thresholds`. 10 to 100 labelled photos are enough if they are
-        drawn at random: uncertain photos alone give worse thresholds.
+        Both start from those of ``fit``. The probabilities come nearer to how often the labels say
+        yes, and the thresholds to the best F1; the fewer labels, the less, see
+        :func:`sklearn_cdul.labels.fit_thresholds`. "No" counts as "yes" does: a class with
+        negatives alone has a threshold above them. 10 to 100 labelled photos are enough, or some
+        answers per class. They may be drawn at random or be doubtful ones, as a
+        :class:`~sklearn_cdul.review.LabelReport` shows them.
 
         Parameters
         ----------
         X : sequence of images, or array of embeddings
-            Of the same kind as in ``fit``; training photos may be among them.
+            Of the same kind as in ``fit``. Photos that were not in the training are better, and
+            labels that the training had as ``observed`` are used already.
         y : array of shape (n, k) or (n,), names of each image, data frame or CSV file
-            Labels as in :meth:`score`. Classes without a positive label keep
-            ``auto_thresholds_``. Photos without a label are not read.
+            Labels as in :meth:`score`. Photos without a label are not read.
 
         Returns
         -------
         self : CDULClassifier
-            With new ``thresholds_``. Another ``fit`` goes back to the parameter ``threshold``.
+            With new ``thresholds_`` and ``calibration_``. Another ``fit`` goes back to the
+            parameter ``threshold``.
 
         Raises
         ------
         ValueError
-            If y has the wrong shape, names or values, or no positives, or if no labelled image can
-            be read.
+            If y has the wrong shape, names or values, or no labels, or if no labelled image can be
+            read.
         """
         check_is_fitted(self)
         y = read_targets(y, self.class_names_, X)
-        mean_average_precision(y, np.zeros(y.shape))  # fails if there are no positives
         source = self._open(X, files=False)
         rows = np.flatnonzero(np.isin(y, (0, 1)).any(axis=1))
-        probabilities = expit(self._logits(source.select(rows)))
-        if np.isnan(probabilities).all():
+        if len(rows) == 0:
+            raise ValueError("y has no labels; the thresholds stay.")
+        logits = self._logits(source.select(rows), calibrated=False)
+        if np.isnan(logits).all():
             raise ValueError("None of the labelled images could be read; the thresholds stay.")
-        self.thresholds_ = fit_thresholds(probabilities, y[rows], self.auto_thresholds_)
+        self.calibration_, self.thresholds_ = _learn_decisions(
+            self.auto_calibration_, self.auto_thresholds_, y[rows], logits, logits
+        )
         return self
 
     @documented
     def decision_function(self, X):
-        """Logits of the network.
+        """Logits of the probabilities.
 
-        With ``regions`` above 1 a logit is 0.7 times that of the whole photo plus 0.3 times the
-        largest of a region.
+        Each is linear in a logit of the network, see ``calibration_``. With ``regions`` above 1
+        that is 0.7 times the logit of the whole photo plus 0.3 times the largest of a region.
 
         Parameters
         ----------
@@ -538,7 +561,10 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
 
     @documented
     def predict_proba(self, X):
-        """Probability of each class, the sigmoid of the logits.
+        """Probability of each class, the sigmoid of :meth:`decision_function`.
+
+        Without labels it is a guess: a photo at the threshold found without labels shows the class
+        with a probability of 0.15. ``observed`` labels and :meth:`fit_thresholds` calibrate it.
 
         Parameters
         ----------
@@ -552,6 +578,33 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         {Raises}
         """
         return expit(self.decision_function(X))
+
+    @documented
+    def expected_counts(self, X):
+        """How many photos show each class, by the sum of the probabilities [1]_.
+
+        The interval allows for chance and for probabilities that are off. It is wide without labels
+        and shrinks with those of ``observed`` and :meth:`fit_thresholds`.
+
+        Parameters
+        ----------
+        {X}
+
+        Returns
+        -------
+        counts : ndarray of shape (k,)
+            Expected number of photos, of those that could be read.
+        low, high : ndarrays of shape (k,)
+            Ends of an interval that is to hold nine counts of ten, in [0, n].
+
+        {Raises}
+
+        References
+        ----------
+        .. [1] A. Bella et al., "Quantification via Probability Estimators", ICDM 2010.
+        """
+        check_is_fitted(self)
+        return count_photos(self._logits(self._open(X), calibrated=False), self.calibration_)
 
     @documented
     def predict(self, X):
@@ -630,10 +683,11 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         export_onnx(self, path)
 
-    def _logits(self, source):
+    def _logits(self, source, *, calibrated=True):
         layout = memory_format(source.device)
         network = self.network_.to(source.device, memory_format=layout)
-        return predict_logits(network, source)
+        logits = predict_logits(network, source)
+        return calibrate(logits, self.calibration_) if calibrated else logits
 
     def _shared(self, labeler, *names):
         """Shared parameters as they stand: those given here, else the labeler's."""
@@ -695,9 +749,12 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         if "network_" in state:
             state["network_"] = unpack_network(state["network_"])
             # What a fit sets since some version.
+            plain = no_calibration(len(state["class_names_"]))
             later = {
                 "X_digest_": None,
                 "auto_thresholds_": state.get("thresholds_"),
+                "calibration_": plain,
+                "auto_calibration_": plain.copy(),
                 "history_": [],
             }
             state = later | state
@@ -712,6 +769,26 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         tags.classifier_tags.multi_label = True
         tags.classifier_tags.multi_class = False
         return tags
+
+
+def _find_decisions(trained, observed):
+    """Calibration and thresholds after a training, by its observed labels if there are some."""
+    logits = trained.logits
+    thresholds = find_thresholds(expit(logits))
+    at = logit(np.minimum(thresholds, 1 - 1e-12))
+    calibration = calibrate_without_labels(at, logits)
+    thresholds = expit(calibration[:, 0] * at + calibration[:, 1])
+    if observed is None or np.isnan(observed[trained.rows]).all():
+        return calibration, thresholds
+    labels = observed[trained.rows]
+    return _learn_decisions(calibration, thresholds, labels, logits, trained.seen)
+
+
+def _learn_decisions(calibration, thresholds, labels, logits, seen):
+    """Calibrate by logits that labels did not shape alone; decide by what the network predicts."""
+    calibration = learn_from_labels(calibration, logits, labels)
+    start = logit(np.clip(thresholds, 1e-12, 1 - 1e-12))
+    return calibration, expit(place_thresholds(calibrate(seen, calibration), labels, start))
 
 
 def _readable_rows(labels):

@@ -100,10 +100,10 @@ class RidgeTraining(BaseTraining):
             state = LabelState.of(labels, observed, some, source.device)
             heads, leave_one_out, history = self._fit(probe, state, layer.weight, source.verbose)
             set_head(layer, *heads[-1])
-            moved, scores = np.empty_like(labels), np.empty_like(labels)
+            moved, seen, unseen = (np.empty_like(labels) for _ in range(3))
             moved[some] = state.labels().cpu().numpy()
-            seen = head_logits(heads[-1:], features)[:, 0].cpu().numpy()
-            scores[some] = (leave_one_out + seen) / 2
+            seen[some] = head_logits(heads[-1:], features)[:, 0].cpu().numpy()
+            unseen[some] = leave_one_out
 
             # The other photos were not seen: their labels follow what the heads say of them.
             rest = np.setdiff1d(rows, some)
@@ -119,7 +119,8 @@ class RidgeTraining(BaseTraining):
 
             if len(rest):
                 both = from_features(network, source.select(rest.tolist()), store, follow)
-                moved[rest], scores[rest] = both[:, 0], both[:, 1]
+                moved[rest], seen[rest] = both[:, 0], both[:, 1]
+                unseen[rest] = seen[rest]
             if validation is not None:
                 photos, y = validation
 
@@ -129,7 +130,7 @@ class RidgeTraining(BaseTraining):
                 outputs = from_features(network, photos, store, validate)
                 for record, logits in zip(history, outputs.swapaxes(0, 1), strict=True):
                     record["validation_map"] = score_readable(y, logits, if_none=math.nan)
-        return Trained(history, moved, scores)
+        return Trained(history, moved, rows, seen, unseen)
 
     def _read(self, network, source, rows, store):
         """Features of these photos, and the regression on them; of stored features made once."""
