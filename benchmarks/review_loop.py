@@ -3,7 +3,7 @@
 An oracle answers the photos that the review chooses, one by one and with all classes, and the model
 learns again after every third. After 10, 25, 50 and 100 answers the model that the page would save
 (it has learned from all answers) is scored on the test photos, as in few_labels.py. The review's
-own F1, on the photos that it kept apart, is shown beside it.
+own F1, on the photos that it kept apart, is shown beside it. Each seed keeps others apart.
 
 With --timed nothing is trained for its accuracy: random features of as many photos, and as many
 classes, stand in for photos and network, and the real server answers on this machine. "answer" is
@@ -44,32 +44,44 @@ def gain(options):
     labeler = CLIPPseudoLabeler(names, memory=options.memory)
     model = CDULClassifier(pseudo_labeler=labeler, random_state=0)
     tester = Learner(model, [*train.data, *test.data])  # reads the features of the test photos
-    features = tester._features.embeddings[len(train.data) :]
+    n_train, n_all = len(train.data), len(train.data) + len(test.data)
+    features = tester._features.select(range(n_train, n_all))
+    learner = Learner(model, train.data)
     columns = dict.fromkeys(("mAP", "F1", "own F1", "all right"), ".1f") | {"fit, s": ".2f"}
     table = common.Table("answers", columns, width=10)
+    rows = {count: [] for count in COUNTS}
     enough = test.target.sum(axis=0) >= options.min_positives
-    with tempfile.TemporaryDirectory() as folder:
-        answers = Answers(Path(folder) / "answers.csv", train.data, train.target_names)
-        session = Session(Learner(model, train.data), train.data, answers)
-        for count in range(max(COUNTS) + 1):
-            if count in COUNTS:
-                session.catch_up()
-                fitted, _ = session.learner.learn(session.answers.labels)
-                scores = predict(fitted, features)
-                f1 = common.f1_of_shown(
-                    test.target[:, enough], (scores >= fitted.thresholds_)[:, enough]
-                )
-                own = session.figures or {"f1": np.nan, "right": np.nan}
-                table.row(
-                    str(count),
+    for seed in range(options.seeds):
+        for count, session in answered(learner, train, seed):
+            fitted, _ = learner.learn(session.answers.labels)
+            scores = predict(fitted, features)
+            predicted = scores >= fitted.thresholds_
+            own = session.figures or {"f1": np.nan, "right": np.nan}
+            rows[count].append(
+                (
                     common.percent_map(test.target, scores, options.min_positives),
-                    100 * f1,
+                    100 * common.f1_of_shown(test.target[:, enough], predicted[:, enough]),
                     100 * own["f1"],
                     100 * own["right"],
                     session.seconds,
                 )
-            elif count % 3 == 0:
+            )
+    for count, figures in rows.items():
+        table.row(str(count), *np.transpose(figures).tolist())
+
+
+def answered(learner, train, seed):
+    """A review after each of COUNTS answers of an oracle."""
+    with tempfile.TemporaryDirectory() as folder:
+        answers = Answers(Path(folder) / "answers.csv", train.data, learner.class_names)
+        # By the names of the photos it is drawn which are kept apart.
+        answers.keys = [f"{seed} {row}" for row in range(len(train.data))]
+        session = Session(learner, train.data, answers)
+        for count in range(max(COUNTS) + 1):
+            if count in COUNTS or count % 3 == 0:
                 session.catch_up()
+            if count in COUNTS:
+                yield count, session
             card = session.next("oracle")
             shown = np.flatnonzero(train.target[card["photo"]]).tolist()
             session.answer("oracle", card["photo"], card["version"], shown)
@@ -77,8 +89,8 @@ def gain(options):
 
 
 def predict(fitted, features):
-    with torch.inference_mode():
-        return torch.sigmoid(fitted.network_(features)).numpy()
+    fitted._open = lambda *_, **__: features  # as Learner.learn does
+    return fitted.predict_proba([])
 
 
 class StandIn(Learner):
@@ -165,7 +177,7 @@ def click(review, session, options, fits):
 
 
 def main():
-    names = ("dataset", "photo-set", "max-photos", "min-positives", "memory")
+    names = ("dataset", "photo-set", "max-photos", "min-positives", "memory", "seeds")
     parser = common.parser(__doc__, *names)
     parser.add_argument("--data", type=Path, metavar="DIR", help="a folder of --dataset")
     parser.add_argument("--timed", action="store_true", help="measure times, not the gain")
