@@ -5,7 +5,7 @@ learns again after every third. After 10, 25, 50 and 100 answers the model that 
 (it has learned from all answers) is scored on the test photos, as in few_labels.py. The review's
 own F1, on the photos that it kept apart, is shown beside it. Each seed keeps others apart.
 
-With --timed nothing is trained for its accuracy: random features of as many photos, and as many
+With --timed 1000x20 nothing is trained for its accuracy: random features of as many photos, and as many
 classes, stand in for photos and network, and the real server answers on this machine. "answer" is
 the time from an answer to the next photo's classes, "photo" until its picture is there, too.
 """
@@ -32,7 +32,6 @@ from sklearn_cdul.training.batches import FeatureSource
 from sklearn_cdul.training.network import HeadNetwork
 
 COUNTS = (0, 10, 25, 50, 100)
-SIZES = ((1000, 20), (1000, 200), (20_000, 20), (20_000, 200))
 
 
 def gain(options):
@@ -126,9 +125,8 @@ def timing(options):
         "next fits": ".1f",
     }
     table = common.Table("photos x classes, seconds", columns, width=26)
-    for n_photos, n_classes in SIZES:
-        if n_photos > options.most:
-            continue
+    for size in options.timed:
+        n_photos, n_classes = map(int, size.split("x"))
         learner = StandIn(n_photos, n_classes)
         many = [photos[row % len(photos)] for row in range(n_photos)]
         with tempfile.TemporaryDirectory() as folder:
@@ -180,8 +178,9 @@ def main():
     names = ("dataset", "photo-set", "max-photos", "min-positives", "memory", "seeds")
     parser = common.parser(__doc__, *names)
     parser.add_argument("--data", type=Path, metavar="DIR", help="a folder of --dataset")
-    parser.add_argument("--timed", action="store_true", help="measure times, not the gain")
-    parser.add_argument("--most", type=int, default=20_000, help="photos, with --timed")
+    parser.add_argument(
+        "--timed", nargs="+", metavar="PHOTOSxCLASSES", help="measure times, not the gain"
+    )
     parser.add_argument("--answers", type=int, default=200, help="with --timed")
     parser.add_argument("--pause", type=float, default=0.3, help="seconds before an answer")
     options: SimpleNamespace = common.parse(parser)
