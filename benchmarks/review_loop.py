@@ -5,9 +5,9 @@ learns again after every third. After 10, 25, 50 and 100 answers the model that 
 (it has learned from all answers) is scored on the test photos, as in few_labels.py. The review's
 own F1, on the photos that it kept apart, is shown beside it. Each seed keeps others apart.
 
-With --timed 1000x20 nothing is trained for its accuracy: random features of as many photos, and as many
-classes, stand in for photos and network, and the real server answers on this machine. "answer" is
-the time from an answer to the next photo's classes, "photo" until its picture is there, too.
+With --timed 1000x20 nothing is trained for its accuracy: random features of as many photos, and as
+many classes, stand in for photos and network, and the real server answers on this machine. "answer"
+is the time from an answer to the next photo's classes, "photo" until its picture is there, too.
 """
 
 import tempfile
