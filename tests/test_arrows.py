@@ -17,7 +17,9 @@ ARROWS = {
     "labeler": {"class_names", "encoders", "images", "labels", "inputs", "targets", "metrics"}
     | {"exceptions"},
     "onnx_classifier": {"inputs", "images", "labels", "compute", "exceptions"},
-    "review": {"predictions", "targets", "images", "labels", "metrics", "inputs", "exceptions"},
+    "learner": {"classifier", "labeler", "training", "images", "compute"},
+    "review": {"predictions", "targets", "images", "labels", "metrics", "inputs", "exceptions"}
+    | {"learner", "class_names", "datasets"},
     "displays": {"predictions", "images", "labels", "metrics", "inputs"},
     "predictions": {"labels", "targets", "images"},
     "training": {"memory", "images", "metrics", "compute", "exceptions"},

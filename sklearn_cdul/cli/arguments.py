@@ -9,6 +9,7 @@ from sklearn_cdul import __version__
 from sklearn_cdul._utils.text_files import user_path
 from sklearn_cdul.cli import commands
 from sklearn_cdul.cli.output import FORMATS
+from sklearn_cdul.cli.review import review
 
 EPILOG = """\
 exit codes:
@@ -35,8 +36,22 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"sklearn_cdul {__version__}")
     parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for run, adders in {
-        commands.label: (_add_photos, _add_classes, _add_encoder, _add_output, _add_plan),
-        commands.train: (_add_photos, _add_classes, _add_encoder, _add_training, _add_plan),
+        commands.label: (
+            _add_photos,
+            _add_classes,
+            _add_encoder,
+            _add_output,
+            _add_report,
+            _add_plan,
+        ),
+        commands.train: (
+            _add_photos,
+            _add_classes,
+            _add_encoder,
+            _add_training,
+            _add_report,
+            _add_plan,
+        ),
         commands.predict: (_add_model, _add_photos, _add_output, _add_plan),
         commands.report: (_add_model, _add_photos, _add_page),
         commands.suggest: (_add_model, _add_photos, _add_suggestions),
@@ -44,6 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
         commands.info: (_add_model,),
         commands.search: (_add_words, _add_photos, _add_encoder, _add_table),
         commands.duplicates: (_add_photos, _add_encoder, _add_similarity, _add_table),
+        review: (_add_photos, _add_review),
     }.items():
         name = run.__name__.replace("_", "-")
         command = parts.add_parser(name, help=run.__doc__, description=run.__doc__, **FORM)
@@ -73,18 +89,17 @@ def _add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", type=user_path, metavar="MODEL", help=warning)
 
 
-def _add_classes(command: argparse.ArgumentParser) -> None:
+def _add_classes(command: argparse.ArgumentParser, required: bool = True) -> None:
     add = command.add_argument
     add(
         "--classes",
-        required=True,
+        required=required,
         metavar="NAMES",
         help="text file with one class name per line; JSON file with a list, or with a mapping of "
         'each name to its wordings; or "coco", "voc", "nus-wide"',
     )
     others = 'what else the photos show, without a label: as for --classes, or "general"'
     add("--background-classes", metavar="NAMES", help=others)
-    add("--report", help="write a report too (HTML)", **PATH)
 
 
 def _add_encoder(command: argparse.ArgumentParser) -> None:
@@ -127,6 +142,10 @@ def _similarity(text: str) -> float:
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0, up to 1")
     return value
+
+
+def _add_report(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--report", help="write a report too (HTML)", **PATH)
 
 
 def _add_plan(command: argparse.ArgumentParser) -> None:
@@ -199,3 +218,17 @@ def _add_similarity(command: argparse.ArgumentParser) -> None:
 
 def _add_table(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", help="CSV file (default: CSV to stdout)", **PATH)
+
+
+def _add_review(command: argparse.ArgumentParser) -> None:
+    _add_classes(command, required=False)
+    _add_encoder(command)
+    add = command.add_argument
+    known = "classifier written by `train`, in place of --classes; take only files you trust"
+    add("--model", type=user_path, metavar="MODEL", help=known)
+    answers = "file for the answers; those that are there are kept (default: %(default)s)"
+    add("--answers", dest="out", type=user_path, default="answers.csv", metavar="CSV", help=answers)
+    host = "address to listen on (default: %(default)s, which is this machine alone)"
+    add("--host", default="127.0.0.1", help=host)
+    add("--port", type=int, default=0, help="port to listen on (default: one that is free)")
+    add("--no-browser", action="store_true", help="print the address and open no browser")
