@@ -11,7 +11,7 @@ PACKAGE = Path(sklearn_cdul.__file__).parent
 # What a room (a folder, or a module beside them) may import of the others.
 ARROWS = {
     "cli": {"classifier", "labeler", "class_names", "labels", "datasets", "review"}
-    | {"onnx_classifier"},
+    | {"onnx_classifier", "targets", "images", "exceptions"},
     "classifier": {"labeler", "training", "labels", "inputs", "images", "targets", "metrics"}
     | {"compute", "exceptions"},
     "labeler": {"class_names", "encoders", "images", "labels", "inputs", "targets", "metrics"}

@@ -2,7 +2,8 @@
 
 import argparse
 
-from sklearn_cdul.cli.commands import _labeler, _load_model, _photos, say
+from sklearn_cdul.cli.inputs import load_model, make_labeler, read_classes, read_photos
+from sklearn_cdul.cli.output import say
 
 
 def review(options: argparse.Namespace) -> int:
@@ -11,15 +12,15 @@ def review(options: argparse.Namespace) -> int:
         raise ValueError("give --classes for a new classifier, or --model for one from `train`")
     if options.model is not None and options.model.suffix.lower() == ".onnx":
         raise ValueError(f"{options.model} can't learn; give the joblib file that `train` wrote")
-    photos = _photos(options)
+    photos = read_photos(options)
     from sklearn_cdul import CDULClassifier
     from sklearn_cdul import review as reviews
 
     if options.model is not None:
-        model = _load_model(options)
+        model = load_model(options)
     else:
         model = CDULClassifier(
-            pseudo_labeler=_labeler(options),
+            pseudo_labeler=make_labeler(options, read_classes(options.classes)),
             device=options.device,
             random_state=0,
             verbose=not options.quiet,

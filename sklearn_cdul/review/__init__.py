@@ -3,9 +3,17 @@
 from typing import Any
 
 from sklearn_cdul.review.report import LabelReport
+from sklearn_cdul.review.similar import find_duplicates, search_photos
 from sklearn_cdul.review.suggestions import suggest_photos
 
-__all__ = ["LabelReport", "Review", "review", "suggest_photos"]
+__all__ = [
+    "LabelReport",
+    "Review",
+    "find_duplicates",
+    "review",
+    "search_photos",
+    "suggest_photos",
+]
 
 
 def __getattr__(name: str) -> Any:

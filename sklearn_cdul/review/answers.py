@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from sklearn_cdul._utils.atomic_write import atomic_write
 from sklearn_cdul._utils.text_files import user_path
-from sklearn_cdul.datasets._csv import _quoted
+from sklearn_cdul.datasets._writing import csv_text
 from sklearn_cdul.exceptions import warn
 from sklearn_cdul.images.items import path_of
 from sklearn_cdul.targets import read_targets
@@ -106,14 +106,12 @@ class Answers:
             return  # such a file has no rows, which is an error
         columns = PATHS if all(isinstance(key, str) for key in self.keys) else ROWS
         head = next((name for name in columns if name not in names), columns[0])
-        lines = [",".join(map(_quoted, [head, *names]))]
+        lines = [[head, *names]]
         cells = np.where(np.isnan(labels[rows]), "", (labels[rows] == 1).astype(int))
         for row, line in zip(rows.tolist(), cells.tolist(), strict=True):
-            lines.append(
-                ",".join([_quoted(str(self.keys[row] if columns == PATHS else row)), *line])
-            )
+            lines.append([str(self.keys[row] if columns == PATHS else row), *line])
         with atomic_write(self.path) as part:
-            part.write_bytes(("\n".join(lines) + "\n").encode("utf-8", "surrogateescape"))
+            part.write_bytes(csv_text(lines).encode("utf-8", "surrogateescape"))
 
     def _write(self, record: dict[str, Any]) -> None:
         """Append a line; it is on disk, or an error says that it is not there."""

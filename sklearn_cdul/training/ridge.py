@@ -16,6 +16,7 @@ from sklearn_cdul.training.alignment import (
     BaseTraining,
     LabelState,
     Trained,
+    in_words,
     kl_divergence,
 )
 from sklearn_cdul.training.batches import FeatureSource
@@ -153,7 +154,7 @@ class RidgeTraining(BaseTraining):
                 loss = float(kl_divergence(y, logits).mean())
                 movement = self._update(state, logits) if epoch < self.epochs else 0.0
                 history.append({"epoch": epoch, "loss": loss, "label_movement": movement})
-                bar.set_postfix({key: f"{value:.4g}" for key, value in history[-1].items()})
+                bar.set_postfix(in_words(history[-1]))
                 bar.update()
         return heads, leave_one_out, history
 
