@@ -38,5 +38,6 @@ def review(options: argparse.Namespace) -> int:
     )
     say(f"open {page.url} in a browser; Ctrl-C ends the review")
     page.wait()
-    say(f"the answers are in {options.out}; the same command goes on")
+    if options.out.exists():
+        say(f"the answers are in {options.out}; the same command goes on")
     return 0

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from sklearn_cdul._utils.atomic_write import atomic_write
 from sklearn_cdul._utils.text_files import user_path
 from sklearn_cdul.datasets._writing import csv_text
+from sklearn_cdul.exceptions import warn
 from sklearn_cdul.images.items import path_of
 from sklearn_cdul.targets import read_targets
 from sklearn_cdul.targets.csv_files import PATHS
@@ -38,7 +39,6 @@ class Answers:
         self.is_fair = np.zeros(len(photos), dtype=bool)
         self.versions = np.zeros(len(photos), dtype=int)
         self.order: list[int] = []  # photos as they were answered, each once
-        self.n_unknown = 0  # photos in the journal that are not among these
         folder = self.path.absolute().parent
         if not folder.is_dir():
             raise FileNotFoundError(f"There is no folder {folder} for the answers.")
@@ -56,12 +56,18 @@ class Answers:
         try:
             if is_new and self.path.exists():
                 self._take_over(photos)
-            self._replay()
+            unknown = self._replay()
         except BaseException:
             self.release()
             if is_new:
                 self.journal.unlink()
             raise
+
+        if unknown:
+            warn(
+                f"{self.journal} has answers on {len(unknown)} photos that are not among these, "
+                f"the first {unknown[0]}. They stay there, and are not in {self.path.name}."
+            )
 
     def close(self) -> None:
         """Write the CSV file and let others use both files."""
@@ -119,9 +125,10 @@ class Answers:
             self._file.truncate(end)
             raise
 
-    def _replay(self) -> None:
+    def _replay(self) -> list[str | int]:
+        """Read the journal; return the photos in it that are not among these."""
         self._file.seek(0)
-        end = 0
+        end, unknown = 0, {}
         for number, line in enumerate(self._file, 1):
             if not line.endswith(b"\n"):
                 self._file.truncate(end)
@@ -132,20 +139,18 @@ class Answers:
                 if "class" in record:
                     self._change(*record["class"])
                 for key, given in record.get("photos", []):
-                    self._replay_photo(key, given, bool(record["fair"]))
+                    if key not in self._rows:
+                        unknown[key] = True
+                        continue
+                    values = [given.get(name) for name in self.names]
+                    labels = np.array([np.nan if v is None else v for v in values])
+                    self._set(self._rows[key], labels, bool(record["fair"]))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise ValueError(
                     f"Line {number} of {self.journal} can't be read ({error}). Remove the line, or "
                     "name another file for the answers."
                 ) from None
-
-    def _replay_photo(self, key: str | int, given: dict[str, int | None], fair: bool) -> None:
-        row = self._rows.get(key)
-        if row is None:
-            self.n_unknown += 1
-            return
-        values = [given.get(name) for name in self.names]
-        self._set(row, np.array([np.nan if v is None else v for v in values]), fair)
+        return list(unknown)
 
     def _set(self, row: int, values: np.ndarray, fair: bool) -> None:
         self.labels[row] = values

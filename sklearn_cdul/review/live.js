@@ -44,10 +44,15 @@ async function alone(work) {
   }
 }
 
-let timer = null;
+let timer = null, refreshed = 0;
 async function refresh() {
   clearTimeout(timer);
-  try { state = await ask("overview"); } catch (error) { return complain(error.message); }
+  const turn = ++refreshed;
+  try {
+    const result = await ask("overview");
+    if (turn !== refreshed) return;  // a later one is on its way
+    state = result;
+  } catch (error) { return complain(error.message); }
   showStatus();
   if (!byId("figures-view").hidden) showFigures();
   if (state.learning) timer = setTimeout(refresh, 1000);

@@ -41,11 +41,14 @@ class Session:
         self.learner, self.photos, self.answers = learner, photos, answers
         for old, new in answers.changes:
             learner.change_class(old, new)
-        order = [hashlib.blake2b(str(key).encode("utf-8", "replace")) for key in answers.keys]
-        numbers = np.array([int.from_bytes(digest.digest()[:8], "big") for digest in order])
-        # Which photos are kept apart does not depend on the others, nor on the model.
-        self._drawn = np.argsort(numbers)
-        self._is_apart = numbers / 2**64 < 1 / FAIR
+        # A draw that a second start repeats: by the names of the photos. Some photos may have come
+        # since, so those that were answered stay what they were.
+        names = [str(key).encode("utf-8", "surrogatepass") for key in answers.keys]
+        drawn = [hashlib.blake2b(name, digest_size=8).digest() for name in names]
+        self._drawn = np.array(sorted(range(len(drawn)), key=drawn.__getitem__))
+        self._is_apart = np.zeros(len(photos), dtype=bool)
+        self._is_apart[self._drawn[: -(-len(photos) // FAIR)]] = True
+        self._is_apart[answers.order] = answers.is_fair[answers.order]
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._changing = threading.Lock()  # one change of classes at a time

@@ -137,3 +137,15 @@ def test_the_file_must_be_csv_in_a_folder_that_exists():
         Answers("answers.json", PHOTOS, NAMES)
     with pytest.raises(FileNotFoundError, match="no folder"):
         Answers("nowhere/answers.csv", PHOTOS, NAMES)
+
+
+def test_answers_on_photos_that_are_gone_stay_in_the_journal():
+    answers = Answers("answers.csv", PHOTOS, NAMES)
+    answers.set_labels({0: row(1, 0, 0), 3: row(0, 1, 0)})
+    answers.close()
+    with pytest.warns(UserWarning, match="1 photos that are not among these, the first photos/e"):
+        fewer = Answers("answers.csv", PHOTOS[:3], NAMES)
+    fewer.close()
+    again = Answers("answers.csv", PHOTOS, NAMES)
+    assert again.order == [0, 3]
+    again.close()

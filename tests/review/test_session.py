@@ -305,3 +305,15 @@ def test_a_photo_of_a_tab_that_was_closed_comes_again(start, food):
         seen.add(card["photo"])
         say(session, card, food[1])
     assert closed["photo"] in seen and session.next("tab") is None
+
+
+def test_what_was_answered_stays_apart_or_not_when_photos_are_added(food, memory, tmp_path):
+    for count in (20, 40):
+        photos = food[0][:count]
+        answers = Answers(tmp_path / "answers.csv", photos, NAMES)
+        session = Session(Learner(classifier(memory), photos), photos, answers)
+        assert_array_equal(session._is_apart[answers.order], answers.is_fair[answers.order])
+        for _ in range(10):
+            say(session, session.next("tab"), food[1])
+        assert answers.is_fair.sum() == count // 10
+        session.stop()
