@@ -13,6 +13,8 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from sklearn_cdul._utils.progress import progress
 from sklearn_cdul._utils.saving import SavingMixin
+from sklearn_cdul.class_names.background import background_of
+from sklearn_cdul.class_names.checking import warn_about_absent_classes
 from sklearn_cdul.compute.devices import (
     OwnRandomState,
     gradients_on,
@@ -24,6 +26,7 @@ from sklearn_cdul.images.digests import digest_of_X
 from sklearn_cdul.images.pictures import PictureCache
 from sklearn_cdul.inputs import check_X, copy_features, input_tags
 from sklearn_cdul.labeler import CLIPPseudoLabeler, documented
+from sklearn_cdul.labels.absent import find_absent
 from sklearn_cdul.labels.neighbors import place_observed, smooth_labels
 from sklearn_cdul.labels.thresholds import (
     apply_thresholds,
@@ -38,7 +41,12 @@ from sklearn_cdul.targets.rows import index_of
 from sklearn_cdul.training import GradientTraining, RidgeTraining, resolve_training
 from sklearn_cdul.training.alignment import check_memory
 from sklearn_cdul.training.batches import EmbeddingSource, PhotoSource
-from sklearn_cdul.training.building import pack_network, resolve_image_size, unpack_network
+from sklearn_cdul.training.building import (
+    know_texts,
+    pack_network,
+    resolve_image_size,
+    unpack_network,
+)
 from sklearn_cdul.training.logits import predict_logits
 from sklearn_cdul.training.onnx_export import export_onnx
 from sklearn_cdul.training.ranks import Ranks
@@ -101,6 +109,15 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         :func:`sklearn_cdul.labels.smooth_labels`. This is not in the paper; 0 turns it off.
     neighbor_weight : float, default=0.4
         Weight in [0, 1] of the neighbours' labels against the photo's own.
+    zero_shot_weight : float, default=0.3
+        Weight w in [0, 1] of what the encoder itself says of a photo, where the network is its image
+        tower with frozen layers: the bundled encoder and network, ``training="ridge"``, and images.
+        A logit is then 1 - w times that of the output layer plus w times that of the encoder's
+        label, read off the same pass. A class is found only where it also holds its own against
+        2,000 other names, so that few photos that show none of the classes get a name; and classes
+        that no training photo seems to show are found in none, see ``absent_classes_``. 0 turns all
+        of this off. This is not in the paper. :ref:`The guide <open-world>` says what it gains and
+        costs.
     threshold : "auto", float or array of shape (k,), default="auto"
         Probability from which ``predict`` gives 1. "auto" finds one threshold per class on the
         training photos, without labels. To change those of a fitted classifier, use
@@ -150,6 +167,10 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         Probabilities from which ``predict`` gives 1.
     auto_thresholds_ : ndarray of shape (k,)
         The thresholds found without labels, whatever ``threshold`` is.
+    absent_classes_ : list of str
+        Classes that no training photo seems to show. Unless ``threshold`` is given, theirs is 1,
+        which no photo reaches. Empty if the network is not the encoder's image tower, see
+        ``zero_shot_weight``.
     history_ : list of dict
         For each epoch ``epoch``, ``loss`` (mean KL divergence, nats), ``label_movement`` (mean
         absolute change) and, with a validation set, ``validation_map``.
@@ -183,6 +204,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         "training": [StrOptions({"ridge", "gradients"}), RidgeTraining, GradientTraining],
         "n_neighbors": [Interval(Integral, 0, None, closed="left")],
         "neighbor_weight": [Interval(Real, 0, 1, closed="both")],
+        "zero_shot_weight": [Interval(Real, 0, 1, closed="both")],
         "threshold": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both"), "array-like"],
         "random_state": ["random_state"],
         "memory": [str, os.PathLike, None],
@@ -203,6 +225,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         training="ridge",
         n_neighbors=20,
         neighbor_weight=0.4,
+        zero_shot_weight=0.3,
         threshold="auto",
         random_state=None,
         memory=None,
@@ -220,6 +243,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         self.training = training
         self.n_neighbors = n_neighbors
         self.neighbor_weight = neighbor_weight
+        self.zero_shot_weight = zero_shot_weight
         self.threshold = threshold
         self.random_state = random_state
         self.memory = memory
@@ -315,6 +339,10 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         with random, progress("Loading the network", verbose=labeler.verbose):
             network = source.build_network(self.network, len(names), regions=int(self.regions))
         training.check(network)
+        if self.zero_shot_weight and self._shares_tower(labeler, training):
+            texts, others = labeler.text_embeddings_, labeler.background_embeddings_
+            background = background_of(names, texts)
+            know_texts(network, np.concatenate([texts, others]), background, self.zero_shot_weight)
 
         if labeler.input == "images":
             more = {"cache": pictures, "function": labeler._label}
@@ -352,6 +380,12 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             labels[known] = moved[known] = observed[known]
         with progress("Finding thresholds", verbose=labeler.verbose):
             thresholds = find_thresholds(expit(trained.logits))
+        absent = np.zeros(len(names), bool)
+        if getattr(network, "zero_shot", None) is not None:
+            network.zero_shot.set_thresholds(thresholds)
+            absent = find_absent(trained.open_labels)
+            if fixed is not None:
+                absent &= ~(fixed == 1).any(axis=0)
 
         # All at once, so that a fit that was interrupted leaves the last one as it was.
         fitted = {
@@ -364,10 +398,13 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             "initial_pseudo_labels_": labels,
             "pseudo_labels_": moved,
             "auto_thresholds_": thresholds,
+            "absent_classes_": [name for name, gone in zip(names, absent, strict=True) if gone],
         }
         vars(self).pop("image_size_", None)
         copy_features(labeler, self)
         vars(self).update(fitted if size is None else fitted | {"image_size_": size})
+        if isinstance(self.threshold, str):
+            warn_about_absent_classes(self.absent_classes_, len(names))
         return self.set_thresholds(self.threshold)
 
     @staticmethod
@@ -434,7 +471,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         n_classes, index = len(self.class_names_), index_of(threshold)
         named = index is not None and set(index) == set(self.class_names_)
         if isinstance(threshold, str) and threshold == "auto":
-            self.thresholds_ = self.auto_thresholds_.copy()
+            self.thresholds_ = np.where(self._is_absent(), 1.0, self.auto_thresholds_)
         elif isinstance(threshold, Mapping) or named:
             thresholds = self.thresholds_.copy()
             for name, value in threshold.items():
@@ -460,7 +497,8 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             Of the same kind as in ``fit``; training photos may be among them.
         y : array of shape (n, k) or (n,), names of each image, data frame or CSV file
             Labels as in :meth:`score`. Classes without a positive label keep
-            ``auto_thresholds_``. Photos without a label are not read.
+            ``auto_thresholds_``, or 1 if they are in ``absent_classes_``. Photos without a label
+            are not read.
 
         Returns
         -------
@@ -481,15 +519,17 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         probabilities = expit(self._logits(source.select(rows)))
         if np.isnan(probabilities).all():
             raise ValueError("None of the labelled images could be read; the thresholds stay.")
-        self.thresholds_ = fit_thresholds(probabilities, y[rows], self.auto_thresholds_)
+        thresholds = fit_thresholds(probabilities, y[rows], self.auto_thresholds_)
+        still_absent = self._is_absent() & ~(y[rows] == 1).any(axis=0)
+        self.thresholds_ = np.where(still_absent, 1.0, thresholds)
         return self
 
     @documented
     def decision_function(self, X):
         """Logits of the network.
 
-        With ``regions`` above 1 a logit is 0.7 times that of the whole photo plus 0.3 times the
-        largest of a region.
+        With ``regions`` above 1 the output layer gives 0.7 times the logit of the whole photo plus
+        0.3 times the largest of a region. See ``zero_shot_weight`` for what is added to it.
 
         Parameters
         ----------
@@ -599,6 +639,16 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         export_onnx(self, path)
 
+    def _is_absent(self):
+        return np.isin(self.class_names_, self.absent_classes_)
+
+    def _shares_tower(self, labeler, training):
+        """Whether the network is the encoder's image tower, and stays so."""
+        is_bundled = isinstance(labeler.model_name, str) and labeler.model_name == "bundled"
+        is_tower = isinstance(self.network, str) and self.network == "bundled"
+        is_frozen = isinstance(training, RidgeTraining)
+        return labeler.input == "images" and is_bundled and is_tower and is_frozen
+
     def _logits(self, source):
         layout = memory_format(source.device)
         network = self.network_.to(source.device, memory_format=layout)
@@ -668,6 +718,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
                 "X_digest_": None,
                 "auto_thresholds_": state.get("thresholds_"),
                 "history_": [],
+                "absent_classes_": [],
             }
             state = later | state
         super().__setstate__(state)

@@ -13,7 +13,7 @@ ARROWS = {
     "cli": {"classifier", "labeler", "class_names", "labels", "datasets", "review"}
     | {"onnx_classifier"},
     "classifier": {"labeler", "training", "labels", "inputs", "images", "targets", "metrics"}
-    | {"compute", "exceptions"},
+    | {"class_names", "compute", "exceptions"},
     "labeler": {"class_names", "encoders", "images", "labels", "inputs", "targets", "metrics"}
     | {"exceptions"},
     "onnx_classifier": {"inputs", "images", "labels", "compute", "exceptions"},

@@ -47,6 +47,7 @@ class Trained:
     history: list[dict[str, float]]
     labels: np.ndarray  # (m, k) after the last update
     logits: np.ndarray  # (p, k) for thresholds; of the m photos, or of a random sample of them
+    open_labels: np.ndarray | None = None  # (p, k) of the encoder, see `ZeroShot`; may be NaN
 
 
 def check_memory(n_photos: int, n_classes: int) -> None:

@@ -28,6 +28,7 @@ from sklearn_cdul.training.features import (
 from sklearn_cdul.training.linear_probe import LinearProbe
 from sklearn_cdul.training.network import output_layer, set_head
 from sklearn_cdul.training.regions import mix_views
+from sklearn_cdul.training.zero_shot import join
 
 # Photos per block of logits from features.
 _BLOCK = 4096
@@ -99,10 +100,11 @@ class RidgeTraining(BaseTraining):
             state = LabelState.of(labels, observed, some, source.device)
             heads, leave_one_out, history = self._fit(features, state, layer.weight, source.verbose)
             set_head(layer, *heads[-1])
-            moved, scores = np.empty_like(labels), np.empty_like(labels)
+            moved, scores = np.empty_like(labels), np.empty((*labels.shape, 2), labels.dtype)
             moved[some] = state.labels().cpu().numpy()
             seen = head_logits(heads[-1:], features)[:, 0].cpu().numpy()
-            scores[some] = (leave_one_out + seen) / 2
+            joined = join(network, (leave_one_out + seen) / 2, features)
+            scores[some] = np.moveaxis(joined.cpu().numpy(), 1, 2)
 
             # The other photos were not seen: their labels follow what the heads say of them.
             rest = np.setdiff1d(rows, some)
@@ -110,25 +112,29 @@ class RidgeTraining(BaseTraining):
             mean = features.mean(axis=0)
 
             def follow(positions, batch):
-                outputs = head_logits(serving, np.where(np.isnan(batch), mean, batch))
+                batch = np.where(np.isnan(batch), mean, batch)
+                outputs = head_logits(serving, batch)
                 state = LabelState.of(labels, observed, rest[positions], source.device)
                 for logits in outputs[:, :-1].unbind(1):
                     self._update(state, logits)
-                return torch.stack([state.labels(), outputs[:, -1]], dim=1).cpu().numpy()
+                joined = join(network, outputs[:, -1], batch)
+                return torch.cat([state.labels().unsqueeze(1), joined], dim=1).cpu().numpy()
 
             if len(rest):
                 both = from_features(network, source.select(rest.tolist()), store, follow)
-                moved[rest], scores[rest] = both[:, 0], both[:, 1]
+                moved[rest], scores[rest] = both[:, 0], np.moveaxis(both[:, 1:], 1, 2)
             if validation is not None:
                 photos, y = validation
 
                 def validate(positions, batch):
-                    return head_logits(heads, batch).cpu().numpy()
+                    outputs = head_logits(heads, batch).unbind(1)
+                    joined = [join(network, logits, batch)[:, 0] for logits in outputs]
+                    return torch.stack(joined, dim=1).cpu().numpy()
 
                 outputs = from_features(network, photos, store, validate)
                 for record, logits in zip(history, outputs.swapaxes(0, 1), strict=True):
                     record["validation_map"] = score_readable(y, logits, if_none=math.nan)
-        return Trained(history, moved, scores)
+        return Trained(history, moved, scores[..., 0], scores[..., 1])
 
     def _fit(self, features, state, like, verbose):
         """Heads of all epochs, the leave-one-out logits of the last one, and the history."""
