@@ -110,14 +110,14 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
     neighbor_weight : float, default=0.4
         Weight in [0, 1] of the neighbours' labels against the photo's own.
     zero_shot_weight : float, default=0.3
-        Weight w in [0, 1] of what the encoder itself says of a photo, where the network is its image
-        tower with frozen layers: the bundled encoder and network, ``training="ridge"``, and images.
-        A logit is then 1 - w times that of the output layer plus w times that of the encoder's
-        label, read off the same pass. A class is found only where it also holds its own against
-        2,000 other names, so that few photos that show none of the classes get a name; and classes
-        that no training photo seems to show are found in none, see ``absent_classes_``. 0 turns all
-        of this off. This is not in the paper. :ref:`The guide <open-world>` says what it gains and
-        costs.
+        Weight w in [0, 1] of what the encoder itself says of a photo. It counts where the network
+        is the encoder's image tower with frozen layers: the bundled encoder and network,
+        ``training="ridge"``, and images. A logit is then 1 - w times that of the output layer plus
+        w times that of the encoder's label, read off the same pass. A class is found only where it
+        also stands out against some 2,000 other names, so that few photos that show none of the
+        classes get a name. Classes that no training photo seems to show are found in none, see
+        ``absent_classes_``. 0 turns all of this off. It is not in the paper. :ref:`The guide
+        <open-world>` says what it gains and costs.
     threshold : "auto", float or array of shape (k,), default="auto"
         Probability from which ``predict`` gives 1. "auto" finds one threshold per class on the
         training photos, without labels. To change those of a fitted classifier, use

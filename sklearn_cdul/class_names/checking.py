@@ -129,9 +129,10 @@ def warn_about_absent_classes(absent: Sequence[str], n_classes: int) -> None:
     """Warn about classes that no training photo seems to show."""
     if absent:
         warn(
-            f"No training photo seems to show {_some(absent)} ({len(absent)} of {n_classes} classes). "
-            "They are predicted for no photo. If some photos show one, give it a wording that the "
-            f"encoder knows, or a threshold: set_thresholds({{{absent[0]!r}: 0.2}})."
+            f"No training photo seems to show {_some(absent)}, {len(absent)} of {n_classes} "
+            "classes. They are predicted for no photo. If some photos show one, give it a wording "
+            "that the encoder knows, or a threshold, such as "
+            f"set_thresholds({{{absent[0]!r}: 0.2}})."
         )
 
 

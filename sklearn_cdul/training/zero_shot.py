@@ -3,15 +3,16 @@
 An output layer that learns from a few photos forgets what the encoder knew of the classes. So the
 projection and the text embeddings of the encoder are a fixed part of the network, behind the same
 features: no second pass, and no CLIP. For the whole map and for each region, the softmax of the
-cosines with the texts gives labels; a photo's label is the mean of that of the whole and the largest
-of a region. In the closed label q the classes compete with each other and the user's background
-classes, in the open label o also with a background of other names. The logit of a class is
+cosines with the texts gives labels; a photo's label is the mean of that of the whole and the
+largest of a region. In the closed label q the classes compete with each other and with the user's
+background classes, in the open label o also with a background of other names. The logit of a class
+is
 
     min((1 - w) v + w logit(q),  t + s (logit(o) - logit(g)))
 
 with the logit v of the output layer and the logit t of the threshold that was found on the first
-term. So a class is found only where its open label reaches the gate g, below which it is as faint as
-on photos that show none of the classes. This is not in the CDUL paper.
+term. So a class is found only where its open label reaches the gate g, below which it is as faint
+as on photos that show none of the classes. This is not in the CDUL paper.
 """
 
 from typing import Any
