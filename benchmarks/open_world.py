@@ -1,4 +1,4 @@
-"""What the zero-shot part of the network gains: on photos that show no class, and names never shown.
+"""What the zero-shot part of the network gains: for photos of no class, and names never shown.
 
 Two sets of photos are unrelated to each other: the bundled photos of food, and --data DIR, a folder
 of Pascal VOC. Classes that both may show are left out of VOC's, and unrelated photos show none of
@@ -7,8 +7,8 @@ them. The classifier has its defaults but for ``zero_shot_weight``, 0 ("without"
 
 * Strangers: trained on the set's own photos, or on those of both sets; tested on the set's own test
   photos and on those of the other set. "strangers named" is the share of the latter in percent that
-  get a name, "names each" how many they get, "own without" the share of own photos with a class that
-  get none.
+  get a name, "names each" how many they get, "own without" the share of own photos with a class
+  that get none, "mixed F1" the F1 on both.
 * Absent names: the other set's classes are listed, too; "absent names" is how many of them a test
   photo gets, "called absent" how many are in ``absent_classes_``.
 * A mixed folder: photos of both sets, 15 names of which three are hardly shown. Labels that a set
@@ -21,7 +21,7 @@ import warnings
 import common
 import numpy as np
 
-from sklearn_cdul import CDULClassifier
+from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.datasets import load_food_photos
 
 SHARED = {"person", "bottle", "dining table", "chair", "potted plant"}
@@ -48,9 +48,8 @@ class Photos:
 
 
 def fit(names, paths, weight, options, seed=0):
-    model = CDULClassifier(
-        names, zero_shot_weight=weight, memory=options.memory, random_state=seed
-    )
+    labeler = CLIPPseudoLabeler(names, views="dense", memory=options.memory)
+    model = CDULClassifier(pseudo_labeler=labeler, zero_shot_weight=weight, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of absent classes, which are wanted here
         return model.fit(paths)

@@ -382,7 +382,6 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             thresholds = find_thresholds(expit(trained.logits))
         absent = np.zeros(len(names), bool)
         if getattr(network, "zero_shot", None) is not None:
-            network.zero_shot.set_thresholds(thresholds)
             absent = find_absent(trained.open_labels)
             if fixed is not None:
                 absent &= ~(fixed == 1).any(axis=0)

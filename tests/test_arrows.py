@@ -20,7 +20,7 @@ ARROWS = {
     "review": {"predictions", "targets", "images", "labels", "metrics", "inputs", "exceptions"},
     "displays": {"predictions", "images", "labels", "metrics", "inputs"},
     "predictions": {"labels", "targets", "images"},
-    "training": {"memory", "images", "metrics", "compute", "exceptions"},
+    "training": {"labels", "memory", "images", "metrics", "compute", "exceptions"},
     "encoders": {"memory", "images", "compute", "exceptions"},
     "datasets": {"class_names", "targets", "images", "exceptions"},
     "metrics": {"targets"},

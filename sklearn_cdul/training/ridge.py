@@ -5,11 +5,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from scipy.special import expit
 from torch import Tensor
 from torch.nn import functional
 
 from sklearn_cdul._utils.docstrings import filled_with
 from sklearn_cdul._utils.progress import progress
+from sklearn_cdul.labels.thresholds import find_thresholds
 from sklearn_cdul.metrics import score_readable
 from sklearn_cdul.training.alignment import (
     TEXTS,
@@ -123,6 +125,8 @@ class RidgeTraining(BaseTraining):
             if len(rest):
                 both = from_features(network, source.select(rest.tolist()), store, follow)
                 moved[rest], scores[rest] = both[:, 0], np.moveaxis(both[:, 1:], 1, 2)
+            if getattr(network, "zero_shot", None) is not None:
+                network.zero_shot.close_gate(find_thresholds(expit(scores[..., 0])))
             if validation is not None:
                 photos, y = validation
 

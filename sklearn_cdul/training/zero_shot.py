@@ -8,13 +8,14 @@ largest of a region. In the closed label q the classes compete with each other a
 background classes, in the open label o also with a background of other names. The logit of a class
 is
 
-    min((1 - w) v + w logit(q),  t + s (logit(o) - logit(g)))
+    min((1 - w) v + w logit(q),  t + max(d, 0)) + s min(d, 0)  with  d = logit(o) - logit(g),
 
-with the logit v of the output layer and the logit t of the threshold that was found on the first
-term. So a class is found only where its open label reaches the gate g, below which it is as faint
-as on photos that show none of the classes. This is not in the CDUL paper.
+the logit v of the output layer, and the logit t of the threshold that was found on the first term.
+So a class is found only where its open label reaches the gate g, below which it is as faint as on
+photos that show none of the classes. This is not in the CDUL paper.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -61,14 +62,14 @@ class ZeroShot(nn.Module):
             ("background", background),
         ):
             self.register_buffer(name, torch.as_tensor(value).to(torch.float16))
-        # Logits of the thresholds. Before these are known, the gate is open.
-        self.register_buffer("bounds", torch.full((n_classes,), torch.inf))
-        gate = np.log(_GATE / (1 - _GATE))
-        self.register_buffer("numbers", torch.tensor([scale, weight, _SLOPE, gate]))
+        # Before thresholds are known, the gate is open: it has the logit of 0.
+        self.register_buffer("bounds", torch.zeros(n_classes))
+        self.register_buffer("numbers", torch.tensor([scale, weight, _SLOPE, -torch.inf]))
 
-    def set_thresholds(self, thresholds: np.ndarray) -> None:
-        """Close the gate, at the thresholds that were found."""
+    def close_gate(self, thresholds: np.ndarray) -> None:
+        """Take the thresholds that were found, as logits, and close the gate."""
         self.bounds.copy_(_logit(torch.as_tensor(thresholds, dtype=torch.float32)))
+        self.numbers[3] = math.log(_GATE / (1 - _GATE))
 
     def forward(self, logits: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """Joined logits and open labels (b, k), of logits (b, k) and features (b, v, c)."""
@@ -80,7 +81,9 @@ class ZeroShot(nn.Module):
         # A single class has nothing to compete with but the background.
         closed = self._label(cosines[..., : len(self.texts)]) if len(self.texts) > 1 else opened
         joined = (1 - weight) * logits.float() + weight * _logit(closed)
-        return torch.minimum(joined, self.bounds + slope * (_logit(opened) - gate)), opened
+        above = _logit(opened) - gate
+        capped = torch.minimum(joined, self.bounds + above.clamp(min=0))
+        return capped + slope * above.clamp(max=0), opened
 
     def _label(self, cosines: Tensor) -> Tensor:
         labels = cosines.float().softmax(dim=-1)[..., : len(self.bounds)]
