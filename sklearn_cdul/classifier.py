@@ -15,6 +15,7 @@ from sklearn_cdul._utils.progress import progress
 from sklearn_cdul._utils.saving import SavingMixin
 from sklearn_cdul.class_names.background import background_of
 from sklearn_cdul.class_names.checking import warn_about_absent_classes
+from sklearn_cdul.class_names.prompts import resolve_classes
 from sklearn_cdul.compute.devices import (
     OwnRandomState,
     gradients_on,
@@ -341,7 +342,8 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         training.check(network)
         if self.zero_shot_weight and self._shares_tower(labeler, training):
             texts, others = labeler.text_embeddings_, labeler.background_embeddings_
-            background = background_of(names, texts)
+            wordings = resolve_classes(labeler._classes_in_use(), "{}")[1]
+            background = background_of(wordings, texts)
             know_texts(network, np.concatenate([texts, others]), background, self.zero_shot_weight)
 
         if labeler.input == "images":
@@ -383,8 +385,8 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         absent = np.zeros(len(names), bool)
         if getattr(network, "zero_shot", None) is not None:
             absent = find_absent(trained.open_labels)
-            if fixed is not None:
-                absent &= ~(fixed == 1).any(axis=0)
+            if observed is not None:
+                absent &= ~(observed == 1).any(axis=0)
 
         # All at once, so that a fit that was interrupted leaves the last one as it was.
         fitted = {

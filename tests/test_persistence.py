@@ -224,12 +224,12 @@ class LabelerOfFewParameters(CLIPPseudoLabeler):
 
 def test_attributes_that_came_after_a_file_was_saved_have_defaults(fitted):
     state = fitted.__getstate__()
-    for name in ("X_digest_", "auto_thresholds_", "history_"):
+    for name in ("X_digest_", "auto_thresholds_", "history_", "absent_classes_"):
         del state[name]
     old = CDULClassifier.__new__(CDULClassifier)
     old.__setstate__(state)
     assert_array_equal(old.set_thresholds("auto").thresholds_, fitted.thresholds_)
-    assert old.X_digest_ is None and old.history_ == []
+    assert old.X_digest_ is None and old.history_ == old.absent_classes_ == []
 
 
 def test_a_subclass_gets_the_defaults_that_it_does_not_name_itself():

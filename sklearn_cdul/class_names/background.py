@@ -13,22 +13,23 @@ _RELATIONS = Path(__file__).parents[1] / "encoders/bundled/relations.npz"
 _ALIKE, _SAME = 0.7, 0.9
 
 
-def background_of(names: Sequence[str], embeddings: np.ndarray) -> np.ndarray:
+def background_of(wordings: Sequence[Sequence[str]], embeddings: np.ndarray) -> np.ndarray:
     """Places (m, d) of the known names that no class is a kind of, and that are none of a class.
 
-    They stand for all that a photo may show besides the classes, whose embeddings are (k, d).
-    WordNet says what is a kind of what; names that look like a class are left out, too.
+    They stand for all that a photo may show besides the classes, of which wordings and embeddings
+    (k, d) are given. WordNet says what is a kind of what; names that look like a class are left
+    out, too.
     """
     known, places = known_names()
     cosines = np.asarray(embeddings) @ places.T
     left_out = (cosines > _ALIKE).any(axis=0)
     relations = _relations()
-    for name, row in zip(names, cosines, strict=True):
-        word, nearest = name.replace("_", " ").casefold(), int(row.argmax())
-        singulars = [word.removesuffix(end) for end in ("s", "es")]
-        same = [known[nearest]] if row[nearest] > _SAME else []
-        for spelling in (word, *singulars, *same):
-            left_out[relations.get(spelling, [])] = True
+    for texts, row in zip(wordings, cosines, strict=True):
+        words = [text.casefold() for text in texts]
+        words += [word.removesuffix(end) for word in words for end in ("s", "es")]
+        words += [known[column] for column in np.flatnonzero(row > _SAME)]
+        for word in words:
+            left_out[relations.get(word, [])] = True
     return places[~left_out]
 
 
