@@ -43,7 +43,7 @@ from sklearn_cdul.training import GradientTraining, RidgeTraining, resolve_train
 from sklearn_cdul.training.alignment import check_memory
 from sklearn_cdul.training.batches import EmbeddingSource, PhotoSource
 from sklearn_cdul.training.building import (
-    know_texts,
+    keep_texts,
     pack_network,
     resolve_image_size,
     unpack_network,
@@ -341,10 +341,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             network = source.build_network(self.network, len(names), regions=int(self.regions))
         training.check(network)
         if self.zero_shot_weight and self._shares_tower(labeler, training):
-            texts, others = labeler.text_embeddings_, labeler.background_embeddings_
-            wordings = resolve_classes(labeler._classes_in_use(), "{}")[1]
-            background = background_of(wordings, texts)
-            know_texts(network, np.concatenate([texts, others]), background, self.zero_shot_weight)
+            self._keep_texts(network, labeler)
 
         if labeler.input == "images":
             more = {"cache": pictures, "function": labeler._label}
@@ -382,11 +379,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             labels[known] = moved[known] = observed[known]
         with progress("Finding thresholds", verbose=labeler.verbose):
             thresholds = find_thresholds(expit(trained.logits))
-        absent = np.zeros(len(names), bool)
-        if getattr(network, "zero_shot", None) is not None:
-            absent = find_absent(trained.open_labels)
-            if observed is not None:
-                absent &= ~(observed == 1).any(axis=0)
+        absent = _absent(trained, observed)
 
         # All at once, so that a fit that was interrupted leaves the last one as it was.
         fitted = {
@@ -399,7 +392,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             "initial_pseudo_labels_": labels,
             "pseudo_labels_": moved,
             "auto_thresholds_": thresholds,
-            "absent_classes_": [name for name, gone in zip(names, absent, strict=True) if gone],
+            "absent_classes_": np.array(names, dtype=object)[absent].tolist(),
         }
         vars(self).pop("image_size_", None)
         copy_features(labeler, self)
@@ -650,6 +643,13 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         is_frozen = isinstance(training, RidgeTraining)
         return labeler.input == "images" and is_bundled and is_tower and is_frozen
 
+    def _keep_texts(self, network, labeler):
+        """Give the network what the encoder knows of the classes, and of other names."""
+        texts, others = labeler.text_embeddings_, labeler.background_embeddings_
+        wordings = resolve_classes(labeler._classes_in_use(), "{}")[1]
+        background = background_of(wordings, texts)
+        keep_texts(network, np.concatenate([texts, others]), background, self.zero_shot_weight)
+
     def _logits(self, source):
         layout = memory_format(source.device)
         network = self.network_.to(source.device, memory_format=layout)
@@ -733,6 +733,15 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         tags.classifier_tags.multi_label = True
         tags.classifier_tags.multi_class = False
         return tags
+
+
+def _absent(trained, observed):
+    """Whether no training photo seems to show a class, (k,), nor was annotated to."""
+    seen = trained.open_labels
+    if seen is None or np.isnan(seen).all():
+        return np.zeros(trained.logits.shape[1], bool)
+    absent = find_absent(seen)
+    return absent if observed is None else absent & ~(observed == 1).any(axis=0)
 
 
 def _readable_rows(labels):

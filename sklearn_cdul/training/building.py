@@ -120,7 +120,7 @@ def look_at_regions(network: PhotoNetwork, regions: int) -> None:
         network.regions = regions
 
 
-def know_texts(
+def keep_texts(
     network: PhotoNetwork, texts: np.ndarray, background: np.ndarray, weight: float
 ) -> None:
     """Let the bundled network keep what the bundled encoder says, see `ZeroShot`."""
@@ -200,13 +200,18 @@ def _build(architecture: str, n_classes: int, arrays: Mapping[str, Any], device:
     network = PhotoNetwork(backbone, [0.0] * 3, [1.0] * 3, freeze_batch_norm=True)
     network.architecture = architecture
     if any(name.startswith("zero_shot.") for name in arrays):
-        width, *counts = (
+        n_features: Any = backbone.num_features
+        width, n_texts, n_others = (
             len(arrays.get(f"zero_shot.{name}", ()))
             for name in ("projection", "texts", "background")
         )
-        shapes = (width, backbone.num_features), *((count, width) for count in counts)
-        parts = [torch.empty(shape, device=device) for shape in shapes]
-        network.zero_shot = ZeroShot(*parts, n_classes).to(device)
+        with torch.device(device):
+            network.zero_shot = ZeroShot(
+                torch.empty(width, n_features),
+                torch.empty(n_texts, width),
+                torch.empty(n_others, width),
+                n_classes,
+            )
     return network
 
 

@@ -9,7 +9,7 @@ from scipy.special import expit, logit
 from sklearn_cdul import CLIPPseudoLabeler
 from sklearn_cdul.encoders.loading import load_encoder
 from sklearn_cdul.labels import soft_labels
-from sklearn_cdul.training.building import build_photo_network, know_texts, look_at_regions
+from sklearn_cdul.training.building import build_photo_network, keep_texts, look_at_regions
 from sklearn_cdul.training.features import output_layer
 from sklearn_cdul.training.zero_shot import ZeroShot, join
 
@@ -73,7 +73,7 @@ def test_the_network_gives_what_training_joins_and_the_whole_is_the_encoders_vie
     with torch.inference_mode():
         alone = network(pixels)
         features = torch.cat([v.unflatten(0, (3, -1)) for v in received], dim=1).numpy()
-        know_texts(network, labeler.text_embeddings_, labeler.text_embeddings_[:0], 0.5)
+        keep_texts(network, labeler.text_embeddings_, labeler.text_embeddings_[:0], 0.5)
         assert_allclose(
             network(pixels).numpy(), join(network, alone, features)[:, 0].numpy(), atol=1e-4
         )
