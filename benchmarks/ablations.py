@@ -100,8 +100,8 @@ def label_tables(bench, labeler):
     """Tables of the settings that make the labels; neighbours and training keep their defaults."""
     labeler.fit()
 
-    def embed(grid_size):
-        return labeler.set_params(grid_size=grid_size).embed(bench.train.data)
+    def embed(grid_size, views="grid"):
+        return labeler.set_params(grid_size=grid_size, views=views).embed(bench.train.data)
 
     def row(name, embeddings, temperature=labeler.temperature_, **settings):
         labels = soft_labels(
@@ -109,31 +109,30 @@ def label_tables(bench, labeler):
         )
         bench.row(name, smooth_labels(labels, embeddings[:, 0]))
 
-    views = {size: embed(size) for size in bench.options.grid_sizes}
-    views |= {size: embed(size) for size in (1, 2, 3)}  # the last is left set
+    crops = {size: embed(size) for size in {1, 2, 3, *bench.options.grid_sizes}}
     bench.title("grid size")
-    for size in sorted(views):
-        row(f"{size} x {size}" if size > 1 else "whole photo alone", views[size])
+    for size in sorted(crops):
+        row(f"{size} x {size}" if size > 1 else "whole photo alone", crops[size])
     bench.title("views")
-    looks = {"grid": views[3], "dense": labeler.set_params(views="dense").embed(bench.train.data)}
-    looks["grid+dense"] = np.concatenate([looks["grid"], looks["dense"][:, 1:]], axis=1)
-    for kind, embeddings in looks.items():
+    windows = embed(3, "dense")
+    both = np.concatenate([crops[3], windows[:, 1:]], axis=1)
+    for kind, embeddings in {"grid": crops[3], "dense": windows, "grid+dense": both}.items():
         labels = labeler.set_params(views=kind).aggregate(embeddings)
         bench.row(kind, smooth_labels(labels, embeddings[:, 0]))
-    labeler.set_params(views="grid")
     bench.title("temperature")
     for temperature in (0.02, 0.03, 0.05, 0.083, 0.1, 0.2):
-        row(str(temperature), views[3], temperature)
+        row(str(temperature), windows, temperature)
     bench.title("zeta (local_threshold)")
     for zeta in (0.0, 0.1, 0.2, 0.4):
-        row(str(zeta), views[3], local_threshold=zeta)
+        row(str(zeta), windows, local_threshold=zeta)
     bench.title("lambda (global_weight)")
     for weight in (0.0, 0.3, 0.5, 0.7, 1.0):
-        row(str(weight), views[3], global_weight=weight)
+        row(str(weight), windows, global_weight=weight)
     bench.title("snippets' labels, too (2 x 2)")
-    labels = labeler.aggregate(views[3])
-    smoothed = smooth_labels(labels, views[3][:, 0])
-    cosines = views[2][:, 1:] @ labeler.text_embeddings_.T
+    labels = labeler.set_params(views="dense").aggregate(windows)
+    smoothed = smooth_labels(labels, windows[:, 0])
+    labeler.set_params(views="auto")
+    cosines = crops[2][:, 1:] @ labeler.text_embeddings_.T
     snippets = softmax_similarities(cosines, labeler.temperature_).astype(np.float32)
     bench.row("labels of photos", smoothed, **FIXED)
     bench.row("and of their snippets", smoothed, snippets=snippets, **FIXED)

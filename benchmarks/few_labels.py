@@ -18,14 +18,15 @@ import torch
 from scipy.special import entr, expit, logit
 from sklearn.cluster import KMeans
 
-from sklearn_cdul import CLIPPseudoLabeler
+from sklearn_cdul import CLIPPseudoLabeler, classifier
 from sklearn_cdul.datasets import load_food_photos
 from sklearn_cdul.images.items import check_images
-from sklearn_cdul.labels import apply_thresholds, find_thresholds, fit_thresholds, smooth_labels
+from sklearn_cdul.labels import apply_thresholds, smooth_labels
+from sklearn_cdul.labels.calibration import calibrate
 from sklearn_cdul.labels.neighbors import place_observed
 from sklearn_cdul.review.suggestions import rank_by_worth
 from sklearn_cdul.training import RidgeTraining
-from sklearn_cdul.training.alignment import LabelState
+from sklearn_cdul.training.alignment import LabelState, Trained
 from sklearn_cdul.training.batches import PhotoSource
 from sklearn_cdul.training.features import read_sample
 from sklearn_cdul.training.ridge import head_logits
@@ -58,34 +59,37 @@ class Bench:
         return np.load(file)
 
     def fit(self, rows=()):
-        """Logits of training and test photos and the thresholds, with labels of some photos."""
-        start, targets = self.labels, None
+        """Logits of training and test photos, calibration and thresholds, with some labels."""
+        start, targets, observed = self.labels, None, None
         if len(rows):
             observed = np.full(start.shape, np.nan)
             observed[rows] = self.train.target[rows]
             start, targets = place_observed(start, observed)
         start = smooth_labels(start, self.whole)
         state = LabelState.of(start, targets, slice(None), torch.device("cpu"))
-        heads, leave_one_out, _ = RidgeTraining()._fit(
+        heads, unseen, history = RidgeTraining()._fit(
             self.train_features, state, torch.empty(0), verbose=False
         )
         seen, test = (
             head_logits(heads[-1:], features)[:, 0].numpy()
             for features in (self.train_features, self.test_features)
         )
-        return seen, test, find_thresholds(expit((leave_one_out + seen) / 2))
+        trained = Trained(history, start, np.arange(len(start)), seen, unseen)
+        return seen, test, *classifier._find_decisions(trained, observed)
 
-    def f1(self, logits, thresholds):
-        predicted = apply_thresholds(expit(logits), thresholds)
+    def f1(self, logits, found, thresholds):
+        predicted = apply_thresholds(expit(calibrate(logits, found)), thresholds)
         return 100 * common.f1_of_shown(self.test.target[:, self.enough], predicted[:, self.enough])
 
     def figures(self, rows):
         """Test mAP and F1 with these photos labelled, and F1 if only cuts are moved."""
-        _, logits, thresholds = self.fit(rows)
+        _, logits, *decisions = self.fit(rows)
         precision = common.percent_map(self.test.target, logits, self.options.min_positives)
-        seen, test, automatic = self.base
-        moved = fit_thresholds(expit(seen[rows]), self.train.target[rows], automatic)
-        return precision, self.f1(logits, thresholds), self.f1(test, moved)
+        seen, test, *automatic = self.base
+        moved = classifier._learn_decisions(
+            *automatic, self.train.target[rows].astype(float), seen[rows], seen[rows]
+        )
+        return precision, self.f1(logits, *decisions), self.f1(test, *moved)
 
 
 def at_random(bench, n, seed):
@@ -93,8 +97,9 @@ def at_random(bench, n, seed):
 
 
 def uncertain(bench, n, seed):
-    logits, _, thresholds = bench.base
-    expected = expit(2 * (logits - logit(thresholds)) / logits.std(axis=0))
+    logits, _, found, thresholds = bench.base
+    margins = calibrate(logits, found) - logit(thresholds)
+    expected = expit(2 * margins / margins.std(axis=0))
     return np.argsort(-(entr(expected) + entr(1 - expected)).mean(axis=1))[:n]
 
 
@@ -104,8 +109,8 @@ def diverse(bench, n, seed):
 
 
 def suggested(bench, n, seed):
-    logits, _, thresholds = bench.base
-    return rank_by_worth(logits - logit(thresholds), n)
+    logits, _, found, thresholds = bench.base
+    return rank_by_worth(calibrate(logits, found) - logit(thresholds), n)
 
 
 WAYS = {
@@ -130,8 +135,8 @@ def main():
     bench.base = bench.fit()
     columns = dict.fromkeys(("mAP", "F1", "F1, cuts only"), ".1f")
     table = common.Table("labelled photos", columns, width=22)
-    _, logits, thresholds = bench.base
-    f1 = bench.f1(logits, thresholds)
+    _, logits, *decisions = bench.base
+    f1 = bench.f1(logits, *decisions)
     table.row("0", common.percent_map(bench.test.target, logits, options.min_positives), f1, f1)
     for n in [n for n in COUNTS if n < len(bench.labels)]:
         for name, way in WAYS.items():

@@ -21,7 +21,7 @@ import warnings
 import common
 import numpy as np
 
-from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
+from sklearn_cdul import CDULClassifier
 from sklearn_cdul.datasets import load_food_photos
 
 SHARED = {"person", "bottle", "dining table", "chair", "potted plant"}
@@ -48,8 +48,7 @@ class Photos:
 
 
 def fit(names, paths, weight, options, seed=0):
-    labeler = CLIPPseudoLabeler(names, views="dense", memory=options.memory)
-    model = CDULClassifier(pseudo_labeler=labeler, zero_shot_weight=weight, random_state=seed)
+    model = CDULClassifier(names, zero_shot_weight=weight, memory=options.memory, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of absent classes, which are wanted here
         return model.fit(paths)

@@ -82,8 +82,8 @@ plt.show()
 # %%
 # Accuracy and speed
 # ------------------
-# CLIP can also be used directly, on the whole photo, or on the photo and nine grid crops as in the
-# labels above. mAP is the mean average precision over the classes with at least five test photos;
+# CLIP can also be used directly, on the whole photo, or on the photo and its parts as in the labels
+# above. mAP is the mean average precision over the classes with at least five test photos;
 # macro-F1 measures the yes-or-no predictions. All thresholds were found without labels. The network
 # needs one pass per photo and no CLIP.
 
@@ -107,7 +107,7 @@ whole = CLIPPseudoLabeler(names, grid_size=1).fit()
 measure("CLIP, whole photo", whole.transform, find_thresholds(whole.transform(train.data)))
 labeler = classifier.pseudo_labeler_
 thresholds = find_thresholds(classifier.initial_pseudo_labels_)
-labels = measure("CLIP, with grid crops", labeler.transform, thresholds)
+labels = measure("CLIP, with parts", labeler.transform, thresholds)
 scores = measure("trained network", classifier.predict_proba, classifier.thresholds_)
 
 print(f"{'on the test photos':<24} {'mAP':>6} {'macro-F1':>9} {'images/s':>9}")

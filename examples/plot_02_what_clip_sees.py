@@ -2,16 +2,17 @@
 What CLIP sees, and where
 =========================
 
-The first labels come from CLIP, which compares a photo and nine grid crops of it with each class
-name. This example shows these comparisons and the effect of other wordings.
+The first labels come from CLIP, which compares a photo and 25 windows of it with each class name.
+This example shows these comparisons and the effect of other wordings.
 """
 
 # %%
-# A photo and its grid crops
-# --------------------------
+# A photo and its windows
+# -----------------------
 # Each view is compared with all names, and a softmax turns the similarities into shares. Bright
-# crops have a high share of the class. The label of the photo is the mean of the whole photo and
-# the best crop: cup and spoon, which are small in the whole photo, get their labels from crops.
+# windows have a high share of the class. The label of the photo is the mean of the whole photo and
+# the best window: cup and spoon, which are small in the whole photo, get their labels from windows.
+# ``views="grid"`` crops the photo instead, as the paper does.
 
 from pathlib import Path
 from tempfile import gettempdir
@@ -39,9 +40,9 @@ SimilarityDisplay.from_estimator(labeler, breakfast, n_classes=3)
 plt.show()
 
 # %%
-# The gain from grid crops
-# ------------------------
-# The labels of all 242 photos, from the whole photo alone and with grid crops. Each dot is the
+# The gain from windows
+# ---------------------
+# The labels of all 242 photos, from the whole photo alone and with windows. Each dot is the
 # average precision of a class: 1 if all photos that show it are ranked before all others.
 
 whole = CLIPPseudoLabeler(names, grid_size=1, memory=memory).fit()
@@ -49,7 +50,7 @@ display = AveragePrecisionDisplay.from_estimator(
     whole, photos.data, photos.target, name="whole photo"
 )
 AveragePrecisionDisplay.from_estimator(
-    labeler, photos.data, photos.target, name="with grid crops", ax=display.ax_
+    labeler, photos.data, photos.target, name="with windows", ax=display.ax_
 )
 plt.show()
 

@@ -2,7 +2,7 @@
 Grid search
 ===========
 
-How much weight should the whole photo have against its grid crops, and which temperature should the
+How much weight should the whole photo have against its parts, and which temperature should the
 softmax have? With some labelled photos a grid search finds out. It tries 36 settings on 5 folds,
 but encodes each photo only once: ``memory`` keeps the embeddings.
 """

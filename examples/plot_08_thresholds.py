@@ -2,16 +2,16 @@
 Thresholds
 ==========
 
-``predict_proba`` gives scores; ``predict`` compares them with a threshold per class, which is found
-without labels. This example shows these thresholds and moves them: with the labels of some photos,
-and by hand. Nothing is trained again.
+``predict_proba`` gives probabilities; ``predict`` compares them with a threshold per class. Both
+are found without labels. This example shows these thresholds and moves them: with the labels of
+some photos, and by hand. Nothing is trained again.
 """
 
 # %%
 # Thresholds found without labels
 # -------------------------------
-# CLIP's soft labels are low, and so are the scores of the network: few of them reach 0.5. The
-# blue part of the bars are photos that show the class.
+# Probabilities found without labels are guesses, and few of them reach 0.5. The blue part of the
+# bars are photos that show the class.
 
 from pathlib import Path
 from tempfile import gettempdir
@@ -54,16 +54,16 @@ plt.show()
 # %%
 # With the labels of some photos
 # ------------------------------
-# ``fit_thresholds`` moves each threshold toward the one with the best F1 on labelled photos, the
-# further the more of them show the class. These may be training photos. ``set_thresholds`` takes
-# your own thresholds, or "auto" for those found without labels.
+# ``fit_thresholds`` calibrates probabilities and thresholds on labelled photos, the more of them
+# the further. These may be training photos. ``set_thresholds`` takes your own thresholds, or "auto"
+# to go back to those found without labels.
 
 results = {}
 
 
 def measure(title):
     """Macro-averaged precision, recall and F1 on the test photos."""
-    labels = histograms.scores >= model.thresholds_
+    labels = model.predict(test.data)
     results[title] = [
         100 * score(test.target, labels, average="macro", zero_division=0)
         for score in (precision_score, recall_score, f1_score)
@@ -75,8 +75,8 @@ for n_labelled in (25, 50, 100):
     rows = np.random.default_rng(0).permutation(len(train.data))[:n_labelled]
     model.fit_thresholds([train.data[row] for row in rows], train.target[rows])
     measure(f"with labels of {n_labelled} photos")
-model.set_thresholds(0.5)
-measure("0.5")
+model.set_thresholds("auto").set_thresholds(0.5)
+measure("without labels, at 0.5")
 model.set_thresholds("auto")
 
 pd.DataFrame.from_dict(results, "index", columns=["precision", "recall", "F1"]).round(1)

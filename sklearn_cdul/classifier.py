@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -28,12 +28,19 @@ from sklearn_cdul.images.pictures import PictureCache
 from sklearn_cdul.inputs import check_X, copy_features, input_tags
 from sklearn_cdul.labeler import CLIPPseudoLabeler, documented
 from sklearn_cdul.labels.absent import find_absent
+from sklearn_cdul.labels.calibration import (
+    calibrate,
+    calibrate_without_labels,
+    count_photos,
+    learn_from_labels,
+    no_calibration,
+)
 from sklearn_cdul.labels.neighbors import place_observed, smooth_labels
 from sklearn_cdul.labels.thresholds import (
     apply_thresholds,
     check_thresholds,
     find_thresholds,
-    fit_thresholds,
+    place_thresholds,
 )
 from sklearn_cdul.metrics import mean_average_precision, score_readable
 from sklearn_cdul.targets import read_targets
@@ -121,8 +128,8 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         <open-world>` says what it gains and costs.
     threshold : "auto", float or array of shape (k,), default="auto"
         Probability from which ``predict`` gives 1. "auto" finds one threshold per class on the
-        training photos, without labels. To change those of a fitted classifier, use
-        :meth:`set_thresholds` or, with some labels, :meth:`fit_thresholds`.
+        training photos, without labels or with those that are ``observed``. To change those of a
+        fitted classifier, use :meth:`set_thresholds` or, with some labels, :meth:`fit_thresholds`.
     random_state : int, RandomState instance or None, default=None
         Seed of batches, crops and new weights, and of the random samples that stand for more than
         20,000 photos. With the default network and training, fewer photos and the same machine,
@@ -167,11 +174,16 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
     thresholds_ : ndarray of shape (k,)
         Probabilities from which ``predict`` gives 1.
     auto_thresholds_ : ndarray of shape (k,)
-        The thresholds found without labels, whatever ``threshold`` is.
+        The thresholds that "auto" stands for, whatever ``threshold`` is, but for absent classes.
     absent_classes_ : list of str
-        Classes that no training photo seems to show. Unless ``threshold`` is given, theirs is 1,
-        which no photo reaches. Empty if the network is not the encoder's image tower, see
+        Classes that no training photo seems to show. With "auto" their threshold is 1, which no
+        photo reaches. Empty if the network is not the encoder's image tower, see
         ``zero_shot_weight``.
+    calibration_ : ndarray of shape (k, 3)
+        For each class the slope and the offset by which the network's logits become those of
+        probabilities, and the standard deviation of the offset, for :meth:`expected_counts`.
+    auto_calibration_ : ndarray of shape (k, 3)
+        That of ``fit``, to which "auto" goes back.
     history_ : list of dict
         For each epoch ``epoch``, ``loss`` (mean KL divergence, nats), ``label_movement`` (mean
         absolute change) and, with a validation set, ``validation_map``.
@@ -286,7 +298,8 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             Present for cross-validation, which uses it for scoring. Its length is checked; training
             never uses its values.
         observed : array of shape (n, k), names, data frame, CSV file or None, default=None
-            Annotations: 1, 0, or NaN where unobserved. They are never changed. Names, frames and
+            Annotations: 1, 0, or NaN where unobserved. They are never changed, and calibrate the
+            probabilities and thresholds, as in :meth:`fit_thresholds`. Names, frames and
             files, also of some photos and classes only, are matched to the classes by name and to
             the photos by path or index, see :func:`~sklearn_cdul.targets.read_targets`.
         X_val, y_val : sequence of images and array of shape (m, k), or None
@@ -378,7 +391,8 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             known = ~np.isnan(observed) & ~np.isnan(labels)
             labels[known] = moved[known] = observed[known]
         with progress("Finding thresholds", verbose=labeler.verbose):
-            thresholds = find_thresholds(expit(trained.logits))
+            known = None if observed is None else observed[readable]
+            calibration, thresholds = _find_decisions(trained, known)
         absent = _absent(trained, observed)
 
         # All at once, so that a fit that was interrupted leaves the last one as it was.
@@ -391,12 +405,14 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             "history_": trained.history,
             "initial_pseudo_labels_": labels,
             "pseudo_labels_": moved,
+            "auto_calibration_": calibration,
             "auto_thresholds_": thresholds,
             "absent_classes_": np.array(names, dtype=object)[absent].tolist(),
         }
         vars(self).pop("image_size_", None)
         copy_features(labeler, self)
         vars(self).update(fitted if size is None else fitted | {"image_size_": size})
+        self.calibration_ = calibration.copy()
         if isinstance(self.threshold, str):
             warn_about_absent_classes(self.absent_classes_, len(names))
         return self.set_thresholds(self.threshold)
@@ -448,9 +464,9 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         threshold : "auto", float, array of shape (k,), Series or dict
-            As the parameter ``threshold``, which is not changed. A dict maps class names to
-            thresholds; those of other classes stay as they are. A Series whose index has the class
-            names is matched by them.
+            As the parameter ``threshold``, which is not changed. "auto" goes back to those of
+            ``fit``, and to its probabilities. A dict maps class names to thresholds; those of other
+            classes stay as they are. A Series whose index has the class names is matched by them.
 
         Returns
         -------
@@ -466,6 +482,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         named = index is not None and set(index) == set(self.class_names_)
         if isinstance(threshold, str) and threshold == "auto":
             self.thresholds_ = np.where(self._is_absent(), 1.0, self.auto_thresholds_)
+            self.calibration_ = self.auto_calibration_.copy()
         elif isinstance(threshold, Mapping) or named:
             thresholds = self.thresholds_.copy()
             for name, value in threshold.items():
@@ -478,52 +495,59 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         return self
 
     def fit_thresholds(self, X, y):
-        """Tune the thresholds on labelled photos, without training.
+        """Calibrate probabilities and thresholds on labelled photos, without training.
 
-        For each class, the threshold with the highest F1 on these photos is shrunk toward the one
-        found without labels; the fewer positives, the more, see
-        :func:`sklearn_cdul.labels.fit_thresholds`. 10 to 100 labelled photos are enough if they are
-        drawn at random: uncertain photos alone give worse thresholds.
+        Both start from those of ``fit``. The probabilities come nearer to how often the labels say
+        yes, and the thresholds to the best F1; the fewer labels, the less, see
+        :func:`sklearn_cdul.labels.fit_thresholds`. "No" counts as "yes" does: a class with
+        negatives alone has a threshold above them. 10 to 100 labelled photos are enough, or some
+        answers per class. They may be drawn at random or be doubtful ones, as a
+        :class:`~sklearn_cdul.review.LabelReport` shows them.
 
         Parameters
         ----------
         X : sequence of images, or array of embeddings
-            Of the same kind as in ``fit``; training photos may be among them.
+            Of the same kind as in ``fit``. Photos that were not in the training are better, and
+            labels that the training had as ``observed`` are used already.
         y : array of shape (n, k) or (n,), names of each image, data frame or CSV file
-            Labels as in :meth:`score`. Classes without a positive label keep
-            ``auto_thresholds_``, or 1 if they are in ``absent_classes_``. Photos without a label
-            are not read.
+            Labels as in :meth:`score`. Photos without a label are not read. Classes in
+            ``absent_classes_`` without a positive label keep the threshold 1.
 
         Returns
         -------
         self : CDULClassifier
-            With new ``thresholds_``. Another ``fit`` goes back to the parameter ``threshold``.
+            With new ``thresholds_`` and ``calibration_``. Another ``fit`` goes back to the
+            parameter ``threshold``.
 
         Raises
         ------
         ValueError
-            If y has the wrong shape, names or values, or no positives, or if no labelled image can
-            be read.
+            If y has the wrong shape, names or values, or no labels, or if no labelled image can be
+            read.
         """
         check_is_fitted(self)
         y = read_targets(y, self.class_names_, X)
-        mean_average_precision(y, np.zeros(y.shape))  # fails if there are no positives
         source = self._open(X, files=False)
         rows = np.flatnonzero(np.isin(y, (0, 1)).any(axis=1))
-        probabilities = expit(self._logits(source.select(rows)))
-        if np.isnan(probabilities).all():
+        if len(rows) == 0:
+            raise ValueError("y has no labels; the thresholds stay.")
+        logits = self._logits(source.select(rows), calibrated=False)
+        if np.isnan(logits).all():
             raise ValueError("None of the labelled images could be read; the thresholds stay.")
-        thresholds = fit_thresholds(probabilities, y[rows], self.auto_thresholds_)
+        self.calibration_, thresholds = _learn_decisions(
+            self.auto_calibration_, self.auto_thresholds_, y[rows], logits, logits
+        )
         still_absent = self._is_absent() & ~(y[rows] == 1).any(axis=0)
         self.thresholds_ = np.where(still_absent, 1.0, thresholds)
         return self
 
     @documented
     def decision_function(self, X):
-        """Logits of the network.
+        """Logits of the probabilities.
 
-        With ``regions`` above 1 the output layer gives 0.7 times the logit of the whole photo plus
-        0.3 times the largest of a region. See ``zero_shot_weight`` for what is added to it.
+        Each is linear in a logit of the network, see ``calibration_``. With ``regions`` above 1 the
+        output layer gives 0.7 times the logit of the whole photo plus 0.3 times the largest of a
+        region. See ``zero_shot_weight`` for what is added to it.
 
         Parameters
         ----------
@@ -541,7 +565,10 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
 
     @documented
     def predict_proba(self, X):
-        """Probability of each class, the sigmoid of the logits.
+        """Probability of each class, the sigmoid of :meth:`decision_function`.
+
+        Without labels it is a guess: a photo at the threshold found without labels shows the class
+        with a probability of 0.15. ``observed`` labels and :meth:`fit_thresholds` calibrate it.
 
         Parameters
         ----------
@@ -555,6 +582,33 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         {Raises}
         """
         return expit(self.decision_function(X))
+
+    @documented
+    def expected_counts(self, X):
+        """How many photos show each class, by the sum of the probabilities [1]_.
+
+        The interval allows for chance and for probabilities that are off. It is wide without labels
+        and shrinks with those of ``observed`` and :meth:`fit_thresholds`.
+
+        Parameters
+        ----------
+        {X}
+
+        Returns
+        -------
+        counts : ndarray of shape (k,)
+            Expected number of photos, of those that could be read.
+        low, high : ndarrays of shape (k,)
+            Ends of an interval that is to hold nine counts of ten, in [0, n].
+
+        {Raises}
+
+        References
+        ----------
+        .. [1] A. Bella et al., "Quantification via Probability Estimators", ICDM 2010.
+        """
+        check_is_fitted(self)
+        return count_photos(self._logits(self._open(X), calibrated=False), self.calibration_)
 
     @documented
     def predict(self, X):
@@ -638,10 +692,9 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
 
     def _shares_tower(self, labeler, training):
         """Whether the network is the encoder's image tower, and stays so."""
-        is_bundled = isinstance(labeler.model_name, str) and labeler.model_name == "bundled"
         is_tower = isinstance(self.network, str) and self.network == "bundled"
         is_frozen = isinstance(training, RidgeTraining)
-        return labeler.input == "images" and is_bundled and is_tower and is_frozen
+        return labeler.input == "images" and labeler._is_bundled() and is_tower and is_frozen
 
     def _keep_texts(self, network, labeler):
         """Give the network what the encoder knows of the classes, and of other names."""
@@ -650,10 +703,11 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         background = background_of(wordings, texts)
         keep_texts(network, np.concatenate([texts, others]), background, self.zero_shot_weight)
 
-    def _logits(self, source):
+    def _logits(self, source, *, calibrated=True):
         layout = memory_format(source.device)
         network = self.network_.to(source.device, memory_format=layout)
-        return predict_logits(network, source)
+        logits = predict_logits(network, source)
+        return calibrate(logits, self.calibration_) if calibrated else logits
 
     def _shared(self, labeler, *names):
         """Shared parameters as they stand: those given here, else the labeler's."""
@@ -715,9 +769,12 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         if "network_" in state:
             state["network_"] = unpack_network(state["network_"])
             # What a fit sets since some version.
+            plain = no_calibration(len(state["class_names_"]))
             later = {
                 "X_digest_": None,
                 "auto_thresholds_": state.get("thresholds_"),
+                "calibration_": plain,
+                "auto_calibration_": plain.copy(),
                 "history_": [],
                 "absent_classes_": [],
             }
@@ -737,11 +794,32 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
 
 def _absent(trained, observed):
     """Whether no training photo seems to show a class, (k,), nor was annotated to."""
-    seen = trained.open_labels
-    if seen is None or np.isnan(seen).all():
+    if trained.open_labels is None:
         return np.zeros(trained.logits.shape[1], bool)
-    absent = find_absent(seen)
+    absent = find_absent(trained.open_labels)
     return absent if observed is None else absent & ~(observed == 1).any(axis=0)
+
+
+def _find_decisions(trained, observed):
+    """Calibration and thresholds after a training, by its observed labels if there are some."""
+    logits, thresholds = trained.logits, trained.thresholds
+    if thresholds is None:
+        thresholds = find_thresholds(expit(logits))
+    at = logit(np.minimum(thresholds, 1 - 1e-12))
+    # Where these are the network's own, logits are lower where a class does not stand out.
+    calibration = calibrate_without_labels(at, logits if trained.thresholds is None else at[None])
+    thresholds = expit(calibration[:, 0] * at + calibration[:, 1])
+    if observed is None or np.isnan(observed[trained.rows]).all():
+        return calibration, thresholds
+    labels = observed[trained.rows]
+    return _learn_decisions(calibration, thresholds, labels, logits, trained.seen)
+
+
+def _learn_decisions(calibration, thresholds, labels, logits, seen):
+    """Calibrate by logits that labels did not shape alone; decide by what the network predicts."""
+    calibration = learn_from_labels(calibration, logits, labels)
+    start = logit(np.clip(thresholds, 1e-12, 1 - 1e-12))
+    return calibration, expit(place_thresholds(calibrate(seen, calibration), labels, start))
 
 
 def _readable_rows(labels):

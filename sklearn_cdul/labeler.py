@@ -72,12 +72,12 @@ References
 
 @documented
 class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
-    """Give photos soft labels with CLIP, from the whole image and from its snippets.
+    """Give photos soft labels with CLIP, from the whole image and from its parts.
 
-    Each photo is encoded as a whole and in ``grid_size`` x ``grid_size`` snippets, or in other
-    ``views``. For each view, the softmax of its cosine similarities with the class names gives soft
-    labels. The strongest snippet of each class is averaged with the whole image (section 3.1 of the
-    CDUL paper [1]_). Nothing is trained.
+    Each photo is embedded as a whole and in parts, see ``views``. For each of these views, the
+    softmax of its cosine similarities with the class names gives soft labels. The strongest part of
+    each class is averaged with the whole image (section 3.1 of the CDUL paper [1]_). Nothing is
+    trained.
 
     Parameters
     ----------
@@ -100,15 +100,17 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         "general" is 19 words for surroundings. Names that are classes are ignored. :ref:`The guide
         <background-classes>` says what they gain and cost.
     grid_size : int, default=3
-        Number of grid cells per side. 3 costs ten views per image; 1 uses the whole image only.
-    views : {"grid", "dense", "grid+dense", "proposals"}, default="grid"
-        What is encoded besides the whole image. "grid" crops the cells of the grid and encodes
-        each. "dense" encodes the image once, with more pixels if the model can, and reads windows
-        off its feature map, ``2 * grid_size`` per side, in about half the time of a 3 x 3 grid.
-        "grid+dense" does both. "proposals" encodes ``grid_size**2`` boxes that may hold an object
-        of any kind (the paper's COD), filled up with grid crops if too few are found. It takes as
-        many views as the grid, and some time to find the boxes; it needs OpenCV with its contrib
-        modules, ``pip install "sklearn-cdul[proposals]"``. :ref:`Benchmarks <views>` compare them.
+        Number of grid cells per side; there are ``2 * grid_size - 1`` windows per side. 1 uses the
+        whole image only.
+    views : {"auto", "grid", "dense", "grid+dense", "proposals"}, default="auto"
+        What is looked at besides the whole image. "grid", as in the paper, crops the cells of the
+        grid and encodes each: 3 x 3 cost ten passes per image. "dense" encodes the image once more,
+        with more pixels if the model can, and reads windows off its feature map, in about a third
+        of that time. "auto" is "dense" for the bundled model and "grid" for others. "grid+dense"
+        does both. "proposals" encodes ``grid_size**2`` boxes that may hold an object of any kind
+        (the paper's COD), filled up with grid crops if too few are found. It costs as many passes
+        as the grid, and some time to find the boxes; it needs OpenCV with its contrib modules,
+        ``pip install "sklearn-cdul[proposals]"``. :ref:`Benchmarks <views>` compare them.
     temperature : float or None, default=None
         tau of the softmax. None uses the model's own value.
     local_threshold : float, default=0.0
@@ -152,6 +154,8 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         One unit vector for each of ``background_classes``.
     temperature_ : float
         The tau in use.
+    views_ : str
+        ``views``, or what "auto" stands for.
     n_features_in_ : int
         Size of the last axis of X. Only exists with ``input="embeddings"``.
 
@@ -178,7 +182,7 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         "prompt_template": [str, list, tuple],
         "background_classes": ["array-like", dict, str, None],
         "grid_size": [Interval(Integral, 1, None, closed="left")],
-        "views": [StrOptions(set(VIEWS))],
+        "views": [StrOptions({"auto", *VIEWS})],
         "temperature": [Interval(Real, 0, None, closed="neither"), None],
         "local_threshold": [Interval(Real, 0, 1, closed="both")],
         "global_weight": [Interval(Real, 0, 1, closed="both")],
@@ -200,7 +204,7 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         prompt_template="a photo of a {}",
         background_classes=None,
         grid_size=3,
-        views="grid",
+        views="auto",
         temperature=None,
         local_threshold=0.0,
         global_weight=0.5,
@@ -261,7 +265,7 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         """Fit to what :func:`check_X` made of X; a classifier's fit begins here, too."""
         memory = None
         if self.input == "images":
-            ways_to_look(encoder, int(self.grid_size), self.views)  # says what is wrong with it
+            ways_to_look(encoder, int(self.grid_size), self.views_)  # says what is wrong with it
             memory = self.memory
         names, prompts = resolve_classes(self._classes_in_use(), self.prompt_template)
         others, other_prompts = resolve_background(
@@ -279,7 +283,7 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
             is_truncated=encoder.is_truncated([text for texts in prompts for text in texts]),
             english_only=encoder.english_only,
         )
-        if isinstance(self.model_name, str) and self.model_name == "bundled":
+        if self._is_bundled():
             warn_about_guesses(names, text_embeddings[: len(names)])
         check_features(self, X, checked, reset=True)
         self.text_embeddings_, self.background_embeddings_ = np.split(text_embeddings, [len(names)])
@@ -338,7 +342,7 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
     def _look(self, X, function=None):
         """Embeddings of X, or what a function makes of them."""
         if self.input == "images":
-            views_version(self.views)  # proposals that can't be made are an error now
+            views_version(self.views_)  # proposals that can't be made are an error now
         is_fitted, reading = hasattr(self, "text_embeddings_"), ("on_error", "n_jobs", "verbose")
         X = check_X(
             self, X, kind=self.input, is_fitted=is_fitted, files=True, **self._given(*reading)
@@ -355,8 +359,8 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
 
     def _embed(self, photos, encoder, contents, **more):
         """Embed checked photos; who decodes them makes the pictures that a cache wants, too."""
-        settings = self._given("views", "batch_size", "n_jobs", "on_error", "memory", "verbose")
-        settings |= {"grid_size": int(self.grid_size), "contents": contents}
+        settings = self._given("batch_size", "n_jobs", "on_error", "memory", "verbose")
+        settings |= {"grid_size": int(self.grid_size), "views": self.views_, "contents": contents}
         return embed_photos(encoder, photos, **settings, **more)
 
     def view_boxes(self, X):
@@ -385,7 +389,7 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
             raise ValueError('view_boxes needs images; this estimator has input="embeddings".')
         photos = check_X(self, X, kind=self.input, on_error=self.on_error)
         grid_size = int(self.grid_size)
-        ways = ways_to_look(self._encoder(), grid_size, self.views)
+        ways = ways_to_look(self._encoder(), grid_size, self.views_)
 
         def boxes_of(index):
             image = load_image(photos[index], index, min_size=size_for(ways))
@@ -494,9 +498,19 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         )
         return "coco"
 
+    @property
+    def views_(self):
+        """``views``, or what "auto" stands for."""
+        if self.views == "auto":
+            return "dense" if self._is_bundled() else "grid"
+        return self.views
+
+    def _is_bundled(self):
+        return isinstance(self.model_name, str) and self.model_name == "bundled"
+
     def _groups(self):
         """Sizes of the groups of views besides the whole photo; None for one of any size."""
-        kinds = split_views(self.views)
+        kinds = split_views(self.views_)
         if len(kinds) == 1 or self.grid_size == 1:
             return None
         return [n_parts(self.grid_size, kind) for kind in kinds]

@@ -169,6 +169,16 @@ def test_ablations_print_their_tables(tree, tmp_path):
 
 
 @pytest.mark.slow
+def test_answers_change_probabilities_and_thresholds(tmp_path):
+    options = "--features", tmp_path / "features", "--memory", tmp_path, "--max-photos", 40
+    table = rows(run("answers.py", *options, "--seeds", 1).stdout)
+    columns = {
+        way: [float(cell) for cell in table[f"doubtful, {way}"]] for way in ("none", "observed")
+    }
+    assert columns["none"][9] > columns["observed"][9] == 0  # answers that are contradicted
+
+
+@pytest.mark.slow
 def test_decoders_are_compared():
     pytest.importorskip("simplejpeg")
     output = run("decoding.py", "--pixels", 96, "--least", 30, "--n-images", 2, "--repeats", 1)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
+from sklearn.base import clone
 
 from sklearn_cdul import CLIPPseudoLabeler
 from sklearn_cdul.exceptions import ImageError
@@ -79,7 +80,7 @@ def test_equal_sized_images_may_come_as_one_array(paths):
 
 def test_embeddings_made_beforehand_give_the_same_labels(paths, labels):
     embeddings = CLIPPseudoLabeler(NAMES).embed(paths)
-    assert embeddings.shape == (6, 10, 256)
+    assert embeddings.shape == (6, 26, 256)
     assert_allclose(np.linalg.norm(embeddings, axis=2), 1, rtol=1e-3)
     again = CLIPPseudoLabeler(NAMES, input="embeddings").fit_transform(embeddings)
     assert_array_equal(again, labels)
@@ -217,6 +218,15 @@ def test_each_view_has_an_embedding_and_a_place(paths, views):
     assert places.shape[:2] == labeler.embed(paths[:2]).shape[:2]
     assert places[:, 0].tolist() == [[0, 0, 1, 1]] * 2
     assert (places[..., :2] < places[..., 2:]).all()
+
+
+def test_the_bundled_encoder_reads_windows_and_others_crop_unless_told(paths):
+    labeler = CLIPPseudoLabeler(NAMES).fit()
+    assert (labeler.views, labeler.views_) == ("auto", "dense")
+    dense = clone(labeler).set_params(views="dense").fit()
+    assert_array_equal(labeler.transform(paths[:2]), dense.transform(paths[:2]))
+    assert labeler.set_params(views="grid").views_ == "grid"
+    assert CLIPPseudoLabeler(NAMES, model_name="ViT-B-32").views_ == "grid"
 
 
 def test_embeddings_do_not_tell_where_they_come_from():

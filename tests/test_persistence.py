@@ -222,14 +222,20 @@ class LabelerOfFewParameters(CLIPPseudoLabeler):
         super().__init__(classes, grid_size=grid_size)
 
 
-def test_attributes_that_came_after_a_file_was_saved_have_defaults(fitted):
+def test_attributes_that_came_after_a_file_was_saved_have_defaults(fitted, photos):
     state = fitted.__getstate__()
-    for name in ("X_digest_", "auto_thresholds_", "history_", "absent_classes_"):
+    later = ("X_digest_", "auto_thresholds_", "history_", "calibration_", "auto_calibration_")
+    for name in (*later, "absent_classes_"):
         del state[name]
     old = CDULClassifier.__new__(CDULClassifier)
     old.__setstate__(state)
     assert_array_equal(old.set_thresholds("auto").thresholds_, fitted.thresholds_)
     assert old.X_digest_ is None and old.history_ == old.absent_classes_ == []
+    # Probabilities were the network's own then, and its thresholds are on the same scale.
+    slope, offset, _ = fitted.calibration_.T
+    before = (fitted.decision_function(photos) - offset) / slope
+    assert_allclose(old.decision_function(photos), before, atol=1e-4)
+    assert_array_equal(old.predict(photos), old.predict_proba(photos) >= fitted.thresholds_)
 
 
 def test_a_subclass_gets_the_defaults_that_it_does_not_name_itself():

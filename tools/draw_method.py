@@ -14,6 +14,7 @@ import numpy as np
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from PIL import Image
+from sklearn.base import clone
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.datasets import load_food_photos
@@ -76,8 +77,8 @@ def main():
     memory = Path(gettempdir()) / "draw_method"  # for the next time
     labeler = CLIPPseudoLabeler(photos.target_names, memory=memory, verbose=True).fit()
     row = int(photos.target.sum(axis=1).argmax())
-    embeddings = labeler.embed(photos.data)
-    cosines = cosine_similarities(embeddings[row], labeler.text_embeddings_)
+    crops = clone(labeler).set_params(views="grid").embed(photos.data[row : row + 1])[0]
+    cosines = cosine_similarities(crops, labeler.text_embeddings_)
     similarities = softmax_similarities(cosines, labeler.temperature_)
     snippets(labeler, photos.data[row], similarities)
     labels(labeler, similarities)

@@ -53,7 +53,7 @@ class SimilarityDisplay:
     >>> labeler = CLIPPseudoLabeler(["pizza", "cake", "coffee"]).fit()
     >>> photo = load_food_photos().data[0]
     >>> SimilarityDisplay.from_estimator(labeler, photo).view_labels.shape
-    (10, 3)
+    (26, 3)
     """
 
     photo: Any
@@ -124,7 +124,7 @@ class SimilarityDisplay:
             X,
             labels[:, : len(labeler.class_names_)],
             class_names=labeler.class_names_,
-            views=labeler.views,
+            views=labeler.views_,
             boxes=labeler.view_boxes(photos)[0],
             **options,
         )

@@ -18,10 +18,10 @@ from sklearn_cdul.compute.transfers import to_device
 from sklearn_cdul.images.views import windows_per_side
 
 # More pixels make finer maps. benchmarks/views.py measures what this gives the bundled encoder.
-_ENLARGED = 1.7
+_ENLARGED = 1.5
 # Share of the whole map in each window. Where the tower sees little, cells are short vectors that
 # point anywhere, and the whole map prevails.
-_CONTEXT = 1 / 3
+_CONTEXT = 1 / 4
 _MULTIPLE = 32  # pixels in a cell of most towers
 
 

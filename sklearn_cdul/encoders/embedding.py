@@ -68,8 +68,10 @@ def embed_photos(
         store, version = None, b""
         if memory is not None:
             store = stack.enter_context(Store(memory))
-            # All that changes an embedding besides the image; the device does not.
-            version = repr((encoder.fingerprint, grid_size, *views_version(views))).encode()
+            # All that changes an embedding besides the image; the device does not. The whole image
+            # alone is the same for all kinds of parts.
+            looks = views_version(views if grid_size > 1 else "grid")
+            version = repr((encoder.fingerprint, grid_size, *looks)).encode()
         shape = n_views(grid_size, views), encoder.embedding_dim
         work = _Work(photos, _Rows(len(photos), shape, function), store, version, contents)
         n_done = len(photos) - work.n_waiting

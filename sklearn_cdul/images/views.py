@@ -14,7 +14,7 @@ from sklearn_cdul.images.proposals import PROPOSALS_VERSION, import_opencv, prop
 # the views of some image other pixels.
 VIEWS_VERSION = 3
 # And of views="dense" this one, for any change in how windows are read off a map.
-DENSE_VERSION = 2
+DENSE_VERSION = 3
 # What an image may be looked at in, see `split_views`.
 VIEWS = ("grid", "dense", "grid+dense", "proposals")
 
@@ -101,8 +101,8 @@ def n_parts(grid_size: int, kind: str) -> int:
 
 
 def windows_per_side(grid_size: int) -> int:
-    """Return how many windows a side are read off a map."""
-    return 2 * grid_size
+    """Return how many windows a side are read off a map: one per cell, and between each two."""
+    return 2 * grid_size - 1
 
 
 def split_views(views: str) -> list[str]:

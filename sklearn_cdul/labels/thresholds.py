@@ -9,10 +9,21 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sklearn_cdul.labels.calibration import (
+    OFFSET,
+    calibrate,
+    learn_from_labels,
+    no_calibration,
+)
+
 # Softmax and sigmoid in single precision leave [0, 1] by a few units of the last place.
 ROUNDING = 1e-5
 # Probabilities are kept this far from 0 and 1, whose logits are infinite.
 _EPS = 1e-12
+# With labels, a photo is named from a probability in this range.
+_LIKELY = 0.3, 0.5
+# Distance in logits from a label: of a threshold that is raised above it, and for rounding alone.
+_MARGIN, _ROUNDING_LOGITS = 0.25, 1e-5
 # The common threshold is found on at most so many scores.
 _MOST_VALUES = 2**22
 
@@ -140,28 +151,35 @@ def _split(scores: np.ndarray) -> float:
 def fit_thresholds(
     scores: ArrayLike, labels: ArrayLike, start: ArrayLike, *, shrinkage: float = 5
 ) -> np.ndarray:
-    r"""Tune thresholds for the best F1 on labelled photos, shrunk toward given ones.
+    r"""Move given thresholds by the labels of some photos, "no" as well as "yes".
 
-    For each class the threshold with the highest F1 is used, and among equals the one nearest to
-    the start. Thresholds tuned on few labels overfit, so in logits it gets the weight
-    :math:`p / (p + s)`, with the number of positives :math:`p` and the shrinkage :math:`s`, and the
-    start gets the rest.
+    The scores are calibrated: logistic regressions of the labels on the logits [1]_, one for all
+    classes and, drawn toward it, one for each. The threshold with the best expected F1 is half of
+    that F1, as a probability [2]_; here it is at least 0.3. Of :math:`n` labels it has the weight
+    :math:`n / (n + s)`, in logits and with the shrinkage :math:`s`, and the start the rest. With
+    :math:`p` positives the threshold of the best F1 on the labelled photos has the weight
+    :math:`p / (p + s)` against both. Last, a threshold is raised above each negative that it would
+    include without including a positive of a lower score. So a class with negatives alone has a
+    threshold above all of them.
 
     Parameters
     ----------
     scores : array-like of shape (n, k)
-        Probabilities in [0, 1], one row per photo. NaN entries are ignored.
+        Probabilities in [0, 1], one row per photo. NaN entries are ignored. Scores without a label
+        count in the expected F1.
     labels : array-like of shape (n, k)
-        1, 0, or NaN where unknown.
+        1, 0, or NaN where unknown. The photos may be chosen by their scores, for instance near the
+        thresholds.
     start : array-like of shape (k,)
         Thresholds found without labels, in [0, 1].
     shrinkage : float, default=5
-        Number of positives at which the labels and the start count the same; at least 0.
+        Number of labels, or of positives, at which they and the start count the same; at least 0.
 
     Returns
     -------
     thresholds : ndarray of shape (k,), dtype float64
-        Classes without a positive label keep the start.
+        In [0, 1]. Those of classes without labels follow what the labels of the others say of all.
+        Without any label, the start.
 
     Raises
     ------
@@ -173,14 +191,21 @@ def fit_thresholds(
     --------
     find_thresholds : Finds the start.
 
+    References
+    ----------
+    .. [1] J. Platt, "Probabilistic Outputs for Support Vector Machines", Advances in Large Margin
+       Classifiers, MIT Press, 1999.
+    .. [2] Z. C. Lipton, C. Elkan, B. Naryanaswamy, "Optimal Thresholding of Classifiers to Maximize
+       F1 Measure", ECML PKDD 2014.
+
     Examples
     --------
     >>> from sklearn_cdul.labels import fit_thresholds
     >>> scores, labels = [[0.1], [0.2], [0.6], [0.7]], [[0], [0], [1], [1]]
     >>> fit_thresholds(scores, labels, [0.8], shrinkage=0).round(2)
-    array([0.6])
-    >>> fit_thresholds(scores, labels, [0.8]).round(2)  # two positives weigh 2 / 7
-    array([0.75])
+    array([0.4])
+    >>> bool(fit_thresholds(scores, [[0], [0], [0], [0]], [0.15])[0] > 0.7)
+    True
     """
     from scipy.special import expit, logit
 
@@ -195,32 +220,81 @@ def fit_thresholds(
     if not (np.isin(truths, (0, 1)) | np.isnan(truths)).all():
         raise ValueError("labels must hold only 0 and 1, and NaN for labels that are not known.")
     known = ~np.isnan(table) & ~np.isnan(truths)
-    thresholds = begin.copy()
-    for j, truth in enumerate(truths.T):
-        rows = known[:, j]
-        positives = np.count_nonzero(truth[rows])
-        if positives:
-            own = _best_f1(table[rows, j], truth[rows] == 1, begin[j])
-            weight = positives / (positives + shrinkage)
-            first, last = logit(np.clip((begin[j], own), _EPS, 1 - _EPS))
-            thresholds[j] = expit(weight * last + (1 - weight) * first) if weight < 1 else own
+    if not known.any():
+        return begin
+    logits, first = (logit(values.clip(_EPS, 1 - _EPS)) for values in (table, begin))
+    # A start beyond all scores says nothing of how far these are off.
+    low, high = np.fmin.reduce(logits, axis=0), np.fmax.reduce(logits, axis=0)
+    before = no_calibration(len(begin))
+    before[:, 1] = OFFSET - np.where(np.isnan(low), first, first.clip(low, high))
+    after = learn_from_labels(before, logits, truths)
+    found = place_thresholds(calibrate(logits, after), truths, first + before[:, 1], shrinkage)
+    thresholds = expit((found - after[:, 1]) / after[:, 0])
+    return np.where(thresholds <= _EPS, 0, thresholds)  # scores of 0 count as _EPS
+
+
+def place_thresholds(
+    logits: np.ndarray, labels: np.ndarray, start: np.ndarray, shrinkage: float = 5
+) -> np.ndarray:
+    """Thresholds (k,) for calibrated logits (n, k) with labels, see :func:`fit_thresholds`.
+
+    ``start`` and what is returned are logits, too. Classes without labels keep the start.
+    """
+    thresholds = np.array(start, dtype=np.float64)
+    known = ~np.isnan(logits) & ~np.isnan(labels)
+    for j in np.flatnonzero(known.any(axis=0)):
+        x, truth = logits[known[:, j], j].astype(np.float64), labels[known[:, j], j] == 1
+        # The start of a class that seems absent is above all scores: it would outweigh any label.
+        first = min(thresholds[j], x.max())
+        weight = len(x) / (len(x) + shrinkage)
+        at = weight * _likely(logits[:, j]) + (1 - weight) * first
+        if truth.any():
+            best = _best_f1(x, truth, at)
+            weight = truth.sum() / (truth.sum() + shrinkage)
+            at = weight * best + (1 - weight) * at
+            between = truth[(x >= best) & (x < at)]
+            if len(between) and between.all():
+                at = best
+        thresholds[j] = _clear_of_labels(at, x, truth)
     return thresholds
 
 
-def _best_f1(scores: np.ndarray, truth: np.ndarray, start: float) -> float:
-    """The threshold with the highest F1, the one nearest to the start if there are several."""
-    from scipy.special import logit
+def _likely(logits: np.ndarray) -> float:
+    """Logit of the probability from which naming raises the expected F1: half the best of it."""
+    from scipy.special import expit, logit
 
-    order = np.argsort(-scores)
-    ordered, hits = scores[order], np.cumsum(truth[order])
+    p = np.sort(expit(logits[~np.isnan(logits)].astype(np.float64)))[::-1]
+    hits = p.cumsum()
+    best = (2 * hits / (np.arange(1, len(p) + 1) + hits[-1])).max()
+    return float(logit(np.clip(best / 2, *_LIKELY)))
+
+
+def _best_f1(logits: np.ndarray, truth: np.ndarray, start: float) -> float:
+    """The threshold with the highest F1, the one nearest to the start if there are several."""
+    order = np.argsort(-logits)
+    ordered, hits = logits[order], np.cumsum(truth[order])
     f1 = 2 * hits / (np.arange(1, len(ordered) + 1) + hits[-1])
     # A threshold lies between two different scores, the upper one included, or below all.
     lower = np.append(ordered[1:], -np.inf)
     f1[lower == ordered] = 0
     thresholds = np.clip(start, np.nextafter(lower, np.inf), ordered)
     best = thresholds[np.isclose(f1, f1.max())]
-    distance = np.abs(logit(best.clip(_EPS, 1 - _EPS)) - logit(np.clip(start, _EPS, 1 - _EPS)))
-    return float(best[np.argmin(distance)])
+    return float(best[np.argmin(np.abs(best - start))])
+
+
+def _clear_of_labels(threshold: float, logits: np.ndarray, truth: np.ndarray) -> float:
+    """Raise a threshold above the negatives between it and the next positive; keep off the labels.
+
+    Another batch size or machine, whose rounding differs, must decide the same.
+    """
+    above = logits >= threshold
+    positive = logits[truth & above].min(initial=np.inf)
+    low = logits[~truth & above & (logits < positive)].max(initial=-np.inf)
+    if low > -np.inf:
+        return float(low + min(_MARGIN, (positive - low) / 2))
+    below = logits[~above].max(initial=-np.inf)
+    margin = min(_ROUNDING_LOGITS, (positive - below) / 2)
+    return float(np.clip(threshold, below + margin, positive - margin))
 
 
 def check_scores(scores: ArrayLike) -> np.ndarray:

@@ -46,8 +46,17 @@ class Trained:
 
     history: list[dict[str, float]]
     labels: np.ndarray  # (m, k) after the last update
-    logits: np.ndarray  # (p, k) for thresholds; of the m photos, or of a random sample of them
-    open_labels: np.ndarray | None = None  # (p, k) of the encoder, see `ZeroShot`; may be NaN
+    rows: np.ndarray  # (p,) the m photos, or a random sample of them, of which it gives logits:
+    seen: np.ndarray  # (p, k) what the network predicts
+    unseen: np.ndarray  # (p, k) and what one that had not seen the photo would
+    # Of a network with a zero-shot part: open labels (p, k), and thresholds that it works with (k,)
+    open_labels: np.ndarray | None = None
+    thresholds: np.ndarray | None = None
+
+    @property
+    def logits(self) -> np.ndarray:
+        """Between both, (p, k), for thresholds."""
+        return (self.unseen + self.seen) / 2
 
 
 def check_memory(n_photos: int, n_classes: int) -> None:

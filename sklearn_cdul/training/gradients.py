@@ -158,11 +158,10 @@ class GradientTraining(BaseTraining):
             start = kept["start"] if kept else self._start(network, source, state, memory)
             history = self._epochs(network, source, state, validation, start, kept, checkpoint)
             rows, leave_one_out = start
-            scores = _predict(network, source.select(rows.tolist()), "Looking again")
-            if leave_one_out is not None:
-                scores = (leave_one_out.numpy() + scores) / 2
+            seen = _predict(network, source.select(rows.tolist()), "Looking again")
+            unseen = seen if leave_one_out is None else leave_one_out.numpy()
             checkpoint.finish()
-        return Trained(history, state.labels().cpu().numpy(), scores)
+        return Trained(history, state.labels().cpu().numpy(), rows.numpy(), seen, unseen)
 
     def _start(self, network, source, state, memory):
         """Set the last layer; return rows for thresholds and their leave-one-out logits, if any."""

@@ -5,6 +5,7 @@ import importlib
 import os
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,7 +19,7 @@ _NEEDED = 2, 9
 
 
 def export_onnx(classifier: Any, path: str | os.PathLike[str]) -> None:
-    """Write the network with a sigmoid behind it, see ``CDULClassifier.export_onnx``."""
+    """Write the network with its calibration and a sigmoid, see ``CDULClassifier.export_onnx``."""
     onnx = _import_onnx()
     network = classifier.network_
     properties = {
@@ -34,11 +35,27 @@ def export_onnx(classifier: Any, path: str | os.PathLike[str]) -> None:
         size = classifier.image_size_
         name, example = "pixels", torch.zeros(2, 3, size, size, dtype=torch.uint8)
         properties |= {"image_size": size, "preprocessing": PREPROCESSING}
-    model = _convert(network, name, example)
+    model = _convert(nn.Sequential(network, _Calibrated(classifier.calibration_)), name, example)
     _remove_notes(model)
     onnx.helper.set_model_props(model, write_metadata(properties))
     with atomic_write(path) as part:
         part.write_bytes(model.SerializeToString())
+
+
+class _Calibrated(nn.Module):
+    """Probabilities of logits (b, k), by a calibration (k, 3)."""
+
+    slope: Tensor
+    offset: Tensor
+
+    def __init__(self, calibration: np.ndarray):
+        super().__init__()
+        slope, offset, _ = torch.tensor(calibration.T, dtype=torch.float32)
+        self.register_buffer("slope", slope)
+        self.register_buffer("offset", offset)
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return torch.sigmoid(self.slope * logits + self.offset)
 
 
 def _import_onnx() -> Any:
@@ -58,8 +75,8 @@ def _import_onnx() -> Any:
 
 @torch.no_grad()
 def _convert(network: nn.Module, name: str, example: Tensor) -> Any:
-    """Return the network, with a sigmoid behind it, as an onnx.ModelProto whose batch is free."""
-    whole = nn.Sequential(copy.deepcopy(network), nn.Sigmoid()).cpu().eval()
+    """Return a network as an onnx.ModelProto whose batch is free."""
+    whole = copy.deepcopy(network).cpu().eval()
     for module in whole.modules():
         if getattr(module, "inplace", False):
             # The result is the same, and the exporter needs a third less time.

@@ -30,7 +30,7 @@ from sklearn_cdul.training.features import (
 from sklearn_cdul.training.linear_probe import LinearProbe
 from sklearn_cdul.training.network import output_layer, set_head
 from sklearn_cdul.training.regions import mix_views
-from sklearn_cdul.training.zero_shot import join
+from sklearn_cdul.training.zero_shot import gated, join, zero_shot_of
 
 # Photos per block of logits from features.
 _BLOCK = 4096
@@ -102,11 +102,11 @@ class RidgeTraining(BaseTraining):
             state = LabelState.of(labels, observed, some, source.device)
             heads, leave_one_out, history = self._fit(features, state, layer.weight, source.verbose)
             set_head(layer, *heads[-1])
-            moved, scores = np.empty_like(labels), np.empty((*labels.shape, 2), labels.dtype)
+            moved, seen, unseen, opened = (np.empty_like(labels) for _ in range(4))
             moved[some] = state.labels().cpu().numpy()
-            seen = head_logits(heads[-1:], features)[:, 0].cpu().numpy()
-            joined = join(network, (leave_one_out + seen) / 2, features)
-            scores[some] = np.moveaxis(joined.cpu().numpy(), 1, 2)
+            logits = head_logits(heads[-1:], features)[:, 0]
+            seen[some], opened[some] = join(network, logits, features)
+            unseen[some], _ = join(network, leave_one_out, features)
 
             # The other photos were not seen: their labels follow what the heads say of them.
             rest = np.setdiff1d(rows, some)
@@ -119,26 +119,30 @@ class RidgeTraining(BaseTraining):
                 state = LabelState.of(labels, observed, rest[positions], source.device)
                 for logits in outputs[:, :-1].unbind(1):
                     self._update(state, logits)
-                joined = join(network, outputs[:, -1], batch)
-                return torch.cat([state.labels().unsqueeze(1), joined], dim=1).cpu().numpy()
+                labels_of_batch = state.labels().cpu().numpy()
+                return np.stack([labels_of_batch, *join(network, outputs[:, -1], batch)], axis=1)
 
             if len(rest):
-                both = from_features(network, source.select(rest.tolist()), store, follow)
-                moved[rest], scores[rest] = both[:, 0], np.moveaxis(both[:, 1:], 1, 2)
-            if getattr(network, "zero_shot", None) is not None:
-                network.zero_shot.close_gate(find_thresholds(expit(scores[..., 0])))
+                made = from_features(network, source.select(rest.tolist()), store, follow)
+                moved[rest], seen[rest], opened[rest] = np.moveaxis(made, 1, 0)
+                unseen[rest] = seen[rest]
+            trained = Trained(history, moved, rows, seen, unseen)
+            if part := zero_shot_of(network):
+                trained.thresholds = find_thresholds(expit(trained.logits))
+                part.close_gate(trained.thresholds)
+                trained.seen, trained.unseen = (gated(part, v, opened) for v in (seen, unseen))
+                trained.open_labels = opened
             if validation is not None:
                 photos, y = validation
 
                 def validate(positions, batch):
                     outputs = head_logits(heads, batch).unbind(1)
-                    joined = [join(network, logits, batch)[:, 0] for logits in outputs]
-                    return torch.stack(joined, dim=1).cpu().numpy()
+                    return np.stack([join(network, o, batch)[0] for o in outputs], axis=1)
 
                 outputs = from_features(network, photos, store, validate)
                 for record, logits in zip(history, outputs.swapaxes(0, 1), strict=True):
                     record["validation_map"] = score_readable(y, logits, if_none=math.nan)
-        return Trained(history, moved, scores[..., 0], scores[..., 1])
+        return trained
 
     def _fit(self, features, state, like, verbose):
         """Heads of all epochs, the leave-one-out logits of the last one, and the history."""

@@ -69,11 +69,11 @@ class ZeroShot(nn.Module):
     def close_gate(self, thresholds: np.ndarray) -> None:
         """Take the thresholds that were found, as logits, and close the gate."""
         self.bounds.copy_(_logit(torch.as_tensor(thresholds, dtype=torch.float32)))
-        self.numbers[3] = math.log(_GATE / (1 - _GATE))
+        self.numbers[-1] = math.log(_GATE / (1 - _GATE))
 
     def forward(self, logits: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """Joined logits and open labels (b, k), of logits (b, k) and features (b, v, c)."""
-        scale, weight, slope, gate = self.numbers
+        scale, weight, *_ = self.numbers
         vectors = nn.functional.normalize(features.float() @ self.projection.float().T, dim=-1)
         texts = torch.cat([self.texts, self.background]).float()
         cosines = scale * (vectors @ texts.T)
@@ -81,9 +81,14 @@ class ZeroShot(nn.Module):
         # A single class has nothing to compete with but the background.
         closed = self._label(cosines[..., : len(self.texts)]) if len(self.texts) > 1 else opened
         joined = (1 - weight) * logits.float() + weight * _logit(closed)
+        return self.gated(joined, opened), opened
+
+    def gated(self, joined: Tensor, opened: Tensor) -> Tensor:
+        """Joined logits as low as the gate makes them."""
+        *_, slope, gate = self.numbers
         above = _logit(opened) - gate
         capped = torch.minimum(joined, self.bounds + above.clamp(min=0))
-        return capped + slope * above.clamp(max=0), opened
+        return capped + slope * above.clamp(max=0)
 
     def _label(self, cosines: Tensor) -> Tensor:
         labels = cosines.float().softmax(dim=-1)[..., : len(self.bounds)]
@@ -98,18 +103,29 @@ def _logit(labels: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def join(network: Any, logits: Any, features: np.ndarray) -> Tensor:
+def join(network: Any, logits: Any, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What a network makes of logits (n, k) and features (n, v, c) of its output layer.
 
-    Joined logits and open labels, (n, 2, k); without a zero-shot part the logits, and NaN.
+    Joined logits and open labels (n, k); without a zero-shot part the logits as they are, and NaN.
     """
-    given = torch.as_tensor(logits)
-    part = getattr(network, "zero_shot", None)
+    given, part = torch.as_tensor(logits), zero_shot_of(network)
     if part is None:
-        return torch.stack([given, torch.full_like(given, torch.nan)], dim=1)
-    device, blocks = part.bounds.device, []
-    for rows, vectors in zip(
-        given.split(_BLOCK), torch.from_numpy(features).split(_BLOCK), strict=True
-    ):
-        blocks.append(torch.stack(part(rows.to(device), vectors.to(device)), dim=1))
-    return torch.cat(blocks)
+        return given.cpu().numpy(), np.full(given.shape, np.nan, np.float32)
+    device = part.bounds.device
+    both = given.split(_BLOCK), torch.from_numpy(features).split(_BLOCK)
+    made = [part(rows.to(device), views.to(device)) for rows, views in zip(*both, strict=True)]
+    joined, opened = (torch.cat(parts).cpu().numpy() for parts in zip(*made, strict=True))
+    return joined, opened
+
+
+@torch.no_grad()
+def gated(part: ZeroShot, joined: np.ndarray, opened: np.ndarray) -> np.ndarray:
+    """Joined logits (n, k), once the gate is closed, by open labels."""
+    device = part.bounds.device
+    both = (torch.from_numpy(values).to(device) for values in (joined, opened))
+    return part.gated(*both).cpu().numpy()
+
+
+def zero_shot_of(network: Any) -> ZeroShot | None:
+    """The zero-shot part of a network, if it has one."""
+    return getattr(network, "zero_shot", None)

@@ -25,6 +25,25 @@ def test_predictions_have_the_promised_shapes_and_ranges(fitted, photos):
     assert type_of_target(predicted) == "multilabel-indicator"
 
 
+def test_logits_are_those_of_the_network_on_a_line_that_keeps_their_order(fitted, photos):
+    plain = pickle.loads(pickle.dumps(fitted))
+    plain.calibration_ = np.tile([1.0, 0, 0], (3, 1))
+    slope, offset, _ = fitted.calibration_.T
+    assert (slope > 0).all()
+    expected = slope * plain.decision_function(photos[:5]) + offset
+    np.testing.assert_allclose(fitted.decision_function(photos[:5]), expected, atol=1e-4)
+
+
+def test_expected_counts_are_sums_of_probabilities_in_an_interval(fitted, photos, tmp_path):
+    count, low, high = fitted.expected_counts(photos)
+    np.testing.assert_allclose(count, fitted.predict_proba(photos).sum(axis=0), rtol=1e-4)
+    assert ((low >= 0) & (low < count) & (count < high) & (high <= len(photos))).all()
+    classifier = pickle.loads(pickle.dumps(fitted)).set_params(on_error="nan")
+    with pytest.warns(UserWarning, match="1 of"):
+        more = classifier.expected_counts([*photos, tmp_path / "missing.jpg"])
+    np.testing.assert_allclose(more[0], count, rtol=1e-4)
+
+
 def test_the_size_of_the_input_is_that_of_the_fit(photos):
     network = functools.partial(timm.create_model, "test_resnet")
     settings = QUICK | {"image_size": "auto", "network": network}

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
+from sklearn.base import clone
 from sklearn.metrics import f1_score
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
@@ -81,10 +82,10 @@ def test_thresholds_that_cannot_be_are_refused_and_change_nothing(threshold, err
 
 def test_few_labels_move_thresholds_to_a_better_f1(model, X, y):
     before = f1_score(y, model.predict(X), average="macro")
-    network = model.decision_function(X)
+    logits = model.decision_function(X)
     model.fit_thresholds(X[:30], y[:30])
     assert f1_score(y[30:], model.predict(X[30:]), average="macro") > before + 0.02
-    assert_array_equal(model.decision_function(X), network)
+    assert_array_equal(model.decision_function(X).argsort(axis=0), logits.argsort(axis=0))
     first = model.thresholds_
     np.testing.assert_allclose(model.fit_thresholds(X[:30], y[:30]).thresholds_, first, rtol=1e-5)
 
@@ -93,7 +94,7 @@ def test_labels_may_be_of_some_photos_and_classes(model, X, y, monkeypatch):
     table = np.full(y.shape, np.nan)
     table[:30, 1] = y[:30, 1]
     by_array = model.fit_thresholds(X, table).thresholds_
-    assert_array_equal(by_array[[0, 2]], model.auto_thresholds_[[0, 2]])
+    np.testing.assert_allclose(by_array[[0, 2]], model.auto_thresholds_[[0, 2]])
     assert by_array[1] != model.auto_thresholds_[1]
 
     read = []
@@ -101,7 +102,7 @@ def test_labels_may_be_of_some_photos_and_classes(model, X, y, monkeypatch):
     monkeypatch.setattr(
         CDULClassifier,
         "_logits",
-        lambda self, source: read.append(len(source)) or logits(self, source),
+        lambda self, source, **more: read.append(len(source)) or logits(self, source, **more),
     )
     named = pd.DataFrame(X, index=[f"{row}.jpg" for row in range(60)])
     frame = pd.DataFrame({"path": named.index[:30], "cake": y[:30, 1]})
@@ -109,8 +110,42 @@ def test_labels_may_be_of_some_photos_and_classes(model, X, y, monkeypatch):
     assert read == [30]
 
 
-def test_labels_without_a_positive_are_refused(model, X, y):
-    with pytest.raises(ValueError, match="No class has 1 or more positives"):
-        model.fit_thresholds(X, np.zeros(y.shape))
+def test_wrong_or_no_labels_are_refused(model, X, y):
+    with pytest.raises(ValueError, match="y has no labels"):
+        model.fit_thresholds(X, np.full(y.shape, np.nan))
     with pytest.raises(ValueError, match="must have shape"):
         model.fit_thresholds(X, y[:10])
+
+
+def test_a_class_with_negatives_alone_gets_a_threshold_above_them(model, X):
+    scores, labels = model.predict_proba(X), np.full((60, 3), np.nan)
+    rows = np.argsort(-scores[:, 0])[:17]
+    labels[rows, 0] = 0
+    before = model.predict(X)
+    assert before[rows, 0].any()
+    after = model.fit_thresholds(X, labels).predict(X)
+    assert not after[:, 0].any()  # nor the photos with lower scores
+    assert (after[:, 1:] <= before[:, 1:]).all()
+
+
+def test_fit_learns_from_observed_labels_as_fit_thresholds_does(once, X):
+    before, scores = once.predict(X), once.predict_proba(X)
+    observed = np.full((60, 3), np.nan)
+    rows = np.argsort(-scores[:, 0])[:17]
+    observed[rows, 0] = 0
+    model = clone(once).fit(X, observed=observed)
+    after = model.predict(X)
+    assert not after[rows, 0].any()
+    rest = np.setdiff1d(np.arange(60), rows)
+    assert after[rest].sum() <= before[rest].sum()
+    assert_array_equal(model.thresholds_, model.auto_thresholds_)
+    assert model.auto_calibration_[0, 2] < model.auto_calibration_[1, 2]
+
+
+def test_auto_goes_back_to_the_probabilities_of_fit(model, X, y):
+    scores, labels = model.predict_proba(X), model.predict(X)
+    model.fit_thresholds(X, y)
+    assert not np.allclose(model.predict_proba(X), scores)
+    model.set_thresholds("auto")
+    assert_array_equal(model.predict_proba(X), scores)
+    assert_array_equal(model.predict(X), labels)

@@ -53,7 +53,7 @@ def test_a_classifier_shows_what_its_labeler_saw(model, few):
     with pytest.raises(ValueError, match="one photo; got a list of 12"):
         SimilarityDisplay.from_estimator(model, few[0])
     assert display.drawn_names_ == ["cake"]
-    assert display.view_labels.shape == (5, 3)
+    assert display.view_labels.shape == (10, 3)
 
 
 def brightest(panel):
@@ -82,7 +82,7 @@ def test_snippets_and_windows_have_panels_of_their_own_on_one_scale(few):
     display = SimilarityDisplay.from_estimator(labeler, few[0][0], classes=["cake", "pizza"])
     heads = [axis.get_title().split("\n")[0] for axis in display.axes_]
     assert heads == ["snippets", "cake", "pizza", "windows", "cake", "pizza"]
-    assert [len(axis.texts) for axis in display.axes_] == [0, 4, 4, 0, 16, 16]
+    assert [len(axis.texts) for axis in display.axes_] == [0, 4, 4, 0, 9, 9]
     darkness = [axis.images[1].get_array()[..., 3].min() for axis in display.axes_ if axis.texts]
     assert sorted(darkness)[0] == 0 < sorted(darkness)[1]
     whole, (snippets, windows) = display.view_labels[:1], np.split(display.view_labels[1:], [4])

@@ -84,7 +84,7 @@ def test_windows_are_what_a_plain_reference_reads(tower):
     visual, _, reader = tower
     pixels = torch.randn(2, 3, *reader.input_size)
     _, maps = reader.read(pixels)
-    windows = reader.embed(window_means(maps, 2).flatten(0, 1)).unflatten(0, (2, 16))
+    windows = reader.embed(window_means(maps, 2).flatten(0, 1)).unflatten(0, (2, 9))
     side = maps.shape[2]
     assert maps.shape[2] == maps.shape[3] >= 2
     for photo, embedded in zip(pixels, windows, strict=True):
@@ -92,12 +92,12 @@ def test_windows_are_what_a_plain_reference_reads(tower):
         if not isinstance(visual, TimmModel):
             cells = torch.nn.functional.normalize(cells, dim=-1)
         grid = cells.view(side, side, -1)
-        length = -(-side // 4)
-        starts = [round((side - length) * part / 3) for part in range(4)]
+        length = -(-side // 3)
+        starts = [round((side - length) * part / 2) for part in range(3)]
         corners = [(i, j) for i in starts for j in starts]
         for (i, j), window in zip(corners, embedded, strict=True):
             mean = grid[i : i + length, j : j + length].mean(dim=(0, 1))
-            mean = 2 / 3 * mean + 1 / 3 * cells.mean(dim=0)
+            mean = 3 / 4 * mean + 1 / 4 * cells.mean(dim=0)
             expected = end(visual, mean) if isinstance(visual, TimmModel) else mean
             assert_allclose(window, expected, rtol=1e-3, atol=1e-5)
 
@@ -160,8 +160,8 @@ def test_windows_cover_the_map(side, grid_size):
     maps = torch.zeros(1, side * side, side, side)
     maps.view(side * side, -1).fill_diagonal_(1)  # a channel for each cell
     means = window_means(maps, grid_size)[0]
-    assert means.shape == (4 * grid_size**2, side * side)
-    everywhere = 1 / (3 * side * side)  # the share of the whole map
+    assert means.shape == ((2 * grid_size - 1) ** 2, side * side)
+    everywhere = 1 / (4 * side * side)  # the share of the whole map
     assert_allclose(means.min(), everywhere if side > 1 else 1, atol=1e-6)
     assert (means.max(dim=0).values > everywhere).all()
     assert_allclose(means.sum(dim=1), 1, atol=1e-5)
@@ -190,21 +190,21 @@ def test_the_engine_reads_windows_as_torch_does(paths):
     )
     plain.__dict__["_engine"] = None
     expected = embed_photos(plain, paths[:2], views="dense")
-    assert expected.shape == (2, 37, 256)
+    assert expected.shape == (2, 26, 256)
     assert_allclose(embed_photos(encoder, paths[:2], views="dense"), expected, atol=1e-4)
 
 
 def test_windows_see_what_snippets_see(paths):
     encoder = load_encoder(device="cpu", precision="float32")
     both = embed_photos(encoder, paths, grid_size=3, views="grid+dense")
-    assert both.shape == (4, 46, 256)
+    assert both.shape == (4, 35, 256)
     assert_array_equal(both[:, :10], embed_photos(encoder, paths, grid_size=3))
     dense = embed_photos(encoder, paths, grid_size=3, views="dense")
     assert_allclose(dense[:, 1:], both[:, 10:], atol=1e-5)
     # The whole photo is the same but for how it was made smaller.
     assert ((both[:, 0] * dense[:, 0]).sum(axis=1) > 0.97).all()
     # Corners are nearer to the snippets of their own corner than to those of the others.
-    snippets, windows = both[:, [1, 3, 7, 9]], both[:, [10, 15, 40, 45]]
+    snippets, windows = both[:, [1, 3, 7, 9]], both[:, [10, 14, 30, 34]]
     nearness = np.einsum("nsd,nwd->nsw", snippets, windows).mean(axis=0)
     assert (nearness.argmax(axis=0) == range(4)).all()
 
@@ -237,10 +237,10 @@ def test_each_group_of_views_is_aggregated_alone():
 def test_the_labeler_gives_snippets_and_windows_the_same_weight(paths):
     labeler = clone(LABELER).set_params(views="grid+dense").fit()
     embeddings = labeler.embed(paths)
-    assert embeddings.shape == (4, n_views(2, "grid+dense"), 256) == (4, 21, 256)
+    assert embeddings.shape == (4, n_views(2, "grid+dense"), 256) == (4, 14, 256)
     one = labeler.aggregate(embeddings)
     grid = clone(LABELER).set_params(views="grid").fit().aggregate(embeddings[:, :5])
-    dense = clone(LABELER).fit().aggregate(embeddings[:, [0, *range(5, 21)]])
+    dense = clone(LABELER).fit().aggregate(embeddings[:, [0, *range(5, 14)]])
     assert_allclose(one, (grid + dense) / 2, atol=1e-6)
     # So it does with embeddings made beforehand.
     made = clone(labeler).set_params(input="embeddings")
@@ -281,7 +281,7 @@ class Colours(BaseEncoder):
 class Dense(Colours):
     def encode_dense(self, views, grid_size, *, whole=True):
         quarter = views[:, :4, :4].mean(axis=(1, 2))
-        return np.stack([views.mean(axis=(1, 2))] * whole + [quarter] * 16, axis=1)
+        return np.stack([views.mean(axis=(1, 2))] * whole + [quarter] * 9, axis=1)
 
 
 def test_an_encoder_of_ones_own_may_read_windows():
@@ -318,5 +318,5 @@ def test_a_wrong_shape_names_the_method():
         def encode_dense(self, views, grid_size, *, whole=True):
             return super().encode_dense(views, grid_size)[:, :5]
 
-    with pytest.raises(ValueError, match=r"Narrow.encode_dense must return .*\(1, 17, 3\)"):
+    with pytest.raises(ValueError, match=r"Narrow.encode_dense must return .*\(1, 10, 3\)"):
         embed_photos(Narrow(), [np.zeros((8, 8, 3), np.uint8)], grid_size=2, views="dense")

@@ -272,13 +272,10 @@ def test_the_common_threshold_of_very_many_scores_is_that_of_a_part_of_them(k, m
 # with labels
 
 
-def test_with_labels_the_best_f1_is_taken_by_the_smallest_move():
-    scores = np.array([[0.1], [0.2], [0.6], [0.7]])
-    labels = [[0], [0], [1], [1]]
-    for start, expected in [(0.8, 0.6), (0.4, 0.4), (0.05, 0.2), (1.0, 0.6), (0.0, 0.2)]:
-        found = fit_thresholds(scores, labels, [start], shrinkage=0)
-        assert found == pytest.approx([expected])
-        assert_array_equal(apply_thresholds(scores[2:], found - 1e-9), labels[2:])
+@pytest.mark.parametrize("start", [0.8, 0.4, 0.05, 1.0, 0.0])
+def test_without_shrinkage_the_best_f1_is_taken_wherever_the_start_is(start):
+    found = fit_thresholds([[0.1], [0.2], [0.6], [0.7]], [[0], [0], [1], [1]], [start], shrinkage=0)
+    assert 0.2 < found[0] < 0.6
 
 
 @pytest.mark.parametrize("name", MIXTURES)
@@ -290,11 +287,73 @@ def test_with_many_labels_the_f1_is_the_best(name):
 
 
 def test_few_labels_are_drawn_to_the_start():
-    scores = np.array([[0.1, 0.1], [0.2, 0.2], [0.6, 0.6], [0.7, 0.7]])
-    labels = [[0, 0], [0, 0], [1, 0], [1, np.nan]]
-    found = fit_thresholds(scores, labels, [0.8, 0.3], shrinkage=5)
-    assert logit(found[0]) == pytest.approx(2 / 7 * logit(0.6) + 5 / 7 * logit(0.8))
-    assert found[1] == 0.3  # no positive label
+    scores, labels = mixture(400, seed=1, share=0.3, negative=(-4, 1), positive=(2, 1))
+    best = fit_thresholds(scores[:, None], labels[:, None], [0.02], shrinkage=0)[0]
+    few = [
+        fit_thresholds(scores[:n, None], labels[:n, None], [0.02], shrinkage=5)[0]
+        for n in (4, 20, 400)
+    ]
+    distance = np.abs(logit(few) - logit(best))
+    assert distance[0] > distance[1] > distance[2]
+    start = fit_thresholds(scores[:, None], np.full((400, 1), np.nan), [0.02])
+    assert_array_equal(start, [0.02])
+
+
+@pytest.mark.parametrize("n_yes", [0, 1, 3])
+@pytest.mark.parametrize("seed", range(20))
+def test_no_answer_is_contradicted_where_another_threshold_would_contradict_fewer(n_yes, seed):
+    rng = np.random.default_rng(seed)
+    scores, labels = rng.beta(0.4, 2, size=(60, 4)), np.full((60, 4), np.nan)
+    for j in range(4):
+        rows = np.argsort(-scores[:, j])[: rng.integers(4, 20)]
+        labels[rows, j] = 0
+        labels[rng.permutation(rows)[:n_yes], j] = 1
+    thresholds = fit_thresholds(scores, labels, np.quantile(scores, 0.8, axis=0))
+    for j in range(4):
+        known = ~np.isnan(labels[:, j])
+        x, truth = scores[known, j], labels[known, j] == 1
+        above = x >= thresholds[j]
+        if not n_yes:
+            assert not above.any()
+            continue
+        order = np.argsort(x[above])
+        assert not above.any() or truth[above][order][0]  # the lowest that is named is a yes
+
+
+def test_a_no_raises_a_threshold_and_teaches_classes_without_answers():
+    rng = np.random.default_rng(0)
+    scores = rng.beta(0.4, 2, size=(200, 3))
+    start, labels = np.quantile(scores, 0.7, axis=0), np.full((200, 3), np.nan)
+    for j in (0, 1):
+        labels[np.argsort(-scores[:, j])[20:60], j] = 0
+    found = fit_thresholds(scores, labels, start)
+    assert (found > start).all()
+    named = scores >= found
+    assert not named[labels == 0].any()
+    # Photos like those of the negatives are not named, either: only the few with higher scores.
+    assert (named[:, :2].sum(axis=0) <= 20).all()
+
+
+def test_a_class_that_seemed_absent_is_found_when_labels_say_so():
+    scores, labels = mixture(100, seed=4, **MIXTURES["balanced"])
+    found = fit_thresholds(scores[:, None], labels[:, None], [1.0])
+    assert f1_score(labels, scores >= found[0]) > 0.9
+    both = np.column_stack([scores, scores])
+    known = np.column_stack([labels, np.full(100, np.nan)])
+    assert not (both >= fit_thresholds(both, known, [0.5, 1.0]))[:, 1].any()
+
+
+def test_answers_chosen_by_their_scores_give_nearly_the_thresholds_of_random_ones():
+    scores, labels = mixture(4000, seed=5, share=0.2, negative=(-3, 1), positive=(0, 1))
+    start = np.array([0.1])
+    doubtful = np.argsort(np.abs(logit(scores) - logit(start)))[:200]
+    thresholds = []
+    for rows in (doubtful, np.arange(200)):
+        known = np.full((4000, 1), np.nan)
+        known[rows, 0] = labels[rows]
+        thresholds.append(fit_thresholds(scores[:, None], known, start)[0])
+    f1 = [f1_score(labels, scores >= t) for t in thresholds]
+    assert min(f1) > 0.97 * best_f1(scores, labels)
 
 
 def test_what_is_not_known_is_left_out_of_the_fit():

@@ -74,7 +74,7 @@ def test_only_what_changes_an_embedding_asks_for_a_new_one(labeler, photos, enco
     }
     clone(labeler).set_params(**same).fit().transform(photos[:3])
     assert encoded == []
-    clone(labeler).set_params(grid_size=2).embed(photos[:3])
+    clone(labeler).set_params(grid_size=2, views="grid").embed(photos[:3])
     assert sum(encoded) == 3 * 5
     clone(labeler).set_params(precision="bfloat16").embed(photos[:3])
     assert sum(encoded) == 3 * 5 + 3
@@ -304,7 +304,7 @@ def test_a_search_encodes_each_image_once_and_the_next_one_nothing(labeler, food
         "local_threshold": [0.0, 0.5],
         "temperature": [None, 0.1],
     }
-    labeler.set_params(classes=food_photos.target_names, grid_size=2)
+    labeler.set_params(classes=food_photos.target_names, grid_size=2, views="grid")
     photos, targets = food_photos.data[:20], food_photos.target[:20]
     scores = []
     for _ in range(2):
