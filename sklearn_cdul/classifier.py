@@ -361,6 +361,37 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             seen = labeler._embed(photos, encoder, source.contents, **more)
         else:
             seen = labeler._label(photos)
+        return self._learn(
+            labeler,
+            network,
+            source,
+            seen,
+            digest=digest_of_X(photos),
+            training=training,
+            size=size,
+            observed=observed,
+            validation=validation,
+            seed=seed,
+            random=random,
+        )
+
+    def _learn(
+        self,
+        labeler,
+        network,
+        source,
+        seen,
+        *,
+        digest,
+        training,
+        size,
+        observed=None,
+        validation=None,
+        seed,
+        random,
+    ):
+        """Train on photos that CLIP has seen: the labels and, beside them, vectors of each."""
+        names = list(labeler.class_names_)
         labels, vectors = seen[:, : len(names)].copy(), seen[:, len(names) :]
         readable = _readable_rows(labels)
         start, fixed = labels[readable], None
@@ -400,7 +431,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             "pseudo_labeler_": labeler,
             "class_names_": names,
             "classes_": np.tile([0, 1], (len(names), 1)),
-            "X_digest_": digest_of_X(photos),
+            "X_digest_": digest,
             "network_": network.eval(),
             "history_": trained.history,
             "initial_pseudo_labels_": labels,

@@ -19,6 +19,7 @@ from PIL import Image
 from sklearn.exceptions import NotFittedError
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
+from sklearn_cdul._utils.origin import origin_of
 from sklearn_cdul.images.items import check_images
 from sklearn_cdul.images.pictures import PREPROCESSING
 from sklearn_cdul.training import building
@@ -295,6 +296,7 @@ def test_onnx_stores_what_prediction_needs_and_nothing_of_this_machine(onnx_file
         "thresholds": fitted.thresholds_.tolist(),
         "image_size": 64,
         "preprocessing": PREPROCESSING,
+        "origin": origin_of(fitted),
     }
     model = onnx.load(onnx_file)
     for weights in model.graph.initializer:

@@ -147,6 +147,14 @@ class LabelState:
         return float((self.labels() - before).abs().mean())
 
 
+def in_words(record: dict[str, float]) -> dict[str, str]:
+    """What the progress bar says of an epoch."""
+    text = {"labels moved": f"{record['label_movement']:.2%}", "loss": f"{record['loss']:.4g}"}
+    if "validation_map" in record:
+        text["validation mAP"] = f"{record['validation_map']:.1%}"
+    return text
+
+
 class BaseTraining(BaseEstimator):
     """What the ways to train share. The classifier calls these methods, and ``train``.
 

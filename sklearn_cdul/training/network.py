@@ -1,5 +1,6 @@
 """The small network that learns the pseudo labels, and its linear form for embeddings."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -118,6 +119,25 @@ class EmbeddingNetwork(nn.Module):
         return self.linear
 
 
+class HeadNetwork(nn.Module):
+    """A last layer alone: takes the features (b, n_views * d) that the layers before it gave."""
+
+    architecture = None  # timm can't build it
+
+    def __init__(self, n_views: int, n_features: int, n_classes: int):
+        super().__init__()
+        self.n_views = n_views
+        self.linear = nn.Linear(n_features, n_classes)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits (b, k)."""
+        return mix_views(self.linear(features.unflatten(1, (self.n_views, -1))))
+
+    def get_classifier(self) -> nn.Module:
+        """The last layer, by the name that timm uses."""
+        return self.linear
+
+
 def output_layer(network: nn.Module) -> nn.Linear | None:
     """The network's last layer where timm's ``get_classifier`` tells it, else None."""
     model: Any = getattr(network, "backbone", network)
@@ -130,3 +150,16 @@ def set_head(layer: nn.Linear, weight: Tensor, bias: Tensor) -> None:
     """Give a layer this weight (k, d) and bias (k,)."""
     layer.weight.copy_(weight)
     layer.bias.copy_(bias)
+
+
+def with_head(network: nn.Module, head: nn.Linear) -> nn.Module:
+    """A copy of a network with this last layer, of perhaps other classes."""
+    changed = copy.deepcopy(network)
+    old = output_layer(changed)
+    for module in list(changed.modules()):
+        for name, child in list(module.named_children()):
+            if child is old:
+                setattr(module, name, copy.deepcopy(head))
+                if hasattr(module, "num_classes"):  # as timm's models know it
+                    module.num_classes = head.out_features  # type: ignore[assignment]
+    return changed

@@ -18,8 +18,10 @@ from sklearn_cdul.training.alignment import (
     BaseTraining,
     LabelState,
     Trained,
+    in_words,
     kl_divergence,
 )
+from sklearn_cdul.training.batches import FeatureSource
 from sklearn_cdul.training.features import (
     draw_sample,
     from_features,
@@ -98,9 +100,9 @@ class RidgeTraining(BaseTraining):
         with random:
             some = draw_sample(len(source))
         with open_store(memory) as store:
-            features = read_sample(network, source, some, store)
+            features, probe = self._read(network, source, some, store)
             state = LabelState.of(labels, observed, some, source.device)
-            heads, leave_one_out, history = self._fit(features, state, layer.weight, source.verbose)
+            heads, leave_one_out, history = self._fit(probe, state, layer.weight, source.verbose)
             set_head(layer, *heads[-1])
             moved, seen, unseen, opened = (np.empty_like(labels) for _ in range(4))
             moved[some] = state.labels().cpu().numpy()
@@ -144,10 +146,17 @@ class RidgeTraining(BaseTraining):
                     record["validation_map"] = score_readable(y, logits, if_none=math.nan)
         return trained
 
-    def _fit(self, features, state, like, verbose):
+    def _read(self, network, source, rows, store):
+        """Features of these photos, and the regression on them; of stored features made once."""
+        kept = source.kept if isinstance(source, FeatureSource) else {}
+        if rows.tobytes() not in kept:
+            features = read_sample(network, source, rows, store)
+            with progress("Preparing the fit", verbose=source.verbose):
+                kept[rows.tobytes()] = features, LinearProbe(features)
+        return kept[rows.tobytes()]
+
+    def _fit(self, probe, state, like, verbose):
         """Heads of all epochs, the leave-one-out logits of the last one, and the history."""
-        with progress("Preparing the fit", verbose=verbose):
-            probe = LinearProbe(features)
         heads, history = [], []
         with progress("Training", self.epochs, unit="epoch", verbose=verbose) as bar:
             for epoch in range(1, self.epochs + 1):
@@ -158,7 +167,7 @@ class RidgeTraining(BaseTraining):
                 loss = float(kl_divergence(y, logits).mean())
                 movement = self._update(state, logits) if epoch < self.epochs else 0.0
                 history.append({"epoch": epoch, "loss": loss, "label_movement": movement})
-                bar.set_postfix({key: f"{value:.4g}" for key, value in history[-1].items()})
+                bar.set_postfix(in_words(history[-1]))
                 bar.update()
         return heads, leave_one_out, history
 
