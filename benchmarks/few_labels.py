@@ -29,6 +29,7 @@ from sklearn_cdul.training import RidgeTraining
 from sklearn_cdul.training.alignment import LabelState, Trained
 from sklearn_cdul.training.batches import PhotoSource
 from sklearn_cdul.training.features import read_sample
+from sklearn_cdul.training.linear_probe import LinearProbe
 from sklearn_cdul.training.ridge import head_logits
 
 COUNTS = (10, 25, 50, 100)
@@ -47,6 +48,7 @@ class Bench:
         self.labels, self.whole = labeler.aggregate(embeddings), embeddings[:, 0]
         self.train_features = self.features(self.train, "train")
         self.test_features = self.features(self.test, "test")
+        self.probe = LinearProbe(self.train_features)
         self.enough = self.test.target.sum(axis=0) >= options.min_positives
 
     def features(self, part, name):
@@ -68,7 +70,7 @@ class Bench:
         start = smooth_labels(start, self.whole)
         state = LabelState.of(start, targets, slice(None), torch.device("cpu"))
         heads, unseen, history = RidgeTraining()._fit(
-            self.train_features, state, torch.empty(0), verbose=False
+            self.probe, state, torch.empty(0), verbose=False
         )
         seen, test = (
             head_logits(heads[-1:], features)[:, 0].numpy()

@@ -64,6 +64,11 @@ table = 100 * results.pivot(
 table.round(1)
 
 # %%
+# The same as a picture, one line per temperature:
+
+table.plot(xlabel="weight of the whole photo", ylabel="mAP in percent", figsize=(6, 4))
+
+# %%
 # The classifier
 # --------------
 # The classifier can be searched in the same way; the parameters of its labeler begin with

@@ -21,6 +21,7 @@ import numpy as np
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler, load_onnx
 from sklearn_cdul.datasets import load_food_photos
+from sklearn_cdul.displays import PhotosDisplay
 
 train, test = load_food_photos(subset="train"), load_food_photos(subset="test")
 memory = Path(gettempdir(), "sklearn_cdul_examples")  # all examples share it
@@ -65,6 +66,11 @@ def classify(upload):
 
 for path in test.data[:3]:
     print(Path(path).name, classify(Path(path).read_bytes()))
+
+# %%
+# The displays draw what it predicts, as they do for the classifier.
+
+PhotosDisplay.from_estimator(light, test.data, n_photos=4)
 
 # %%
 # Its probabilities are those of the classifier.

@@ -24,7 +24,7 @@ from sklearn_cdul.images.digests import read_contents
 from sklearn_cdul.images.views import VIEWS, n_parts, split_views, view_boxes, views_version
 from sklearn_cdul.inputs import check_features, check_X, input_tags
 from sklearn_cdul.labels.aggregation import check_dimensions, soft_labels
-from sklearn_cdul.labels.thresholds import ROUNDING
+from sklearn_cdul.labels.thresholds import ROUNDING, find_thresholds
 from sklearn_cdul.metrics import score_readable
 from sklearn_cdul.targets import read_targets
 
@@ -313,6 +313,27 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return self._look(X, self.aggregate)
+
+    def predict_names(self, X):
+        """Name the classes of images without training, for a first look.
+
+        Thresholds are those that :func:`~sklearn_cdul.labels.find_thresholds` finds in the labels
+        of X, so give many images at once, best those of ``CDULClassifier.fit``.
+
+        Parameters
+        ----------
+        X : sequence of images, or array of embeddings
+            See :meth:`transform`, which has the same errors.
+
+        Returns
+        -------
+        names : list of n lists of str
+            In the order of ``class_names_``; empty if no class is found or the image could not be
+            read.
+        """
+        labels = np.asarray(self.transform(X))  # it may be a data frame, see set_output
+        names = np.asarray(self.class_names_, dtype=object)
+        return [names[row].tolist() for row in labels >= find_thresholds(labels)]
 
     def embed(self, X):
         """Embed all views of images, for use with ``input="embeddings"``.

@@ -89,6 +89,8 @@ class ONNXClassifier:
         Names of the k classes.
     thresholds_ : ndarray of shape (k,)
         Probabilities from which ``predict`` gives 1. You may change them.
+    origin_ : dict of str to str
+        What the classifier was made from: encoder, views, network, training and number of photos.
     input : {"images", "embeddings"}
         What X is.
     image_size_ : int
@@ -106,6 +108,7 @@ class ONNXClassifier:
         self.input = "images" if given.name == "pixels" else "embeddings"
         self.class_names_: list[str] = stored["class_names"]
         self.thresholds_ = check_thresholds(stored["thresholds"], result.shape[1])
+        self.origin_: dict[str, str] = stored.get("origin", {})
         if self.input == "embeddings":
             self.n_features_in_: int = given.shape[1]
             self._feature_names = stored.get("feature_names")

@@ -11,16 +11,18 @@ PACKAGE = Path(sklearn_cdul.__file__).parent
 # What a room (a folder, or a module beside them) may import of the others.
 ARROWS = {
     "cli": {"classifier", "labeler", "class_names", "labels", "datasets", "review"}
-    | {"onnx_classifier"},
+    | {"onnx_classifier", "targets", "images", "exceptions"},
     "classifier": {"labeler", "training", "labels", "inputs", "images", "targets", "metrics"}
-    | {"compute", "exceptions"},
+    | {"class_names", "compute", "exceptions"},
     "labeler": {"class_names", "encoders", "images", "labels", "inputs", "targets", "metrics"}
     | {"exceptions"},
     "onnx_classifier": {"inputs", "images", "labels", "compute", "exceptions"},
-    "review": {"predictions", "targets", "images", "labels", "metrics", "inputs", "exceptions"},
+    "learner": {"classifier", "labeler", "training", "images", "compute"},
+    "review": {"predictions", "targets", "images", "labels", "metrics", "inputs", "exceptions"}
+    | {"learner", "class_names", "datasets"},
     "displays": {"predictions", "images", "labels", "metrics", "inputs"},
     "predictions": {"labels", "targets", "images"},
-    "training": {"memory", "images", "metrics", "compute", "exceptions"},
+    "training": {"labels", "memory", "images", "metrics", "compute", "exceptions"},
     "encoders": {"memory", "images", "compute", "exceptions"},
     "datasets": {"class_names", "targets", "images", "exceptions"},
     "metrics": {"targets"},

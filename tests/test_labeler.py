@@ -11,6 +11,7 @@ from sklearn.base import clone
 
 from sklearn_cdul import CLIPPseudoLabeler
 from sklearn_cdul.exceptions import ImageError
+from sklearn_cdul.labels import apply_thresholds, find_thresholds
 from sklearn_cdul.metrics import mean_average_precision
 
 NAMES = ["pizza", "cake", "coffee", "salad"]
@@ -97,6 +98,19 @@ def test_embeddings_of_another_encoder_are_refused():
     labeler = CLIPPseudoLabeler(NAMES, input="embeddings")
     with pytest.raises(ValueError, match=r"512.*256"):
         labeler.fit(np.ones((3, 512)))
+
+
+@pytest.mark.parametrize("output", ["default", "pandas"])
+def test_names_are_those_of_the_thresholds_found_in_these_photos(paths, tmp_path, output):
+    (tmp_path / "page.png").write_text("<html>")
+    labeler = CLIPPseudoLabeler(["pizza", "cake", "coffee"], grid_size=1, on_error="nan").fit()
+    labeler.set_output(transform=output)
+    with pytest.warns(UserWarning, match="can't be used"):
+        names = labeler.predict_names([*paths, tmp_path / "page.png"])
+    labels = np.asarray(labeler.transform(paths))
+    found = apply_thresholds(labels, find_thresholds(labels)).astype(bool)
+    expected = [np.array(labeler.class_names_)[row].tolist() for row in found]
+    assert names == [*expected, []]
 
 
 def test_synonyms_stand_in_for_the_name(paths):

@@ -19,6 +19,7 @@ from PIL import Image
 from sklearn.exceptions import NotFittedError
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
+from sklearn_cdul._utils.origin import origin_of
 from sklearn_cdul.images.items import check_images
 from sklearn_cdul.images.pictures import PREPROCESSING
 from sklearn_cdul.training import building
@@ -225,12 +226,12 @@ class LabelerOfFewParameters(CLIPPseudoLabeler):
 def test_attributes_that_came_after_a_file_was_saved_have_defaults(fitted, photos):
     state = fitted.__getstate__()
     later = ("X_digest_", "auto_thresholds_", "history_", "calibration_", "auto_calibration_")
-    for name in later:
+    for name in (*later, "absent_classes_"):
         del state[name]
     old = CDULClassifier.__new__(CDULClassifier)
     old.__setstate__(state)
     assert_array_equal(old.set_thresholds("auto").thresholds_, fitted.thresholds_)
-    assert old.X_digest_ is None and old.history_ == []
+    assert old.X_digest_ is None and old.history_ == old.absent_classes_ == []
     # Probabilities were the network's own then, and its thresholds are on the same scale.
     slope, offset, _ = fitted.calibration_.T
     before = (fitted.decision_function(photos) - offset) / slope
@@ -295,6 +296,7 @@ def test_onnx_stores_what_prediction_needs_and_nothing_of_this_machine(onnx_file
         "thresholds": fitted.thresholds_.tolist(),
         "image_size": 64,
         "preprocessing": PREPROCESSING,
+        "origin": origin_of(fitted),
     }
     model = onnx.load(onnx_file)
     for weights in model.graph.initializer:

@@ -24,7 +24,7 @@ def read_metadata(texts: Mapping[str, str], path: str) -> dict[str, Any]:
     if texts.get("format") != str(_FORMAT):
         age = "a newer" if texts.get("format", "").isdigit() else "an older"
         raise ValueError(f"{path} was written by {age} version of sklearn_cdul. {_AGAIN}.")
-    known = ("class_names", "thresholds", "image_size", "preprocessing", "feature_names")
+    known = ("class_names", "thresholds", "image_size", "preprocessing", "feature_names", "origin")
     try:
         return {key: json.loads(texts[key]) for key in known if key in texts}
     except ValueError as error:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 
 from sklearn_cdul.cli.arguments import make_parser
-from sklearn_cdul.cli.commands import FAILED, INTERRUPTED, say
+from sklearn_cdul.cli.output import FAILED, INTERRUPTED, say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,6 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # The shell makes -x.jpg of *.jpg, which is no option.
     given = [f".{os.sep}{x}" if x[:1] == "-" and os.path.isfile(x) else x for x in given]
     options = make_parser().parse_args(given)
+    options.quiet |= getattr(options, "dry_run", False)
     if hasattr(sys.stdout, "reconfigure"):  # names of files and classes may have any letters
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     with warnings.catch_warnings():
@@ -38,10 +39,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError) as error:
             if options.debug:
                 raise
-            say(f"error: {' '.join(str(error).split()) or type(error).__name__}")
+            say(f"error: {' '.join(_for_shell(error).split()) or type(error).__name__}")
             return FAILED
 
 
 def _for_shell(message: object) -> str:
-    """A warning without what only means something in Python."""
-    return re.sub(r"; their rows are NaN|X\[\d+\] (?=\()", "", str(message))
+    """A message in the words of the command line, without what only means something in Python."""
+    text = re.sub(
+        r"; their rows are NaN| The rows of such images are NaN\.|X\[\d+\] (?=\()", "", str(message)
+    )
+    # memory='cache' is --memory 'cache' here.
+    option = r"(?<!--)\b(background_classes|model_name|pretrained|memory|device|observed)"
+    text = re.sub(rf"{option}=(?=[\"'])", lambda found: f"{_option(found[1])} ", text)
+    word = r"(?<![/\w-])(background_classes|model_name)(?![\w/]|\.\w)"  # no name of a file
+    return re.sub(word, lambda found: _option(found[1]), text)
+
+
+def _option(parameter: str) -> str:
+    return f"--{parameter.replace('_', '-')}"

@@ -4,52 +4,69 @@ Packages that take seconds to import are imported when a command runs.
 """
 
 import argparse
-import errno
-import os
-import re
-import shutil
-import sys
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sklearn_cdul import __version__
 from sklearn_cdul._utils.atomic_write import atomic_write
-from sklearn_cdul._utils.text_files import printable, read_text, user_path
+from sklearn_cdul._utils.origin import encoder_name, origin_of
+from sklearn_cdul.cli.inputs import (
+    labelled_photos,
+    load_model,
+    make_labeler,
+    read_classes,
+    read_photos,
+)
+from sklearn_cdul.cli.output import (
+    INCOMPLETE,
+    check_labels_fit,
+    check_out,
+    finish,
+    make_writer,
+    say,
+    show,
+    usable_photos,
+    write_table,
+)
+from sklearn_cdul.cli.plan import show_plan
 
-# Exit codes besides 0, and argparse's 2 for a wrong command line.
-FAILED, INCOMPLETE, INTERRUPTED = 1, 3, 130
 _MODEL = 2**26  # bytes that a classifier may take
-# Photos that are listed by name if they were left out.
-MOST_LISTED = 20
-
-
-def say(text: str) -> None:
-    """Print to stderr; names of files can't steer the terminal."""
-    print(f"sklearn-cdul: {printable(text)}", file=sys.stderr)
 
 
 def label(options: argparse.Namespace) -> int:
     """Label photos with CLIP, without training."""
-    write = _writer(options)
-    photos, labeler = _photos(options), _labeler(options).set_params(**dict(options.set))
+    write = make_writer(options)
+    if options.report is not None:
+        check_out(options.report, "--report")
+    photos, labeler = read_photos(options), _labeler(options).set_params(**dict(options.set))
     from sklearn_cdul.class_names.prompts import resolve_classes
+    from sklearn_cdul.labels import find_thresholds
 
-    _check_labels(options, photos, resolve_classes(labeler.classes)[0])
-    return write(photos, labeler.fit_transform(photos), None, labeler.class_names_)
+    names = resolve_classes(labeler.classes)[0]
+    check_labels_fit(options, photos, names)
+    if options.dry_run:
+        work = labeler.set_params(memory=None).fit().transform
+        return show_plan(options, photos, names, labeler, work)
+    scores = labeler.fit_transform(photos)
+    thresholds = find_thresholds(scores)
+    code = write(photos, scores, thresholds, names)
+    if options.report is not None:
+        from sklearn_cdul.review import LabelReport
+
+        given: dict[str, Any] = {"class_names": names, "thresholds": thresholds}
+        page = LabelReport.from_predictions(photos, scores, **given)
+        page.made_by = f"encoder {encoder_name(labeler)}"
+        _save_report(page, options.report)
+    return code
 
 
 def train(options: argparse.Namespace) -> int:
     """Train a classifier on unlabelled photos."""
-    _check_out(options.out, room=_MODEL)
+    check_out(options.out, room=_MODEL)
     if options.report is not None:
-        _check_out(options.report, "--report")
-    photos, labeler = _photos(options), _labeler(options)
-    import joblib
-
+        check_out(options.report, "--report")
+    photos, labeler = read_photos(options), _labeler(options)
     from sklearn_cdul import CDULClassifier
 
     model = CDULClassifier(
@@ -57,240 +74,160 @@ def train(options: argparse.Namespace) -> int:
         device=options.device,
         random_state=options.random_state,
         verbose=not options.quiet,
-    )
-    model.set_params(**dict(options.set)).fit(photos, observed=options.observed)
-    usable = _usable(model.initial_pseudo_labels_, photos)
-    with atomic_write(options.out) as part:
-        joblib.dump(model, part)
-    code = _finish(options.out, f"a classifier of {len(model.class_names_)} classes", usable)
+    ).set_params(**dict(options.set))
+    if options.dry_run:
+        return _plan_training(options, photos, model)
+    model.fit(photos, observed=options.observed)
+    usable = usable_photos(model.initial_pseudo_labels_, photos)
+    _save_model(model, options.out)
+    code = finish(options.out, f"a classifier of {len(model.class_names_)} classes", usable)
     if options.report is not None:
-        _write_report(model, photos, options.observed, options.report)
+        _report_on(model, photos, options.observed, options.report)
     return code
+
+
+def _plan_training(options: argparse.Namespace, photos: list[str], model: Any) -> int:
+    from sklearn.base import clone
+
+    from sklearn_cdul.class_names.prompts import resolve_classes
+    from sklearn_cdul.targets import read_targets
+
+    names = resolve_classes(model.pseudo_labeler.classes)[0]
+    if options.observed is not None:
+        read_targets(options.observed, names, photos, name="observed")
+    trial = clone(model).set_params(pseudo_labeler__memory=None, memory=None)
+    return show_plan(options, photos, names, model.pseudo_labeler, trial.fit)
 
 
 def predict(options: argparse.Namespace) -> int:
     """Label photos with a trained classifier."""
-    write = _writer(options)
-    photos, model = _photos(options), _load_model(options)
-    _check_labels(options, photos, model.class_names_)
+    write = make_writer(options)
+    photos, model = read_photos(options), load_model(options)
+    check_labels_fit(options, photos, model.class_names_)
+    if options.dry_run:
+        return show_plan(options, photos, model.class_names_, None, model.predict_proba)
     return write(photos, model.predict_proba(photos), model.thresholds_, model.class_names_)
 
 
 def report(options: argparse.Namespace) -> int:
     """Write a page to review and correct the predictions of a trained classifier."""
-    _check_out(options.out)
-    photos, model = _photos(options), _load_model(options)
-    scores = _write_report(model, photos, options.labels, options.out)
-    return 0 if _usable(scores, photos).all() else INCOMPLETE
+    check_out(options.out)
+    photos, model = read_photos(options), load_model(options)
+    scores = _report_on(model, photos, options.labels, options.out)
+    return 0 if usable_photos(scores, photos).all() else INCOMPLETE
 
 
-def _write_report(model: Any, photos: list[str], labels: Path | None, out: Path) -> np.ndarray:
+def suggest(options: argparse.Namespace) -> int:
+    """List the photos whose labels would help a classifier most."""
+    if options.out is not None:
+        check_out(options.out)
+    photos, model = read_photos(options), load_model(options)
+    from sklearn_cdul.datasets._writing import check_labels
+    from sklearn_cdul.review import suggest_photos
+    from sklearn_cdul.targets.csv_files import PATHS
+
+    names, out = model.class_names_, options.out
+    nothing = np.zeros((len(photos), len(names)), dtype=bool)
+    if out is not None:
+        written = check_labels(photos, nothing, names, out, form="csv").paths
+    rows = suggest_photos(model, photos, options.n, observed=options.observed)
+    if out is None:
+        show(photos[row] for row in rows)
+    else:
+        first = next(name for name in PATHS if name not in names)
+        empty = [""] * len(names)
+        write_table(out, [[first, *names], *([written[row], *empty] for row in rows)])
+    return finish(out, f"{len(rows)} photos to label first", np.ones(1, dtype=bool))
+
+
+def fit_thresholds(options: argparse.Namespace) -> int:
+    """Tune the thresholds of a classifier on some labelled photos, without training."""
+    check_out(options.out, room=_MODEL)
+    model = load_model(options)
+    if not hasattr(model, "fit_thresholds"):
+        raise ValueError(f"the thresholds in {options.model} can't be changed: give a joblib file")
+    if not options.photos:
+        options.photos = labelled_photos(options.labels, model.class_names_)
+    before = model.thresholds_
+    model.fit_thresholds(read_photos(options), options.labels)
+    _save_model(model, options.out)
+    pairs = zip(model.class_names_, before, model.thresholds_, strict=True)
+    show(f"{old:.3f} -> {new:.3f}  {name}" for name, old, new in pairs)
+    return finish(options.out, "the classifier with new thresholds", np.ones(1, dtype=bool))
+
+
+def info(options: argparse.Namespace) -> int:
+    """Show what is known of a trained classifier."""
+    from datetime import datetime
+
+    model, file = load_model(options, of_photos=False), options.model.stat()
+    written = datetime.fromtimestamp(file.st_mtime).strftime("%Y-%m-%d %H:%M")
+    show([f"{options.model}: {file.st_size / 1e6:.1f} MB, written {written}"])
+    show(f"{what}: {value}" for what, value in origin_of(model).items())
+    show([f"{len(model.class_names_)} classes, each with its threshold:"])
+    pairs = zip(model.class_names_, model.thresholds_, strict=True)
+    show(f"  {threshold:.3f}  {name}" for name, threshold in pairs)
+    return 0
+
+
+def search(options: argparse.Namespace) -> int:
+    """Find the photos that fit some words best."""
+    from sklearn_cdul.review import search_photos
+
+    labeler, photos = _start_search(options)
+    rows, similarities = search_photos(labeler, photos, options.words, options.n)
+    found = zip(rows, similarities, strict=True)
+    write_table(
+        options.out,
+        [["path", "similarity"], *([photos[row], f"{value:.3f}"] for row, value in found)],
+    )
+    return finish(options.out, f"{len(rows)} photos", np.ones(1, dtype=bool))
+
+
+def duplicates(options: argparse.Namespace) -> int:
+    """List photos that are nearly the same, in groups."""
+    from sklearn_cdul.review import find_duplicates
+
+    labeler, photos = _start_search(options)
+    groups = find_duplicates(labeler, photos, options.similarity)
+    table = [(str(n), photos[row]) for n, rows in enumerate(groups, start=1) for row in rows]
+    write_table(options.out, [["group", "path"], *table])
+    n_more = len(table) - len(groups)
+    return finish(
+        options.out,
+        f"groups of duplicates: {len(groups)}, with {n_more} photos too many",
+        np.ones(1, dtype=bool),
+    )
+
+
+def _start_search(options: argparse.Namespace) -> tuple[Any, list[str]]:
+    """The labeler whose embeddings are compared, and the photos."""
+    if options.out is not None:
+        check_out(options.out)
+    photos = read_photos(options)
+    return make_labeler(options, None).set_params(**dict(options.set)), photos
+
+
+def _labeler(options: argparse.Namespace) -> Any:
+    return make_labeler(options, read_classes(options.classes))
+
+
+def _save_model(model: Any, out: Path) -> None:
+    import joblib
+
+    with atomic_write(out) as part:
+        joblib.dump(model, part)
+
+
+def _report_on(model: Any, photos: list[str], labels: Path | None, out: Path) -> np.ndarray:
     """Write the page; return the scores."""
     from sklearn_cdul.review import LabelReport
 
     page = LabelReport.from_estimator(model, photos, labels)
-    page.save(out)
-    say(f"{out}: a report of {(~np.isnan(page.scores).any(axis=1)).sum()} photos")
+    _save_report(page, out)
     return page.scores
 
 
-def _labeler(options: argparse.Namespace) -> Any:
-    classes, others = _classes(options.classes), options.background_classes
-    from sklearn_cdul import CLIPPseudoLabeler
-
-    return CLIPPseudoLabeler(
-        classes,
-        model_name=options.model_name,
-        pretrained=options.pretrained,
-        background_classes=None if others is None else _classes(others),
-        memory=options.memory,
-        on_error="nan",
-        device=options.device,
-        verbose=not options.quiet,
-    )
-
-
-def _load_model(options: argparse.Namespace) -> Any:
-    if not options.model.is_file():
-        raise FileNotFoundError(f"there is no file {options.model}")
-    is_onnx = options.model.suffix.lower() == ".onnx"
-    model = _load_onnx(options) if is_onnx else _load_joblib(options)
-    if getattr(model, "pseudo_labeler_", model).input != "images":
-        raise ValueError(f"the classifier in {options.model} takes embeddings and no photos")
-    return model
-
-
-def _load_onnx(options: argparse.Namespace) -> Any:
-    from sklearn_cdul import load_onnx
-
-    if options.device not in ("auto", "cpu"):
-        raise ValueError(f"{options.model} runs on the CPU only, not on --device {options.device}")
-    return load_onnx(options.model, on_error="nan", verbose=not options.quiet)
-
-
-def _load_joblib(options: argparse.Namespace) -> Any:
-    import joblib
-
-    from sklearn_cdul import CDULClassifier
-
-    try:
-        model = joblib.load(options.model)
-    except Exception as error:  # damaged pickles raise nearly any type
-        raise ValueError(
-            f"{options.model} can't be loaded with sklearn_cdul {__version__}. It is no file that "
-            f"`train` has written, or is damaged ({type(error).__name__}: {error})"
-        ) from error
-    if not isinstance(model, CDULClassifier):
-        raise ValueError(f"{options.model} holds a {type(model).__name__} and no CDULClassifier")
-    if not hasattr(model, "network_"):
-        raise ValueError(f"the classifier in {options.model} is not fitted")
-    return model.set_params(on_error="nan", device=options.device, verbose=not options.quiet)
-
-
-def _photos(options: argparse.Namespace) -> list[str]:
-    """The photos that were named, each once; no output may replace one of them, or other input."""
-    given: list[str] = []
-    for text in options.photos:
-        if text == "-":
-            given += _lines(os.fsdecode(sys.stdin.buffer.read()))
-        elif text[:1] == "@" and not os.path.exists(text):
-            given += _lines(read_text(user_path(text[1:]), errors="surrogateescape"))
-        else:
-            given.append(os.path.expanduser(text))
-    if not given:
-        raise ValueError(f"{' and '.join(options.photos)} names no photos")
-    for path in given:
-        if not os.path.exists(path):
-            raise FileNotFoundError(f"there is no folder or photo {path}")
-    from sklearn_cdul.datasets import list_photos
-
-    photos: dict[str, str] = {}
-    for path in given:
-        for photo in list_photos(path) if os.path.isdir(path) else [path]:
-            photos.setdefault(os.path.abspath(photo), photo)
-    named = [getattr(options, name, None) for name in ("model", "classes", "observed", "labels")]
-    taken = [*photos, *(os.path.abspath(path) for path in named if path)]
-    for out in filter(None, (options.out, getattr(options, "report", None))):
-        if os.path.abspath(out) in taken:
-            raise ValueError(f"{out} can't be written: it has another part in this command")
-        taken.append(os.path.abspath(out))
-    return list(photos.values())
-
-
-def _lines(text: str) -> list[str]:
-    """Paths with line ends between them, or null characters, as `find -print0` writes."""
-    return [path for path in re.split("\0" if "\0" in text else r"\r?\n|\r", text) if path.strip()]
-
-
-def _classes(name: str) -> Any:
-    """Class names: of a file with one per line, of a JSON file, or a vocabulary."""
-    path = user_path(name)
-    if not path.is_file():
-        from sklearn_cdul.class_names.vocabularies import VOCABULARIES
-
-        if name in VOCABULARIES:
-            return name
-        known = ", ".join(VOCABULARIES)
-        raise FileNotFoundError(f"there is no file {name} with class names; it is none of {known}")
-    if path.suffix.lower() == ".json":
-        from sklearn_cdul.datasets._reading import read_json
-
-        names = read_json(path, "")
-        if isinstance(names, dict) and names.keys() & {"classes", "names", "class_names"}:
-            raise ValueError(f"{name} has the class {next(iter(names))!r}. Write its list alone")
-        return names
-    lines = [line.strip() for line in read_text(path).splitlines()]
-    lines = [line for line in lines if line and not line.startswith("#")]
-    tables = path.suffix.lower() in (".csv", ".tsv", ".yaml", ".yml", ".xml")
-    if tables or (lines and all(re.search("[,;|\t]", line) for line in lines)):
-        raise ValueError(
-            f"{name} has {lines[:1]} where names are expected. Write a text file with one name per "
-            "line and no more, or a JSON file with a list of them"
-        )
-    return lines
-
-
-def _writer(options: argparse.Namespace) -> Any:
-    """The function that writes labels; where they go is checked now, before the work."""
-    form, out = options.format, options.out
-    if form is None and (out is None or out.suffix.lower() == ".csv"):
-        form = "csv"
-    if form is None:
-        raise ValueError(f"the format of {out} can't be told from its name: add --format")
-    if out is None and form != "csv":
-        raise ValueError(f"--format {form} needs a file: add --out")
-    if form != "csv" and out is not None and out.suffix.lower() == ".csv":
-        raise ValueError(f"--format {form} writes JSON, but {out} ends in .csv")
-    if options.scores and form == "label-studio":
-        raise ValueError("Label Studio's tasks have no place for the scores of all classes")
-    if out is not None:
-        _check_out(out)
-
-    def write(photos: list[str], scores: np.ndarray, thresholds: Any, names: list[str]) -> int:
-        from sklearn_cdul import datasets
-        from sklearn_cdul.labels import apply_thresholds, find_thresholds
-
-        usable = _usable(scores, photos)
-        thresholds = find_thresholds(scores) if thresholds is None else thresholds
-        labels = apply_thresholds(scores, thresholds)[usable]
-        kept = [photos[index] for index in np.flatnonzero(usable)]
-        dump = getattr(datasets, f"dump_{form.replace('-', '_')}")
-        more = {"scores": scores[usable]} if options.scores else {}
-        dump(kept, labels, names, sys.stdout if out is None else out, **more)
-        average = labels.sum(axis=1).mean()
-        return _finish(out, f"labels of {len(kept)} photos, {average:.1f} per photo", usable)
-
-    return write
-
-
-def _check_labels(options: argparse.Namespace, photos: list[str], names: list[str]) -> None:
-    """Refuse photos and names that the file can't hold, before the work."""
-    from sklearn_cdul.datasets._writing import check_labels
-
-    nothing = np.zeros((len(photos), len(names)), dtype=bool)
-    out = options.out or sys.stdout
-    check_labels(photos, nothing, names, out, form=options.format or "csv")
-
-
-def _check_out(path: Path, option: str = "--out", room: int = 2**16) -> None:
-    """Refuse a file that can't be written, before the work."""
-    folder, is_there = os.path.dirname(os.path.abspath(path)), os.path.lexists(path)
-    if is_there and not os.path.isfile(path) and not os.path.isdir(path):
-        return  # a device
-    if os.path.isdir(path) or not os.path.isdir(folder):
-        raise ValueError(
-            f"{option} {path} can't be written: it must name a file in a folder that exists"
-        )
-    try:
-        with suppress(FileNotFoundError):
-            os.lstat(path)  # fails if the name is too long
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(bytes(2**16))
-            file.flush()
-        if 0 < shutil.disk_usage(folder).free < room:
-            raise OSError(errno.ENOSPC, f"less than {room >> 20} MB are free there")
-    except OSError as error:
-        raise type(error)(f"{option} {path} can't be written: {error.strerror}") from error
-    if is_there:
-        say(f"{path} is there and will be replaced")
-
-
-def _usable(scores: np.ndarray, photos: list[str]) -> np.ndarray:
-    """Which photos have scores; the others are listed."""
-    usable = ~np.isnan(scores).any(axis=1)
-    lost = np.flatnonzero(~usable)
-    if len(lost) == len(photos):
-        raise ValueError(f"none of the {len(photos)} photos can be used")
-    if len(lost):
-        lines = [f"{len(lost)} of {len(photos)} photos can't be used and are left out:"]
-        lines += [f"  {photos[index]}" for index in lost[:MOST_LISTED]]
-        if len(lost) > MOST_LISTED:
-            lines.append(f"  and {len(lost) - MOST_LISTED} more")
-        say("\n".join(lines))
-    return usable
-
-
-def _finish(out: Path | None, what: str, usable: np.ndarray) -> int:
-    sys.stdout.flush()
-    say(what if out is None else f"{out}: {what}")
-    return 0 if usable.all() else INCOMPLETE
+def _save_report(page: Any, out: Path) -> None:
+    page.save(out)
+    say(f"{out}: a report of {(~np.isnan(page.scores).any(axis=1)).sum()} photos")

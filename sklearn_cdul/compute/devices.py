@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from sklearn_cdul._utils.cpu import cpu_flags
 from sklearn_cdul._utils.forks import in_child
@@ -25,6 +26,13 @@ def _renew_lock() -> None:
     # The thread that held it is not in the child of a fork.
     global _RANDOM_STATE_LOCK
     _RANDOM_STATE_LOCK = threading.RLock()
+
+
+@in_child
+def _take_one_thread() -> None:
+    # torch and scikit-learn would wait for ever for the others, which are not in the child.
+    torch.set_num_threads(1)
+    threadpool_limits(1, user_api="openmp")
 
 
 _CPU = torch.device("cpu")

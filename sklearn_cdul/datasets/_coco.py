@@ -22,7 +22,10 @@ from sklearn_cdul.datasets._writing import check_labels, write_json
 from sklearn_cdul.targets.tables import some
 
 # Where tools put the file of a split, and the photos beside it.
-FILES = ("annotations/instances_{}.json", "annotations/{}.json", "{}/_annotations.coco.json")
+FILES = (
+    *("annotations/instances_{}.json", "annotations/labels_{}.json", "annotations/{}.json"),
+    "{}/_annotations.coco.json",
+)
 FOLDERS = ("{}", "images/{}", "images", "data", "")
 
 EXPECTED = 'Expected a file in the form of MS-COCO, with "images", "annotations" and "categories".'
@@ -67,8 +70,8 @@ def load_coco(
     root : str or os.PathLike
         A JSON file with `images`, `categories` and `annotations`, as many tools export it and as
         :func:`dump_coco` writes it. Or a folder that holds one of
-        `annotations/instances_{split}.json`, `annotations/{split}.json` and
-        `{split}/_annotations.coco.json`.
+        `annotations/instances_{split}.json`, `annotations/labels_{split}.json`,
+        `annotations/{split}.json` and `{split}/_annotations.coco.json`.
     split : str or None, default=None
         Name of the part. With a folder it says which file to read; None is "train2017". With a
         file None is "all".
@@ -112,7 +115,7 @@ def load_coco(
     check_choice("crowd", crowd, ("positive", "negative"))
     check_choice("missing", missing, ("raise", "skip"))
     path, folders, split = _find_file(user_path(root), split)
-    content = read_json(path, EXPECTED, _shorten)
+    content = read_json(path, EXPECTED, _shorten, kind="coco")
     entries = _numbered(content, "images", path, "file_name")
     if not entries:
         raise ValueError(f'{path} has no photo. Expected one or more in "images".')
@@ -170,7 +173,7 @@ def _shorten(record: dict[str, Any]) -> Any:
     Called as soon as a record is parsed, so that outlines, most of the file, never pile up.
     """
     if "image_id" in record and "category_id" in record:
-        return record["image_id"], record["category_id"], record.get("iscrowd", 0)
+        return record["image_id"], record["category_id"], record.get("iscrowd") or 0
     return record
 
 

@@ -6,12 +6,13 @@ from typing import Any, TextIO
 
 from sklearn_cdul.datasets._reading import Row, check_choice, ends, file_and_root, make_bunch
 from sklearn_cdul.datasets._signatures import Bunch, Missing, PathLike, documented
-from sklearn_cdul.datasets._writing import check_labels, write_text
+from sklearn_cdul.datasets._writing import check_labels, csv_text, write_text
 from sklearn_cdul.targets.csv_files import NAMES, PATHS, SEPARATOR, SPLIT, read_csv, split_names
-from sklearn_cdul.targets.tables import some
+from sklearn_cdul.targets.rows import brief, by_any_form, look_like_paths, some
 
 # What people write between names, too.
 _SIGNS = re.compile(r"[,|\[{\t\r\n\uff0c\uff1b\u3001\uff5c]")
+_PERHAPS = re.compile(r"(?:\band\b|[\s/&+:\\._~*#\u00b7\u2022-])+")
 _NUMBERS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 
 DESCR = """Photos and labels of {path}
@@ -48,8 +49,8 @@ def load_csv(
     ----------
     path : str or os.PathLike
         The file, UTF-8 with commas, semicolons or tabs. Its first line names the columns: `path`
-        (or `filename`, `file_name`, `image`), then `labels` (or `label`) or the classes, and
-        perhaps `split`. Beside `labels` other columns are not read; if they look like those of
+        (or `filename`, `file_name`, `image`), then `labels` (or `label`, `class`) or the classes,
+        and perhaps `split`. Beside `labels` other columns are not read; if they look like those of
         classes, give the classes. A photo may have more lines with names; lines with 1 and 0 must
         agree. Columns for classes stay in their order.
     root : str, os.PathLike or None, default=None
@@ -76,6 +77,9 @@ def load_csv(
     path, folder = file_and_root(path, root)
     given = set() if classes is None or isinstance(classes, str) else set(classes := list(classes))
     header, lines = read_csv(path, list(given))
+    forms = by_any_form(given)
+    if len({forms.get(name, name) for name in header}) == len(header):
+        header = [forms.get(name, name) for name in header]
     records = [(f"Line {n} of {path}", dict(zip(header, cells, strict=True))) for n, cells in lines]
     cells = {name: {record[name].strip().lower() for _, record in records} for name in header}
     binary = [name for name in header if cells[name] <= _NUMBERS.keys()]
@@ -83,7 +87,10 @@ def load_csv(
     of_class = {name for name in given.intersection(binary) if not cells[name] <= given}
     photo = next((name for name in PATHS if name in header and name not in binary), None)
     if photo is None:
-        raise ValueError(f"{path} has the columns {some(header)}. Expected one named {PATHS[0]!r}.")
+        fitting = [name for name in header if look_like_paths(list(cells[name]))]
+        if len(fitting) != 1:
+            raise ValueError(f"{path} has the columns {some(header)}. Call one {PATHS[0]!r}.")
+        photo = fitting[0]
     named = [name for name in NAMES if name in header and name not in of_class]
     roles = {photo, SPLIT, *named} - of_class
     own = [name for name in header if name not in roles]
@@ -94,8 +101,8 @@ def load_csv(
         doubtful = [name for name in binary if name in odd and not name.startswith("score:")]
     if doubtful := named[1:] + doubtful:
         raise ValueError(
-            f"{path} has a column {doubtful[0]!r}, which may have the labels of a class or not. "
-            "Give the classes as classes=, or leave this column out."
+            f"{path} has a column {brief(doubtful[0])}, which may have the labels of a class or "
+            "not. Give the classes as classes=, or leave this column out."
         )
     if split is not None:
         if SPLIT not in header:
@@ -104,6 +111,11 @@ def load_csv(
         records = [(where, record) for where, record in records if record[SPLIT] == split]
         if not records:
             raise ValueError(f"{path} has no photo of split {split!r}, only of {some(words)}.")
+    if "" in own and not named:
+        raise ValueError(
+            f"{path} has a column without a name. If it numbers the rows, leave it out: with "
+            "index=False, if to_csv of pandas wrote it."
+        )
     if not named and not isinstance(classes, str):
         classes = list(own if classes is None else classes)
         if other := set(own) ^ set(classes):
@@ -133,10 +145,10 @@ def _check_signs(rows: Sequence[Row]) -> None:
     known = {name for row in rows for name in row.shown}
     for row in rows:
         for name in row.shown:
-            parts = re.split(r"[\s/&+:\\]+", name)
+            parts = re.split(_PERHAPS, name)
             if _SIGNS.search(name) or (len(parts) > 1 and known.issuperset(parts)):
                 raise ValueError(
-                    f"{row.where} has {name!r} for the name of a class. Write {SEPARATOR!r} "
+                    f"{row.where} has {brief(name)} for the name of a class. Write {SEPARATOR!r} "
                     "between names, or give the classes as classes= if it is one."
                 )
 
@@ -146,9 +158,9 @@ def _is_one(cell: str, name: str, where: str) -> bool:
         return _NUMBERS[cell.strip().lower()]
     except KeyError:
         raise ValueError(
-            f"{where} has {cell!r} in the column {name!r}. Expected 1 or 0. If the labels are "
-            "names, call their column 'labels'; if some are not known, give the path of the file "
-            "as observed= or y."
+            f"{where} has {brief(cell)} in the column {brief(name)}. Expected 1 or 0. If the "
+            "labels are names, call their column 'labels'; if some are not known, give the path of "
+            "the file as observed= or y."
         ) from None
 
 
@@ -200,11 +212,4 @@ def dump_csv(
     for row, (photo, shown) in enumerate(zip(labels.paths, labels.shown, strict=True)):
         cells = [] if labels.scores is None else [f"{score:.4g}" for score in labels.scores[row]]
         lines.append([photo, SEPARATOR.join(labels.names[i] for i in shown), *cells])
-    write_text(path, "".join(",".join(map(_quoted, line)) + "\n" for line in lines))
-
-
-def _quoted(cell: str) -> str:
-    """A cell with quotation marks around it, where a reader might lose something without."""
-    if re.search(r'[",\t\r\n]|^\s|\s$', cell):
-        return '"' + cell.replace('"', '""') + '"'
-    return cell
+    write_text(path, csv_text(lines))

@@ -17,7 +17,8 @@ SUFFIXES = (
 )
 # What network drives and systems make, besides names that begin with a dot.
 _NOT_PHOTOS = {"@eadir", "#recycle", "@recycle", "$recycle.bin", "recycler", "__macosx"}
-_NOT_PHOTOS |= {"#snapshot", "@recently-snapshot", "lost+found", "system volume information"}
+_NOT_PHOTOS |= {"recycled", "found.000", "@tmp", "~snapshot", "@sharesnap", "#snapshot"}
+_NOT_PHOTOS |= {"@recently-snapshot", "lost+found", "system volume information"}
 # Photos that Pillow can't read.
 _RAW = {".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".iiq", ".jxl", ".kdc"}
 _RAW |= {".mrw", ".nef", ".nrw", ".orf", ".pef", ".psd", ".raf", ".raw", ".rw2", ".rwl", ".sr2"}

@@ -8,10 +8,19 @@ from typing import Any
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import quoteattr
 
-from sklearn_cdul.datasets._reading import Row, check_choice, file_and_root, make_bunch, read_json
+from sklearn_cdul.datasets._reading import (
+    Row,
+    before_upload,
+    brief,
+    check_choice,
+    ends,
+    file_and_root,
+    make_bunch,
+    read_json,
+)
 from sklearn_cdul.datasets._signatures import Bunch, Missing, PathLike, Paths, documented
 from sklearn_cdul.datasets._writing import check_labels, write_json, write_text
-from sklearn_cdul.targets.tables import some
+from sklearn_cdul.targets.rows import look_like_paths, some
 
 # How Label Studio writes the address of a file that it serves from a folder of its machine.
 URL = "/data/local-files/?d="
@@ -103,7 +112,8 @@ def load_label_studio(
         or another with choices per photo. "JSON-MIN" is another form and is not read.
     root : str, os.PathLike or None, default=None
         The document root of Label Studio, which the addresses of the photos are relative to, or
-        the folder of photos that were uploaded. None is the folder of the file.
+        the folder of photos that were uploaded. Photos in a cloud or of the web are looked for in
+        it by the ends of their addresses. None is the folder of the file.
     control : str or None, default=None
         Name of the control in the labelling config, if it has choices for several questions.
     {classes, missing, returns, warns}
@@ -123,7 +133,7 @@ def load_label_studio(
     check_choice("missing", missing, ("raise", "skip"))
     path, folder = file_and_root(path, root)
     expected = 'Expected what Label Studio exports as "JSON", a list of tasks.'
-    tasks = read_json(path, expected)
+    tasks = read_json(path, expected, kind="label-studio")
     if not isinstance(tasks, list) or not tasks:
         raise ValueError(f"{path} holds no tasks. {expected}")
     answers: list[tuple[str, dict[str, list[str]], str]] = []
@@ -138,8 +148,8 @@ def load_label_studio(
         done = [a for a in annotations if not a.get("was_cancelled")]
         if done:
             best = sorted(done, key=lambda a: bool(a.get("ground_truth")))[-1]
-            photo, chosen = _local_path(task["data"], where), _choices(best, control, where)
-            answers.append((photo, chosen, where))
+            photo = _local_path(task["data"], where, anywhere=root is not None)
+            answers.append((photo, _choices(best, control, where), where))
     if not answers:
         raise ValueError(f"None of the {len(tasks)} tasks of {path} has an annotation.")
     questions = sorted({question for _, chosen, _ in answers for question in chosen})
@@ -181,27 +191,36 @@ def _choices(annotation: dict[str, Any], control: str | None, where: str) -> dic
     if results and not chosen and control is None:
         raise ValueError(
             f"{where} has an annotation of {types}, but no choices for the photo as a whole, which "
-            "alone are read."
+            "alone are read. Export boxes and outlines as COCO, with images."
         )
     return chosen
 
 
-def _local_path(data: Any, where: str) -> str:
+def _local_path(data: Any, where: str, *, anywhere: bool) -> str:
+    """The path of a photo in a folder or of an upload; or, anywhere, what its address is."""
     values = data if isinstance(data, dict) else {"image": data}
-    found = {k: v for k, v in values.items() if isinstance(v, str) and (URL in v or UPLOAD in v)}
+    texts = {key: value for key, value in values.items() if isinstance(value, str)}
+    found = {key: text for key, text in texts.items() if URL in text or UPLOAD in text}
+    if not found and anywhere:
+        found = {key: text for key, text in texts.items() if look_like_paths([text.split("?")[0]])}
     address = found.get("image") or next(iter(found.values()), "")
     if not address or ("image" not in found and len(found) > 1):
         raise ValueError(
-            f"{where} has the image {next(iter(values.values()), None)!r}. Expected one, a file of "
-            f'a folder, "{URL}" and its path, or an upload, "{UPLOAD}" and its name.'
+            f"{where} has the image {brief(next(iter(values.values()), None))}. Expected one, a "
+            f'file of a folder, "{URL}" and its path, or an upload, "{UPLOAD}" and its name. For '
+            "other addresses give the folder of the photos as root=."
         )
-    url = URL if URL in address else UPLOAD
-    path = unquote(address.split(url, 1)[1], errors="surrogateescape")
-    return path if url == URL else f"upload/{path}"
+    for url, start in {URL: "", UPLOAD: "upload/"}.items():
+        if url in address:
+            return start + unquote(address.split(url, 1)[1], errors="surrogateescape")
+    # Of a web or cloud address the path is taken, as that of another machine.
+    return "/" + unquote(re.sub("^[a-z0-9+.-]+://", "", address.split("?")[0]).lstrip("/"))
 
 
 def _as_before_upload(photo: str) -> Iterator[str]:
-    """Names that an upload may have had, which Label Studio puts eight digits before."""
+    """Names that an upload may have had, and ends of addresses from elsewhere."""
     if photo.startswith("upload/"):
         name = photo.rpartition("/")[2]
-        yield from (name, re.sub("^[0-9a-f]{8}-", "", name))
+        yield from (name, before_upload(name))
+    else:
+        yield from ends(photo)

@@ -3,18 +3,21 @@
 import json
 import os
 import re
-import reprlib
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 from unicodedata import normalize
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from sklearn_cdul._utils.text_files import read_text, user_path
+from sklearn_cdul._utils.text_files import printable, read_text, user_path
 from sklearn_cdul.datasets._signatures import Bunch, PathLike
-from sklearn_cdul.targets.tables import some
+from sklearn_cdul.targets.rows import brief, by_any_form, some
 
 
 class Row(NamedTuple):
@@ -53,25 +56,75 @@ def read_lines(path: Path, expected: str, *, words: bool = False) -> list[str]:
     lines = [line.strip() for line in re.split(r"\r?\n|\r", text)]
     for number, line in enumerate(lines, start=1):
         if not line or (words and len(line.split()) > 1):
-            found = repr(line) if line else "empty"
+            found = brief(line) if line else "empty"
             raise ValueError(f"Line {number} of {path} is {found}. {expected}")
     return lines
 
 
-def read_json(path: Path, expected: str, object_hook: Callable[..., Any] | None = None) -> Any:
-    """Content of a JSON file."""
+# JSON files by some of their keys, or of those of their first record: which reader they are for,
+# what they are, and what to do.
+_JSON = (
+    ({"images", "annotations"}, "coco", "in the form of MS-COCO", "Read it by load_coco"),
+    ({"imagePath", "shapes"}, "labelme", "of labelme", "Read its folder by load_labelme"),
+    ({"classes", "labels"}, "fiftyone", "of FiftyOne", "Read it by load_fiftyone"),
+    ({"samples"}, "", "a FiftyOneDataset", "Export FiftyOneImageClassificationDataset"),
+    ({"data", "annotations"}, "label-studio", "of Label Studio", "Read it by load_label_studio"),
+    (
+        {"annotation_id"},
+        "",
+        "JSON-MIN of Label Studio",
+        'Export "JSON", and take load_label_studio',
+    ),
+    ({"items", "categories"}, "", "of Datumaro", 'Export "COCO" or "CVAT for images"'),
+    ({"image", "annotations"}, "", "of CreateML", 'Export "COCO"'),
+    ({"_via_settings"}, "", "a project of VIA", 'Export annotations as "COCO"'),
+    ({"regions", "filename"}, "", "of VIA", 'Export annotations as "COCO"'),
+)
+
+
+def read_json(
+    path: Path,
+    expected: str,
+    object_hook: Callable[..., Any] | None = None,
+    *,
+    kind: str | None = None,
+) -> Any:
+    """Content of a JSON file; with a kind, of no other that is known."""
     text = read_text(path, expected)
     try:
-        return json.loads(text, object_hook=object_hook)
+        content = json.loads(text, object_hook=object_hook)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not JSON, or is cut off: {error}.") from None
     except (RecursionError, ValueError) as error:  # nested without end, a number without end
         raise ValueError(f"{path} can't be read as JSON: {error}") from None
+    if kind is not None:
+        _check_kind(content, kind, path)
+    return content
 
 
-def brief(value: object) -> str:
-    """A value for messages, however large it is."""
-    return reprlib.repr(value)[:100]
+def _check_kind(content: Any, kind: str, path: Path) -> None:
+    records = [content]
+    if isinstance(content, dict | list):
+        records += islice(content.values() if isinstance(content, dict) else content, 1)
+    keys = [record.keys() for record in records if isinstance(record, dict)]
+    for required, other, what, advice in _JSON:
+        if any(required <= each for each in keys):
+            if other != kind:
+                raise ValueError(f"{path} is {what}. {advice}.")
+            return
+
+
+def read_xml(path: Path, tag: str, expected: str) -> Element:
+    """Root of an XML file."""
+    try:
+        root = ElementTree.parse(path).getroot()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no file {path}. {expected}") from None
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # of an unknown encoding
+        raise ValueError(f"{path} is not XML, or is cut off: {error}. Write UTF-8.") from None
+    if root.tag != tag:
+        raise ValueError(f"{path} holds <{brief(root.tag)[1:-1]}>. {expected}")
+    return root
 
 
 def check_names(names: Sequence[object], what: str) -> None:
@@ -83,7 +136,7 @@ def check_names(names: Sequence[object], what: str) -> None:
         if not isinstance(name, str) or not name.strip() or re.search("[\ud800-\udfff]", name):
             raise ValueError(f"Name {index} of {what} is {brief(name)}. Expected text.")
         if name in seen:
-            raise ValueError(f"{what} has the name {name!r} twice.")
+            raise ValueError(f"{what} has the name {brief(name)} twice.")
         seen.add(name)
 
 
@@ -105,11 +158,12 @@ def make_bunch(
     `others` gives other names that a photo which is not there may have in the folder.
     """
     names = _resolve_classes(classes, rows)
-    columns = {name: column for column, name in enumerate(names)}
+    positions = {name: column for column, name in enumerate(names)}
+    columns = {form: positions[name] for form, name in by_any_form(names).items()}
     target = np.zeros((len(rows), len(names)), dtype=np.int64)
     first_rows: dict[Path, int] = {}
     renamed: dict[Path, str | Path] = {}
-    lost = []
+    lost: list[tuple[Path, str]] = []
     for index, row in enumerate(rows):
         target[index, [columns[name] for name in row.shown]] = 1
         path = find_photo(folder, row.photo)
@@ -117,16 +171,21 @@ def make_bunch(
             ways = (find_photo(folder, other) for other in others(str(row.photo)))
             path = next((way for way in ways if way), None)
             if path and (other := renamed.setdefault(path, row.photo)) != row.photo:
-                raise ValueError(f"{row.where} has {row.photo}, but {path} may be {other}, too.")
+                raise ValueError(
+                    printable(f"{row.where} has {row.photo}, but {path} may be {other}, too.")
+                )
         if path is None:
-            lost.append(folder / row.photo)
+            lost.append((folder / row.photo, row.where))
             continue
         first = first_rows.setdefault(path, index)
         if agree and (target[first] != target[index]).any():
-            raise ValueError(f"{rows[first].where} and {row.where} contradict each other: {path}.")
+            found = f"{rows[first].where} and {row.where} contradict each other: {path}."
+            raise ValueError(printable(found))
         target[first] |= target[index]
     if lost:
-        message = f"{len(lost)} of {len(rows)} photos are missing, the first is {lost[0]}."
+        first_lost, where = lost[0]
+        message = f"{len(lost)} of {len(rows)} photos are missing, the first is {first_lost}"
+        message = printable(f"{message[:500]} ({where}).")
         if not first_rows:
             raise FileNotFoundError(f"{message} Check that the photos are in this folder.")
         if missing == "raise":
@@ -156,12 +215,21 @@ def _resolve_classes(classes: Iterable[str] | None, rows: Sequence[Row]) -> list
         for name in row.shown:
             found.setdefault(name, row.where)
     if classes is None and not found:
-        raise ValueError("No photo in the files shows a class. Give the classes as classes=.")
+        where = f" ({rows[0].where} and so on)" if rows else ""
+        raise ValueError(f"No photo in the files shows a class{where}. Give classes=.")
     names = sorted(found) if classes is None else list(classes)
     check_names(names, "classes")
-    if unknown := [name for name in found if name not in set(names)]:
+    known = by_any_form(names)
+    forms = Counter(normalize("NFC", name) for name in found)
+    twice = [name for name in found if forms[normalize("NFC", name)] > 1]
+    if classes is None and twice:
         raise ValueError(
-            f"{found[unknown[0]]} has the class {unknown[0]!r}, which is not among classes: "
+            f"{found[twice[0]]} has the class {ascii(twice[0])[:200]}, which stands elsewhere with "
+            "its accents in another form. Give the classes as classes=."
+        )
+    if unknown := [name for name in found if name not in known]:
+        raise ValueError(
+            f"{found[unknown[0]]} has the class {brief(unknown[0])}, which is not among classes: "
             f"{some(names)}. Give all as classes=, or None for those in the files."
         )
     return names
@@ -175,7 +243,14 @@ def find_photo(folder: Path, photo: str | Path) -> Path | None:
 
 
 def ends(photo: str) -> Iterator[str]:
-    """The ends of an absolute path, the longest first: it may be of another machine."""
+    """The ends of a path from elsewhere, the longest first: it may be of another machine."""
     parts = re.split(r"[\\/]+", photo.strip())
-    is_absolute = not parts[0] or parts[0].endswith(":")
-    return ("/".join(parts[start:]) for start in range(1, len(parts) * is_absolute))
+    if not parts[0] or parts[0].endswith(":") or parts[0] == "..":
+        yield from ("/".join(parts[start:]) for start in range(1, len(parts)))
+        if "upload" in parts[:-1]:
+            yield before_upload(parts[-1])
+
+
+def before_upload(name: str) -> str:
+    """The name of a photo that was uploaded to Label Studio, which puts eight digits before it."""
+    return re.sub("^[0-9a-f]{8}-", "", name)

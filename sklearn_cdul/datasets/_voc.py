@@ -6,11 +6,17 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Literal
-from xml.etree import ElementTree
 
 from sklearn_cdul.class_names.vocabularies import VOCABULARIES
 from sklearn_cdul.datasets._folders import SUFFIXES
-from sklearn_cdul.datasets._reading import Row, check_choice, check_folder, make_bunch, read_lines
+from sklearn_cdul.datasets._reading import (
+    Row,
+    check_choice,
+    check_folder,
+    make_bunch,
+    read_lines,
+    read_xml,
+)
 from sklearn_cdul.datasets._signatures import Bunch, Missing, PathLike, documented
 
 DESCR = """{title}, split "{split}"
@@ -110,15 +116,16 @@ def load_voc(
     }
     words = {name.replace(" ", ""): name for name in VOCABULARIES["voc"]} if official else {}
     if classes is None:
-        classes = sorted({name for _, objects in found.values() for name, _ in objects})
+        classes = sorted({name for _, objects in found.values() for name, _ in objects}) or None
     keep_all = difficult == "positive"
     list_folder = cache(_list_folder)
     rows = []
     for identifier in identifiers:
         file_name, objects = found[identifier]
         shown = [words.get(name, name) for name, hard in objects if keep_all or not hard]
-        folders = [folder / "JPEGImages", folder / "images", folder, files[identifier].parent]
-        folders += [each / Path(identifier).parent for each in folders[:3]]
+        bases = [folder / name for name in ("JPEGImages", "images", "Images", "")]
+        folders = [*(each / Path(identifier).parent for each in bases), *bases]
+        folders.append(files[identifier].parent)
         photo = _find_photo([list_folder(each) for each in folders], file_name, identifier)
         missing_photo = folder / "JPEGImages" / f"{identifier}.jpg"
         rows.append(Row(photo or missing_photo, shown, str(files[identifier])))
@@ -183,21 +190,17 @@ def _find_photo(folders: list[dict[str, Path]], file_name: str, identifier: str)
 
 def _read_annotation(path: Path) -> tuple[str, list[tuple[str, bool]]]:
     """Name of the photo, and name and difficulty of each object."""
-    try:
-        annotation = ElementTree.parse(path).getroot()
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"There is no file {path}. Expected the annotation of a photo of this split. Of the "
-            "test sets, only that of 2007 has public annotations."
-        ) from None
-    except (ElementTree.ParseError, LookupError, ValueError) as error:  # of an unknown encoding
-        raise ValueError(f"{path} is not XML, or is cut off: {error}. Write UTF-8.") from None
-    if annotation.tag != "annotation":
-        raise ValueError(f"{path} holds <{annotation.tag}>. Expected <annotation>.")
-
+    expected = (
+        "Expected the annotation of a photo of this split; split=None reads the photos that have "
+        "one. Of the test sets, only that of 2007 has public annotations. CVAT's annotations.xml "
+        "is for load_cvat."
+    )
+    annotation = read_xml(path, "annotation", expected)
     objects = []
     # Only direct children: the <part> of a person (head, hand, foot) has a <name> too.
     for entry in annotation.findall("object"):
+        if entry.findtext("deleted", "").strip() == "1":  # of LabelMe
+            continue
         name = entry.findtext("name", "").strip()
         # Photos of the action task have objects without this entry.
         flag = entry.findtext("difficult", "").strip() or "0"

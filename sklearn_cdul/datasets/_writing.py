@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -21,6 +21,9 @@ from sklearn_cdul.targets.reading import in_order
 # What names may not hold.
 _NOT_CSV = re.compile(rf"[{SEPARATOR}\0]|^\s|\s$")
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_XMP = re.compile(rf"[|\t\n\r]|^\s|\s$|{_NOT_XML.pattern}")
+_NOT_FOLDER = re.compile(r"^\.|[/\0]" if os.name != "nt" else r'^\.|[\0-\x1f<>:"/\\|?*]|[. ]$')
+_UNFIT = {"csv": _NOT_CSV, "label-studio": _NOT_XML, "xmp": _NOT_XMP, "folders": _NOT_FOLDER}
 
 
 class Labels(NamedTuple):
@@ -52,11 +55,12 @@ def check_labels(
     if len(set(paths)) < len(paths):
         ((first, _),) = Counter(paths).most_common(1)
         raise ValueError(f"data has the photo {first} more than once.")
-    unfit = {"csv": _NOT_CSV, "label-studio": _NOT_XML}.get(form)
+    unfit = _UNFIT.get(form)
     if unfit and (wrong := [name for name in names if unfit.search(name)]):
         raise ValueError(
             f"The class {wrong[0]!r} can't be written. A CSV file has {SEPARATOR!r} between names, "
-            "and the space around them does not count; Label Studio's config can't hold all signs."
+            "and the space around them does not count; XML can't hold all signs, XMP no '|' and "
+            "folders no slash."
         )
     if form == "label-studio":
         if str(file).lower().endswith(".xml"):
@@ -66,6 +70,8 @@ def check_labels(
                 f"The photo {wrong[0]} lies in no folder in {folder}. Label Studio shows photos of "
                 "folders in its document root: write the file where these are."
             )
+    if form == "folders":
+        _check_new(user_path(str(file)))
     table = read_targets(target, names, data, name="target")
     if len(unknown := np.argwhere(np.isnan(table))):
         row, column = unknown[0]
@@ -88,6 +94,11 @@ def check_labels(
     return Labels(paths, [np.flatnonzero(row).tolist() for row in table], names, scores)
 
 
+def _check_new(folder: Path) -> None:
+    if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} is there already, and is no empty folder.")
+
+
 def _written(item: Any, index: int, folder: str) -> str:
     """The path of a photo as the file has it."""
     if not isinstance(item, (str, os.PathLike)):
@@ -98,6 +109,18 @@ def _written(item: Any, index: int, folder: str) -> str:
     if re.search("[\0\ud800-\udc7f\udd00-\udfff]", str(path)):
         raise ValueError(f"data[{index}] is {str(item)!r}, which can't be a path.")
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
+
+
+def csv_text(lines: Iterable[Sequence[str]]) -> str:
+    """Return a table as text."""
+    return "".join(",".join(map(_quoted, line)) + "\n" for line in lines)
+
+
+def _quoted(cell: str) -> str:
+    """A cell with quotation marks around it, where a reader might lose something without."""
+    if re.search(r'[",\t\r\n]|^\s|\s$', cell):
+        return '"' + cell.replace('"', '""') + '"'
+    return cell
 
 
 def write_text(file: PathLike | TextIO, text: str) -> None:

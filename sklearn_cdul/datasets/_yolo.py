@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from sklearn_cdul._utils.text_files import read_text, user_path
+from sklearn_cdul._utils.text_files import printable, read_text, user_path
 from sklearn_cdul.datasets._folders import list_photos
 from sklearn_cdul.datasets._reading import (
     Row,
@@ -42,8 +42,10 @@ def load_yolo(
     Parameters
     ----------
     path : str or os.PathLike
-        The YAML file, or the folder that holds `data.yaml` or else `classes.txt`, with one name per
-        line; its photos, in `images` or beside it, are those of "train".
+        The YAML file, or the folder that holds `data.yaml`, or else `classes.txt` or Darknet's
+        `obj.names`, with one name per line. Where no file says where the photos are, those in
+        `images` or beside it are those of "train"; with `obj.names` they are in `obj_train_data`,
+        `obj_valid_data` and `obj_test_data`.
     split : str, default="train"
         Key of the YAML file that names the photos: "train", "val" or "test".
     {missing, returns, warns}
@@ -66,13 +68,19 @@ def load_yolo(
     check_choice("missing", missing, ("raise", "skip"))
     path = user_path(path)
     if path.is_dir():
-        has_yaml = (path / "data.yaml").is_file() or not (path / "classes.txt").is_file()
-        path = path / ("data.yaml" if has_yaml else "classes.txt")
-    if path.suffix == ".txt":
-        source = "images" if (path.parent / "images").is_dir() else "."
-        content = {"names": read_lines(path, "Expected a name per line."), "train": source}
+        there = [
+            name for name in ("data.yaml", "classes.txt", "obj.names") if (path / name).is_file()
+        ]
+        path = path / [*there, "data.yaml"][0]
+    content: dict[Any, Any]
+    if path.suffix in (".txt", ".names"):
+        content = {"names": read_lines(path, "Expected a name per line.")}
     else:
         content = _read_yaml(path)
+    if path.suffix == ".names":  # of Darknet
+        content |= {"train": "obj_train_data", "val": "obj_valid_data", "test": "obj_test_data"}
+    elif not content.keys() & {"train", "val", "test"}:
+        content["train"] = "images" if (path.parent / "images").is_dir() else "."
     names = _class_names(content, path)
     paths = [photo for source in _sources(content, split, path) for photo in _photos(source)]
     # The file of labels of images/a.jpg is labels/a.txt.
@@ -83,9 +91,14 @@ def load_yolo(
     if not any(file.is_file() for file in files):
         raise FileNotFoundError(
             f"No photo of split {split!r} in {path} has a file of labels. The first would be "
-            f"{files[0]}."
+            f"{printable(str(files[0]))}."
         )
     shown = [_read_classes(file, names) for file in files]
+    if not any(shown):
+        raise ValueError(
+            f"All files of labels of split {split!r} in {path} are empty, such as {files[0]}. This "
+            'layout has no labels of whole photos; of CVAT export "CVAT for images".'
+        )
     rows = [Row(*row) for row in zip(paths, shown, map(str, files), strict=True)]
     descr = DESCR.format(path=path, split=split)
     return make_bunch(rows, names, split, missing=missing, descr=descr)
@@ -145,7 +158,9 @@ def _sources(content: dict[Any, Any], split: str, path: Path) -> list[Path]:
         sources = [root / tail for tail in tails for root in roots]
         source = next((source for source in sources if source.exists()), None)
         if source is None:
-            raise FileNotFoundError(f"There is no {sources[0]}, which {path} names for {split!r}.")
+            raise FileNotFoundError(
+                printable(f"There is no {sources[0]}, which {path} names for {split!r}.")
+            )
         found.append(source)
     return found
 

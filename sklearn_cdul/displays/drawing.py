@@ -20,7 +20,7 @@ _LINE = 11.5  # points from one line of a caption to the next
 _SMALL = 9  # points, size of captions
 _PIXELS = 480  # longer side of photos as they are drawn
 _WIDTH = 2.6  # inches of a panel with a photo
-_PAD = 0.06  # inches around each panel
+_PAD = 0.08  # inches around each panel
 
 
 def check_options(plot: Callable[..., Any], options: dict[str, Any]) -> None:
@@ -105,24 +105,30 @@ def draw_photos(
     # All panels have the shape of the photo in the middle, so that captions stand side by side.
     shapes = [image.height / image.width for image in images] or [0.7]
     shape = float(np.clip(np.median(shapes), 0.5, 1.5))
-    below = (_LINE * max(map(len, captions), default=0) + 6) / 72
-    above = 0.28 if any(rankings) else 0
+    lines = np.zeros(first, dtype=int)  # below each panel, in each row as many as its longest
+    lines[panels] = [len(caption) for caption in captions]
+    below = (_LINE * lines.reshape(-1, n_columns).max(axis=1).mean() + 6) / 72
+    above = 0.28 * any(rankings) * len(head_at) / (first // n_columns)
     figure, axes = make_axes(ax, first, n_columns, (_WIDTH, _WIDTH * shape + below + above))
     for panel, axis in enumerate(axes):
         axis.set_axis_off()
         if panel in head_at:
             axis.set_title(head_at[panel], loc="left", fontsize=11, fontweight="bold", **TEXT)
-    for axis, image, lines in zip(axes[panels], images, captions, strict=True):
+    for axis, image, below_it in zip(axes[panels], images, captions, strict=True):
         width = max(image.width, image.height / shape)
         axis.imshow(image, extent=(0, image.width, 0, image.height))
         axis.set(xlim=(0, width), ylim=(0, width * shape), anchor="SW")
         points = 72 * (_WIDTH if ax is None else axis.get_window_extent().width / figure.dpi)
-        _draw_caption(axis, lines, points)
+        _draw_caption(axis, below_it, points)
     if ax is None and title is not None:
         figure.set_figheight(figure.get_figheight() + 0.35)
         figure.suptitle(title, **TEXT)
     if ax is None and legend:
         _draw_legend(figure, legend)
+    if ax is None:
+        # The layout begins with small panels, which captions overhang, and needs rounds to settle.
+        for _ in range(2):
+            figure.get_layout_engine().execute(figure)
     return figure, axes[panels], rows
 
 

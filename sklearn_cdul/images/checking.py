@@ -15,8 +15,6 @@ from sklearn_cdul.images.threads import go_through
 # What stands near the end of a complete file, and how near: cameras write more behind the end of
 # a JPEG file, rarely over 64 kB.
 _ENDS = {"PNG": (b"IEND", 1 << 16), "GIF": (b";", 1), "JPEG2000": (b"\xff\xd9", 2)}
-# Formats that are not compressed: to decode them is to read them.
-_PLAIN = ("BMP", "DIB", "PPM", "TGA")
 _WIDEST = 1 << 24  # pixels; Pillow's decoders refuse some lines that are longer
 _MOST_NAMED = 3
 
@@ -74,7 +72,7 @@ def _is_complete(file: IO[bytes], image: ImageFile.ImageFile) -> bool:
         return _end_of_tiff(image) <= size
     if form in ("HEIF", "AVIF"):
         return _end_of_boxes(file, size) <= size
-    return form not in _PLAIN
+    return form == "WEBP"  # whose end was looked for when it was opened
 
 
 def _end_of_tiff(image: Any) -> int:

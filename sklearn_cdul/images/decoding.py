@@ -64,6 +64,8 @@ _OTHER_BYTES = {"WEBP": 16, "AVIF": 16, "HEIF": 16, "JPEG2000": 28}
 _MARGIN = 64_000_000
 _AT_ONCE = 1_500_000_000
 _LARGE = 200_000_000
+# Scans of a progressive JPEG file; encoders write 3 to 64.
+_SCANS = 200
 
 
 class _Room:
@@ -162,7 +164,9 @@ def memory_for(image: ImageFile.ImageFile, min_size: tuple[int, int] | None) -> 
     """
     memory = 0
     if image.format in _JPEG:
-        if _has_several_scans(image):  # libjpeg keeps all coefficients, at any scale
+        if _has_several_scans(image):
+            _check_scans(image)
+            # libjpeg keeps all coefficients, at any scale.
             memory = 2 * getattr(image, "layers", 4) * math.prod(image.size)
         if min_size is not None:
             image.draft(None, _turned(min_size, _orientation(image)))
@@ -198,6 +202,17 @@ def _has_several_scans(image: Any) -> bool:
             return head[4] < image.layers
         image.fp.seek(int.from_bytes(head[2:4], "big") - 3, os.SEEK_CUR)
     return True
+
+
+def _check_scans(image: Any) -> None:
+    """Refuse a JPEG file of so many scans that it is made to take long."""
+    image.fp.seek(0)
+    count = sum(part.count(b"\xff\xda") for part in iter(lambda: image.fp.read(1 << 20), b""))
+    if count > _SCANS:
+        raise ValueError(
+            f"it has {count} scans, more than the limit of {_SCANS}, and each takes as long as an "
+            "image; save it anew"
+        )
 
 
 def _largest_part(image: Any) -> int:

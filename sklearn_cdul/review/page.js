@@ -1,34 +1,6 @@
-"use strict";
 // The page is drawn from the JSON in #data. Text from outside goes through textContent alone.
 const data = JSON.parse(document.getElementById("data").textContent);
 const names = data.classes.map((c) => c.class);
-const byId = (id) => document.getElementById(id);
-
-function make(tag, settings = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [key, value] of Object.entries(settings)) {
-    if (key === "text") node.textContent = value;
-    else if (key === "on") node.addEventListener("click", value);
-    else node.setAttribute(key, value);
-  }
-  node.append(...children);
-  return node;
-}
-
-function draw(tag, settings, text) {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [key, value] of Object.entries(settings)) node.setAttribute(key, value);
-  if (text !== undefined) node.textContent = text;
-  return node;
-}
-
-const percent = (p) => {
-  if (p === null) return "–";
-  const value = 100 * p;
-  return (value >= 10 || value === 0 ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : value.toPrecision(1)) + "\u00a0%";
-};
-const figure = (x) => (x === null ? "–" : (100 * x).toFixed(1));
-
 // ------------------------------------------------------------------ answers
 
 // Photo -> class -> 1 or 0. They outlive a reload where the browser allows it.
@@ -36,10 +8,14 @@ const storageKey = "sklearn_cdul " + data.key;
 let answers = {};
 try { answers = JSON.parse(localStorage.getItem(storageKey)) || {}; } catch { /* not allowed */ }
 
+// Whether a person said that none of the classes is in the photo.
+const isNone = (photo) => names.every((_, j) => answers[photo]?.[j] === 0);
+
+// j is a class, or "none" for all of them, of which none is in the photo.
 function answer(photo, j, value) {
   const given = (answers[photo] ||= {});
-  if (given[j] === value) delete given[j];
-  else given[j] = value;
+  if (j === "none" ? isNone(photo) : given[j] === value) (j === "none" ? Object.keys(given) : [j]).forEach((one) => delete given[one]);
+  else (j === "none" ? names.map((_, one) => one) : [j]).forEach((one) => { given[one] = value; });
   if (!Object.keys(given).length) delete answers[photo];
   try { localStorage.setItem(storageKey, JSON.stringify(answers)); } catch { /* not allowed */ }
   showAnswers();
@@ -55,7 +31,8 @@ function showAnswers() {
   byId("save").disabled = !count;
   byId("clear").hidden = !count;
   for (const node of document.querySelectorAll("[data-photo]")) {
-    const given = answers[node.dataset.photo]?.[node.dataset.class];
+    const { photo, class: j } = node.dataset;
+    const given = j !== "none" ? answers[photo]?.[j] : isNone(photo) ? 0 : undefined;
     node.classList.toggle("yes", given === 1);
     node.classList.toggle("no", given === 0);
     node.querySelector(".mark.yes")?.setAttribute("aria-pressed", given === 1);
@@ -103,6 +80,11 @@ function marks(photo, j) {
   ];
 }
 
+function noneMark(photo, text) {
+  return make("button", { class: "mark no", type: "button", text, title: "None of the classes is in the photo",
+    "aria-label": "None of the classes is in the photo", on: () => answer(photo, "none", 0) });
+}
+
 function picture(photo) {
   const { image, path } = data.photos[photo];
   if (!image) return make("div", { class: "missing", text: path || `row ${photo}` });
@@ -115,7 +97,8 @@ function tile(photo, j, note) {
     on: () => showLarge(photo) }, picture(photo));
   if (j === null) {
     const likely = top.slice(0, 2).map(([c, p]) => `${names[c]} ${percent(p)}`).join(", ");
-    return make("figure", {}, button, make("figcaption", {}, make("span", { text: likely })));
+    return make("figure", { "data-photo": photo, "data-class": "none" }, button,
+      make("figcaption", {}, make("span", { text: likely }), noneMark(photo, "✗")));
   }
   return make("figure", { "data-photo": photo, "data-class": j }, button,
     make("figcaption", {}, make("span", { text: percent(note.p) }), ...marks(photo, j), make("small", { text: note.text })));
@@ -126,10 +109,18 @@ function showLarge(photo) {
   byId("large-photo").hidden = !image;
   byId("large-photo").src = image ? "data:image/jpeg;base64," + image : "";
   byId("large-name").textContent = path || `row ${photo}`;
+  const none = make("div", { class: "row", "data-photo": photo, "data-class": "none" },
+    make("span", { text: "none of the classes" }), noneMark(photo, "✗"));
   byId("large-classes").replaceChildren(...top.map(([j, p]) =>
     make("div", { class: "row", "data-photo": photo, "data-class": j },
       make("span", { text: `${names[j]} ${percent(p)}${p >= data.classes[j].threshold ? ", predicted" : ""}` }),
-      ...marks(photo, j))));
+      ...marks(photo, j))), none);
+  // Keys: 1 is the first class of the list, with shift for no; 0 is none of them.
+  byId("large").onkeydown = (event) => {
+    const digit = event.code.match(/^(?:Digit|Numpad)(\d)$/)?.[1];
+    if (digit === "0") answer(photo, "none", 0);
+    else if (digit <= top.length) answer(photo, top[digit - 1][0], event.shiftKey ? 0 : 1);
+  };
   showAnswers();
   byId("large").showModal();
 }

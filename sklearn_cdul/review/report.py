@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from sklearn_cdul._utils.atomic_write import atomic_write
 from sklearn_cdul._utils.docstrings import filled_with
+from sklearn_cdul._utils.origin import origin_of
 from sklearn_cdul._utils.text_files import user_path
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.digests import digest_of_X
@@ -98,6 +99,8 @@ class LabelReport:
     {options}
     n_jobs : int or None, default=None
         Threads that make thumbnails.
+    made_by : str, default=""
+        What gave the scores, for the head of the page.
 
     Raises
     ------
@@ -140,6 +143,7 @@ class LabelReport:
     n_shown: int = 8
     title: str = "Label report"
     n_jobs: int | None = None
+    made_by: str = ""
 
     def __post_init__(self) -> None:
         if self.n_shown < 1:
@@ -199,7 +203,7 @@ class LabelReport:
         if photos is None and labeler.input == "images":
             photos = check_images(given)
         predictions = Predictions.from_estimator(model, given, y)
-        movement, digest = None, getattr(model, "X_digest_", None)
+        movement, digest, origin = None, getattr(model, "X_digest_", None), origin_of(model)
         if digest is not None and digest == digest_of_X(given):
             movement = model.initial_pseudo_labels_, model.pseudo_labels_
         return cls(
@@ -210,6 +214,7 @@ class LabelReport:
             n_shown=n_shown,
             title=title,
             n_jobs=model.n_jobs,
+            made_by=", ".join(f"{k} {v}" for k, v in origin.items() if k in ("encoder", "network")),
         )
 
     @classmethod
@@ -319,12 +324,13 @@ class LabelReport:
             path is not None and not re.search("[\ud800-\udfff\0]", path) for path in self._paths
         ]
         columns = PATHS if all(readable) else ROWS
+        by = f"; {self.made_by}" if self.made_by else ""
         # What tells this report from others, for the answers that a browser keeps.
         key = hashlib.sha1(json.dumps([self.title, self.class_names, self._paths]).encode())
         key.update(np.ascontiguousarray(self.scores).data)
         return {
             "title": self.title,
-            "subtitle": f"{n_photos:,} photos, {len(self.class_names):,} classes",
+            "subtitle": f"{n_photos:,} photos, {len(self.class_names):,} classes{by}",
             "key": key.hexdigest(),
             "n_photos": n_photos,
             "has_paths": columns == PATHS,

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from scipy.special import entr, expit
 from sklearn.metrics import pairwise_distances_argmin_min
+from sklearn.metrics.pairwise import euclidean_distances
 
 from sklearn_cdul.predictions import Predictions, known_targets, last_step
 
@@ -107,9 +108,14 @@ def rank_by_worth(margins: np.ndarray, n: int, labelled: np.ndarray | None = Non
 
 def _usual_distance(table: np.ndarray) -> float:
     """Median squared distance to the nearest other photo, of at most some hundred photos."""
-    some = range(0, len(table), -(-len(table) // _MOST_ASKED) or 1)
-    nearest = [np.partition(_squared_distance(table, row), 1)[1] for row in some if len(table) > 1]
-    return max(float(np.median(nearest)) if nearest else 0.0, 1e-12)
+    if len(table) < 2 or not table.shape[1]:
+        return 1e-12
+    nearest = []
+    for rows in np.array_split(table[:: -(-len(table) // _MOST_ASKED)], 10):
+        if len(rows):
+            distances = euclidean_distances(rows, table, squared=True)
+            nearest.append(np.partition(distances, 1, axis=1)[:, 1])
+    return max(float(np.median(np.concatenate(nearest))), 1e-12)
 
 
 def _squared_distance(table: np.ndarray, row: int) -> np.ndarray:

@@ -12,9 +12,16 @@ from sklearn_cdul._utils.text_files import read_text
 # Columns that say of which photo a row is, that hold names, and the part of the data set. In the
 # column with names these stand between them.
 PATHS = ("path", "filename", "file_name", "image")
-NAMES = ("labels", "label")
+NAMES = ("labels", "label", "class")
 SPLIT = "split"
 SEPARATOR = ";"
+# Columns of tables that are not read, what these are, and what to do.
+_OTHERS = {
+    "annotation_id": 'of Label Studio. Export "JSON", and read that by load_label_studio',
+    "region_attributes": 'of VGG Image Annotator. Export "COCO", and read that by load_coco',
+    "LabelName": "of Open Images, which leaves labels that nobody checked unknown. The page on "
+    "labels has the lines that make a table of it for observed= and y",
+}
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of other bytes
 
 
@@ -27,7 +34,10 @@ def read_csv(
     """
     text = read_text(path, errors="surrogateescape")
     if text.lstrip()[:1] in ("{", "[", "<"):
-        raise ValueError(f"{path} is not CSV: it begins with {text.strip()[:20]!r}.")
+        raise ValueError(
+            f"{path} is not CSV: it begins with {text.strip()[:20]!r}. Read it by a function of "
+            "sklearn_cdul.datasets."
+        )
     # The first line as far as it is not quoted: a quoted name may have any of the three.
     plain = re.sub(r'"[^"]*"', "", text).partition("\n")[0]
     delimiter = max(",;\t", key=plain.count)
@@ -48,8 +58,10 @@ def read_csv(
     if len(lines) < 2:
         raise ValueError(f"{path} has no rows. Its first line names the columns.")
     header = [cell if cell in class_names else cell.strip() for cell in lines[0][1]]
+    for column in [column for column in header if column in _OTHERS.keys() - set(class_names)]:
+        raise ValueError(f"{path} is {_OTHERS[column]}.")
     if repeated := [column for column, count in Counter(header).items() if count > 1]:
-        listed = ", ".join(map(repr, repeated[:10]))
+        listed = ", ".join(repr(name[:100]) for name in repeated[:10])
         raise ValueError(f"{path} has these columns more than once: {listed}.")
     is_utf8 = _NOT_UTF8.search(text) is None
     for number, line in lines[1:]:

@@ -78,6 +78,8 @@ def read_targets(
             f"There are no labels: give {name}, an array of shape (n, k) with 1 where the class is "
             "in the image, or another form of labels."
         )
+    if isinstance(y, (str, os.PathLike)):
+        name = f"{name} ({os.fspath(y)})"
     table = read_table(y, class_names, name)
     if X is None and table.kind in ("path", "row"):
         raise ValueError(

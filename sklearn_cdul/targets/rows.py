@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from reprlib import Repr
 from typing import Any, NamedTuple
 from unicodedata import normalize
 
@@ -14,6 +15,8 @@ from sklearn_cdul.images.items import check_images, path_of
 
 # A message names so many images at most.
 _SHOWN = 3
+_REPR = Repr()
+_REPR.maxstring = _REPR.maxother = 200  # paths are long
 
 
 class Table(NamedTuple):
@@ -55,7 +58,7 @@ def match_rows(
             wrong = np.flatnonzero(~np.isnan(before) & ~np.isnan(row) & (before != row))
             if len(wrong) and not named:
                 raise ValueError(
-                    f"{name} has two rows for {key!r} that contradict each other: "
+                    f"{name} has two rows for {brief(key)} that contradict each other: "
                     f"{class_names[wrong[0]]!r} is {before[wrong[0]]:g} and {row[wrong[0]]:g}."
                 )
             matched[position] = np.fmax(before, row)
@@ -69,7 +72,7 @@ def match_rows(
     if lost and not covered.all():
         warn(
             f"{len(lost)} of {len(values)} rows of {name} are of no image in X, the first is "
-            f"{lost[0]!r}; {np.count_nonzero(~covered)} of {n_images} images have no row."
+            f"{brief(lost[0])}; {np.count_nonzero(~covered)} of {n_images} images have no row."
         )
     return matched
 
@@ -139,16 +142,16 @@ def _find_paths(
         if len(same) > 1:
             names = ", ".join(repr(known[images[whole][0]]) for whole in same[:_SHOWN])
             raise ValueError(
-                f"The path {text!r} of {name} may be that of {len(same)} images of X: {names}. "
-                "Write more of it."
+                f"The path {brief(text)} of {name} may be that of {len(same)} images of X: "
+                f"{names}. Write more of it."
             )
         for whole in same:  # that of other rows, too
             parts = (*parts[:-1], os.path.splitext(parts[-1])[0])
             other = said.setdefault(whole, parts)
             if parts[-len(other) :] != other[-len(parts) :]:
                 raise ValueError(
-                    f"{name} has {'/'.join(other)!r} and {text!r}, and either may be the image "
-                    f"{known[images[whole][0]]!r}. Give the images by longer paths."
+                    f"{name} has {brief('/'.join(other))} and {brief(text)}, and either may be the "
+                    f"image {known[images[whole][0]]!r}. Give the images by longer paths."
                 )
             said[whole] = max(parts, other, key=len)
         found.append(images[same[0]] if same else [])
@@ -181,7 +184,22 @@ def index_of(table: Any) -> Any:
     return index if hasattr(index, "equals") else None
 
 
+def brief(value: object) -> str:
+    """A value for messages, however large it is."""
+    return _REPR.repr(value)[:250]
+
+
+def by_any_form(names: Iterable[str]) -> dict[str, str]:
+    """Names, and their accents put together or apart, if this fits no other name -> name."""
+    names = list(names)
+    counts = Counter(normalize("NFC", name) for name in names)
+    only = [name for name in names if counts[normalize("NFC", name)] == 1]
+    forms = {normalize("NFC", name): name for name in only}
+    forms |= {normalize("NFD", name): name for name in only}
+    return forms | {name: name for name in names}
+
+
 def some(names: Sequence[Any], most: int = 10) -> str:
     """The first names, for messages."""
-    shown = ", ".join(repr(name) for name in names[:most])
+    shown = ", ".join(map(brief, names[:most]))
     return shown + (f" and {len(names) - most} more" if len(names) > most else "")

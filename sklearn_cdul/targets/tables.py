@@ -11,7 +11,15 @@ import numpy as np
 
 from sklearn_cdul._utils.text_files import user_path
 from sklearn_cdul.targets.csv_files import NAMES, PATHS, SPLIT, read_csv, split_names
-from sklearn_cdul.targets.rows import Table, index_of, look_like_paths, some, text_of
+from sklearn_cdul.targets.rows import (
+    Table,
+    brief,
+    by_any_form,
+    index_of,
+    look_like_paths,
+    some,
+    text_of,
+)
 
 # Columns that say of which photo a row is, by its position.
 ROWS = ("row", "position")
@@ -34,7 +42,7 @@ def read_table(y: Any, class_names: Sequence[str], name: str) -> Table:
     if isinstance(y, Mapping):
         kind, index, y = "path", [text_of(key) for key in y], list(y.values())
         if wrong := [key for key in index if not isinstance(key, str)]:
-            raise ValueError(f"{name} must have paths as keys, got {wrong[0]!r}.")
+            raise ValueError(f"{name} must have paths as keys, got {brief(wrong[0])}.")
     y = y.collect() if hasattr(y, "collect") else _to_array(y)  # a lazy frame of polars
     if isinstance(y, (list, tuple)):
         y = [_to_array(row) for row in y]
@@ -103,6 +111,9 @@ def _from_columns(
     columns: Mapping[Any, Any], index: Any, class_names: Sequence[str], name: str
 ) -> Table:
     """Labels from columns of a file or a frame, which are matched by their names."""
+    forms = by_any_form(class_names)
+    named = {forms.get(column, column): part for column, part in columns.items()}
+    columns = named if len(named) == len(columns) else columns
     # A class may have the name of such a column; its own has nothing but 1 and 0.
     own = {c for c in class_names if c in columns}
     own -= {c for c in own.intersection(_ROLES) if not _is_binary(columns[c], class_names)}
@@ -150,8 +161,9 @@ def _from_columns(
 
 def _from_names(rows: Sequence[Any], class_names: Sequence[str], name: str) -> np.ndarray:
     """1 for the classes that a row names and 0 for the others; NaN for a row that is missing."""
-    columns = {class_name: column for column, class_name in enumerate(class_names)}
-    values = np.zeros((len(rows), len(columns)), dtype=np.float32)
+    positions = {class_name: column for column, class_name in enumerate(class_names)}
+    columns = {form: positions[name] for form, name in by_any_form(class_names).items()}
+    values = np.zeros((len(rows), len(class_names)), dtype=np.float32)
     unknown: dict[str, int] = {}
     for index, row in enumerate(rows):
         if not isinstance(row, Iterable):
@@ -171,7 +183,7 @@ def _from_names(rows: Sequence[Any], class_names: Sequence[str], name: str) -> n
         first, index = next(iter(unknown.items()))
         raise ValueError(
             f"{name} has names that are no classes: {_with_guesses(sorted(unknown), class_names)}, "
-            f"{first!r} in row {index}. The classes are {some(list(class_names))}."
+            f"{brief(first)} in row {index}. The classes are {some(list(class_names))}."
         )
     return values
 
@@ -206,8 +218,8 @@ def _column(cells: Any, column: Any, name: str) -> np.ndarray:
             values[row] = _WORDS[word] if word in _WORDS else float(word)
         except ValueError:
             raise ValueError(
-                f"{name} must hold 1 and 0, and nothing where a label is not known; got {cell!r} "
-                f"in row {row}, column {column!r}."
+                f"{name} must hold 1 and 0, and nothing where a label is not known; got "
+                f"{brief(cell)} in row {row}, column {brief(column)}."
             ) from None
     return values
 
@@ -215,7 +227,7 @@ def _column(cells: Any, column: Any, name: str) -> np.ndarray:
 def _path(cell: Any, row: int, name: str) -> str:
     if isinstance(cell, (str, os.PathLike)) and str(cell).strip():
         return os.fspath(cell)
-    raise ValueError(f"{name} has no path in row {row} ({cell!r}).")
+    raise ValueError(f"{name} has no path in row {row} ({brief(cell)}).")
 
 
 def _position(cell: Any, row: int, name: str) -> int:
@@ -225,7 +237,8 @@ def _position(cell: Any, row: int, name: str) -> int:
     except (TypeError, ValueError):
         pass
     raise ValueError(
-        f"The column 'row' of {name} must hold positions in X, from 0; got {cell!r} in row {row}."
+        f"The column 'row' of {name} must hold positions in X, from 0; got {brief(cell)} "
+        f"in row {row}."
     )
 
 
@@ -237,5 +250,5 @@ def _with_guesses(unknown: Sequence[Any], class_names: Sequence[str]) -> str:
         text = str(label).strip().casefold().replace("_", " ")
         if near := difflib.get_close_matches(text, list(known), n=1, cutoff=0.75):
             guesses[label] = known[near[0]]
-    meant = ", ".join(f"{guess!r} for {label!r}" for label, guess in guesses.items())
+    meant = ", ".join(f"{guess!r} for {brief(label)}" for label, guess in guesses.items())
     return some(unknown) + (f" (did you mean {meant}?)" if meant else "")

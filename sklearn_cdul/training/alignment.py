@@ -49,6 +49,9 @@ class Trained:
     rows: np.ndarray  # (p,) the m photos, or a random sample of them, of which it gives logits:
     seen: np.ndarray  # (p, k) what the network predicts
     unseen: np.ndarray  # (p, k) and what one that had not seen the photo would
+    # Of a network with a zero-shot part: open labels (p, k), and thresholds that it works with (k,)
+    open_labels: np.ndarray | None = None
+    thresholds: np.ndarray | None = None
 
     @property
     def logits(self) -> np.ndarray:
@@ -142,6 +145,14 @@ class LabelState:
             self.latents if cumulative else self.first, logits, sigma, rate
         )
         return float((self.labels() - before).abs().mean())
+
+
+def in_words(record: dict[str, float]) -> dict[str, str]:
+    """What the progress bar says of an epoch."""
+    text = {"labels moved": f"{record['label_movement']:.2%}", "loss": f"{record['loss']:.4g}"}
+    if "validation_map" in record:
+        text["validation mAP"] = f"{record['validation_map']:.1%}"
+    return text
 
 
 class BaseTraining(BaseEstimator):

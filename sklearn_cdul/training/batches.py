@@ -205,6 +205,37 @@ class EmbeddingSource(_Source):
         return self.device.type, self.training_precision, vectors
 
 
+class FeatureSource(EmbeddingSource):
+    """What the last layer of a network receives of photos, in place of the photos.
+
+    A head can be fitted to it many times: what does not depend on labels is computed once.
+    """
+
+    def __init__(self, features: np.ndarray, **options: Any):
+        super().__init__(features.reshape(len(features), -1), **options)
+        self._shape = features.shape[1:]
+        self.kept: dict[bytes, Any] = {}  # by their rows, what a training made of the features
+
+    @property
+    def features(self) -> np.ndarray:
+        """Array (n, n_views, d), on the CPU."""
+        return self.embeddings.cpu().numpy().reshape(-1, *self._shape)
+
+    def select(self, rows: Sequence[int]) -> "FeatureSource":
+        """The source of these photos only, in this order; of all of them it is the same."""
+        if np.array_equal(rows, np.arange(len(self))):
+            return self
+        key = b"part" + np.asarray(rows, dtype=np.int64).tobytes()
+        if key not in self.kept:
+            self.kept[key] = part = super().select(rows)
+            part.kept = {}  # type: ignore[attr-defined]
+        return self.kept[key]
+
+    def prediction(self, failures: dict[int, ImageError]) -> Iterator[Tensor]:
+        """All features once, in order."""
+        yield from self.embeddings.split(_PREDICTION_BATCH)
+
+
 Source = PhotoSource | EmbeddingSource
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_cdul.memory.store import Store
-from sklearn_cdul.training.batches import PhotoSource, Source
+from sklearn_cdul.training.batches import FeatureSource, PhotoSource, Source
 from sklearn_cdul.training.logits import fastest, iter_outputs
 from sklearn_cdul.training.network import output_layer
 from sklearn_cdul.training.ranks import Ranks
@@ -69,6 +69,8 @@ def draw_sample(n_photos: int) -> np.ndarray:
 
 def read_sample(network: Any, source: Source, rows: np.ndarray, store: Store | None) -> np.ndarray:
     """Features (n, n_views, d) of these photos; of those that can't be read the others' mean."""
+    if isinstance(source, FeatureSource) and len(rows) == len(source):
+        return source.features
     part = source.select(rows.tolist())
     features = from_features(network, part, store, lambda positions, batch: batch)
     readable = np.isfinite(features).all(axis=(1, 2))
@@ -104,6 +106,10 @@ def _iter_features(
     network: Any, source: Any, store: Store | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield positions and features: first those in the store, then the others as they come."""
+    if isinstance(source, FeatureSource):
+        for rows in np.array_split(np.arange(len(source)), -(-len(source) // _BLOCK) or 1):
+            yield rows, source.features[rows]
+        return
     layer: Any = output_layer(network)
     shape = network.n_views, layer.in_features
     keys = _keys(network, layer, source) if store is not None else [None] * len(source)
@@ -175,7 +181,8 @@ def _describe(network: Any, layer: nn.Linear) -> str | None:
             digest.update(repr((name, kind.__qualname__, sorted(settings.items()))).encode())
     head = {value.data_ptr() for value in layer.state_dict().values()}
     for name, value in [*network.named_parameters(), *network.named_buffers()]:
-        if value.data_ptr() not in head:
+        # What is behind the features does not change them.
+        if value.data_ptr() not in head and not name.startswith("zero_shot."):
             digest.update(repr((name, tuple(value.shape), str(value.dtype))).encode())
             digest.update(value.cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -19,6 +19,7 @@ from sklearn_cdul.training.alignment import (
     BaseTraining,
     LabelState,
     Trained,
+    in_words,
     kl_divergence,
 )
 from sklearn_cdul.training.batches import Source, epoch, split_batches, training_size
@@ -234,7 +235,7 @@ class GradientTraining(BaseTraining):
                     photos, y = validation
                     scores = _predict(network, photos, "Validating")
                     history[-1]["validation_map"] = score_readable(y, scores, if_none=math.nan)
-                bar.set_postfix({key: f"{value:.4g}" for key, value in history[-1].items()})
+                bar.set_postfix(in_words(history[-1]))
                 checkpoint.save(reached, is_last=number == self.epochs)
         return history
 

@@ -1,5 +1,6 @@
 """The small network that learns the pseudo labels, and its linear form for embeddings."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_cdul.training.regions import mix_views, region_features
+from sklearn_cdul.training.zero_shot import ZeroShot
 
 
 class PhotoNetwork(nn.Module):
@@ -15,6 +17,7 @@ class PhotoNetwork(nn.Module):
     mean: Tensor
     std: Tensor
     architecture: str | None = None  # the name under which timm builds the backbone, if any
+    zero_shot: ZeroShot | None  # what the encoder says, if the backbone is its tower
     image_size = 224  # side of the pictures that it was made for
 
     def __init__(self, backbone, mean, std, *, freeze_batch_norm):
@@ -22,6 +25,7 @@ class PhotoNetwork(nn.Module):
         self.backbone = backbone
         self.freeze_batch_norm = freeze_batch_norm
         self.regions = 1
+        self.zero_shot = None
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
 
@@ -33,15 +37,28 @@ class PhotoNetwork(nn.Module):
         ``feature_map`` stands in for the backbone's ``forward_features``.
         """
         inputs = self.normalise(pixels)
-        if self.regions == 1 and feature_map is None:
+        if self.regions == 1 and feature_map is None and self.zero_shot is None:
             return self.backbone(inputs)
         features = (feature_map or self.backbone.forward_features)(inputs)
+        if self.zero_shot is not None:
+            return self._joined(self.zero_shot, features)
         whole = self.backbone.forward_head(features)
         if self.regions == 1:
             return whole
         parts = region_features(self.backbone, features, self.regions)
         logits = self.backbone.forward_head(parts).unflatten(0, (-1, self.regions**2))
         return mix_views(torch.cat([whole.unsqueeze(1), logits], dim=1))
+
+    def _joined(self, zero_shot: ZeroShot, features: Tensor) -> Tensor:
+        model = self.backbone
+        views = model.forward_head(features, pre_logits=True).unsqueeze(1)
+        if self.regions > 1:
+            parts = model.forward_head(
+                region_features(model, features, self.regions), pre_logits=True
+            )
+            views = torch.cat([views, parts.unflatten(0, (-1, self.regions**2))], dim=1)
+        logits = model.get_classifier()(views.flatten(0, 1)).unflatten(0, (-1, self.n_views))
+        return zero_shot(mix_views(logits), views)[0]
 
     @property
     def n_views(self) -> int:
@@ -102,6 +119,25 @@ class EmbeddingNetwork(nn.Module):
         return self.linear
 
 
+class HeadNetwork(nn.Module):
+    """A last layer alone: takes the features (b, n_views * d) that the layers before it gave."""
+
+    architecture = None  # timm can't build it
+
+    def __init__(self, n_views: int, n_features: int, n_classes: int):
+        super().__init__()
+        self.n_views = n_views
+        self.linear = nn.Linear(n_features, n_classes)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits (b, k)."""
+        return mix_views(self.linear(features.unflatten(1, (self.n_views, -1))))
+
+    def get_classifier(self) -> nn.Module:
+        """The last layer, by the name that timm uses."""
+        return self.linear
+
+
 def output_layer(network: nn.Module) -> nn.Linear | None:
     """The network's last layer where timm's ``get_classifier`` tells it, else None."""
     model: Any = getattr(network, "backbone", network)
@@ -114,3 +150,16 @@ def set_head(layer: nn.Linear, weight: Tensor, bias: Tensor) -> None:
     """Give a layer this weight (k, d) and bias (k,)."""
     layer.weight.copy_(weight)
     layer.bias.copy_(bias)
+
+
+def with_head(network: nn.Module, head: nn.Linear) -> nn.Module:
+    """A copy of a network with this last layer, of perhaps other classes."""
+    changed = copy.deepcopy(network)
+    old = output_layer(changed)
+    for module in list(changed.modules()):
+        for name, child in list(module.named_children()):
+            if child is old:
+                setattr(module, name, copy.deepcopy(head))
+                if hasattr(module, "num_classes"):  # as timm's models know it
+                    module.num_classes = head.out_features  # type: ignore[assignment]
+    return changed

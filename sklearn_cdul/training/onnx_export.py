@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sklearn_cdul._utils.atomic_write import atomic_write
 from sklearn_cdul._utils.onnx_metadata import write_metadata
+from sklearn_cdul._utils.origin import origin_of
 from sklearn_cdul.images.pictures import PREPROCESSING
 from sklearn_cdul.training.network import EmbeddingNetwork
 
@@ -25,6 +26,7 @@ def export_onnx(classifier: Any, path: str | os.PathLike[str]) -> None:
     properties = {
         "class_names": [str(name) for name in classifier.class_names_],
         "thresholds": classifier.thresholds_.tolist(),
+        "origin": origin_of(classifier),
     }
     # Two rows: with one the exporter would take the batch axis for a constant.
     if isinstance(network, EmbeddingNetwork):

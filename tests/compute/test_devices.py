@@ -5,8 +5,11 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 import torch
+from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
 
 from sklearn_cdul.compute import devices
 from sklearn_cdul.compute.devices import (
@@ -295,3 +298,23 @@ def test_a_fork_inside_a_block_leaves_the_block_in_order(in_a_fork):
         assert in_a_fork(lambda: own.__exit__()) == 0
     with own:
         pass
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_the_child_of_a_fork_does_not_wait_for_threads_that_it_has_not(in_a_fork):
+    points = np.random.default_rng(0).random((3000, 4))
+
+    def compute():
+        torch.ones(10**6).exp()
+        NearestNeighbors().fit(points).kneighbors(points)
+        return torch.get_num_threads()
+
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with threadpool_limits(2, user_api="openmp"):
+            assert compute() == 2
+            assert in_a_fork(lambda: compute() == 1 or 1 / 0) == 0
+            assert compute() == 2
+    finally:
+        torch.set_num_threads(n_threads)

@@ -3,6 +3,7 @@
 import pytest
 
 from sklearn_cdul.datasets import load_csv
+from sklearn_cdul.targets import read_targets
 from tests.datasets.common import check_own, write_photos
 
 AS_NAMES = "path,labels\na.jpg,cup; tea pot\nb.png,\nc.jpg,cup\n"
@@ -47,7 +48,7 @@ def test_csv_takes_classes_in_the_order_they_are_given(tmp_path):
     [
         ("", {}, r"labels\.csv has no rows"),
         ("path,labels\n", {}, r"labels\.csv has no rows"),
-        ("photo,labels\na.jpg,cup\n", {}, r"has the columns 'photo', 'labels'\. .*'path'"),
+        ("photo,labels\n7,cup\n", {}, r"has the columns 'photo', 'labels'\. .*'path'"),
         ("path,path,labels\na,b,c\n", {}, "these columns more than once: 'path'"),
         ("path,labels\na.jpg,cup\nb.png,cup,pot\n", {}, r"Line 3 of .* has 3 cells"),
         ("path,labels\n,cup\n", {}, r"Line 2 of .* has no path"),
@@ -180,3 +181,50 @@ def test_csv_of_another_machine_is_read_with_root(tmp_path):
     path.write_text("path,labels\n/train/x/a.jpg,cup\n/test/x/a.jpg,pot\n")
     with pytest.raises(ValueError, match=r"Line 3 of .* has /test/x/a\.jpg, but .* be /train/x/a"):
         load_csv(path, root=tmp_path / "photos")
+
+
+def test_csv_classes_may_have_their_accents_in_another_form(tmp_path):
+    apart, together = "cafe\u0301", "caf\u00e9"
+    path = tmp_path / "labels.csv"
+    write_photos(tmp_path)
+    for text in (f"path,labels\na.jpg,{together}\n", f"path,{together}\na.jpg,1\n"):
+        path.write_text(text, encoding="utf-8")
+        found = load_csv(path, classes=[apart])
+        assert (found.target_names, found.target.tolist()) == ([apart], [[1]])
+        assert read_targets(path, [apart], ["a.jpg"]).tolist() == [[1]]
+    path.write_text(f"path,labels\na.jpg,{apart}\nb.png,{together}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"has the class 'caf.*in another form"):
+        load_csv(path)
+    assert load_csv(path, classes=[together, apart]).target.tolist() == [[0, 1], [1, 0]]
+
+
+@pytest.mark.parametrize("name", ["cup and pot", "cup-pot", "cup_pot", "cup.pot", "cup\u00b7pot"])
+def test_csv_names_that_are_others_with_a_word_or_sign_between_are_refused(name, tmp_path):
+    path = tmp_path / "labels.csv"
+    write_photos(tmp_path)
+    path.write_text(f"path,labels\na.jpg,{name}\nb.png,cup;pot\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"Line 2 of .* for the name of a class"):
+        load_csv(path)
+    path.write_text(f"path,labels\na.jpg,{name}\nb.png,cup\n", encoding="utf-8")
+    assert load_csv(path).target_names == sorted([name, "cup"])
+
+
+def test_csv_that_pandas_wrote_with_its_index_is_read_or_says_so(tmp_path):
+    path = tmp_path / "labels.csv"
+    write_photos(tmp_path)
+    path.write_text(",cup\na.jpg,1\nb.png,0\n")
+    assert load_csv(path).target.tolist() == [[1], [0]]
+    path.write_text(",path,cup\n0,a.jpg,1\n1,b.png,0\n")
+    with pytest.raises(ValueError, match=r"labels\.csv has a column without a name.*index=False"):
+        load_csv(path)
+
+
+def test_csv_messages_stay_short_whatever_a_cell_holds(tmp_path):
+    path = tmp_path / "labels.csv"
+    for text in ("path,{0}\na.jpg,2\n", 'path,labels\na.jpg,"{0},{0}"\n', "{0},{0}\n1,1\n"):
+        path.write_text(text.format("x" * 100_000))
+        for read in (load_csv, lambda path: read_targets(path, ["cup"], ["a.jpg"])):
+            with pytest.raises(ValueError, match="x") as caught:
+                read(path)
+            assert len(str(caught.value)) < 2000
+            assert str(path) in str(caught.value)

@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 from sklearn_cdul.datasets import load_label_studio
 from tests.datasets.common import check_own, write_photos
+from tests.datasets.trees import write_photo
 
 
 def annotation(names, **more):
@@ -162,3 +164,26 @@ def test_label_studio_uploads_are_found_by_their_names(tmp_path, there, server):
     export(path, choices("cup"), photo=address, other=address.replace("a.jpg", "b.jpg"))
     with pytest.raises(ValueError, match=r"Task 0 of .* Expected one, a file"):
         load_label_studio(path)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "s3://bucket/shop/a.jpg",
+        "gs://bucket/shop/a.jpg",
+        "https://example.org/shop/a.jpg?token=1",
+        "https://example.org/a%2Ejpg",
+        "C:\\photos\\shop\\a.jpg",
+        "/srv/shop/a.jpg",
+    ],
+)
+def test_label_studio_photos_from_elsewhere_are_found_in_the_root_that_is_given(address, tmp_path):
+    write_photo(tmp_path / "photos" / ("shop/a.jpg" if "shop" in address else "a.jpg"))
+    result = [{"from_name": "labels", "type": "choices", "value": {"choices": ["cup"]}}]
+    task = {"data": {"image": address, "shop": "north"}, "annotations": [{"result": result}]}
+    (tmp_path / "export.json").write_text(json.dumps([task]))
+    with pytest.raises(ValueError, match=r"Task 0 of .* give the folder of the photos as root="):
+        load_label_studio(tmp_path / "export.json")
+    found = load_label_studio(tmp_path / "export.json", root=tmp_path / "photos")
+    assert [Path(path).name for path in found.data] == ["a.jpg"]
+    assert found.target.tolist() == [[1]]

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from sklearn_cdul import CLIPPseudoLabeler
-from sklearn_cdul.datasets import list_photos, load_coco, load_csv, load_nus_wide, load_voc
+from sklearn_cdul.datasets import (
+    list_photos,
+    load_coco,
+    load_csv,
+    load_nus_wide,
+    load_voc,
+    load_yolo,
+)
 from tests.datasets.common import shown
 from tests.datasets.trees import write_photo
 
@@ -144,3 +151,14 @@ def test_a_folder_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(PermissionError, match="closed"):
         list_photos(tmp_path / "photos")
+
+
+def test_escape_sequences_in_file_names_do_not_reach_the_terminal(tmp_path):
+    name = "\x1b[2J.jpg"
+    (tmp_path / "labels.csv").write_text(f"path,labels\n{name},cup\n")
+    (tmp_path / "list.txt").write_text(f"{name}\n")
+    (tmp_path / "data.yaml").write_text("names: [cup]\ntrain: list.txt\n")
+    for read in (lambda: load_csv(tmp_path / "labels.csv"), lambda: load_yolo(tmp_path)):
+        with pytest.raises(FileNotFoundError, match=r"\\x1b\[2J") as caught:
+            read()
+        assert "\x1b" not in str(caught.value)

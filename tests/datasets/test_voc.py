@@ -7,7 +7,7 @@ import pytest
 
 from sklearn_cdul.datasets import load_voc
 from tests.datasets.common import NAMES, check_bunch, check_own, shown, write_photos
-from tests.datasets.trees import ANNOTATION, OBJECT, VOC, VOC_LISTS
+from tests.datasets.trees import ANNOTATION, OBJECT, VOC, VOC_LISTS, write_photo
 
 
 def voc_file(root, *parts):
@@ -125,7 +125,9 @@ def test_voc_damaged_annotation_is_named(voc, old, new, message):
 
 def test_voc_other_xml_is_refused(voc):
     voc_file(voc, "Annotations", "2008_000008.xml").write_text("<html></html>")
-    with pytest.raises(ValueError, match=r"2008_000008\.xml holds <html>\. Expected <annotation>"):
+    with pytest.raises(
+        ValueError, match=r"2008_000008\.xml holds <html>\. Expected the annotation"
+    ):
         load_voc(voc)
 
 
@@ -214,3 +216,27 @@ def test_voc_annotation_that_may_be_of_two_photos_is_refused(tmp_path):
         load_voc(tmp_path, split=None, classes=None)
     (tmp_path / "a.xml").write_text(xml.format("a.png"))
     check_own(load_voc(tmp_path, split=None, classes=None), "all", ["cup"], {"a.png": ["cup"]})
+
+
+def test_voc_photos_in_folders_below_are_found_before_others_of_the_name(tmp_path):
+    for folder, name in {"": "pan", "s": "cup", "t": "egg"}.items():
+        write_photo(tmp_path / "JPEGImages" / folder / "a.jpg")
+        path = tmp_path / "Annotations" / folder / "a.xml"
+        path.parent.mkdir(exist_ok=True)
+        objects = f"<object><name>{name}</name></object>"
+        path.write_text(f"<annotation><filename>a.jpg</filename>{objects}</annotation>")
+    found = load_voc(tmp_path, split=None, classes=["pan", "cup", "egg"])
+    rows = zip(found.data, found.target.tolist(), strict=True)
+    names = {Path(path).parent.name: row for path, row in rows}
+    assert names == {"JPEGImages": [1, 0, 0], "s": [0, 1, 0], "t": [0, 0, 1]}
+
+
+def test_voc_objects_that_labelme_deleted_are_left_out(tmp_path):
+    write_photo(tmp_path / "a.jpg")
+    objects = "".join(
+        f"<object><name>{name}</name><deleted>{flag}</deleted></object>"
+        for name, flag in {"cup": 0, "egg": 1}.items()
+    )
+    text = f"<annotation><filename>a.jpg</filename>{objects}</annotation>"
+    (tmp_path / "a.xml").write_text(text)
+    assert load_voc(tmp_path, split=None, classes=None).target_names == ["cup"]

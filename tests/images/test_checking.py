@@ -36,6 +36,9 @@ FILES = {
     "TIFF": encoded("TIFF", PICTURE),
     "TIFF, LZW": encoded("TIFF", PICTURE, compression="tiff_lzw"),
     "JPEG 2000": encoded("JPEG2000", PICTURE),
+    "TGA": encoded("TGA", PICTURE),
+    "PCX": encoded("PCX", PICTURE),
+    "SGI": encoded("SGI", PICTURE),
 }
 
 

@@ -130,6 +130,15 @@ def test_a_large_jpeg_in_one_scan_is_not_refused():
         assert memory_for(picture, (100, 100)) < 600e6
 
 
+def test_a_jpeg_of_scans_without_end_is_refused():
+    data = encoded("JPEG", Image.radial_gradient("L"), progressive=True)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    assert load_image(data[:-2] + last * 90 + b"\xff\xd9", 0).size == (256, 256)
+    for refuse in (load_image, lambda item, index: check_files([item])):
+        with pytest.raises(ImageError, match=r"it has 1\d\d\d scans, more than the limit of 200"):
+            refuse(data[:-2] + last * 1000 + b"\xff\xd9", 0)
+
+
 def memory_status(name):
     status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
     return int(status[name].split()[0]) * 1024

@@ -246,6 +246,39 @@ def test_answers_given_in_a_browser_come_back_as_observed_labels(report, photos,
         chromium.close()
 
 
+@pytest.mark.slow
+def test_none_of_the_classes_is_one_press_and_keys_answer_in_the_large_view(photos, tmp_path):
+    playwright = pytest.importorskip("playwright.sync_api")
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("needs Chromium")
+    scores = np.array([[0.9, 0.8, 0.1], [0.1, 0.2, 0.3], [0.7, 0.1, 0.6]])
+    report = LabelReport.from_predictions(photos[:3], scores, class_names=NAMES, thresholds=0.5)
+    with playwright.sync_playwright() as p:
+        chromium = p.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        page = chromium.new_page()
+        page.goto(report.save(tmp_path / "report.html").as_uri())
+        none = page.locator("#none .mark.no")
+        for count in (3, 0, 3):  # pressed twice it is taken back
+            none.click()
+            text = page.locator("#count").inner_text()
+            assert text == ("3 answers on 1 photo" if count else "No answers yet")
+            assert none.get_attribute("aria-pressed") == ("true" if count else "false")
+        page.locator("#class-0 figure").nth(0).locator("> button").click()
+        for key in ("1", "Shift+3"):  # the classes by their scores
+            page.keyboard.press(key)
+        page.keyboard.press("Escape")
+        page.locator('#class-0 figure[data-photo="2"] > button').first.click()
+        page.keyboard.press("0")
+        page.locator("dialog form button").click()
+        with page.expect_download() as download:
+            page.locator("#save").click()
+        download.value.save_as(tmp_path / "labels.csv")
+        chromium.close()
+    expected = [[1, np.nan, 0], [0, 0, 0], [0, 0, 0]]
+    assert_array_equal(read_targets(tmp_path / "labels.csv", NAMES, photos[:3]), expected)
+
+
 def test_rows_with_nan_are_in_no_list_and_the_page_is_json(scores):
     table = scores.copy()
     table[3, 1] = np.nan  # of the other columns nothing is taken either

@@ -74,7 +74,7 @@ def test_the_table_of_the_bundled_photos_gives_their_labels():
         ("", "has no rows"),
         ("path,cat\n,1\n", "no path in row 0"),
         ("row,cat\n1.5,1\n", "positions in X, from 0; got '1.5' in row 0"),
-        ("row,cat\n7,1\n", "No row of y is of an image in X: its first is 7"),
+        ("row,cat\n7,1\n", r"No row of y \(.*\.csv\) is of an image in X: its first is 7"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_pointed_at(text, message, written):

@@ -11,6 +11,7 @@ from torch.testing import assert_close
 from sklearn_cdul.training.alignment import (
     LabelState,
     check_memory,
+    in_words,
     kl_divergence,
     latents_from_labels,
     update_latents,
@@ -111,3 +112,9 @@ def test_labels_without_room_are_refused_early(monkeypatch):
     check_memory(100_000, 1000)
     with pytest.raises(MemoryError, match=r"20000 photos and 20000 classes.*13 GB.*has 4 GB"):
         check_memory(20_000, 20_000)
+
+
+def test_the_progress_line_says_how_far_labels_moved():
+    record = {"epoch": 2, "loss": 0.0059, "label_movement": 0.0123}
+    assert in_words(record) == {"labels moved": "1.23%", "loss": "0.0059"}
+    assert in_words({**record, "validation_map": 0.5})["validation mAP"] == "50.0%"

@@ -1,11 +1,13 @@
 """A training that was killed goes on from its folder, to the result of one that was not."""
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +97,7 @@ def test_a_training_on_vectors_goes_on_too(tmp_path, monkeypatch):
     assert_same(result, train(GradientTraining(**STEPS), source, labels, validation=validation))
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut", "changed"])
+@pytest.mark.parametrize("damage", ["empty", "cut", "changed", "another archive"])
 def test_a_damaged_checkpoint_is_deleted_and_training_begins_anew(damage, tmp_path, monkeypatch):
     source, labels = vector_problem()
     stopped(monkeypatch, tmp_path, source, labels)
@@ -103,7 +105,11 @@ def test_a_damaged_checkpoint_is_deleted_and_training_begins_anew(damage, tmp_pa
     whole = path.read_bytes()
     weight = whole.index(source.embeddings.mean(dim=0).numpy().tobytes())  # of the network
     changed = whole[:weight] + bytes(8) + whole[weight + 8 :]
-    path.write_bytes({"empty": b"", "cut": whole[:-100], "changed": changed}[damage])
+    another = io.BytesIO()
+    with zipfile.ZipFile(another, "w") as archive:
+        archive.writestr("a.txt", "a")
+    damaged = {"empty": b"", "cut": whole[:-100], "changed": changed}
+    path.write_bytes((damaged | {"another archive": another.getvalue()})[damage])
     training = GradientTraining(**STEPS, checkpoint=tmp_path)
     with pytest.warns(UserWarning, match=r"epochs\.pt is damaged.*begins anew"):
         result = train(training, source, labels)

@@ -21,43 +21,7 @@ from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.cli import main
 from sklearn_cdul.datasets import list_photos, load_coco, load_csv
 from sklearn_cdul.labels import apply_thresholds, find_thresholds
-
-NAMES = ["bread", "cake", "salad"]
-FAST = ["--set", "grid_size=1"]
-FAST_TRAINING = ["--set", "pseudo_labeler__grid_size=1", "--set", "image_size=64"]
-
-
-@pytest.fixture(scope="module")
-def made(food_photos, tmp_path_factory):
-    """A folder with photos, names and a classifier that the command line trained."""
-    folder = tmp_path_factory.mktemp("cli")
-    (folder / "photos" / "deep").mkdir(parents=True)
-    for path in food_photos.data[:5]:
-        shutil.copy(path, folder / "photos")
-    shutil.copy(food_photos.data[5], folder / "photos" / "deep" / "a photo.jpg")
-    (folder / "names.txt").write_text("bread\n\n# sweet\ncake\n  salad \n")
-    here = Path.cwd()
-    os.chdir(folder)
-    try:
-        command = ["train", "photos", "--classes", "names.txt", "--out", "model.joblib"]
-        assert main(command + FAST_TRAINING) == 0
-    finally:
-        os.chdir(here)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def onnx_file(made):
-    path = made / "model.onnx"
-    joblib.load(made / "model.joblib").export_onnx(path)
-    return path
-
-
-@pytest.fixture
-def folder(made, tmp_path, monkeypatch):
-    shutil.copytree(made, tmp_path, dirs_exist_ok=True, copy_function=os.link)  # 20 MB
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+from tests.cli.conftest import FAST, FAST_TRAINING, NAMES
 
 
 def read(path):
@@ -115,6 +79,9 @@ def test_progress_is_shown_unless_quiet(folder, capsys):
         "sklearn-cdul: labels.csv is there and will be replaced",
         "sklearn-cdul: labels.csv: labels of 6 photos, 1.0 per photo",
     ]
+    # The classifier was trained with bars.
+    main(["predict", "model.joblib", "photos", "--quiet"])
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_an_onnx_file_takes_the_place_of_the_classifier(onnx_file, folder, capsys):

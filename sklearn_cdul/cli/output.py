@@ -1,0 +1,138 @@
+"""What a command gives back: files of labels, lines on stderr, and the exit code."""
+
+import argparse
+import errno
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sklearn_cdul._utils.text_files import printable
+
+# Exit codes besides 0, and argparse's 2 for a wrong command line.
+FAILED, INCOMPLETE, INTERRUPTED = 1, 3, 130
+FORMATS = ("csv", "coco", "fiftyone", "label-studio", "xmp", "folders")
+_JSON = ("coco", "fiftyone", "label-studio")
+_NO_FILE = ("xmp",)
+_NO_SCORES = ("label-studio", "xmp", "folders")
+# Photos that are listed by name if they were left out.
+MOST_LISTED = 20
+
+
+def say(text: str) -> None:
+    """Print to stderr; names of files can't steer the terminal."""
+    print(f"sklearn-cdul: {printable(text)}", file=sys.stderr)
+
+
+def make_writer(options: argparse.Namespace) -> Any:
+    """Make the function that writes labels; where they go is checked now, before the work."""
+    form = _check_form(options)
+    out = options.out
+
+    def write(photos: list[str], scores: np.ndarray, thresholds: Any, names: list[str]) -> int:
+        from sklearn_cdul import datasets
+        from sklearn_cdul.labels import apply_thresholds
+
+        usable = usable_photos(scores, photos)
+        labels = apply_thresholds(scores, thresholds)[usable]
+        kept = [photos[index] for index in np.flatnonzero(usable)]
+        dump = getattr(datasets, f"dump_{form.replace('-', '_')}")
+        more = {"scores": scores[usable]} if options.scores else {}
+        where = [] if form in _NO_FILE else [sys.stdout if out is None else out]
+        dump(kept, labels, names, *where, **more)
+        average = labels.sum(axis=1).mean()
+        return finish(out, f"labels of {len(kept)} photos, {average:.1f} per photo", usable)
+
+    return write
+
+
+def _check_form(options: argparse.Namespace) -> str:
+    """The form of the labels, which goes together with the other options."""
+    form, out = options.format, options.out
+    if form is None and (out is None or out.suffix.lower() == ".csv"):
+        form = options.format = "csv"
+    if form is None:
+        raise ValueError(f"the format of {out} can't be told from its name: add --format")
+    if form in _NO_FILE and out is not None:
+        raise ValueError(f"--format {form} writes beside the photos: leave out --out")
+    if out is None and form not in ("csv", *_NO_FILE):
+        raise ValueError(f"--format {form} needs a file: add --out")
+    if form in _JSON and out.suffix.lower() == ".csv":
+        raise ValueError(f"--format {form} writes JSON, but {out} ends in .csv")
+    if options.scores and form in _NO_SCORES:
+        raise ValueError(f"--format {form} has no place for the scores of all classes")
+    if out is not None and form != "folders":
+        check_out(out)
+    return form
+
+
+def check_labels_fit(options: argparse.Namespace, photos: list[str], names: list[str]) -> None:
+    """Refuse photos and names that the file can't hold, before the work."""
+    from sklearn_cdul.datasets._writing import check_labels
+
+    nothing = np.zeros((len(photos), len(names)), dtype=bool)
+    check_labels(photos, nothing, names, options.out or sys.stdout, form=options.format)
+
+
+def check_out(path: Path, option: str = "--out", room: int = 2**16) -> None:
+    """Refuse a file that can't be written, before the work."""
+    folder, is_there = os.path.dirname(os.path.abspath(path)), os.path.lexists(path)
+    if is_there and not os.path.isfile(path) and not os.path.isdir(path):
+        return  # a device
+    if os.path.isdir(path) or not os.path.isdir(folder):
+        raise ValueError(
+            f"{option} {path} can't be written: it must name a file in a folder that exists"
+        )
+    try:
+        with suppress(FileNotFoundError):
+            os.lstat(path)  # fails if the name is too long
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(2**16))
+            file.flush()
+        if 0 < shutil.disk_usage(folder).free < room:
+            raise OSError(errno.ENOSPC, f"less than {room >> 20} MB are free there")
+    except OSError as error:
+        raise type(error)(f"{option} {path} can't be written: {error.strerror}") from error
+    if is_there:
+        say(f"{path} is there and will be replaced")
+
+
+def usable_photos(scores: np.ndarray, photos: list[str]) -> np.ndarray:
+    """Which photos have scores; the others are listed."""
+    usable = ~np.isnan(scores).any(axis=1)
+    lost = np.flatnonzero(~usable)
+    if len(lost) == len(photos):
+        raise ValueError(f"none of the {len(photos)} photos can be used")
+    if len(lost):
+        lines = [f"{len(lost)} of {len(photos)} photos can't be used and are left out:"]
+        lines += [f"  {photos[index]}" for index in lost[:MOST_LISTED]]
+        if len(lost) > MOST_LISTED:
+            lines.append(f"  and {len(lost) - MOST_LISTED} more")
+        say("\n".join(lines))
+    return usable
+
+
+def show(lines: Iterable[str]) -> None:
+    """Print lines to stdout; names of files can't steer the terminal."""
+    for line in lines:
+        print(printable(line) if sys.stdout.isatty() else line)
+
+
+def write_table(out: Path | None, lines: Iterable[Sequence[str]]) -> None:
+    """Write a table as CSV, to stdout if there is no file."""
+    from sklearn_cdul.datasets._writing import csv_text, write_text
+
+    write_text(sys.stdout if out is None else out, csv_text(lines))
+
+
+def finish(out: Path | None, what: str, usable: np.ndarray) -> int:
+    """Say what was done; return the exit code."""
+    sys.stdout.flush()
+    say(what if out is None else f"{out}: {what}")
+    return 0 if usable.all() else INCOMPLETE

@@ -1,0 +1,23 @@
+"""What a classifier says it comes from names no folders of the machine."""
+
+from pathlib import Path
+
+import pytest
+
+from sklearn_cdul import CLIPPseudoLabeler
+from sklearn_cdul._utils.origin import encoder_name
+
+
+@pytest.mark.parametrize(
+    ("parameters", "name"),
+    [
+        ({}, "bundled"),
+        ({"model_name": "ViT-L-14", "pretrained": "openai"}, "ViT-L-14, openai"),
+        ({"model_name": "ViT-B-32", "pretrained": Path("/data/mine/best.pt")}, "ViT-B-32, best.pt"),
+        ({"model_name": "ViT-B-32", "pretrained": "C:\\mine\\best.pt"}, "ViT-B-32, best.pt"),
+        ({"model_name": "local-dir:/data/mine/clip/"}, "clip"),
+        ({"model_name": "hf-hub:timm/ViT-B-16-SigLIP"}, "hf-hub:timm/ViT-B-16-SigLIP"),
+    ],
+)
+def test_an_encoder_is_called_by_its_names(parameters, name):
+    assert encoder_name(CLIPPseudoLabeler(**parameters)) == name
