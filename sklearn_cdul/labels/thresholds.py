@@ -158,7 +158,7 @@ def fit_thresholds(
 
     The scores are calibrated: logistic regressions of the labels on the logits [1]_, one for all
     classes and, drawn toward it, one for each. With few labels a threshold is the score at which a
-    photo shows the class with a probability between 0.15, which is assumed at the start, and 0.35;
+    photo shows the class with a probability between 0.2, which is assumed at the start, and 0.35;
     of :math:`n` labels the latter has the weight :math:`n / (n + s)`, in logits, with the shrinkage
     :math:`s`. With :math:`p` positives the threshold of the best F1 on the labelled photos has the
     weight :math:`p / (p + s)` against it. Last, a threshold is raised above negatives that it would
