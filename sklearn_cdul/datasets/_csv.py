@@ -104,6 +104,8 @@ def load_csv(
         records = [(where, record) for where, record in records if record[SPLIT] == split]
         if not records:
             raise ValueError(f"{path} has no photo of split {split!r}, only of {some(words)}.")
+    if not (own or named):
+        raise ValueError(f"{path} has no column for a class, and none called {NAMES[0]!r}.")
     if "" in own and not named:
         raise ValueError(
             f"{path} has a column without a name. If it numbers the rows, leave it out: with "
