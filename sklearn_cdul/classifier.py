@@ -353,15 +353,13 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         with random, progress("Loading the network", verbose=labeler.verbose):
             network = source.build_network(self.network, len(names), regions=int(self.regions))
         training.check(network)
-        if self.zero_shot_weight and self._shares_tower(labeler, training):
-            self._keep_texts(network, labeler)
 
         if labeler.input == "images":
             more = {"cache": pictures, "function": labeler._label}
             seen = labeler._embed(photos, encoder, source.contents, **more)
         else:
             seen = labeler._label(photos)
-        return self._learn(
+        self._learn(
             labeler,
             network,
             source,
@@ -374,6 +372,9 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             seed=seed,
             random=random,
         )
+        if isinstance(self.threshold, str):
+            warn_about_absent_classes(self.absent_classes_, len(names))
+        return self
 
     def _learn(
         self,
@@ -407,6 +408,8 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             )
         del seen, vectors
         labeler.offload()
+        if self.zero_shot_weight and self._shares_tower(labeler):
+            self._keep_texts(network, labeler)
         trained = training.train(
             network,
             source.select(readable),
@@ -444,8 +447,6 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         copy_features(labeler, self)
         vars(self).update(fitted if size is None else fitted | {"image_size_": size})
         self.calibration_ = calibration.copy()
-        if isinstance(self.threshold, str):
-            warn_about_absent_classes(self.absent_classes_, len(names))
         return self.set_thresholds(self.threshold)
 
     @staticmethod
@@ -721,18 +722,23 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
     def _is_absent(self):
         return np.isin(self.class_names_, self.absent_classes_)
 
-    def _shares_tower(self, labeler, training):
+    def _shares_tower(self, labeler):
         """Whether the network is the encoder's image tower, and stays so."""
         is_tower = isinstance(self.network, str) and self.network == "bundled"
-        is_frozen = isinstance(training, RidgeTraining)
+        is_frozen = isinstance(resolve_training(self.training), RidgeTraining)
         return labeler.input == "images" and labeler._is_bundled() and is_tower and is_frozen
 
     def _keep_texts(self, network, labeler):
         """Give the network what the encoder knows of the classes, and of other names."""
         texts, others = labeler.text_embeddings_, labeler.background_embeddings_
         wordings = resolve_classes(labeler._classes_in_use(), "{}")[1]
-        background = background_of(wordings, texts)
-        keep_texts(network, np.concatenate([texts, others]), background, self.zero_shot_weight)
+        keep_texts(
+            network,
+            np.concatenate([texts, others]),
+            background_of(wordings, texts),
+            n_classes=len(texts),
+            weight=self.zero_shot_weight,
+        )
 
     def _logits(self, source, *, calibrated=True):
         layout = memory_format(source.device)
