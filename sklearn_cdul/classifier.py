@@ -117,7 +117,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         :func:`sklearn_cdul.labels.smooth_labels`. This is not in the paper; 0 turns it off.
     neighbor_weight : float, default=0.4
         Weight in [0, 1] of the neighbours' labels against the photo's own.
-    zero_shot_weight : float, default=0.3
+    zero_shot_weight : float, default=0.2
         Weight w in [0, 1] of what the encoder itself says of a photo. It counts where the network
         is the encoder's image tower with frozen layers: the bundled encoder and network,
         ``training="ridge"``, and images. A logit is then 1 - w times that of the output layer plus
@@ -238,7 +238,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         training="ridge",
         n_neighbors=20,
         neighbor_weight=0.4,
-        zero_shot_weight=0.3,
+        zero_shot_weight=0.2,
         threshold="auto",
         random_state=None,
         memory=None,
