@@ -138,5 +138,8 @@ class Learner:
 
     def finish(self, fitted: CDULClassifier) -> CDULClassifier:
         """The classifier with its whole network, which takes photos."""
-        fitted.network_ = with_head(self._network, fitted.network_.linear).cpu()
+        head = fitted.network_
+        fitted.network_ = with_head(self._network, head.linear).cpu()
+        if hasattr(fitted.network_, "zero_shot"):
+            fitted.network_.zero_shot = head.zero_shot
         return fitted
