@@ -77,6 +77,8 @@ def main():
         for seed in range(options.seeds):
             classifier = CDULClassifier(
                 pseudo_labeler=labeler,
+                # Stored similarities are of an encoder whose tower is not the network's.
+                zero_shot_weight=0 if options.similarities else 0.3,
                 precision=options.precision,
                 random_state=seed,
                 **parameters,

@@ -13,6 +13,9 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from sklearn_cdul._utils.progress import progress
 from sklearn_cdul._utils.saving import SavingMixin
+from sklearn_cdul.class_names.background import background_of
+from sklearn_cdul.class_names.checking import warn_about_absent_classes
+from sklearn_cdul.class_names.prompts import resolve_classes
 from sklearn_cdul.compute.devices import (
     OwnRandomState,
     gradients_on,
@@ -24,6 +27,7 @@ from sklearn_cdul.images.digests import digest_of_X
 from sklearn_cdul.images.pictures import PictureCache
 from sklearn_cdul.inputs import check_X, copy_features, input_tags
 from sklearn_cdul.labeler import CLIPPseudoLabeler, documented
+from sklearn_cdul.labels.absent import find_absent
 from sklearn_cdul.labels.calibration import (
     calibrate,
     calibrate_without_labels,
@@ -45,7 +49,12 @@ from sklearn_cdul.targets.rows import index_of
 from sklearn_cdul.training import GradientTraining, RidgeTraining, resolve_training
 from sklearn_cdul.training.alignment import check_memory
 from sklearn_cdul.training.batches import EmbeddingSource, PhotoSource
-from sklearn_cdul.training.building import pack_network, resolve_image_size, unpack_network
+from sklearn_cdul.training.building import (
+    keep_texts,
+    pack_network,
+    resolve_image_size,
+    unpack_network,
+)
 from sklearn_cdul.training.logits import predict_logits
 from sklearn_cdul.training.onnx_export import export_onnx
 from sklearn_cdul.training.ranks import Ranks
@@ -108,6 +117,15 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         :func:`sklearn_cdul.labels.smooth_labels`. This is not in the paper; 0 turns it off.
     neighbor_weight : float, default=0.4
         Weight in [0, 1] of the neighbours' labels against the photo's own.
+    zero_shot_weight : float, default=0.3
+        Weight w in [0, 1] of what the encoder itself says of a photo. It counts where the network
+        is the encoder's image tower with frozen layers: the bundled encoder and network,
+        ``training="ridge"``, and images. A logit is then 1 - w times that of the output layer plus
+        w times that of the encoder's label, read off the same pass. A class is found only where it
+        also stands out against some 2,000 other names, so that few photos that show none of the
+        classes get a name. Classes that no training photo seems to show are found in none, see
+        ``absent_classes_``. 0 turns all of this off. It is not in the paper. :ref:`The guide
+        <open-world>` says what it gains and costs.
     threshold : "auto", float or array of shape (k,), default="auto"
         Probability from which ``predict`` gives 1. "auto" finds one threshold per class on the
         training photos, without labels or with those that are ``observed``. To change those of a
@@ -156,7 +174,11 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
     thresholds_ : ndarray of shape (k,)
         Probabilities from which ``predict`` gives 1.
     auto_thresholds_ : ndarray of shape (k,)
-        The thresholds that "auto" stands for, whatever ``threshold`` is.
+        The thresholds that "auto" stands for, whatever ``threshold`` is, but for absent classes.
+    absent_classes_ : list of str
+        Classes that no training photo seems to show. With "auto" their threshold is 1, which no
+        photo reaches. Empty if the network is not the encoder's image tower, see
+        ``zero_shot_weight``.
     calibration_ : ndarray of shape (k, 3)
         For each class the slope and the offset by which the network's logits become those of
         probabilities, and the standard deviation of the offset, for :meth:`expected_counts`.
@@ -195,6 +217,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         "training": [StrOptions({"ridge", "gradients"}), RidgeTraining, GradientTraining],
         "n_neighbors": [Interval(Integral, 0, None, closed="left")],
         "neighbor_weight": [Interval(Real, 0, 1, closed="both")],
+        "zero_shot_weight": [Interval(Real, 0, 1, closed="both")],
         "threshold": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both"), "array-like"],
         "random_state": ["random_state"],
         "memory": [str, os.PathLike, None],
@@ -215,6 +238,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         training="ridge",
         n_neighbors=20,
         neighbor_weight=0.4,
+        zero_shot_weight=0.3,
         threshold="auto",
         random_state=None,
         memory=None,
@@ -232,6 +256,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         self.training = training
         self.n_neighbors = n_neighbors
         self.neighbor_weight = neighbor_weight
+        self.zero_shot_weight = zero_shot_weight
         self.threshold = threshold
         self.random_state = random_state
         self.memory = memory
@@ -328,6 +353,8 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         with random, progress("Loading the network", verbose=labeler.verbose):
             network = source.build_network(self.network, len(names), regions=int(self.regions))
         training.check(network)
+        if self.zero_shot_weight and self._shares_tower(labeler, training):
+            self._keep_texts(network, labeler)
 
         if labeler.input == "images":
             more = {"cache": pictures, "function": labeler._label}
@@ -397,6 +424,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         with progress("Finding thresholds", verbose=labeler.verbose):
             known = None if observed is None else observed[readable]
             calibration, thresholds = _find_decisions(trained, known)
+        absent = _absent(trained, observed)
 
         # All at once, so that a fit that was interrupted leaves the last one as it was.
         fitted = {
@@ -410,11 +438,14 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             "pseudo_labels_": moved,
             "auto_calibration_": calibration,
             "auto_thresholds_": thresholds,
+            "absent_classes_": np.array(names, dtype=object)[absent].tolist(),
         }
         vars(self).pop("image_size_", None)
         copy_features(labeler, self)
         vars(self).update(fitted if size is None else fitted | {"image_size_": size})
         self.calibration_ = calibration.copy()
+        if isinstance(self.threshold, str):
+            warn_about_absent_classes(self.absent_classes_, len(names))
         return self.set_thresholds(self.threshold)
 
     @staticmethod
@@ -481,7 +512,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         n_classes, index = len(self.class_names_), index_of(threshold)
         named = index is not None and set(index) == set(self.class_names_)
         if isinstance(threshold, str) and threshold == "auto":
-            self.thresholds_ = self.auto_thresholds_.copy()
+            self.thresholds_ = np.where(self._is_absent(), 1.0, self.auto_thresholds_)
             self.calibration_ = self.auto_calibration_.copy()
         elif isinstance(threshold, Mapping) or named:
             thresholds = self.thresholds_.copy()
@@ -510,7 +541,8 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             Of the same kind as in ``fit``. Photos that were not in the training are better, and
             labels that the training had as ``observed`` are used already.
         y : array of shape (n, k) or (n,), names of each image, data frame or CSV file
-            Labels as in :meth:`score`. Photos without a label are not read.
+            Labels as in :meth:`score`. Photos without a label are not read. Classes in
+            ``absent_classes_`` without a positive label keep the threshold 1.
 
         Returns
         -------
@@ -533,17 +565,20 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         logits = self._logits(source.select(rows), calibrated=False)
         if np.isnan(logits).all():
             raise ValueError("None of the labelled images could be read; the thresholds stay.")
-        self.calibration_, self.thresholds_ = _learn_decisions(
+        self.calibration_, thresholds = _learn_decisions(
             self.auto_calibration_, self.auto_thresholds_, y[rows], logits, logits
         )
+        still_absent = self._is_absent() & ~(y[rows] == 1).any(axis=0)
+        self.thresholds_ = np.where(still_absent, 1.0, thresholds)
         return self
 
     @documented
     def decision_function(self, X):
         """Logits of the probabilities.
 
-        Each is linear in a logit of the network, see ``calibration_``. With ``regions`` above 1
-        that is 0.7 times the logit of the whole photo plus 0.3 times the largest of a region.
+        Each is linear in a logit of the network, see ``calibration_``. With ``regions`` above 1 the
+        output layer gives 0.7 times the logit of the whole photo plus 0.3 times the largest of a
+        region. See ``zero_shot_weight`` for what is added to it.
 
         Parameters
         ----------
@@ -683,6 +718,22 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         export_onnx(self, path)
 
+    def _is_absent(self):
+        return np.isin(self.class_names_, self.absent_classes_)
+
+    def _shares_tower(self, labeler, training):
+        """Whether the network is the encoder's image tower, and stays so."""
+        is_tower = isinstance(self.network, str) and self.network == "bundled"
+        is_frozen = isinstance(training, RidgeTraining)
+        return labeler.input == "images" and labeler._is_bundled() and is_tower and is_frozen
+
+    def _keep_texts(self, network, labeler):
+        """Give the network what the encoder knows of the classes, and of other names."""
+        texts, others = labeler.text_embeddings_, labeler.background_embeddings_
+        wordings = resolve_classes(labeler._classes_in_use(), "{}")[1]
+        background = background_of(wordings, texts)
+        keep_texts(network, np.concatenate([texts, others]), background, self.zero_shot_weight)
+
     def _logits(self, source, *, calibrated=True):
         layout = memory_format(source.device)
         network = self.network_.to(source.device, memory_format=layout)
@@ -756,6 +807,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
                 "calibration_": plain,
                 "auto_calibration_": plain.copy(),
                 "history_": [],
+                "absent_classes_": [],
             }
             state = later | state
         super().__setstate__(state)
@@ -771,12 +823,22 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         return tags
 
 
+def _absent(trained, observed):
+    """Whether no training photo seems to show a class, (k,), nor was annotated to."""
+    if trained.open_labels is None:
+        return np.zeros(trained.logits.shape[1], bool)
+    absent = find_absent(trained.open_labels)
+    return absent if observed is None else absent & ~(observed == 1).any(axis=0)
+
+
 def _find_decisions(trained, observed):
     """Calibration and thresholds after a training, by its observed labels if there are some."""
-    logits = trained.logits
-    thresholds = find_thresholds(expit(logits))
+    logits, thresholds = trained.logits, trained.thresholds
+    if thresholds is None:
+        thresholds = find_thresholds(expit(logits))
     at = logit(np.minimum(thresholds, 1 - 1e-12))
-    calibration = calibrate_without_labels(at, logits)
+    # Where these are the network's own, logits are lower where a class does not stand out.
+    calibration = calibrate_without_labels(at, logits if trained.thresholds is None else at[None])
     thresholds = expit(calibration[:, 0] * at + calibration[:, 1])
     if observed is None or np.isnan(observed[trained.rows]).all():
         return calibration, thresholds

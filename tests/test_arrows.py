@@ -13,7 +13,7 @@ ARROWS = {
     "cli": {"classifier", "labeler", "class_names", "labels", "datasets", "review"}
     | {"onnx_classifier", "targets", "images", "exceptions"},
     "classifier": {"labeler", "training", "labels", "inputs", "images", "targets", "metrics"}
-    | {"compute", "exceptions"},
+    | {"class_names", "compute", "exceptions"},
     "labeler": {"class_names", "encoders", "images", "labels", "inputs", "targets", "metrics"}
     | {"exceptions"},
     "onnx_classifier": {"inputs", "images", "labels", "compute", "exceptions"},
@@ -22,7 +22,7 @@ ARROWS = {
     | {"learner", "class_names", "datasets"},
     "displays": {"predictions", "images", "labels", "metrics", "inputs"},
     "predictions": {"labels", "targets", "images"},
-    "training": {"memory", "images", "metrics", "compute", "exceptions"},
+    "training": {"labels", "memory", "images", "metrics", "compute", "exceptions"},
     "encoders": {"memory", "images", "compute", "exceptions"},
     "datasets": {"class_names", "targets", "images", "exceptions"},
     "metrics": {"targets"},

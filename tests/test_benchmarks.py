@@ -131,6 +131,10 @@ ON_A_FOLDER = {
         ("--seeds", 1),
         ("labels, no others", 'network, "general"', "labels, names of what they show"),
     ),
+    "open_world.py": (
+        ("--tables", "strangers", "absent", "mixed", "--few", 10),
+        ("trained on own, without", "trained on both, with", "without", "with"),
+    ),
     "proposals.py": (
         ("--max-photos", 2, "--timed", 2, "--draws", 1),
         ("whole photo", "grid 3 x 3", "9 proposals", "nothing", "25%, mean", "50%, drop"),
@@ -144,7 +148,7 @@ ON_A_FOLDER = {
 @pytest.mark.parametrize("script", ON_A_FOLDER)
 def test_a_script_prints_figures_for_each_of_its_rows(script, tree, strangers, tmp_path):
     options, names = ON_A_FOLDER[script]
-    data = strangers if script == "background_classes.py" else tree
+    data = strangers if script in ("background_classes.py", "open_world.py") else tree
     memory = [] if script == "int8.py" else ["--memory", tmp_path / "memory"]
     command = [*("--data", data, "--min-positives", 1), *memory, *options]
     table = rows(run(script, *command, cwd=tmp_path).stdout)

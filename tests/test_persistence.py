@@ -226,12 +226,12 @@ class LabelerOfFewParameters(CLIPPseudoLabeler):
 def test_attributes_that_came_after_a_file_was_saved_have_defaults(fitted, photos):
     state = fitted.__getstate__()
     later = ("X_digest_", "auto_thresholds_", "history_", "calibration_", "auto_calibration_")
-    for name in later:
+    for name in (*later, "absent_classes_"):
         del state[name]
     old = CDULClassifier.__new__(CDULClassifier)
     old.__setstate__(state)
     assert_array_equal(old.set_thresholds("auto").thresholds_, fitted.thresholds_)
-    assert old.X_digest_ is None and old.history_ == []
+    assert old.X_digest_ is None and old.history_ == old.absent_classes_ == []
     # Probabilities were the network's own then, and its thresholds are on the same scale.
     slope, offset, _ = fitted.calibration_.T
     before = (fitted.decision_function(photos) - offset) / slope

@@ -108,7 +108,7 @@ def _warn_about_equal_classes(names: Sequence[str], embeddings: np.ndarray) -> N
 
 def warn_about_guesses(names: Sequence[str], embeddings: np.ndarray) -> None:
     """Warn about classes far from all names that the bundled text tower was fitted to."""
-    known, known_embeddings = _known_names()
+    known, known_embeddings = known_names()
     similarities = np.asarray(embeddings) @ known_embeddings.T
     guessed = np.flatnonzero(similarities.max(axis=1) < _NEAR)
     shown = []
@@ -125,8 +125,19 @@ def warn_about_guesses(names: Sequence[str], embeddings: np.ndarray) -> None:
         )
 
 
+def warn_about_absent_classes(absent: Sequence[str], n_classes: int) -> None:
+    """Warn about classes that no training photo seems to show."""
+    if absent:
+        warn(
+            f"No training photo seems to show {_some(absent)}, {len(absent)} of {n_classes} "
+            "classes. They are predicted for no photo. If some photos show one, give it a wording "
+            "that the encoder knows, or a threshold, such as "
+            f"set_thresholds({{{absent[0]!r}: 0.15}})."
+        )
+
+
 @cache
-def _known_names() -> tuple[list[str], np.ndarray]:
+def known_names() -> tuple[list[str], np.ndarray]:
     """Names that the bundled encoder was fitted to, and their embeddings (n, d) of length 1."""
     with np.load(_FITTED_TO) as stored:
         names = str(stored["names"]).split("\n")

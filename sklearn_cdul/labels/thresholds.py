@@ -5,6 +5,7 @@ that learned from them. A fixed threshold of 0.5 then misses most labels.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -210,6 +211,15 @@ def fit_thresholds(
     from scipy.special import expit, logit
 
     table = check_scores(np.asarray(scores, dtype=np.float64)).clip(0, 1)
+    for axis in ("index", "columns"):
+        own: Any
+        own, other = (getattr(values, axis, None) for values in (labels, scores))
+        is_named = hasattr(own, "equals") and any(isinstance(name, str) for name in own)
+        if is_named and (axis == "index" or hasattr(other, "equals")) and not own.equals(other):
+            raise ValueError(
+                f"labels have names as their {axis}, and scores not the same. If both have the "
+                "same order, give labels.to_numpy()."
+            )
     truths, begin = (np.asarray(values, dtype=np.float64) for values in (labels, start))
     if truths.shape != table.shape or begin.shape != table.shape[1:] or not shrinkage >= 0:
         raise ValueError(

@@ -40,7 +40,7 @@ def search_photos(labeler: Any, X: Any, words: str, n: int = 25) -> tuple[np.nda
     Raises
     ------
     ValueError
-        If `n` is below 1.
+        If `n` is below 1 or `words` is empty.
 
     Examples
     --------
@@ -54,6 +54,8 @@ def search_photos(labeler: Any, X: Any, words: str, n: int = 25) -> tuple[np.nda
     """
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}.")
+    if not words.strip():
+        raise ValueError("words is empty: there is nothing to search for.")
     # One class alone is warned of; here nothing else is compared.
     seeker = clone(_labeler(labeler)).set_params(classes=[words], background_classes="general")
     seeker.fit()

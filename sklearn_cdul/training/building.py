@@ -1,16 +1,18 @@
 """Networks by their names: fresh ones, checked before the long part, and those from files."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sklearn_cdul.exceptions import WeightsUnavailableError
 from sklearn_cdul.training.network import EmbeddingNetwork, PhotoNetwork
 from sklearn_cdul.training.regions import MOST_REGIONS, has_regions
+from sklearn_cdul.training.zero_shot import ZeroShot
 
 # The image tower of the bundled CLIP. Only its file is shared with the room of the encoders.
 BUNDLED_WEIGHTS = Path(__file__).parents[1] / "encoders/bundled/open_clip_model.safetensors"
@@ -118,6 +120,20 @@ def look_at_regions(network: PhotoNetwork, regions: int) -> None:
         network.regions = regions
 
 
+def keep_texts(
+    network: PhotoNetwork, texts: np.ndarray, background: np.ndarray, weight: float
+) -> None:
+    """Let the bundled network keep what the bundled encoder says, see `ZeroShot`."""
+    from safetensors import safe_open
+
+    with safe_open(BUNDLED_WEIGHTS, framework="pt") as weights:
+        projection = weights.get_tensor("visual.head.proj.weight")
+        scale = float(weights.get_tensor("logit_scale").exp())
+    n_classes = network.backbone.num_classes
+    part = ZeroShot(projection, texts, background, n_classes, scale=scale, weight=weight)
+    network.zero_shot = part.to(network.mean.device)
+
+
 def pack_network(network: Any, n_classes: int) -> dict[str, Any] | nn.Module:
     """Describe a network by its name and its arrays: no class of torch or timm is in the file."""
     import timm
@@ -125,7 +141,7 @@ def pack_network(network: Any, n_classes: int) -> dict[str, Any] | nn.Module:
     architecture = getattr(network, "architecture", None)
     if architecture is not None:
         # On the meta device a network has no values, so it costs nothing.
-        fresh = _build(architecture, n_classes, len(network.mean), "meta")
+        fresh = _build(architecture, n_classes, network.state_dict(), "meta")
         # Whether nobody changed the layers, as far as their descriptions and arrays show.
         if repr(fresh) == repr(network) and _layout(fresh) == _layout(network):
             return {
@@ -154,7 +170,7 @@ def unpack_network(state: dict[str, Any] | nn.Module) -> nn.Module:
     regions = state.get("regions", 1)
     if type(regions) is not int or not 1 <= regions <= MOST_REGIONS:
         raise ValueError(f"The network looks at regions={regions!r}, which can't be. {advice}")
-    size = state["n_classes"], len(arrays["mean"])
+    size = state["n_classes"], arrays
     # First without memory: a small file could name a network that fills it.
     outline = {
         name: shape for name, (shape, _) in _layout(_build(architecture, *size, "meta")).items()
@@ -172,16 +188,30 @@ def unpack_network(state: dict[str, Any] | nn.Module) -> nn.Module:
     return network.to(memory_format=torch.channels_last).eval()
 
 
-def _build(architecture: str, n_classes: int, n_features: int, device: str) -> nn.Module:
+def _build(architecture: str, n_classes: int, arrays: Mapping[str, Any], device: str) -> nn.Module:
+    """A network without values, in the form that some arrays have."""
     import timm
 
     with torch.random.fork_rng(devices=[]):  # the new weights are random and soon replaced
         if architecture == EmbeddingNetwork.architecture:
-            return EmbeddingNetwork(torch.zeros(2, n_features), n_classes)
+            return EmbeddingNetwork(torch.zeros(2, len(arrays["mean"])), n_classes)
         with torch.device(device):
             backbone = timm.create_model(architecture, num_classes=n_classes)
     network = PhotoNetwork(backbone, [0.0] * 3, [1.0] * 3, freeze_batch_norm=True)
     network.architecture = architecture
+    if any(name.startswith("zero_shot.") for name in arrays):
+        n_features: Any = backbone.num_features
+        width, n_texts, n_others = (
+            len(arrays.get(f"zero_shot.{name}", ()))
+            for name in ("projection", "texts", "background")
+        )
+        with torch.device(device):
+            network.zero_shot = ZeroShot(
+                torch.empty(width, n_features),
+                torch.empty(n_texts, width),
+                torch.empty(n_others, width),
+                n_classes,
+            )
     return network
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_cdul.training.regions import mix_views, region_features
+from sklearn_cdul.training.zero_shot import ZeroShot
 
 
 class PhotoNetwork(nn.Module):
@@ -16,6 +17,7 @@ class PhotoNetwork(nn.Module):
     mean: Tensor
     std: Tensor
     architecture: str | None = None  # the name under which timm builds the backbone, if any
+    zero_shot: ZeroShot | None  # what the encoder says, if the backbone is its tower
     image_size = 224  # side of the pictures that it was made for
 
     def __init__(self, backbone, mean, std, *, freeze_batch_norm):
@@ -23,6 +25,7 @@ class PhotoNetwork(nn.Module):
         self.backbone = backbone
         self.freeze_batch_norm = freeze_batch_norm
         self.regions = 1
+        self.zero_shot = None
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
 
@@ -34,15 +37,28 @@ class PhotoNetwork(nn.Module):
         ``feature_map`` stands in for the backbone's ``forward_features``.
         """
         inputs = self.normalise(pixels)
-        if self.regions == 1 and feature_map is None:
+        if self.regions == 1 and feature_map is None and self.zero_shot is None:
             return self.backbone(inputs)
         features = (feature_map or self.backbone.forward_features)(inputs)
+        if self.zero_shot is not None:
+            return self._joined(self.zero_shot, features)
         whole = self.backbone.forward_head(features)
         if self.regions == 1:
             return whole
         parts = region_features(self.backbone, features, self.regions)
         logits = self.backbone.forward_head(parts).unflatten(0, (-1, self.regions**2))
         return mix_views(torch.cat([whole.unsqueeze(1), logits], dim=1))
+
+    def _joined(self, zero_shot: ZeroShot, features: Tensor) -> Tensor:
+        model = self.backbone
+        views = model.forward_head(features, pre_logits=True).unsqueeze(1)
+        if self.regions > 1:
+            parts = model.forward_head(
+                region_features(model, features, self.regions), pre_logits=True
+            )
+            views = torch.cat([views, parts.unflatten(0, (-1, self.regions**2))], dim=1)
+        logits = model.get_classifier()(views.flatten(0, 1)).unflatten(0, (-1, self.n_views))
+        return zero_shot(mix_views(logits), views)[0]
 
     @property
     def n_views(self) -> int:

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from scipy.special import expit
 from torch import Tensor
 from torch.nn import functional
 
 from sklearn_cdul._utils.docstrings import filled_with
 from sklearn_cdul._utils.progress import progress
+from sklearn_cdul.labels.thresholds import find_thresholds
 from sklearn_cdul.metrics import score_readable
 from sklearn_cdul.training.alignment import (
     TEXTS,
@@ -30,6 +32,7 @@ from sklearn_cdul.training.features import (
 from sklearn_cdul.training.linear_probe import LinearProbe
 from sklearn_cdul.training.network import output_layer, set_head
 from sklearn_cdul.training.regions import mix_views
+from sklearn_cdul.training.zero_shot import gated, join, zero_shot_of
 
 # Photos per block of logits from features.
 _BLOCK = 4096
@@ -101,10 +104,11 @@ class RidgeTraining(BaseTraining):
             state = LabelState.of(labels, observed, some, source.device)
             heads, leave_one_out, history = self._fit(probe, state, layer.weight, source.verbose)
             set_head(layer, *heads[-1])
-            moved, seen, unseen = (np.empty_like(labels) for _ in range(3))
+            moved, seen, unseen, opened = (np.empty_like(labels) for _ in range(4))
             moved[some] = state.labels().cpu().numpy()
-            seen[some] = head_logits(heads[-1:], features)[:, 0].cpu().numpy()
-            unseen[some] = leave_one_out
+            logits = head_logits(heads[-1:], features)[:, 0]
+            seen[some], opened[some] = join(network, logits, features)
+            unseen[some], _ = join(network, leave_one_out, features)
 
             # The other photos were not seen: their labels follow what the heads say of them.
             rest = np.setdiff1d(rows, some)
@@ -112,26 +116,35 @@ class RidgeTraining(BaseTraining):
             mean = features.mean(axis=0)
 
             def follow(positions, batch):
-                outputs = head_logits(serving, np.where(np.isnan(batch), mean, batch))
+                batch = np.where(np.isnan(batch), mean, batch)
+                outputs = head_logits(serving, batch)
                 state = LabelState.of(labels, observed, rest[positions], source.device)
                 for logits in outputs[:, :-1].unbind(1):
                     self._update(state, logits)
-                return torch.stack([state.labels(), outputs[:, -1]], dim=1).cpu().numpy()
+                labels_of_batch = state.labels().cpu().numpy()
+                return np.stack([labels_of_batch, *join(network, outputs[:, -1], batch)], axis=1)
 
             if len(rest):
-                both = from_features(network, source.select(rest.tolist()), store, follow)
-                moved[rest], seen[rest] = both[:, 0], both[:, 1]
+                made = from_features(network, source.select(rest.tolist()), store, follow)
+                moved[rest], seen[rest], opened[rest] = np.moveaxis(made, 1, 0)
                 unseen[rest] = seen[rest]
+            trained = Trained(history, moved, rows, seen, unseen)
+            if part := zero_shot_of(network):
+                trained.thresholds = find_thresholds(expit(trained.logits))
+                part.close_gate(trained.thresholds)
+                trained.seen, trained.unseen = (gated(part, v, opened) for v in (seen, unseen))
+                trained.open_labels = opened
             if validation is not None:
                 photos, y = validation
 
                 def validate(positions, batch):
-                    return head_logits(heads, batch).cpu().numpy()
+                    outputs = head_logits(heads, batch).unbind(1)
+                    return np.stack([join(network, o, batch)[0] for o in outputs], axis=1)
 
                 outputs = from_features(network, photos, store, validate)
                 for record, logits in zip(history, outputs.swapaxes(0, 1), strict=True):
                     record["validation_map"] = score_readable(y, logits, if_none=math.nan)
-        return Trained(history, moved, rows, seen, unseen)
+        return trained
 
     def _read(self, network, source, rows, store):
         """Features of these photos, and the regression on them; of stored features made once."""

@@ -86,7 +86,7 @@ def test_what_can_be_known_beforehand_fails_before_any_photo_is_encoded(photos, 
 def test_a_fit_that_fails_leaves_the_last_one_as_it_was(fitted, photos, monkeypatch):
     classifier = pickle.loads(pickle.dumps(fitted))
     before = classifier.predict_names(photos[:5])
-    monkeypatch.setattr("sklearn_cdul.classifier.find_thresholds", lambda *a, **k: 1 / 0)
+    monkeypatch.setattr("sklearn_cdul.classifier.digest_of_X", lambda *a, **k: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         classifier.set_params(classes=["cat", "dog"]).fit(photos[:4])
     assert classifier.predict_names(photos[:5]) == before

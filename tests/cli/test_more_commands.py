@@ -13,7 +13,6 @@ from PIL import Image
 
 from sklearn_cdul.cli import main
 from sklearn_cdul.datasets import list_photos, load_csv
-from sklearn_cdul.labels import fit_thresholds as fitted_thresholds
 from sklearn_cdul.review import suggest_photos
 from sklearn_cdul.targets import read_targets
 from tests.cli.conftest import FAST, FAST_TRAINING, NAMES
@@ -119,12 +118,13 @@ def test_fit_thresholds_takes_the_photos_of_the_labels(folder, capsys):
     rows = [f"{path},{','.join(map(str, row))}\n" for path, row in zip(photos, labels, strict=True)]
     Path("labels.csv").write_text(f"path,{','.join(NAMES)}\n" + "".join(rows))
     model = joblib.load("model.joblib")
-    expected = fitted_thresholds(model.predict_proba(photos), labels, model.auto_thresholds_)
+    before = model.thresholds_.copy()
+    expected = model.fit_thresholds(photos, labels).thresholds_
     command = ["fit-thresholds", "model.joblib", "labels.csv", "--out", "new.joblib", "--quiet"]
     for more in ([], ["--photos", "photos"]):
         assert main([*command, *more]) == 0
         np.testing.assert_allclose(joblib.load("new.joblib").thresholds_, expected, rtol=1e-4)
-    pairs = zip(NAMES, model.thresholds_, expected, strict=True)
+    pairs = zip(NAMES, before, expected, strict=True)
     lines = [f"{old:.3f} -> {new:.3f}  {name}" for name, old, new in pairs]
     assert capsys.readouterr().out.splitlines() == 2 * lines
 

@@ -398,3 +398,20 @@ def test_the_f1_is_the_best_that_any_threshold_has_whatever_the_type_and_the_tie
 def test_values_that_can_be_none_are_refused(scores, labels, start, message):
     with pytest.raises(ValueError, match=message):
         fit_thresholds(scores, labels, start)
+
+
+def test_labels_by_path_are_not_taken_by_position():
+    pd = pytest.importorskip("pandas")
+    scores = np.array([[0.2], [0.8], [0.7]])
+    labels = pd.DataFrame({"cup": [1, 1, 0]}, index=["b.jpg", "c.jpg", "a.jpg"])
+    with pytest.raises(ValueError, match="names as their index, and scores not the same"):
+        fit_thresholds(scores, labels, [0.5])
+    framed = pd.DataFrame(scores, columns=["cup"], index=labels.index)
+    expected = fit_thresholds(scores, labels.to_numpy(), [0.5])
+    np.testing.assert_array_equal(fit_thresholds(framed, labels, [0.5]), expected)
+    with pytest.raises(ValueError, match="names as their index"):
+        fit_thresholds(framed.sort_index(), labels, [0.5])
+    with pytest.raises(ValueError, match="names as their columns"):
+        fit_thresholds(framed.set_axis(["egg"], axis=1), labels, [0.5])
+    numbered = labels.reset_index(drop=True)
+    np.testing.assert_array_equal(fit_thresholds(scores, numbered, [0.5]), expected)

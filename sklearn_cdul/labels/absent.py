@@ -1,0 +1,16 @@
+"""Which classes no photo shows, judged without labels."""
+
+import numpy as np
+
+# A class is shown if its highest open labels reach this on average. It tells names that are shown
+# from names that are not on food photos, photos of Pascal VOC and scenes.
+_LEAST = 0.004
+# How many photos must show a class, and the share of them that is enough of a few.
+_PHOTOS, _SHARE = 5, 20
+
+
+def find_absent(open_labels: np.ndarray) -> np.ndarray:
+    """Whether no photo shows a class, (k,), by open labels (n, k), in which other names compete."""
+    count = min(_PHOTOS, max(len(open_labels) // _SHARE, 1))
+    highest = np.sort(open_labels, axis=0)[-count:].mean(axis=0)
+    return highest < _LEAST

@@ -1,0 +1,131 @@
+"""What the encoder says of a photo, kept in the network that shares its image tower.
+
+An output layer that learns from a few photos forgets what the encoder knew of the classes. So the
+projection and the text embeddings of the encoder are a fixed part of the network, behind the same
+features: no second pass, and no CLIP. For the whole map and for each region, the softmax of the
+cosines with the texts gives labels; a photo's label is the mean of that of the whole and the
+largest of a region. In the closed label q the classes compete with each other and with the user's
+background classes, in the open label o also with a background of other names. The logit of a class
+is
+
+    min((1 - w) v + w logit(q),  t + max(d, 0)) + s min(d, 0)  with  d = logit(o) - logit(g),
+
+the logit v of the output layer, and the logit t of the threshold that was found on the first term.
+So a class is found only where its open label reaches the gate g, below which it is as faint as on
+photos that show none of the classes. This is not in the CDUL paper.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+# The slope s and the gate g. Both, and the default weight w, were chosen across food photos, photos
+# of Pascal VOC and scenes; benchmarks/open_world.py measures what they give.
+_SLOPE, _GATE = 0.5, 0.0025
+# Labels are kept this far from 0 and 1, whose logits are infinite.
+_EPS = 1e-6
+# Photos per block.
+_BLOCK = 512
+
+
+class ZeroShot(nn.Module):
+    """Joins the logits of an output layer with the encoder's own answer.
+
+    ``projection`` (d, c) maps features to the encoder's space, with ``texts`` (u, d) of the classes
+    and then of the user's background classes, and ``background`` (m, d) of other names.
+    """
+
+    projection: Tensor
+    texts: Tensor
+    background: Tensor
+    bounds: Tensor
+    numbers: Tensor
+
+    def __init__(
+        self,
+        projection: Any,
+        texts: Any,
+        background: Any,
+        n_classes: int,
+        *,
+        scale: float = 1.0,
+        weight: float = 0.0,
+    ):
+        super().__init__()
+        # Half precision is enough for unit vectors, and half of the file.
+        for name, value in (
+            ("projection", projection),
+            ("texts", texts),
+            ("background", background),
+        ):
+            self.register_buffer(name, torch.as_tensor(value).to(torch.float16))
+        # Before thresholds are known, the gate is open: it has the logit of 0.
+        self.register_buffer("bounds", torch.zeros(n_classes))
+        self.register_buffer("numbers", torch.tensor([scale, weight, _SLOPE, -torch.inf]))
+
+    def close_gate(self, thresholds: np.ndarray) -> None:
+        """Take the thresholds that were found, as logits, and close the gate."""
+        self.bounds.copy_(_logit(torch.as_tensor(thresholds, dtype=torch.float32)))
+        self.numbers[-1] = math.log(_GATE / (1 - _GATE))
+
+    def forward(self, logits: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Joined logits and open labels (b, k), of logits (b, k) and features (b, v, c)."""
+        scale, weight, *_ = self.numbers
+        vectors = nn.functional.normalize(features.float() @ self.projection.float().T, dim=-1)
+        texts = torch.cat([self.texts, self.background]).float()
+        cosines = scale * (vectors @ texts.T)
+        opened = self._label(cosines)
+        # A single class has nothing to compete with but the background.
+        closed = self._label(cosines[..., : len(self.texts)]) if len(self.texts) > 1 else opened
+        joined = (1 - weight) * logits.float() + weight * _logit(closed)
+        return self.gated(joined, opened), opened
+
+    def gated(self, joined: Tensor, opened: Tensor) -> Tensor:
+        """Joined logits as low as the gate makes them."""
+        *_, slope, gate = self.numbers
+        above = _logit(opened) - gate
+        capped = torch.minimum(joined, self.bounds + above.clamp(min=0))
+        return capped + slope * above.clamp(max=0)
+
+    def _label(self, cosines: Tensor) -> Tensor:
+        labels = cosines.float().softmax(dim=-1)[..., : len(self.bounds)]
+        if labels.shape[1] == 1:
+            return labels[:, 0]
+        return (labels[:, 0] + labels[:, 1:].amax(dim=1)) / 2
+
+
+def _logit(labels: Tensor) -> Tensor:
+    clipped = labels.clamp(_EPS, 1 - _EPS)
+    return torch.log(clipped / (1 - clipped))
+
+
+@torch.no_grad()
+def join(network: Any, logits: Any, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What a network makes of logits (n, k) and features (n, v, c) of its output layer.
+
+    Joined logits and open labels (n, k); without a zero-shot part the logits as they are, and NaN.
+    """
+    given, part = torch.as_tensor(logits), zero_shot_of(network)
+    if part is None:
+        return given.cpu().numpy(), np.full(given.shape, np.nan, np.float32)
+    device = part.bounds.device
+    both = given.split(_BLOCK), torch.from_numpy(features).split(_BLOCK)
+    made = [part(rows.to(device), views.to(device)) for rows, views in zip(*both, strict=True)]
+    joined, opened = (torch.cat(parts).cpu().numpy() for parts in zip(*made, strict=True))
+    return joined, opened
+
+
+@torch.no_grad()
+def gated(part: ZeroShot, joined: np.ndarray, opened: np.ndarray) -> np.ndarray:
+    """Joined logits (n, k), once the gate is closed, by open labels."""
+    device = part.bounds.device
+    both = (torch.from_numpy(values).to(device) for values in (joined, opened))
+    return part.gated(*both).cpu().numpy()
+
+
+def zero_shot_of(network: Any) -> ZeroShot | None:
+    """The zero-shot part of a network, if it has one."""
+    return getattr(network, "zero_shot", None)

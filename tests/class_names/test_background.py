@@ -1,0 +1,50 @@
+"""Names that compete with the classes: other things, never kinds of a class."""
+
+import numpy as np
+import pytest
+
+from sklearn_cdul import CLIPPseudoLabeler
+from sklearn_cdul.class_names.background import background_of
+from sklearn_cdul.class_names.checking import known_names
+from sklearn_cdul.class_names.prompts import resolve_classes
+
+
+def background(*names, **wordings):
+    """Names of the background of some classes."""
+    classes = wordings or list(names)
+    labeler = CLIPPseudoLabeler(classes, background_classes="general").fit()
+    places = background_of(resolve_classes(classes, "{}")[1], labeler.text_embeddings_)
+    known, all_places = known_names()
+    left = {row.tobytes() for row in places}
+    return {name for name, row in zip(known, all_places, strict=True) if row.tobytes() in left}
+
+
+def test_kinds_of_a_class_and_what_it_is_a_kind_of_do_not_compete():
+    names = background("dog")
+    assert not names & {"dog", "beagle", "border collie", "animal", "carnivore"}
+    assert {"cat", "pizza", "airplane", "chair"} <= names
+
+
+@pytest.mark.parametrize("spelling", ["dogs", "Dog", "DOG"])
+def test_other_spellings_leave_out_the_same_kinds(spelling):
+    assert not background(spelling) & {"dog", "beagle", "animal"}
+
+
+def test_a_wording_counts_where_the_name_means_nothing():
+    assert not background(x7="mammal") & {"dog", "cat", "mammal"}
+
+
+def test_a_noun_that_the_encoder_was_not_fitted_to_leaves_out_its_kinds():
+    known, _ = known_names()
+    assert "feline" not in known
+    assert not background("feline") & {"cat", "lynx", "lion", "animal"}
+
+
+def test_each_class_leaves_out_its_own():
+    assert background("dog", "car") == background("dog") & background("car")
+
+
+def test_a_word_that_means_nothing_competes_with_nearly_all():
+    known, places = known_names()
+    nobody = np.ones((1, places.shape[1])) / 16
+    assert len(background_of([["xkcdqq"]], nobody)) == len(known)
