@@ -127,11 +127,14 @@ class HeadNetwork(nn.Module):
     def __init__(self, n_views: int, n_features: int, n_classes: int):
         super().__init__()
         self.n_views = n_views
+        self.zero_shot: ZeroShot | None = None
         self.linear = nn.Linear(n_features, n_classes)
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits (b, k)."""
-        return mix_views(self.linear(features.unflatten(1, (self.n_views, -1))))
+        views = features.unflatten(1, (self.n_views, -1))
+        logits = mix_views(self.linear(views))
+        return logits if self.zero_shot is None else self.zero_shot(logits, views)[0]
 
     def get_classifier(self) -> nn.Module:
         """The last layer, by the name that timm uses."""
