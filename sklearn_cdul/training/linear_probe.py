@@ -136,13 +136,18 @@ class _Ridge:
     def __init__(self, views: np.ndarray):
         whole = views[:, 0].astype(np.float64)
         self._views = views
-        self._penalty = -1.0  # none yet
+        # By penalty; small, and the same for all labels.
+        self._leverages: dict[float, np.ndarray] = {}
+        self._additions: dict[float, np.ndarray] = {}
         self._mean = whole.mean(axis=0)
         whole -= self._mean  # in place: it is as large as what comes in
         self._u, self._s, self._v = np.linalg.svd(whole, full_matrices=False)
 
     def _leverage(self, penalty: float) -> np.ndarray:
-        return 1 / len(self._u) + self._u**2 @ (self._s**2 / (self._s**2 + penalty))
+        if penalty not in self._leverages:
+            shares = self._s**2 / (self._s**2 + penalty)
+            self._leverages[penalty] = 1 / len(self._u) + self._u**2 @ shares
+        return self._leverages[penalty]
 
     def _residuals(self, y: np.ndarray, projected: np.ndarray, penalty: float) -> np.ndarray:
         """Leave-one-out residuals (n, k) of the centred labels ``y``."""
@@ -158,15 +163,15 @@ class _Ridge:
 
     def set_penalty(self, penalty: float) -> None:
         """Take this penalty, and find what each row adds to the predictions of its regions."""
-        if penalty == self._penalty:
-            return
         self._penalty = penalty
+        if penalty in self._additions:
+            return
         added = [self._leverage(penalty)]
         half = self._v.T / (self._s**2 + penalty)  # (d, m)
         for region in np.moveaxis(self._views[:, 1:], 1, 0):
             along = (region - self._mean) @ half
             added.append(1 / len(region) + (along * (self._u * self._s)).sum(axis=1))
-        self._added = np.stack(added, axis=1)
+        self._additions[penalty] = np.stack(added, axis=1)
 
     def fit(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Slopes (k, d), intercepts (k,) and leave-one-out predictions (n, k)."""
@@ -180,7 +185,7 @@ class _Ridge:
         flat = self._views.reshape(-1, self._views.shape[2])
         guesses = (flat @ slopes.T.astype(flat.dtype)).astype(np.float64) + intercepts
         guesses = guesses.reshape(*self._views.shape[:2], -1)
-        guesses -= self._added[:, :, np.newaxis] * residuals[:, np.newaxis]
+        guesses -= self._additions[self._penalty][:, :, np.newaxis] * residuals[:, np.newaxis]
         return slopes, intercepts, mix_views(guesses)
 
 
