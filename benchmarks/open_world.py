@@ -6,7 +6,7 @@ them. The classifier has its defaults but for ``zero_shot_weight``, 0 ("without"
 ("with"); images go in. Tables:
 
 * Strangers: trained on the set's own photos, or on those of both sets; tested on the set's own test
-  photos and on those of the other set. "strangers named" is the share of the latter in percent that
+  photos and on those of the other set. "unrelated named" is the share of the latter in percent that
   get a name, "names each" how many they get, "own without" the share of own photos with a class
   that get none, "mixed F1" the F1 on both.
 * Absent names: the other set's classes are listed, too; "absent names" is how many of them a test
@@ -61,7 +61,7 @@ def predict(model, paths):
 
 
 def strangers(title, own, other, options):
-    columns = {"test mAP": ".1f", "F1": ".1f", "strangers named": ".0f", "names each": ".2f"}
+    columns = {"test mAP": ".1f", "F1": ".1f", "unrelated named": ".0f", "names each": ".2f"}
     table = common.Table(f"{title}: strangers", columns | {"own without": ".1f", "mixed F1": ".1f"})
     unrelated_train, unrelated_test = other.strangers
     for kind, paths in (("own", own.train), ("both", [*own.train, *unrelated_train])):
@@ -116,7 +116,7 @@ def labels_of(bunches, names):
 
 def mixed_folder(trains, tests, options):
     columns = {"precision": ".2f", "recall": ".2f", "all right": ".0f", "F1": ".1f"}
-    table = common.Table("A mixed folder", columns | {"strangers named": ".0f"})
+    table = common.Table("A mixed folder", columns | {"unrelated named": ".0f"})
     train, test = ([path for part in parts for path in part.data] for parts in (trains, tests))
     y = labels_of(tests, MIXED)
     for way, weight in WAYS.items():
