@@ -78,7 +78,7 @@ def main():
             classifier = CDULClassifier(
                 pseudo_labeler=labeler,
                 # Stored similarities are of an encoder whose tower is not the network's.
-                zero_shot_weight=0 if options.similarities else 0.3,
+                zero_shot_weight=0 if options.similarities else 0.2,
                 precision=options.precision,
                 random_state=seed,
                 **parameters,

@@ -20,17 +20,19 @@ import torch
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
-from sklearn_cdul import CLIPPseudoLabeler, classifier
+from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler, classifier
+from sklearn_cdul.compute.devices import OwnRandomState
 from sklearn_cdul.datasets import load_food_photos
 from sklearn_cdul.images.items import check_images
 from sklearn_cdul.labels import calibration, smooth_labels
 from sklearn_cdul.labels.neighbors import place_observed
 from sklearn_cdul.review.findings import pick_photos
 from sklearn_cdul.training import RidgeTraining
-from sklearn_cdul.training.alignment import LabelState, Trained
-from sklearn_cdul.training.batches import PhotoSource
+from sklearn_cdul.training.batches import FeatureSource, PhotoSource
 from sklearn_cdul.training.features import read_sample
+from sklearn_cdul.training.network import output_layer
 from sklearn_cdul.training.ridge import head_logits
+from sklearn_cdul.training.zero_shot import join
 
 MIXED = [
     *("dog", "cat", "car", "person", "pizza", "cup", "bicycle", "bird", "boat", "horse", "train"),
@@ -77,6 +79,8 @@ class Bench:
             np.concatenate([part.target(names) for part in parts]) for parts in (train, test)
         )
         self.train, self.y = self.train[rows], self.y[rows]
+        self.source = FeatureSource(self.train, device=torch.device("cpu"))
+        self.labeler, self.photos = labeler, check_images(paths[:1])
         self.base = self.fit()
 
     def fit(self, observed=None):
@@ -85,19 +89,27 @@ class Bench:
         if observed is not None:
             start, targets = place_observed(start, observed)
         start = smooth_labels(start, self.whole)
-        state = LabelState.of(start, targets, slice(None), torch.device("cpu"))
-        heads, unseen, history = RidgeTraining()._fit(
-            self.train, state, torch.empty(0), verbose=False
+        source = PhotoSource(self.photos, image_size=320, device=self.source.device)
+        network = source.build_network("bundled", len(self.y[0]), regions=2)
+        CDULClassifier()._keep_texts(network, self.labeler)
+        random = OwnRandomState(0, source.device)
+        trained = RidgeTraining().train(
+            network, self.source, start, random=random, observed=targets
         )
-        seen, test = (
-            head_logits(heads[-1:], features)[:, 0].numpy() for features in (self.train, self.test)
-        )
-        trained = Trained(history, start, np.arange(len(start)), seen, unseen)
-        return seen, test, *classifier._find_decisions(trained, observed)
+        layer = output_layer(network)
+        raw = head_logits([(layer.weight, layer.bias)], self.test)[:, 0]
+        test, _ = join(network, raw, self.test)
+        found, thresholds = classifier._find_decisions(trained, observed)
+        absent = classifier._absent(trained, observed)
+        return trained.seen, test, found, np.where(absent, 1, thresholds)
 
     def answer(self, seen, test, found, thresholds, labels):
         """As `CDULClassifier.fit_thresholds`."""
-        return seen, test, *classifier._learn_decisions(found, thresholds, labels, seen, seen)
+        rows = np.isfinite(labels).any(axis=1)
+        told = found, thresholds, labels[rows], seen[rows], seen[rows]
+        found, moved = classifier._learn_decisions(*told)
+        still_absent = (thresholds == 1) & ~(labels == 1).any(axis=0)
+        return seen, test, found, np.where(still_absent, 1, moved)
 
     def doubtful(self, seed):
         seen, _, found, thresholds = self.base

@@ -117,7 +117,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         :func:`sklearn_cdul.labels.smooth_labels`. This is not in the paper; 0 turns it off.
     neighbor_weight : float, default=0.4
         Weight in [0, 1] of the neighbours' labels against the photo's own.
-    zero_shot_weight : float, default=0.3
+    zero_shot_weight : float, default=0.2
         Weight w in [0, 1] of what the encoder itself says of a photo. It counts where the network
         is the encoder's image tower with frozen layers: the bundled encoder and network,
         ``training="ridge"``, and images. A logit is then 1 - w times that of the output layer plus
@@ -238,7 +238,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         training="ridge",
         n_neighbors=20,
         neighbor_weight=0.4,
-        zero_shot_weight=0.3,
+        zero_shot_weight=0.2,
         threshold="auto",
         random_state=None,
         memory=None,
@@ -353,15 +353,13 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         with random, progress("Loading the network", verbose=labeler.verbose):
             network = source.build_network(self.network, len(names), regions=int(self.regions))
         training.check(network)
-        if self.zero_shot_weight and self._shares_tower(labeler, training):
-            self._keep_texts(network, labeler)
 
         if labeler.input == "images":
             more = {"cache": pictures, "function": labeler._label}
             seen = labeler._embed(photos, encoder, source.contents, **more)
         else:
             seen = labeler._label(photos)
-        return self._learn(
+        self._learn(
             labeler,
             network,
             source,
@@ -374,6 +372,9 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             seed=seed,
             random=random,
         )
+        if isinstance(self.threshold, str):
+            warn_about_absent_classes(self.absent_classes_, len(names))
+        return self
 
     def _learn(
         self,
@@ -407,6 +408,8 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             )
         del seen, vectors
         labeler.offload()
+        if self.zero_shot_weight and self._shares_tower(labeler):
+            self._keep_texts(network, labeler)
         trained = training.train(
             network,
             source.select(readable),
@@ -444,8 +447,6 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         copy_features(labeler, self)
         vars(self).update(fitted if size is None else fitted | {"image_size_": size})
         self.calibration_ = calibration.copy()
-        if isinstance(self.threshold, str):
-            warn_about_absent_classes(self.absent_classes_, len(names))
         return self.set_thresholds(self.threshold)
 
     @staticmethod
@@ -599,7 +600,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         """Probability of each class, the sigmoid of :meth:`decision_function`.
 
         Without labels it is a guess: a photo at the threshold found without labels shows the class
-        with a probability of 0.15. ``observed`` labels and :meth:`fit_thresholds` calibrate it.
+        with a probability of 0.2. ``observed`` labels and :meth:`fit_thresholds` calibrate it.
 
         Parameters
         ----------
@@ -721,18 +722,23 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
     def _is_absent(self):
         return np.isin(self.class_names_, self.absent_classes_)
 
-    def _shares_tower(self, labeler, training):
+    def _shares_tower(self, labeler):
         """Whether the network is the encoder's image tower, and stays so."""
         is_tower = isinstance(self.network, str) and self.network == "bundled"
-        is_frozen = isinstance(training, RidgeTraining)
+        is_frozen = isinstance(resolve_training(self.training), RidgeTraining)
         return labeler.input == "images" and labeler._is_bundled() and is_tower and is_frozen
 
     def _keep_texts(self, network, labeler):
         """Give the network what the encoder knows of the classes, and of other names."""
         texts, others = labeler.text_embeddings_, labeler.background_embeddings_
         wordings = resolve_classes(labeler._classes_in_use(), "{}")[1]
-        background = background_of(wordings, texts)
-        keep_texts(network, np.concatenate([texts, others]), background, self.zero_shot_weight)
+        keep_texts(
+            network,
+            np.concatenate([texts, others]),
+            background_of(wordings, texts),
+            n_classes=len(texts),
+            weight=self.zero_shot_weight,
+        )
 
     def _logits(self, source, *, calibrated=True):
         layout = memory_format(source.device)

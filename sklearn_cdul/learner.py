@@ -1,6 +1,5 @@
 """A classifier that learns again in a moment, as annotations come and classes change."""
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,7 +34,7 @@ class Learner:
         if not isinstance(classifier, CDULClassifier):
             raise TypeError(f"model must be a CDULClassifier, got {type(classifier).__name__}.")
         network = getattr(classifier, "network_", None)
-        given = training = resolve_training(classifier.training)
+        training = resolve_training(classifier.training)
         if not isinstance(training, RidgeTraining):
             if network is None:
                 raise ValueError('A classifier with training="gradients" must be fitted first.')
@@ -74,10 +73,8 @@ class Learner:
         self._classifier.set_params(verbose=False)
         labeler.set_params(verbose=False)
         self._photos, self._digest = checked, digest_of_X(checked)
-        self._keeps_texts = bool(
-            self._classifier.zero_shot_weight and self._classifier._shares_tower(labeler, given)
-        )
-        self._start_with(labeler)
+        # A thread that learns takes both at once, while another changes a class.
+        self._state = labeler, labeler._label(self._embeddings)
 
     @property
     def class_names(self) -> list[str]:
@@ -100,21 +97,11 @@ class Learner:
         labeler = clone(self._labeler).set_params(classes=classes)
         labeler._fit(None, None, labeler._encoder())
         labeler.offload()
-        self._start_with(labeler)
+        self._state = labeler, labeler._label(self._embeddings)
         more: dict[str, Any] = {"classes": None, "pseudo_labeler": clone(labeler)}
         if not isinstance(self._classifier.threshold, str | float):
             more["threshold"] = "auto"  # there is none for a class that is new
         self._classifier.set_params(**more)
-
-    def _start_with(self, labeler: CLIPPseudoLabeler) -> None:
-        """Take a labeler, the labels that it gives, and a head that was not fitted."""
-        layer: Any = output_layer(self._network)
-        n_classes = len(labeler.class_names_)
-        head = HeadNetwork(self._network.n_views, layer.in_features, n_classes)
-        if self._keeps_texts:
-            self._classifier._keep_texts(head, labeler)
-        # A thread that learns takes them at once, while another changes a class.
-        self._state = labeler, labeler._label(self._embeddings), head
 
     def learn(self, observed: np.ndarray) -> tuple[CDULClassifier, np.ndarray]:
         """Fit to annotations (n, k), NaN where there are none.
@@ -122,16 +109,18 @@ class Learner:
         Returns the classifier, whose network is the last layer alone, and the probabilities (n, k),
         NaN for photos that can't be read.
         """
-        labeler, seen, head = self._state
-        fitted, k = clone(self._classifier), len(labeler.class_names_)
+        labeler, seen = self._state
+        fitted = clone(self._classifier)
+        k, n_views = len(labeler.class_names_), self._network.n_views
         # Classes that were added meanwhile have no annotations.
         observed = np.pad(
             observed[:, :k], ((0, 0), (0, max(k - observed.shape[1], 0))), constant_values=np.nan
         )
+        head = HeadNetwork(n_views, output_layer(self._network).in_features, k)  # type: ignore[union-attr]
         with gradients_on():
             fitted._learn(
                 labeler,
-                copy.deepcopy(head),
+                head,
                 self._features,
                 seen,
                 digest=self._digest,
@@ -151,6 +140,6 @@ class Learner:
         """The classifier with its whole network, which takes photos."""
         head = fitted.network_
         fitted.network_ = with_head(self._network, head.linear).cpu()
-        if self._keeps_texts:
+        if hasattr(fitted.network_, "zero_shot"):
             fitted.network_.zero_shot = head.zero_shot
         return fitted

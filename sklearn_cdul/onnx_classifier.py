@@ -103,7 +103,11 @@ class ONNXClassifier:
         self.on_error, self.n_jobs, self.verbose = on_error, n_jobs, verbose
         self._sessions = Sessions(path.read_bytes())
         session = _open_session(self._sessions, count_threads(n_jobs), path)
-        stored = read_metadata(session.get_modelmeta().custom_metadata_map, str(path))
+        try:
+            texts = session.get_modelmeta().custom_metadata_map
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path} is damaged: {error}.") from None
+        stored = read_metadata(texts, str(path))
         (given,), (result,) = session.get_inputs(), session.get_outputs()
         self.input = "images" if given.name == "pixels" else "embeddings"
         self.class_names_: list[str] = stored["class_names"]

@@ -327,6 +327,14 @@ def test_files_of_others_and_of_other_versions_are_refused(path, tmp_path):
         load_onnx(other)
 
 
+def test_metadata_that_are_no_text_are_refused(embeddings_path, tmp_path):
+    damaged = tmp_path / "damaged.onnx"
+    data = Path(embeddings_path).read_bytes()
+    damaged.write_bytes(data.replace(b"thresholds", b"thre\xffholds"))
+    with pytest.raises(ValueError, match=r"damaged\.onnx (is damaged|is not an ONNX file)"):
+        load_onnx(damaged)
+
+
 def test_wrong_parameters_are_refused(path):
     with pytest.raises(ValueError, match="on_error"):
         load_onnx(path, on_error="ignore")

@@ -139,14 +139,21 @@ def text_seeds(folder):
     voc = f"<annotation><filename>a.jpg</filename>{one}</annotation>"
     cvat = '<annotations><image id="0" name="a.jpg"><tag label="cup"/></image></annotations>'
     lm = {"imagePath": "a.jpg", "flags": {"cup": True}, "shapes": [], "imageData": None}
+    datasets.dump_xmp([folder / "a.jpg"], [["cup"]], names)
+    xmp = (folder / "a.jpg.xmp").read_text().replace("cup", "pan")
+    (folder / "a.jpg.xmp").unlink()
     wide = "path,cup,egg\nphotos/a.jpg,1,0\nphotos/b.jpg,1,1\n"
-    from sklearn_cdul.cli.commands import _classes
+    from sklearn_cdul.cli.inputs import read_classes
     from sklearn_cdul.targets import read_targets
 
     def voc_of(path):
         datasets.load_voc(path.parent, split=None, classes=None)
 
+    def sidecar(path):
+        datasets.dump_xmp([path.with_suffix("")], [["cup"]], names)
+
     bomb = ENTITIES + "]>"
+    deep = xmp.replace("pan", "<a>" * 5000 + "</a>" * 5000)
     return {
         "csv": ("labels.csv", datasets.load_csv, [texts["csv"], wide]),
         "observed": ("labels.csv", lambda p: read_targets(p, names, photos), [texts["csv"], wide]),
@@ -156,14 +163,15 @@ def text_seeds(folder):
         "labelme": ("a.json", lambda p: datasets.load_labelme(p.parent), [json.dumps(lm)]),
         "voc": ("a.xml", voc_of, [voc, bomb + voc.replace("cup", "&e29;")]),
         "cvat": ("a.xml", datasets.load_cvat, [cvat, bomb + cvat.replace("/>", ">&e29;</tag>")]),
+        "xmp": ("a.jpg.xmp", sidecar, [xmp, bomb + xmp.replace("pan", "&e29;"), deep]),
         "yolo_yaml": ("data.yaml", datasets.load_yolo, [YAML, ALIASES + YAML + "extra: *a29\n"]),
         "yolo_labels": (
             "photos/a.txt",
             lambda p: datasets.load_yolo(p.parents[1]),
             ["0 0.5 0.5 0.1 0.1\n1 0.1 0.1 0.2 0.2\n"],
         ),
-        "names": ("names.txt", lambda p: _classes(str(p)), ["cup\negg\n# tea\n"]),
-        "names_json": ("names.json", lambda p: _classes(str(p)), ['["cup", "egg"]']),
+        "names": ("names.txt", lambda p: read_classes(str(p)), ["cup\negg\n# tea\n"]),
+        "names_json": ("names.json", lambda p: read_classes(str(p)), ['["cup", "egg"]']),
     }
 
 

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
 from sklearn_cdul.datasets._reading import Row, check_choice, ends, file_and_root, make_bunch
 from sklearn_cdul.datasets._signatures import Bunch, Missing, PathLike, documented
 from sklearn_cdul.datasets._writing import check_labels, csv_text, write_text
 from sklearn_cdul.targets.csv_files import NAMES, PATHS, SEPARATOR, SPLIT, read_csv, split_names
-from sklearn_cdul.targets.rows import brief, by_any_form, look_like_paths, some
+from sklearn_cdul.targets.rows import brief, look_like_paths, some
 
 # What people write between names, too.
 _SIGNS = re.compile(r"[,|\[{\t\r\n\uff0c\uff1b\u3001\uff5c]")
@@ -77,20 +78,12 @@ def load_csv(
     path, folder = file_and_root(path, root)
     given = set() if classes is None or isinstance(classes, str) else set(classes := list(classes))
     header, lines = read_csv(path, list(given))
-    forms = by_any_form(given)
-    if len({forms.get(name, name) for name in header}) == len(header):
-        header = [forms.get(name, name) for name in header]
     records = [(f"Line {n} of {path}", dict(zip(header, cells, strict=True))) for n, cells in lines]
     cells = {name: {record[name].strip().lower() for _, record in records} for name in header}
     binary = [name for name in header if cells[name] <= _NUMBERS.keys()]
     # A class may be called "path", "label" or "split".
     of_class = {name for name in given.intersection(binary) if not cells[name] <= given}
-    photo = next((name for name in PATHS if name in header and name not in binary), None)
-    if photo is None:
-        fitting = [name for name in header if look_like_paths(list(cells[name]))]
-        if len(fitting) != 1:
-            raise ValueError(f"{path} has the columns {some(header)}. Call one {PATHS[0]!r}.")
-        photo = fitting[0]
+    photo = _column_of_photos({name: cells[name] for name in header if name not in binary}, path)
     named = [name for name in NAMES if name in header and name not in of_class]
     roles = {photo, SPLIT, *named} - of_class
     own = [name for name in header if name not in roles]
@@ -111,6 +104,8 @@ def load_csv(
         records = [(where, record) for where, record in records if record[SPLIT] == split]
         if not records:
             raise ValueError(f"{path} has no photo of split {split!r}, only of {some(words)}.")
+    if not (own or named):
+        raise ValueError(f"{path} has no column for a class, and none called {NAMES[0]!r}.")
     if "" in own and not named:
         raise ValueError(
             f"{path} has a column without a name. If it numbers the rows, leave it out: with "
@@ -138,6 +133,15 @@ def load_csv(
     more: dict[str, Any] = {"folder": folder, "missing": missing, "descr": descr}
     more["others"] = None if root is None else ends
     return make_bunch(rows, classes, splits, agree=not named, **more)
+
+
+def _column_of_photos(cells: dict[str, set[str]], path: Path) -> str:
+    """The column with paths: by its name, else the one that has nothing else."""
+    called = [name for name in PATHS if name in cells]
+    fitting = called[:1] or [name for name in cells if look_like_paths(list(cells[name]))]
+    if len(fitting) != 1:
+        raise ValueError(f"{path} has the columns {some(list(cells))}. Call one {PATHS[0]!r}.")
+    return fitting[0]
 
 
 def _check_signs(rows: Sequence[Row]) -> None:

@@ -187,7 +187,7 @@ def _choices(annotation: dict[str, Any], control: str | None, where: str) -> dic
         raise ValueError(
             f'{where} has an annotation without a "result" of choices: {str(annotation)[:100]}.'
         ) from None
-    types = ", ".join(sorted({str(kind) for _, kind, _ in results}))
+    types = ", ".join(sorted({str(kind)[:60] for _, kind, _ in results})[:10])
     if results and not chosen and control is None:
         raise ValueError(
             f"{where} has an annotation of {types}, but no choices for the photo as a whole, which "

@@ -218,7 +218,8 @@ def _resolve_classes(classes: Iterable[str] | None, rows: Sequence[Row]) -> list
         where = f" ({rows[0].where} and so on)" if rows else ""
         raise ValueError(f"No photo in the files shows a class{where}. Give classes=.")
     names = sorted(found) if classes is None else list(classes)
-    check_names(names, "classes")
+    where = f" of {rows[0].where} and so on" if classes is None else ""
+    check_names(names, f"classes{where}")
     known = by_any_form(names)
     forms = Counter(normalize("NFC", name) for name in found)
     twice = [name for name in found if forms[normalize("NFC", name)] > 1]

@@ -82,7 +82,8 @@ def _read(file: Path) -> minidom.Document:
             raise ValueError("it has no rdf:Description in an rdf:RDF")
         for field in (*_KEYWORDS, *_IF_THERE, _NOTE):
             _find_list(document, field)
-    except (ExpatError, ValueError, LookupError) as error:
+        document.toxml()  # of what is nested without end it makes nothing
+    except (ExpatError, ValueError, LookupError, RecursionError) as error:
         raise ValueError(f"{file} is no XMP sidecar: {error}. Mend it, or move it away.") from None
     return document
 

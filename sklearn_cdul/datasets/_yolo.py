@@ -112,7 +112,7 @@ def _read_yaml(path: Path) -> dict[Any, Any]:
     try:
         content = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # also of dates and numbers
-        raise ValueError(f"{path} is not YAML: {error}.") from None
+        raise ValueError(f"{path} is not YAML: {str(error)[:300]}.") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path} has no keys. {expected}")
     return content

@@ -21,8 +21,10 @@ from sklearn_cdul.labels.calibration import (
 ROUNDING = 1e-5
 # Probabilities are kept this far from 0 and 1, whose logits are infinite.
 _EPS = 1e-12
-# With labels, a photo is named from a probability in this range.
-_LIKELY = 0.3, 0.5
+# With labels, a photo is named if it shows the class with this probability.
+_LIKELY = 0.35
+# So far, in logits, a threshold is raised above negatives if there are positives.
+_MOST_RAISED = 0.5
 # Distance in logits from a label: of a threshold that is raised above it, and for rounding alone.
 _MARGIN, _ROUNDING_LOGITS = 0.25, 1e-5
 # The common threshold is found on at most so many scores.
@@ -155,19 +157,18 @@ def fit_thresholds(
     r"""Move given thresholds by the labels of some photos, "no" as well as "yes".
 
     The scores are calibrated: logistic regressions of the labels on the logits [1]_, one for all
-    classes and, drawn toward it, one for each. The threshold with the best expected F1 is half of
-    that F1, as a probability [2]_; here it is at least 0.3. Of :math:`n` labels it has the weight
-    :math:`n / (n + s)`, in logits and with the shrinkage :math:`s`, and the start the rest. With
-    :math:`p` positives the threshold of the best F1 on the labelled photos has the weight
-    :math:`p / (p + s)` against both. Last, a threshold is raised above each negative that it would
-    include without including a positive of a lower score. So a class with negatives alone has a
-    threshold above all of them.
+    classes and, drawn toward it, one for each. With few labels a threshold is the score at which a
+    photo shows the class with a probability between 0.2, which is assumed at the start, and 0.35;
+    of :math:`n` labels the latter has the weight :math:`n / (n + s)`, in logits, with the shrinkage
+    :math:`s`. With :math:`p` positives the threshold of the best F1 on the labelled photos has the
+    weight :math:`p / (p + s)` against it. Last, a threshold is raised above negatives that it would
+    include without including a positive of a lower score: by 0.5 at most, in logits, or above all
+    of them if the class has negatives alone.
 
     Parameters
     ----------
     scores : array-like of shape (n, k)
-        Probabilities in [0, 1], one row per photo. NaN entries are ignored. Scores without a label
-        count in the expected F1.
+        Probabilities in [0, 1], one row per photo. NaN entries are ignored.
     labels : array-like of shape (n, k)
         1, 0, or NaN where unknown. The photos may be chosen by their scores, for instance near the
         thresholds.
@@ -196,15 +197,13 @@ def fit_thresholds(
     ----------
     .. [1] J. Platt, "Probabilistic Outputs for Support Vector Machines", Advances in Large Margin
        Classifiers, MIT Press, 1999.
-    .. [2] Z. C. Lipton, C. Elkan, B. Naryanaswamy, "Optimal Thresholding of Classifiers to Maximize
-       F1 Measure", ECML PKDD 2014.
 
     Examples
     --------
     >>> from sklearn_cdul.labels import fit_thresholds
     >>> scores, labels = [[0.1], [0.2], [0.6], [0.7]], [[0], [0], [1], [1]]
     >>> fit_thresholds(scores, labels, [0.8], shrinkage=0).round(2)
-    array([0.4])
+    array([0.32])
     >>> bool(fit_thresholds(scores, [[0], [0], [0], [0]], [0.15])[0] > 0.7)
     True
     """
@@ -257,7 +256,7 @@ def place_thresholds(
         # The start of a class that seems absent is above all scores: it would outweigh any label.
         first = min(thresholds[j], x.max())
         weight = len(x) / (len(x) + shrinkage)
-        at = weight * _likely(logits[:, j]) + (1 - weight) * first
+        at = weight * math.log(_LIKELY / (1 - _LIKELY)) + (1 - weight) * first
         if truth.any():
             best = _best_f1(x, truth, at)
             weight = truth.sum() / (truth.sum() + shrinkage)
@@ -267,16 +266,6 @@ def place_thresholds(
                 at = best
         thresholds[j] = _clear_of_labels(at, x, truth)
     return thresholds
-
-
-def _likely(logits: np.ndarray) -> float:
-    """Logit of the probability from which naming raises the expected F1: half the best of it."""
-    from scipy.special import expit, logit
-
-    p = np.sort(expit(logits[~np.isnan(logits)].astype(np.float64)))[::-1]
-    hits = p.cumsum()
-    best = (2 * hits / (np.arange(1, len(p) + 1) + hits[-1])).max()
-    return float(logit(np.clip(best / 2, *_LIKELY)))
 
 
 def _best_f1(logits: np.ndarray, truth: np.ndarray, start: float) -> float:
@@ -293,13 +282,14 @@ def _best_f1(logits: np.ndarray, truth: np.ndarray, start: float) -> float:
 
 
 def _clear_of_labels(threshold: float, logits: np.ndarray, truth: np.ndarray) -> float:
-    """Raise a threshold above the negatives between it and the next positive; keep off the labels.
+    """Raise a threshold above negatives that no positive is below; keep off the labels.
 
     Another batch size or machine, whose rounding differs, must decide the same.
     """
     above = logits >= threshold
     positive = logits[truth & above].min(initial=np.inf)
-    low = logits[~truth & above & (logits < positive)].max(initial=-np.inf)
+    most = threshold + _MOST_RAISED if truth.any() else np.inf
+    low = logits[~truth & above & (logits < min(positive, most))].max(initial=-np.inf)
     if low > -np.inf:
         return float(low + min(_MARGIN, (positive - low) / 2))
     below = logits[~above].max(initial=-np.inf)

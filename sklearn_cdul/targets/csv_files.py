@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sklearn_cdul._utils.text_files import read_text
+from sklearn_cdul.targets.rows import by_any_form
 
 # Columns that say of which photo a row is, that hold names, and the part of the data set. In the
 # column with names these stand between them.
@@ -57,7 +58,10 @@ def read_csv(
         raise ValueError(f"{path} is not UTF-8. Save it as UTF-8.")
     if len(lines) < 2:
         raise ValueError(f"{path} has no rows. Its first line names the columns.")
-    header = [cell if cell in class_names else cell.strip() for cell in lines[0][1]]
+    forms = by_any_form(class_names)
+    header = [cell if cell in forms else cell.strip() for cell in lines[0][1]]
+    named = [forms.get(column, column) for column in header]
+    header = named if len(set(named)) == len(header) else header
     for column in [column for column in header if column in _OTHERS.keys() - set(class_names)]:
         raise ValueError(f"{path} is {_OTHERS[column]}.")
     if repeated := [column for column, count in Counter(header).items() if count > 1]:

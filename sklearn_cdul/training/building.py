@@ -10,12 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_cdul.exceptions import WeightsUnavailableError
-from sklearn_cdul.training.network import (
-    EmbeddingNetwork,
-    HeadNetwork,
-    PhotoNetwork,
-    output_layer,
-)
+from sklearn_cdul.training.network import EmbeddingNetwork, PhotoNetwork
 from sklearn_cdul.training.regions import MOST_REGIONS, has_regions
 from sklearn_cdul.training.zero_shot import ZeroShot
 
@@ -126,17 +121,16 @@ def look_at_regions(network: PhotoNetwork, regions: int) -> None:
 
 
 def keep_texts(
-    network: PhotoNetwork | HeadNetwork, texts: np.ndarray, background: np.ndarray, weight: float
+    network: Any, texts: np.ndarray, background: np.ndarray, *, n_classes: int, weight: float
 ) -> None:
-    """Let the bundled network keep what the bundled encoder says, see `ZeroShot`."""
+    """Let a network on the bundled tower keep what the bundled encoder says, see `ZeroShot`."""
     from safetensors import safe_open
 
     with safe_open(BUNDLED_WEIGHTS, framework="pt") as weights:
         projection = weights.get_tensor("visual.head.proj.weight")
         scale = float(weights.get_tensor("logit_scale").exp())
-    layer: Any = output_layer(network)
-    part = ZeroShot(projection, texts, background, layer.out_features, scale=scale, weight=weight)
-    network.zero_shot = part.to(layer.weight.device)
+    part = ZeroShot(projection, texts, background, n_classes, scale=scale, weight=weight)
+    network.zero_shot = part.to(next(network.parameters()).device)
 
 
 def pack_network(network: Any, n_classes: int) -> dict[str, Any] | nn.Module:

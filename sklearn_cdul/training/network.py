@@ -123,11 +123,12 @@ class HeadNetwork(nn.Module):
     """A last layer alone: takes the features (b, n_views * d) that the layers before it gave."""
 
     architecture = None  # timm can't build it
+    zero_shot: ZeroShot | None
 
     def __init__(self, n_views: int, n_features: int, n_classes: int):
         super().__init__()
         self.n_views = n_views
-        self.zero_shot: ZeroShot | None = None
+        self.zero_shot = None
         self.linear = nn.Linear(n_features, n_classes)
 
     def forward(self, features: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 # The slope s and the gate g. Both, and the default weight w, were chosen across food photos, photos
 # of Pascal VOC and scenes; benchmarks/open_world.py measures what they give.
-_SLOPE, _GATE = 0.5, 0.0025
+_SLOPE, _GATE = 0.5, 0.002
 # Labels are kept this far from 0 and 1, whose logits are infinite.
 _EPS = 1e-6
 # Photos per block.

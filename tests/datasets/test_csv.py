@@ -49,6 +49,7 @@ def test_csv_takes_classes_in_the_order_they_are_given(tmp_path):
         ("", {}, r"labels\.csv has no rows"),
         ("path,labels\n", {}, r"labels\.csv has no rows"),
         ("photo,labels\n7,cup\n", {}, r"has the columns 'photo', 'labels'\. .*'path'"),
+        ("path\na.jpg\n", {}, r"labels\.csv has no column for a class"),
         ("path,path,labels\na,b,c\n", {}, "these columns more than once: 'path'"),
         ("path,labels\na.jpg,cup\nb.png,cup,pot\n", {}, r"Line 3 of .* has 3 cells"),
         ("path,labels\n,cup\n", {}, r"Line 2 of .* has no path"),

@@ -187,3 +187,12 @@ def test_label_studio_photos_from_elsewhere_are_found_in_the_root_that_is_given(
     found = load_label_studio(tmp_path / "export.json", root=tmp_path / "photos")
     assert [Path(path).name for path in found.data] == ["a.jpg"]
     assert found.target.tolist() == [[1]]
+
+
+def test_label_studio_messages_stay_short_whatever_a_type_is_called(tmp_path):
+    result = [{"from_name": "a", "type": f"{n}{'x' * 9999}", "value": {}} for n in range(99)]
+    task = {"data": {"image": "/data/local-files/?d=a.jpg"}, "annotations": [{"result": result}]}
+    (tmp_path / "export.json").write_text(json.dumps([task]))
+    with pytest.raises(ValueError, match=r"Task 0 of .*no choices for the photo") as caught:
+        load_label_studio(tmp_path / "export.json")
+    assert len(str(caught.value)) < 2000

@@ -94,6 +94,7 @@ def test_a_sidecar_in_which_nothing_changes_is_not_written(photo):
         "<xmp/>",
         '<!DOCTYPE a [<!ENTITY b "c">]>' + THEIRS.partition("?>")[2],
         THEIRS.replace("<r:Seq><r:li>holiday</r:li><r:li>cake</r:li></r:Seq>", "holiday"),
+        THEIRS.replace("cake", "<a>" * 5000 + "</a>" * 5000),
         THEIRS.replace('xmp:Rating="4"', f'xmlns:dc="{SPACES["dc"]}" dc:subject="holiday"'),
     ],
 )

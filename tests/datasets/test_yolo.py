@@ -135,6 +135,15 @@ def test_yolo_whatever_yaml_holds_is_an_error_that_names_the_file(tmp_path, yaml
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")
+def test_yolo_messages_stay_short_whatever_yaml_holds(tmp_path):
+    (tmp_path / "data.yaml").write_text("names: *" + "a" * 100_000)
+    with pytest.raises(
+        ValueError, match=r"data\.yaml is not YAML: found undefined alias"
+    ) as caught:
+        load_yolo(tmp_path)
+    assert len(str(caught.value)) < 1000
+
+
 def test_yolo_lists_may_name_photos_in_any_encoding(tmp_path):
     write_yolo(tmp_path, "images", "labels", "list.txt")
     for folder, name in (("images", b"caf\xe9.jpg"), ("labels", b"caf\xe9.txt")):

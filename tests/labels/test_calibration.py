@@ -88,5 +88,5 @@ def test_counts_are_sums_of_probabilities_and_their_interval_shrinks_with_labels
 
 
 def test_probabilities_at_the_threshold_are_those_that_the_docs_name():
-    assert round(float(expit(OFFSET)), 2) == 0.15
-    assert logit(0.15) == pytest.approx(OFFSET, abs=0.05)
+    assert round(float(expit(OFFSET)), 2) == 0.2
+    assert logit(0.2) == pytest.approx(OFFSET, abs=0.05)

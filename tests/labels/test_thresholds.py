@@ -15,6 +15,7 @@ from sklearn_cdul.labels.thresholds import (
     check_thresholds,
     find_thresholds,
     fit_thresholds,
+    place_thresholds,
 )
 
 
@@ -299,25 +300,24 @@ def test_few_labels_are_drawn_to_the_start():
     assert_array_equal(start, [0.02])
 
 
-@pytest.mark.parametrize("n_yes", [0, 1, 3])
 @pytest.mark.parametrize("seed", range(20))
-def test_no_answer_is_contradicted_where_another_threshold_would_contradict_fewer(n_yes, seed):
+def test_a_class_with_negatives_alone_has_a_threshold_above_them(seed):
     rng = np.random.default_rng(seed)
     scores, labels = rng.beta(0.4, 2, size=(60, 4)), np.full((60, 4), np.nan)
     for j in range(4):
-        rows = np.argsort(-scores[:, j])[: rng.integers(4, 20)]
-        labels[rows, j] = 0
-        labels[rng.permutation(rows)[:n_yes], j] = 1
+        labels[np.argsort(-scores[:, j])[: rng.integers(1, 20)], j] = 0
     thresholds = fit_thresholds(scores, labels, np.quantile(scores, 0.8, axis=0))
-    for j in range(4):
-        known = ~np.isnan(labels[:, j])
-        x, truth = scores[known, j], labels[known, j] == 1
-        above = x >= thresholds[j]
-        if not n_yes:
-            assert not above.any()
-            continue
-        order = np.argsort(x[above])
-        assert not above.any() or truth[above][order][0]  # the lowest that is named is a yes
+    assert not (scores >= thresholds)[labels == 0].any()
+
+
+def test_a_threshold_is_raised_above_negatives_that_lie_close_over_it():
+    logits = np.array([-3, -0.5, -0.4, 1, 2])[:, None]
+    labels = np.array([0, 0, 0, 1, 1])
+    start = np.array([-0.6])
+    at = place_thresholds(logits, labels[:, None], start, shrinkage=1e9)[0]
+    assert -0.4 < at < 1
+    far = place_thresholds(logits + [[0], [0], [1.2], [1.2], [1.2]], labels[:, None], start, 1e9)[0]
+    assert -0.5 < far < 0.8  # the second negative is too far above
 
 
 def test_a_no_raises_a_threshold_and_teaches_classes_without_answers():
