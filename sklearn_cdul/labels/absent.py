@@ -2,8 +2,8 @@
 
 import numpy as np
 
-# A class is shown if its highest open labels reach this on average. On food photos, photos of Pascal
-# VOC and scenes all classes that are shown do, and most names that are not do not.
+# A class is shown if its highest open labels reach this on average. On photos of food, of Pascal VOC
+# and of scenes all classes that are shown do, and most names that are not do not.
 _LEAST = 0.0025
 # How many photos must show a class, and the share of them that is enough of a few.
 _PHOTOS, _SHARE = 5, 20
