@@ -109,8 +109,7 @@ class StandIn(Learner):
         self._classifier = CDULClassifier(pseudo_labeler=labeler, random_state=0)
         self._training, self._size, self._digest = RidgeTraining(), 320, None
         self._network = HeadNetwork(5, 1280, 1)
-        self._embeddings, self._keeps_texts = vectors, False
-        self._start_with(labeler)
+        self._embeddings, self._state = vectors, (labeler, labeler._label(vectors))
         self._features = FeatureSource(features, device=torch.device("cpu"))
         self._photos = list(range(n_photos))
 
