@@ -20,10 +20,10 @@ from types import SimpleNamespace
 import common
 import numpy as np
 import torch
+from sklearn_cdul.learner import Learner
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.datasets import load_food_photos
-from sklearn_cdul.learner import Learner
 from sklearn_cdul.review.answers import Answers
 from sklearn_cdul.review.live import Review, _listen
 from sklearn_cdul.review.session import Session

@@ -174,7 +174,8 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
     thresholds_ : ndarray of shape (k,)
         Probabilities from which ``predict`` gives 1.
     auto_thresholds_ : ndarray of shape (k,)
-        The thresholds that "auto" stands for, whatever ``threshold`` is, but for absent classes.
+        The thresholds that "auto" stands for, whatever ``threshold`` is. Those of absent classes,
+        which get 1 instead, are here as they were found.
     absent_classes_ : list of str
         Classes that no training photo seems to show. With "auto" their threshold is 1, which no
         photo reaches. Empty if the network is not the encoder's image tower, see
@@ -354,16 +355,11 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             network = source.build_network(self.network, len(names), regions=int(self.regions))
         training.check(network)
 
-        if labeler.input == "images":
-            more = {"cache": pictures, "function": labeler._label}
-            seen = labeler._embed(photos, encoder, source.contents, **more)
-        else:
-            seen = labeler._label(photos)
         self._learn(
             labeler,
             network,
             source,
-            seen,
+            _label(labeler, photos, encoder, source, pictures),
             digest=digest_of_X(photos),
             training=training,
             size=size,
@@ -393,19 +389,12 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
     ):
         """Train on photos that CLIP has seen: the labels and, beside them, vectors of each."""
         names = list(labeler.class_names_)
-        labels, vectors = seen[:, : len(names)].copy(), seen[:, len(names) :]
+        labels = seen[:, : len(names)].copy()
         readable = _readable_rows(labels)
-        start, fixed = labels[readable], None
-        if observed is not None:
-            start, fixed = place_observed(start, observed[readable])
+        known = None if observed is None else observed[readable]
         with progress("Comparing photos", verbose=labeler.verbose and self.n_neighbors):
-            start = smooth_labels(
-                start,
-                vectors[readable],
-                n_neighbors=self.n_neighbors,
-                weight=self.neighbor_weight,
-                random_state=seed,
-            )
+            vectors = seen[:, len(names) :][readable]
+            start, fixed = self._start(labels[readable], vectors, known, seed)
         del seen, vectors
         labeler.offload()
         if self.zero_shot_weight and self._shares_tower(labeler):
@@ -422,10 +411,9 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         moved = np.full_like(labels, np.nan)
         moved[readable] = trained.labels
         if observed is not None:
-            known = ~np.isnan(observed) & ~np.isnan(labels)
-            labels[known] = moved[known] = observed[known]
+            given = ~np.isnan(observed) & ~np.isnan(labels)
+            labels[given] = moved[given] = observed[given]
         with progress("Finding thresholds", verbose=labeler.verbose):
-            known = None if observed is None else observed[readable]
             calibration, thresholds = _find_decisions(trained, known)
         absent = _absent(trained, observed)
 
@@ -448,6 +436,14 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         vars(self).update(fitted if size is None else fitted | {"image_size_": size})
         self.calibration_ = calibration.copy()
         return self.set_thresholds(self.threshold)
+
+    def _start(self, labels, vectors, observed, seed):
+        """Labels with those of neighbours, and annotations as training takes them."""
+        fixed = None
+        if observed is not None:
+            labels, fixed = place_observed(labels, observed)
+        options = {"n_neighbors": self.n_neighbors, "weight": self.neighbor_weight}
+        return smooth_labels(labels, vectors, random_state=seed, **options), fixed
 
     @staticmethod
     def paper_settings():
@@ -620,7 +616,9 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         """How many photos show each class, by the sum of the probabilities [1]_.
 
         The interval allows for chance and for probabilities that are off. It is wide without labels
-        and shrinks with those of ``observed`` and :meth:`fit_thresholds`.
+        and shrinks with those of ``observed`` and :meth:`fit_thresholds`. Thresholds do not count:
+        classes in ``absent_classes_``, which :meth:`predict` finds in no photo, have small counts
+        above 0.
 
         Parameters
         ----------
@@ -827,6 +825,14 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         tags.classifier_tags.multi_label = True
         tags.classifier_tags.multi_class = False
         return tags
+
+
+def _label(labeler, photos, encoder, source, pictures):
+    """Labels of the photos and, beside them, vectors of each."""
+    if labeler.input != "images":
+        return labeler._label(photos)
+    options = {"cache": pictures, "function": labeler._label}
+    return labeler._embed(photos, encoder, source.contents, **options)
 
 
 def _absent(trained, observed):

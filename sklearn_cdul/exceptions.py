@@ -38,9 +38,12 @@ class WeightsUnavailableError(OSError):
 
 
 @contextmanager
-def each_warning_once() -> Iterator[None]:
-    """Give the same warning once, however many parts of a fit notice the same; also a decorator."""
-    token = _said.set(set())
+def each_warning_once(said: set[str] | None = None) -> Iterator[None]:
+    """Give the same warning once, however many parts of a fit notice the same; also a decorator.
+
+    What was said before need not be said again: it is in the set, which gets what is said now.
+    """
+    token = _said.set(set() if said is None else said)
     try:
         yield
     finally:

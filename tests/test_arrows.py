@@ -17,9 +17,8 @@ ARROWS = {
     "labeler": {"class_names", "encoders", "images", "labels", "inputs", "targets", "metrics"}
     | {"exceptions"},
     "onnx_classifier": {"inputs", "images", "labels", "compute", "exceptions"},
-    "learner": {"classifier", "labeler", "training", "images", "compute"},
     "review": {"predictions", "targets", "images", "labels", "metrics", "inputs", "exceptions"}
-    | {"learner", "class_names", "datasets"},
+    | {"classifier", "labeler", "training", "compute", "class_names", "datasets"},
     "displays": {"predictions", "images", "labels", "metrics", "inputs"},
     "predictions": {"labels", "targets", "images"},
     "training": {"labels", "memory", "images", "metrics", "compute", "exceptions"},

@@ -137,7 +137,7 @@ def suggest(options: argparse.Namespace) -> int:
         first = next(name for name in PATHS if name not in names)
         empty = [""] * len(names)
         write_table(out, [[first, *names], *([written[row], *empty] for row in rows)])
-    return finish(out, f"{len(rows)} photos to label first", np.ones(1, dtype=bool))
+    return finish(out, f"{len(rows)} photos to label first")
 
 
 def fit_thresholds(options: argparse.Namespace) -> int:
@@ -153,7 +153,7 @@ def fit_thresholds(options: argparse.Namespace) -> int:
     _save_model(model, options.out)
     pairs = zip(model.class_names_, before, model.thresholds_, strict=True)
     show(f"{old:.3f} -> {new:.3f}  {name}" for name, old, new in pairs)
-    return finish(options.out, "the classifier with new thresholds", np.ones(1, dtype=bool))
+    return finish(options.out, "the classifier with new thresholds")
 
 
 def info(options: argparse.Namespace) -> int:
@@ -181,7 +181,7 @@ def search(options: argparse.Namespace) -> int:
         options.out,
         [["path", "similarity"], *([photos[row], f"{value:.3f}"] for row, value in found)],
     )
-    return finish(options.out, f"{len(rows)} photos", np.ones(1, dtype=bool))
+    return finish(options.out, f"{len(rows)} photos")
 
 
 def duplicates(options: argparse.Namespace) -> int:
@@ -193,11 +193,8 @@ def duplicates(options: argparse.Namespace) -> int:
     table = [(str(n), photos[row]) for n, rows in enumerate(groups, start=1) for row in rows]
     write_table(options.out, [["group", "path"], *table])
     n_more = len(table) - len(groups)
-    return finish(
-        options.out,
-        f"groups of duplicates: {len(groups)}, with {n_more} photos too many",
-        np.ones(1, dtype=bool),
-    )
+    what = f"groups of duplicates: {len(groups)}, with {n_more} photos too many"
+    return finish(options.out, what)
 
 
 def _start_search(options: argparse.Namespace) -> tuple[Any, list[str]]:

@@ -92,8 +92,11 @@ def read_classes(name: str) -> Any:
     lines = [line for line in lines if line and not line.startswith("#")]
     tables = path.suffix.lower() in (".csv", ".tsv", ".yaml", ".yml", ".xml")
     if tables or (lines and all(re.search("[,;|\t]", line) for line in lines)):
+        from sklearn_cdul.targets.rows import brief
+
+        found = brief(lines[0]) if lines else "nothing"
         raise ValueError(
-            f"{name} has {lines[:1]} where names are expected. Write a text file with one name per "
+            f"{name} has {found} where names are expected. Write a text file with one name per "
             "line and no more, or a JSON file with a list of them"
         )
     return lines

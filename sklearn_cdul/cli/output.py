@@ -131,8 +131,8 @@ def write_table(out: Path | None, lines: Iterable[Sequence[str]]) -> None:
     write_text(sys.stdout if out is None else out, csv_text(lines))
 
 
-def finish(out: Path | None, what: str, usable: np.ndarray) -> int:
-    """Say what was done; return the exit code."""
+def finish(out: Path | None, what: str, usable: np.ndarray | None = None) -> int:
+    """Say what was done; return the exit code, another one if some photos are not usable."""
     sys.stdout.flush()
     say(what if out is None else f"{out}: {what}")
-    return 0 if usable.all() else INCOMPLETE
+    return 0 if usable is None or usable.all() else INCOMPLETE

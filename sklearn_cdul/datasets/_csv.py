@@ -98,12 +98,7 @@ def load_csv(
             "not. Give the classes as classes=, or leave this column out."
         )
     if split is not None:
-        if SPLIT not in header:
-            raise ValueError(f"{path} has no column {SPLIT!r}; leave out split={split!r}.")
-        words = sorted({record[SPLIT] for _, record in records})
-        records = [(where, record) for where, record in records if record[SPLIT] == split]
-        if not records:
-            raise ValueError(f"{path} has no photo of split {split!r}, only of {some(words)}.")
+        records = _of_split(records, split, path)
     if not (own or named):
         raise ValueError(f"{path} has no column for a class, and none called {NAMES[0]!r}.")
     if "" in own and not named:
@@ -133,6 +128,19 @@ def load_csv(
     more: dict[str, Any] = {"folder": folder, "missing": missing, "descr": descr}
     more["others"] = None if root is None else ends
     return make_bunch(rows, classes, splits, agree=not named, **more)
+
+
+def _of_split(
+    records: list[tuple[str, dict[str, str]]], split: str, path: Path
+) -> list[tuple[str, dict[str, str]]]:
+    """The records with this word in the column for it."""
+    if any(SPLIT not in record for _, record in records):
+        raise ValueError(f"{path} has no column {SPLIT!r}; leave out split={split!r}.")
+    found = [(where, record) for where, record in records if record[SPLIT] == split]
+    if not found:
+        words = sorted({record[SPLIT] for _, record in records})
+        raise ValueError(f"{path} has no photo of split {split!r}, only of {some(words)}.")
+    return found
 
 
 def _column_of_photos(cells: dict[str, set[str]], path: Path) -> str:

@@ -51,15 +51,16 @@ class Answers:
             raise OSError(
                 f"{self.path} is in use by another review. Stop it, or name another file."
             ) from None
-        is_new = not self.journal.exists()
         self._file = open(self.journal, "a+b")  # noqa: SIM115 - closed by close()
         try:
-            if is_new and self.path.exists():
-                self._take_over(photos)
             unknown = self._replay()
+            # A process that was killed at its start may have left an empty journal.
+            if self._is_empty() and self.path.exists():
+                self._take_over(photos)
         except BaseException:
+            is_empty = self._is_empty()
             self.release()
-            if is_new:
+            if is_empty:
                 self.journal.unlink()
             raise
 
@@ -83,13 +84,13 @@ class Answers:
 
     def set_labels(self, labels: Mapping[int, np.ndarray], *, fair: bool = False) -> None:
         """Set the rows (k,) of photos, NaN where there is no label."""
-        shown = {}
-        for row, values in labels.items():
-            known = {True: None}  # as JSON has no NaN
-            shown[self.keys[row]] = {
-                name: known.get(value != value, int(value == 1))
+        shown = {
+            self.keys[row]: {
+                name: None if np.isnan(value) else int(value == 1)  # JSON has no NaN
                 for name, value in zip(self.names, values.tolist(), strict=True)
             }
+            for row, values in labels.items()
+        }
         self._write({"photos": list(shown.items()), "fair": fair})
         for row, values in labels.items():
             self._set(row, values, fair)
@@ -124,6 +125,9 @@ class Answers:
             self._file = open(self.journal, "a+b")  # noqa: SIM115 - what is in the buffer is lost
             self._file.truncate(end)
             raise
+
+    def _is_empty(self) -> bool:
+        return self._file.seek(0, os.SEEK_END) == 0
 
     def _replay(self) -> list[str | int]:
         """Read the journal; return the photos in it that are not among these."""
@@ -177,8 +181,8 @@ class Answers:
         """Begin the journal with the labels of a CSV file that is there."""
         labels = read_targets(self.path, self.names, photos, name=str(self.path))
         rows = np.flatnonzero(~np.isnan(labels).all(axis=1))
-        self.set_labels({int(row): labels[row] for row in rows})
-        self.labels[:], self.order = np.nan, []  # they are read again from the journal
+        if len(rows):
+            self.set_labels({int(row): labels[row] for row in rows})
 
 
 def _key(photo: Any, row: int, folder: Path) -> str | int:

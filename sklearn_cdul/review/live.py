@@ -12,8 +12,8 @@ from typing import Any
 
 from sklearn_cdul.class_names.prompts import resolve_classes
 from sklearn_cdul.images.items import check_images
-from sklearn_cdul.learner import Learner
 from sklearn_cdul.review.answers import Answers
+from sklearn_cdul.review.learner import Learner
 from sklearn_cdul.review.session import Session
 
 

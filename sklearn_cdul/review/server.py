@@ -41,6 +41,14 @@ HEADERS = {
 
 def make_app(session: Session, token: str, host: str = "127.0.0.1") -> Any:
     """The ASGI application. All paths begin with the token."""
+    kinds = (ValueError, TypeError, LookupError, OSError, RecursionError, Conflict)
+    handlers: Any = dict.fromkeys(kinds, _refuse)
+    routes = [*_routes_that_show(session), *_routes_that_change(session)]
+    return _Guard(Starlette(routes=routes, exception_handlers=handlers), token, host)
+
+
+def _routes_that_show(session: Session) -> list[Route]:
+    """The page, its parts, photos, and what is known of them."""
     pictures = Pictures(session.photos)
 
     def page(request: Request) -> Response:
@@ -65,17 +73,27 @@ def make_app(session: Session, token: str, host: str = "127.0.0.1") -> Any:
     def grid(request: Request) -> Response:
         return JSONResponse(session.grid(request.path_params["column"]))
 
-    def after(data: dict[str, Any]) -> Any:
-        return {"card": session.next(_text(data, "tab")), "answered": len(session.answers.order)}
+    return [
+        Route("/", page),
+        Route("/part/{name}", part),
+        Route("/photo/{row:int}/{size}", photo),
+        Route("/overview", overview),
+        Route("/card/{row:int}", card),
+        Route("/grid/{column:int}", grid),
+    ]
+
+
+def _routes_that_change(session: Session) -> list[Route]:
+    """Answers and what else a person says, and files to save."""
 
     def next_(data: dict[str, Any]) -> Any:
         skip = None if data.get("skip") is None else _number(data["skip"])
         return {"card": session.next(_text(data, "tab"), skip=skip)}
 
     def answer(data: dict[str, Any]) -> Any:
-        row, version = _number(data["photo"]), _number(data["version"])
-        session.answer(_text(data, "tab"), row, version, _numbers(data["shown"]))
-        return after(data)
+        tab, row, version = _text(data, "tab"), _number(data["photo"]), _number(data["version"])
+        session.answer(tab, row, version, _numbers(data["shown"]))
+        return {"card": session.next(tab), "answered": len(session.answers.order)}
 
     def answer_grid(data: dict[str, Any]) -> Any:
         said = data["photos"]
@@ -96,23 +114,15 @@ def make_app(session: Session, token: str, host: str = "127.0.0.1") -> Any:
     def save_file(data: dict[str, Any]) -> Any:
         return {"path": str(save(session, _text(data, "name")))}
 
-    routes = [
-        Route("/", page),
-        Route("/part/{name}", part),
-        Route("/photo/{row:int}/{size}", photo),
-        Route("/overview", overview),
-        Route("/card/{row:int}", card),
-        Route("/grid/{column:int}", grid),
-        Route("/next", _taking(next_), methods=["POST"]),
-        Route("/answer", _taking(answer), methods=["POST"]),
-        Route("/answer-grid", _taking(answer_grid), methods=["POST"]),
-        Route("/undo", _taking(undo), methods=["POST"]),
-        Route("/class", _taking(change_class), methods=["POST"]),
-        Route("/save", _taking(save_file), methods=["POST"]),
-    ]
-    kinds = (ValueError, TypeError, LookupError, OSError, RecursionError, Conflict)
-    handlers: Any = dict.fromkeys(kinds, _refuse)
-    return _Guard(Starlette(routes=routes, exception_handlers=handlers), token, host)
+    taking = {
+        "/next": next_,
+        "/answer": answer,
+        "/answer-grid": answer_grid,
+        "/undo": undo,
+        "/class": change_class,
+        "/save": save_file,
+    }
+    return [Route(path, _taking(make), methods=["POST"]) for path, make in taking.items()]
 
 
 class _Guard:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from sklearn_cdul.labels import apply_thresholds
-from sklearn_cdul.learner import Learner
 from sklearn_cdul.predictions import log_odds
 from sklearn_cdul.review.answers import Answers
 from sklearn_cdul.review.figures import judge
+from sklearn_cdul.review.learner import Learner
 from sklearn_cdul.review.suggestions import rank_by_worth
 
 # One of so many photos is drawn at random and kept apart, to judge the model with.
@@ -95,8 +95,7 @@ class Session:
     def card(self, row: int) -> dict[str, Any]:
         """What is shown of one photo."""
         with self._lock:
-            if not 0 <= row < len(self.photos):
-                raise IndexError(f"There is no photo {row}.")
+            self._check_row(row)
             k = len(self.answers.names)
             scores, margins = np.zeros(k), np.full(k, -99.0)
             scores[: self._scores.shape[1]] = np.nan_to_num(self._scores[row])
@@ -118,6 +117,7 @@ class Session:
         """The next photo for a tab, or None if all are answered."""
         with self._lock:
             if skip is not None:
+                self._check_row(skip)
                 self._skipped.add(skip)
             self._tabs.pop(tab, None)
             row = self._choose_next()
@@ -161,7 +161,7 @@ class Session:
     def answer(self, tab: str, row: int, version: int, shown: Sequence[int]) -> None:
         """All classes of a photo: those that it shows, none of the others."""
         with self._lock:
-            self.card(row)
+            self._check_row(row)
             values = np.zeros(len(self.answers.names))
             for column in shown:
                 self._check_column(column)
@@ -174,7 +174,7 @@ class Session:
             self._check_column(column)
             rows, versions = {}, {}
             for row, version, value in photos:
-                self.card(row)
+                self._check_row(row)
                 if value not in (0, 1):
                     raise ValueError("An answer is 1 or 0.")
                 rows[row] = self.answers.labels[row].copy()
@@ -210,9 +210,10 @@ class Session:
                 if new in self.answers.names:
                     raise ValueError(f"There is a class {new!r} already.")
                 name = None if old is None else self.answers.names[old]
-            self.learner.change_class(name, new)
-            with self._lock:
+            changed = self.learner.with_class(name, new)
+            with self._lock:  # the answers have the columns of the learner, whatever fails
                 self.answers.change_class(name, new)
+                self.learner.take(changed)
                 self._tell(_ANSWERS)
 
     def _set(self, tab: str, rows: dict[int, np.ndarray], versions: dict[int, int]) -> None:
@@ -236,6 +237,10 @@ class Session:
         self._waiting += count
         self._last = time.monotonic()
         self._changed.notify_all()
+
+    def _check_row(self, row: int) -> None:
+        if not 0 <= row < len(self.photos):
+            raise IndexError(f"There is no photo {row}.")
 
     def _check_column(self, column: int) -> None:
         if not 0 <= column < len(self.answers.names):
@@ -295,7 +300,7 @@ class Session:
         known[learned] = labels[learned]
         known[self._is_apart] = np.nan
         fitted, scores = self.learner.learn(known)
-        k = scores.shape[1]
+        k = min(scores.shape[1], labels.shape[1])  # a class may have come meanwhile
         margins = log_odds(scores) - log_odds(fitted.thresholds_)
         predicted = apply_thresholds(scores, fitted.thresholds_).astype(bool)
         readable = ~np.isnan(scores).any(axis=1)

@@ -16,8 +16,8 @@ from starlette.testclient import TestClient
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.datasets import load_csv
-from sklearn_cdul.learner import Learner
 from sklearn_cdul.review.answers import Answers
+from sklearn_cdul.review.learner import Learner
 from sklearn_cdul.review.server import HEADERS, make_app
 from sklearn_cdul.review.session import Session
 

@@ -5,9 +5,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
-from sklearn_cdul.learner import Learner
 from sklearn_cdul.review.answers import Answers
 from sklearn_cdul.review.figures import judge
+from sklearn_cdul.review.learner import Learner
 from sklearn_cdul.review.session import Conflict, Session
 
 NAMES = ["pizza", "cake", "coffee", "salad"]

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.base import clone
 
 from sklearn_cdul.classifier import CDULClassifier
-from sklearn_cdul.compute.devices import OwnRandomState, gradients_on
+from sklearn_cdul.compute.devices import OwnRandomState, gradients_on, resolve_device
+from sklearn_cdul.exceptions import each_warning_once
 from sklearn_cdul.images.digests import digest_of_X
 from sklearn_cdul.images.pictures import PictureCache
 from sklearn_cdul.labeler import CLIPPseudoLabeler
@@ -18,7 +18,7 @@ from sklearn_cdul.training.building import resolve_image_size
 from sklearn_cdul.training.features import from_features, open_store
 from sklearn_cdul.training.network import HeadNetwork, output_layer, with_head
 
-_CPU = torch.device("cpu")
+_CPU = resolve_device("cpu")
 
 
 class Learner:
@@ -40,6 +40,7 @@ class Learner:
                 raise ValueError('A classifier with training="gradients" must be fitted first.')
             training = RidgeTraining()
         self._training, self._classifier = training, clone(classifier).set_params(on_error="nan")
+        self._said: set[str] = set()  # warnings, which the next fit does not repeat
         labeler = clone(classifier.pseudo_labeler or CLIPPseudoLabeler())
         labeler.set_params(**self._classifier._shared(labeler))
         if labeler.input != "images":
@@ -87,6 +88,10 @@ class Learner:
 
     def change_class(self, old: str | None, new: str) -> None:
         """Rename a class, or add one: the encoder embeds the new name, and no photo."""
+        self.take(self.with_class(old, new))
+
+    def with_class(self, old: str | None, new: str) -> Any:
+        """What a renamed or added class makes of the labels, for `take`; nothing is changed yet."""
         names, given = self.class_names, self._labeler.classes
         changed = [new if name == old else name for name in names] + [new] * (old is None)
         classes: Any = changed
@@ -97,11 +102,15 @@ class Learner:
         labeler = clone(self._labeler).set_params(classes=classes)
         labeler._fit(None, None, labeler._encoder())
         labeler.offload()
-        self._state = labeler, labeler._label(self._embeddings)
-        more: dict[str, Any] = {"classes": None, "pseudo_labeler": clone(labeler)}
+        return labeler, labeler._label(self._embeddings)
+
+    def take(self, state: Any) -> None:
+        """Learn from now on with the classes of `with_class`."""
+        more: dict[str, Any] = {"classes": None, "pseudo_labeler": clone(state[0])}
         if not isinstance(self._classifier.threshold, str | float):
             more["threshold"] = "auto"  # there is none for a class that is new
         self._classifier.set_params(**more)
+        self._state = state
 
     def learn(self, observed: np.ndarray) -> tuple[CDULClassifier, np.ndarray]:
         """Fit to annotations (n, k), NaN where there are none.
@@ -117,7 +126,7 @@ class Learner:
             observed[:, :k], ((0, 0), (0, max(k - observed.shape[1], 0))), constant_values=np.nan
         )
         head = HeadNetwork(n_views, output_layer(self._network).in_features, k)  # type: ignore[union-attr]
-        with gradients_on():
+        with gradients_on(), each_warning_once(self._said):
             fitted._learn(
                 labeler,
                 head,
