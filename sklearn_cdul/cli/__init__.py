@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return options.run(options)
         except KeyboardInterrupt:
             kept = ""
-            if hasattr(options, "memory"):  # label and train
+            if hasattr(options, "memory"):  # a command that encodes photos
                 kept = f"; the same command goes on with what is in {options.memory}"
                 if options.memory is None:
                     kept = (

@@ -51,7 +51,7 @@ def dump_folders(data: Paths, target: Any, target_names: Sequence[str], path: Pa
     folder = user_path(path)
     labels = check_labels(data, target, target_names, folder, form="folders")
     photos = [Path(os.path.abspath(photo)) for photo in data]
-    root = os.path.commonpath([photo.parent for photo in photos])
+    root = os.path.commonpath([photo.parent for photo in photos]) if photos else folder
     # Whoever interrupts this leaves none of it.
     with TemporaryDirectory(prefix=f".{folder.name[:40]}.", dir=folder.absolute().parent) as part:
         made = Path(part) / "made"

@@ -100,7 +100,8 @@ class Learner:
             before = [*names, new][: len(changed)]
             classes = {c: c if c == new else words[b] for c, b in zip(changed, before, strict=True)}
         labeler = clone(self._labeler).set_params(classes=classes)
-        labeler._fit(None, None, labeler._encoder())
+        with each_warning_once(self._said):
+            labeler._fit(None, None, labeler._encoder())
         labeler.offload()
         return labeler, labeler._label(self._embeddings)
 

@@ -130,7 +130,7 @@ const answer = (classes) => alone(async () => {
   if (!card) return;
   const { photo, version } = card;
   try {
-    const result = await ask("answer", { photo, version, shown: classes });
+    const result = await ask("answer", { photo, version, shown: classes, classes: state.names.length });
     visit(result.card);
   } catch (error) {
     if (error.status === 409) showCard(await ask(`card/${photo}`));
@@ -157,7 +157,7 @@ const forward = () => alone(async () => {
 
 async function addClass(name) {
   state = await ask("class", { name });
-  const j = state.names.length - 1;
+  const j = state.names.indexOf(name.split(/\s+/).join(" "));
   if (card) {
     card.order = [...card.order, j];
     shown.add(j);

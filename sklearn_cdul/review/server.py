@@ -92,7 +92,8 @@ def _routes_that_change(session: Session) -> list[Route]:
 
     def answer(data: dict[str, Any]) -> Any:
         tab, row, version = _text(data, "tab"), _number(data["photo"]), _number(data["version"])
-        session.answer(tab, row, version, _numbers(data["shown"]))
+        known = None if data.get("classes") is None else _number(data["classes"])
+        session.answer(tab, row, version, _numbers(data["shown"]), known)
         return {"card": session.next(tab), "answered": len(session.answers.order)}
 
     def answer_grid(data: dict[str, Any]) -> Any:

@@ -158,11 +158,17 @@ class Session:
 
     # ---------------------------------------------------------------- what people say
 
-    def answer(self, tab: str, row: int, version: int, shown: Sequence[int]) -> None:
-        """All classes of a photo: those that it shows, none of the others."""
+    def answer(
+        self, tab: str, row: int, version: int, shown: Sequence[int], n_classes: int | None = None
+    ) -> None:
+        """The classes of a photo: those that it shows, none of the others.
+
+        A tab that has seen only the first classes, since another has added some, says how many.
+        """
         with self._lock:
             self._check_row(row)
-            values = np.zeros(len(self.answers.names))
+            values = np.full(len(self.answers.names), np.nan)
+            values[: len(values) if n_classes is None else n_classes] = 0
             for column in shown:
                 self._check_column(column)
                 values[column] = 1
@@ -326,8 +332,7 @@ class Session:
                     curve.append({"answers": n, **figures})
         with self._changed:
             self._scores, self._margins, self._predicted = scores, margins, predicted
-            self._is_readable, self.thresholds = readable, fitted.thresholds_
-            self._queue, self._points = queue.tolist(), points
+            self._is_readable, self._queue, self._points = readable, queue.tolist(), points
             self.figures, self.curve, self.trouble = figures, curve, ""
             self._waiting = max(self._waiting - waiting, 0)
             self.seconds = time.perf_counter() - start

@@ -264,7 +264,7 @@ def test_help_and_mistakes_wait_for_no_large_import():
         (f"--out {300 * 'n'}.csv", "nnn.csv can't be written: "),
         ("--out names.txt --format csv", "names.txt can't be written: it has another part"),
         ("--out photos/deep/a.jpg --format csv", "a.jpg can't be written: it has another part"),
-        ("--classes line.txt", r"line.txt has \['cup, egg'\] where names are .*one name per line"),
+        ("--classes line.txt", r"line.txt has 'cup, egg' where names are .*one name per line"),
         ("--classes table.csv", r"table.csv has 'id,name' where names are expected"),
         ("--classes table.txt", r"table.txt has 'id,name' where names are expected"),
         ("--classes column.csv", r"column.csv has 'name' where names are expected"),

@@ -60,3 +60,8 @@ def test_a_folder_that_is_there_is_left_alone(photos, tmp_path):
 def test_names_that_are_no_folders_are_refused(photos, tmp_path, name):
     with pytest.raises(ValueError, match="can't be written"):
         dump_folders(photos, [[], [], []], [name], tmp_path / "sorted")
+
+
+def test_no_photos_make_an_empty_folder(tmp_path):
+    dump_folders([], [], ["cup"], tmp_path / "sorted")
+    assert list((tmp_path / "sorted").iterdir()) == []

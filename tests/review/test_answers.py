@@ -67,6 +67,18 @@ def test_labels_of_a_csv_file_that_is_there_are_taken_over():
     again.close()
 
 
+@pytest.mark.parametrize("left", [b"", b'{"photos": [["pho'])
+def test_they_are_taken_over_after_a_start_that_was_killed_before_it_had_written_them(left):
+    with open("answers.csv", "w") as file:
+        file.write("filename,cat\nphotos/e.jpg,1\n")
+    with open("answers.journal", "wb") as file:
+        file.write(left)
+    answers = Answers("answers.csv", PHOTOS, NAMES)
+    answers.set_labels({0: row(1, 0, 0)})
+    answers.close()
+    assert read_targets("answers.csv", NAMES, PHOTOS)[3, 0] == 1
+
+
 def test_half_a_line_of_a_killed_process_is_cut_off():
     answers = Answers("answers.csv", PHOTOS, NAMES)
     answers.set_labels({0: row(1, 0, 0)})

@@ -1,5 +1,7 @@
 """The review without its page: it learns from answers, and judges itself on photos kept apart."""
 
+import warnings
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -84,6 +86,40 @@ def test_a_class_that_is_added_learns_without_encoding(food, memory, monkeypatch
     fitted, probabilities = learner.learn(np.full((40, 5), np.nan))
     assert fitted.class_names_ == names and probabilities.shape == (40, 5)
     assert learner.finish(fitted).predict_proba(food[0][:2]).shape == (2, 5)
+
+
+def test_a_warning_is_given_once_not_with_each_fit(food, memory):
+    learner = Learner(classifier(memory), food[0][:6])
+    unknown = np.full((6, 4), np.nan)
+    with pytest.warns(UserWarning, match="6 photos are too few to learn from"):
+        learner.learn(unknown)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        learner.learn(unknown)
+
+
+def test_a_class_that_cannot_be_written_is_not_learned(start, monkeypatch):
+    session = start()
+    with monkeypatch.context() as patch:
+        patch.setattr(session.answers, "_write", fail)
+        with pytest.raises(OSError, match="full"):
+            session.change_class(None, "egg")
+    session.change_class(None, "soup")
+    session.catch_up()
+    assert session.learner.class_names == session.overview()["names"] == [*NAMES, "soup"]
+    assert len(session.card(0)["scores"]) == 5
+
+
+def test_an_answer_says_nothing_of_a_class_that_its_tab_has_not_shown(start):
+    session = start()
+    card = session.next("tab")
+    session.change_class(None, "egg")
+    session.answer("tab", card["photo"], card["version"], [1], n_classes=4)
+    assert_array_equal(session.answers.labels[card["photo"]], [0, 1, 0, 0, np.nan])
+
+
+def fail(*_):
+    raise OSError("full")
 
 
 def test_wordings_of_classes_stay_when_one_is_renamed(food, memory):
