@@ -20,11 +20,11 @@ from types import SimpleNamespace
 import common
 import numpy as np
 import torch
-from sklearn_cdul.learner import Learner
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.datasets import load_food_photos
 from sklearn_cdul.review.answers import Answers
+from sklearn_cdul.review.learner import Learner
 from sklearn_cdul.review.live import Review, _listen
 from sklearn_cdul.review.session import Session
 from sklearn_cdul.training import RidgeTraining
@@ -108,6 +108,7 @@ class StandIn(Learner):
         features[:, :, :width] += vectors[:, :1]
         self._classifier = CDULClassifier(pseudo_labeler=labeler, random_state=0)
         self._training, self._size, self._digest = RidgeTraining(), 320, None
+        self._said = set()
         self._network = HeadNetwork(5, 1280, 1)
         self._embeddings, self._state = vectors, (labeler, labeler._label(vectors))
         self._features = FeatureSource(features, device=torch.device("cpu"))

@@ -53,7 +53,7 @@ def dense_tower(
 
 
 def window_means(maps: Tensor, grid_size: int) -> Tensor:
-    """Average windows of maps, `windows_per_side` a side, each with a share of the whole map."""
+    """Average windows of maps, `windows_per_side` per side, each with a share of the whole map."""
     n_windows = windows_per_side(grid_size)
     rows, columns = (_shares(length, n_windows) for length in maps.shape[2:])
     shares = (1 - _CONTEXT) * torch.kron(rows, columns) + _CONTEXT / (len(rows) * len(columns))

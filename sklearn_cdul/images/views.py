@@ -101,7 +101,7 @@ def n_parts(grid_size: int, kind: str) -> int:
 
 
 def windows_per_side(grid_size: int) -> int:
-    """Return how many windows a side are read off a map: one per cell, and between each two."""
+    """Return how many windows per side are read off a map: one per cell, and between each two."""
     return 2 * grid_size - 1
 
 

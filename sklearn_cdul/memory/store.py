@@ -317,9 +317,9 @@ def memory_size(memory: str | os.PathLike[str]) -> int:
     """Return how much disk space a folder of embeddings and features takes.
 
     One photo takes ``4 * views * d + 57`` bytes for each setting (encoder, precision, ``grid_size``
-    and ``views``), with 10 views at ``grid_size=3`` and d numbers per view: 10 kB for the bundled
-    encoder (d = 256), 31 kB for ViT-L-14 (d = 768). A prompt takes ``4 * d + 57`` bytes. Features
-    of a classifier's frozen network come on top, 26 kB per photo for the bundled one.
+    and ``views``), with d numbers per view: 27 kB for the bundled encoder (26 views, d = 256), 31
+    kB for ViT-L-14 (10 views, d = 768). A prompt takes ``4 * d + 57`` bytes. Features of a
+    classifier's frozen network come on top, 26 kB per photo for the bundled one.
 
     Parameters
     ----------
