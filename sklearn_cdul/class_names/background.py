@@ -14,14 +14,14 @@ _ALIKE, _SAME = 0.7, 0.9
 
 
 def background_of(wordings: Sequence[Sequence[str]], embeddings: np.ndarray) -> np.ndarray:
-    """Places (m, d) of the known names that no class is a kind of, and that are none of a class.
+    """Embeddings (m, d) of the known names that are no kind of a class, nor a class of them.
 
     They stand for all that a photo may show besides the classes, of which wordings and embeddings
     (k, d) are given. WordNet says what is a kind of what; names that look like a class are left
     out, too.
     """
-    known, places = known_names()
-    cosines = np.asarray(embeddings) @ places.T
+    known, known_embeddings = known_names()
+    cosines = np.asarray(embeddings) @ known_embeddings.T
     left_out = (cosines > _ALIKE).any(axis=0)
     relations = _relations()
     for texts, row in zip(wordings, cosines, strict=True):
@@ -30,7 +30,7 @@ def background_of(wordings: Sequence[Sequence[str]], embeddings: np.ndarray) -> 
         words += [known[column] for column in np.flatnonzero(row > _SAME)]
         for word in words:
             left_out[relations.get(word, [])] = True
-    return places[~left_out]
+    return known_embeddings[~left_out]
 
 
 @cache
