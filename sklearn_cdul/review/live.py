@@ -143,6 +143,9 @@ class Review:
         self._thread.start()
         while not self._server.started and self._thread.is_alive():
             time.sleep(0.01)
+        if not self._server.started:
+            session.stop()
+            raise OSError(f"The page can't be served at {self.url}.")
 
     @property
     def model(self) -> Any:
