@@ -198,7 +198,7 @@ def _add_suggestions(command: argparse.ArgumentParser) -> None:
 
 
 def _add_labelled(command: argparse.ArgumentParser) -> None:
-    labels = "CSV file with labels of photos that were drawn at random"
+    labels = "CSV file with labels of some photos"
     command.add_argument("labels", type=user_path, metavar="LABELS", help=labels)
     photos = "folder of these photos, or photos (default: the paths in LABELS)"
     command.add_argument("--photos", nargs="+", metavar="PHOTOS", help=photos)
