@@ -37,6 +37,18 @@ class WeightsUnavailableError(OSError):
     """The weights of an encoder or a network can't be had: no connection, no such file."""
 
 
+class UnusableImagesWarning(UserWarning):
+    """Some images of X can't be used, and their rows are NaN: which ones, of how many."""
+
+    def __init__(self, failures: Sequence[ImageError], n_images: int):
+        super().__init__(
+            f"{len(failures)} of {n_images} images can't be used; their rows are NaN. The first: "
+            f"{failures[0]}"
+        )
+        self.failures = failures
+        self.n_images = n_images
+
+
 @contextmanager
 def each_warning_once(said: set[str] | None = None) -> Iterator[None]:
     """Give the same warning once, however many parts of a fit notice the same; also a decorator.
@@ -50,12 +62,12 @@ def each_warning_once(said: set[str] | None = None) -> Iterator[None]:
         _said.reset(token)
 
 
-def warn(message: str) -> None:
+def warn(message: str | UserWarning) -> None:
     """Give a UserWarning that points to the user's own line."""
     if (said := _said.get()) is not None:
-        if message in said:
+        if str(message) in said:
             return
-        said.add(message)
+        said.add(str(message))
     level, frame = 2, sys._getframe(1)
     while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in _BETWEEN:
         level, frame = level + 1, frame.f_back
@@ -74,7 +86,4 @@ def with_advice(error: ImageError) -> ImageError:
 def warn_about_failures(failures: Sequence[ImageError], n_images: int) -> None:
     """Give one warning for all images that could not be used; none if there are none."""
     if failures:
-        warn(
-            f"{len(failures)} of {n_images} images can't be used; their rows are NaN. The first: "
-            f"{failures[0]}",
-        )
+        warn(UnusableImagesWarning(failures, n_images))

@@ -125,6 +125,15 @@ class ONNXClassifier:
                 "the classifier again."
             )
 
+    def __repr__(self) -> str:
+        """One line with what it was made from."""
+        made_by = "".join(
+            f", {what} {self.origin_[what]}"
+            for what in ("encoder", "network")
+            if what in self.origin_
+        )
+        return f"<ONNXClassifier of {self.input}, {len(self.class_names_)} classes{made_by}>"
+
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probability of each class.
 

@@ -95,6 +95,7 @@ def test_predictions_are_those_of_the_classifier(path, fitted, photos, n_jobs):
     assert model.class_names_ == NAMES
     assert_array_equal(model.thresholds_, fitted.thresholds_)
     assert model.image_size_ == 64
+    assert repr(model).startswith("<ONNXClassifier of images, 3 classes, encoder bundled, network")
     expected = assert_same_predictions(model, fitted, photos)
     assert len(np.unique(fitted.predict(photos))) == 2
     for index in (0, 5):

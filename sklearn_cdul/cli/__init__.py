@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Sequence
 
 from sklearn_cdul.cli.arguments import make_parser
-from sklearn_cdul.cli.output import FAILED, INTERRUPTED, say
+from sklearn_cdul.cli.output import FAILED, INCOMPLETE, INTERRUPTED, list_unusable, say
+from sklearn_cdul.exceptions import UnusableImagesWarning
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,9 +21,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if hasattr(sys.stdout, "reconfigure"):  # names of files and classes may have any letters
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: say(f"warning: {_for_shell(message)}")
+        listed: set[str | None] = set()
+
+        def tell(warning: object, *_: object, **__: object) -> None:
+            if not isinstance(warning, UnusableImagesWarning):
+                say(f"warning: {_for_shell(warning)}")
+            elif not listed.issuperset(paths := {error.path for error in warning.failures}):
+                list_unusable(warning)
+                listed.update(paths)
+
+        warnings.showwarning = tell
         try:
-            return options.run(options)
+            return options.run(options) or (INCOMPLETE if listed else 0)
         except KeyboardInterrupt:
             kept = ""
             if hasattr(options, "memory"):  # a command that encodes photos
@@ -47,6 +57,11 @@ def _for_shell(message: object) -> str:
     """A message in the words of the command line, without what only means something in Python."""
     text = re.sub(
         r"; their rows are NaN| The rows of such images are NaN\.|X\[\d+\] (?=\()", "", str(message)
+    )
+    text = re.sub(
+        r", or a threshold, such as set_thresholds\(\{.*\}\)\.",
+        ", or label some of them and give the labels to train as --observed.",
+        text,
     )
     # memory='cache' is --memory 'cache' here.
     option = r"(?<!--)\b(background_classes|model_name|pretrained|memory|device|observed)"

@@ -19,14 +19,12 @@ from sklearn_cdul.cli.inputs import (
     read_photos,
 )
 from sklearn_cdul.cli.output import (
-    INCOMPLETE,
     check_labels_fit,
     check_out,
     finish,
     make_writer,
     say,
     show,
-    usable_photos,
     write_table,
 )
 from sklearn_cdul.cli.plan import show_plan
@@ -78,9 +76,8 @@ def train(options: argparse.Namespace) -> int:
     if options.dry_run:
         return _plan_training(options, photos, model)
     model.fit(photos, observed=options.observed)
-    usable = usable_photos(model.initial_pseudo_labels_, photos)
     _save_model(model, options.out)
-    code = finish(options.out, f"a classifier of {len(model.class_names_)} classes", usable)
+    code = finish(options.out, f"a classifier of {len(model.class_names_)} classes")
     if options.report is not None:
         _report_on(model, photos, options.observed, options.report)
     return code
@@ -113,8 +110,8 @@ def report(options: argparse.Namespace) -> int:
     """Write a page to review and correct the predictions of a trained classifier."""
     check_out(options.out)
     photos, model = read_photos(options), load_model(options)
-    scores = _report_on(model, photos, options.labels, options.out)
-    return 0 if usable_photos(scores, photos).all() else INCOMPLETE
+    _report_on(model, photos, options.labels, options.out)
+    return 0
 
 
 def suggest(options: argparse.Namespace) -> int:
@@ -152,7 +149,7 @@ def fit_thresholds(options: argparse.Namespace) -> int:
     model.fit_thresholds(read_photos(options), options.labels)
     _save_model(model, options.out)
     pairs = zip(model.class_names_, before, model.thresholds_, strict=True)
-    show(f"{old:.3f} -> {new:.3f}  {name}" for name, old, new in pairs)
+    show(f"{old:.3f} -> {new:.3f}  {name}{_if_never(new)}" for name, old, new in pairs)
     return finish(options.out, "the classifier with new thresholds")
 
 
@@ -166,8 +163,12 @@ def info(options: argparse.Namespace) -> int:
     show(f"{what}: {value}" for what, value in origin_of(model).items())
     show([f"{len(model.class_names_)} classes, each with its threshold:"])
     pairs = zip(model.class_names_, model.thresholds_, strict=True)
-    show(f"  {threshold:.3f}  {name}" for name, threshold in pairs)
+    show(f"  {threshold:.3f}  {name}{_if_never(threshold)}" for name, threshold in pairs)
     return 0
+
+
+def _if_never(threshold: float) -> str:
+    return ", predicted for no photo" if threshold >= 1 else ""
 
 
 def search(options: argparse.Namespace) -> int:
@@ -193,8 +194,8 @@ def duplicates(options: argparse.Namespace) -> int:
     table = [(str(n), photos[row]) for n, rows in enumerate(groups, start=1) for row in rows]
     write_table(options.out, [["group", "path"], *table])
     n_more = len(table) - len(groups)
-    what = f"groups of duplicates: {len(groups)}, with {n_more} photos too many"
-    return finish(options.out, what)
+    found = f"{len(groups)} groups of duplicates, {n_more} photos more than needed"
+    return finish(options.out, found if len(groups) else "no duplicates")
 
 
 def _start_search(options: argparse.Namespace) -> tuple[Any, list[str]]:
@@ -216,13 +217,11 @@ def _save_model(model: Any, out: Path) -> None:
         joblib.dump(model, part)
 
 
-def _report_on(model: Any, photos: list[str], labels: Path | None, out: Path) -> np.ndarray:
-    """Write the page; return the scores."""
+def _report_on(model: Any, photos: list[str], labels: Path | None, out: Path) -> None:
     from sklearn_cdul.review import LabelReport
 
     page = LabelReport.from_estimator(model, photos, labels)
     _save_report(page, out)
-    return page.scores
 
 
 def _save_report(page: Any, out: Path) -> None:

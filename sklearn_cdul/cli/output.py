@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_cdul._utils.text_files import printable
+from sklearn_cdul.exceptions import UnusableImagesWarning
 
 # Exit codes besides 0, and argparse's 2 for a wrong command line.
 FAILED, INCOMPLETE, INTERRUPTED = 1, 3, 130
@@ -21,8 +22,7 @@ FORMATS = ("csv", "coco", "fiftyone", "label-studio", "xmp", "folders")
 _JSON = ("coco", "fiftyone", "label-studio")
 _NO_FILE = ("xmp",)
 _NO_SCORES = ("label-studio", "xmp", "folders")
-# Photos that are listed by name if they were left out.
-MOST_LISTED = 20
+_MOST_LISTED = 20  # photos that were left out
 
 
 def say(text: str) -> None:
@@ -39,7 +39,9 @@ def make_writer(options: argparse.Namespace) -> Any:
         from sklearn_cdul import datasets
         from sklearn_cdul.labels import apply_thresholds
 
-        usable = usable_photos(scores, photos)
+        usable = ~np.isnan(scores).any(axis=1)
+        if not usable.any():
+            raise ValueError(f"none of the {len(photos)} photos can be used")
         labels = apply_thresholds(scores, thresholds)[usable]
         kept = [photos[index] for index in np.flatnonzero(usable)]
         dump = getattr(datasets, f"dump_{form.replace('-', '_')}")
@@ -47,7 +49,8 @@ def make_writer(options: argparse.Namespace) -> Any:
         where = [] if form in _NO_FILE else [sys.stdout if out is None else out]
         dump(kept, labels, names, *where, **more)
         average = labels.sum(axis=1).mean()
-        return finish(out, f"labels of {len(kept)} photos, {average:.1f} per photo", usable)
+        beside = " in sidecars beside them" if form in _NO_FILE else ""
+        return finish(out, f"labels of {len(kept)} photos{beside}, {average:.1f} per photo")
 
     return write
 
@@ -103,19 +106,16 @@ def check_out(path: Path, option: str = "--out", room: int = 2**16) -> None:
         say(f"{path} is there and will be replaced")
 
 
-def usable_photos(scores: np.ndarray, photos: list[str]) -> np.ndarray:
-    """Which photos have scores; the others are listed."""
-    usable = ~np.isnan(scores).any(axis=1)
-    lost = np.flatnonzero(~usable)
-    if len(lost) == len(photos):
-        raise ValueError(f"none of the {len(photos)} photos can be used")
-    if len(lost):
-        lines = [f"{len(lost)} of {len(photos)} photos can't be used and are left out:"]
-        lines += [f"  {photos[index]}" for index in lost[:MOST_LISTED]]
-        if len(lost) > MOST_LISTED:
-            lines.append(f"  and {len(lost) - MOST_LISTED} more")
-        say("\n".join(lines))
-    return usable
+def list_unusable(warning: UnusableImagesWarning) -> None:
+    """Say which photos are left out, and why."""
+    failures = warning.failures
+    lines = [f"{len(failures)} of {warning.n_images} photos can't be used and are left out:"]
+    for error in failures[:_MOST_LISTED]:
+        text, path = str(error).removeprefix(f"X[{error.index}] "), printable(str(error.path))
+        lines.append(f"  {text.replace(f'({path})', path, 1)}")
+    if len(failures) > _MOST_LISTED:
+        lines.append(f"  and {len(failures) - _MOST_LISTED} more")
+    say("\n".join(lines))
 
 
 def show(lines: Iterable[str]) -> None:
@@ -131,8 +131,8 @@ def write_table(out: Path | None, lines: Iterable[Sequence[str]]) -> None:
     write_text(sys.stdout if out is None else out, csv_text(lines))
 
 
-def finish(out: Path | None, what: str, usable: np.ndarray | None = None) -> int:
-    """Say what was done; return the exit code, another one if some photos are not usable."""
+def finish(out: Path | None, what: str) -> int:
+    """Say what was done; return the exit code, which is another one if photos were left out."""
     sys.stdout.flush()
     say(what if out is None else f"{out}: {what}")
-    return 0 if usable is None or usable.all() else INCOMPLETE
+    return 0

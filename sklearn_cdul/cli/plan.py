@@ -76,8 +76,10 @@ def _can_be_read(photo: str) -> bool:
 
 def _in_words(seconds: float) -> str:
     """A duration with the unit that suits it."""
+    if seconds < 1.5:
+        return "a second"
     if seconds < 90:
-        return f"{max(seconds, 1):.0f} seconds"
+        return f"{seconds:.0f} seconds"
     if seconds < 5400:
         return f"{seconds / 60:.0f} minutes"
     return f"{seconds / 3600:.1f} hours"

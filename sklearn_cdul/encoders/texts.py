@@ -56,7 +56,8 @@ def _embed_prompts(
             stored = {text: np.frombuffer(store.get(keys[text]) or b"", "<f4") for text in keys}
             found = {text: vector for text, vector in stored.items() if is_sound(vector)}
         missing = [text for text in dict.fromkeys(prompts) if text not in found]
-        phase = progress("Encoding prompts", len(missing), unit="prompt", verbose=verbose)
+        shown = verbose and bool(missing)
+        phase = progress("Encoding prompts", len(missing), unit="prompt", verbose=shown)
         bar = stack.enter_context(phase)
         for start in range(0, len(missing), PROMPTS_PER_BATCH):
             batch = missing[start : start + PROMPTS_PER_BATCH]

@@ -149,7 +149,7 @@ def open_picture(file: IO[bytes]) -> ImageFile.ImageFile:
             if accepted is True and accept is not None and not damage:
                 damage = f"is a damaged {name} file: {shorten(str(error)) or type(error).__name__}"
     matches = (says for start, says in _KINDS.items() if re.match(start, head, re.DOTALL | re.I))
-    is_a = next(matches, _UNKNOWN)
+    is_a = next(matches, _UNKNOWN) if head else "is an empty file"
     if is_a == _HEIC and "AVIF" in damage:  # for which Pillow takes some HEIC files
         damage = ""
     if damage and is_a in (_UNKNOWN, _HEIC, _AVIF, _JPEG_XL):

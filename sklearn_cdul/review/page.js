@@ -58,7 +58,7 @@ function toCSV() {
 
 byId("save").addEventListener("click", () => {
   const url = URL.createObjectURL(new Blob([toCSV()], { type: "text/csv" }));
-  make("a", { href: url, download: "labels.csv" }).click();
+  make("a", { href: url, download: "answers.csv" }).click();
   setTimeout(() => URL.revokeObjectURL(url), 10000);
 });
 byId("clear").addEventListener("click", () => {

@@ -286,7 +286,7 @@ class LabelReport:
     def __repr__(self) -> str:
         """One line with what was found."""
         return (
-            f"<LabelReport of {len(self.scores)} photos and {len(self.class_names)} classes: "
+            f"<LabelReport of {self._readable.sum()} photos and {len(self.class_names)} classes: "
             f"{len(self.without_class)} photos of no class, {len(self.never)} classes never "
             f"predicted. Use save(path).>"
         )

@@ -181,9 +181,10 @@ def _from_names(rows: Sequence[Any], class_names: Sequence[str], name: str) -> n
                 unknown.setdefault(str(label), index)
     if unknown:
         first, index = next(iter(unknown.items()))
+        which = f"{brief(first)} " if len(unknown) > 1 else ""
         raise ValueError(
             f"{name} has names that are no classes: {_with_guesses(sorted(unknown), class_names)}, "
-            f"{brief(first)} in row {index}. The classes are {some(list(class_names))}."
+            f"{which}in row {index}. The classes are {some(list(class_names))}."
         )
     return values
 

@@ -128,8 +128,8 @@ def test_report_is_a_page_with_the_labels_that_are_known(folder, capsys):
     assert main(command) == 3
     error = capsys.readouterr().err
     assert "report.html: a report of 6 photos" in error
-    assert "The first: (photos" in error and "X[" not in error and "NaN" not in error
-    assert "1 of 7 photos can't be used" in error
+    assert "X[" not in error and "NaN" not in error
+    assert error.count("1 of 7 photos can't be used") == error.count("page.png") == 1
     text = Path("report.html").read_text(encoding="utf-8")
     assert all(name in text for name in NAMES)
     assert "</html>" in text
@@ -169,8 +169,14 @@ def test_bad_photos_are_listed_left_out_and_change_the_exit_code(folder, capsys)
         assert main([*command, "--quiet"]) == 3
         error = capsys.readouterr().err
         assert "2 of 8 photos can't be used" in error
-        assert f"\n  {Path('photos/cut.jpg')}\n  {Path('photos/page.png')}\n" in error
+        assert f"\n  {Path('photos/cut.jpg')} can't be read: image file is truncated" in error
+        assert f"\n  {Path('photos/page.png')} is a web page" in error
+        assert error.count("cut.jpg") == error.count("page.png") == 1
         assert len(read("labels.csv")) == 6
+    for command in ("suggest model.joblib photos", "search cake photos", "duplicates photos"):
+        assert main([*command.split(), "--quiet"]) == 3
+        error = capsys.readouterr().err
+        assert error.count("2 of 8 photos can't be used") == error.count("page.png") == 1
     assert main(["predict", "model.joblib", "photos/page.png"]) == 1
     assert last_line(capsys).endswith("error: none of the 1 photos can be used")
 
@@ -181,7 +187,7 @@ def test_names_of_files_do_not_steer_the_terminal(folder, capsys):
     assert main(["predict", "model.joblib", "photos", "--out", "labels.csv", "--quiet"]) == 3
     error = capsys.readouterr().err
     assert "\x1b" not in error
-    assert "\n  photos/a\\x1b[31mb.png\n" in error
+    assert "\n  photos/a\\x1b[31mb.png is a web page" in error
     assert main(["predict", "model.joblib", "photos/c\x1b[31md.png"]) == 1
     assert last_line(capsys).endswith("there is no folder or photo photos/c\\x1b[31md.png")
 

@@ -43,7 +43,7 @@ def bad_files(folder):
         "missing.jpg": "no such file",
         "folder.jpg": "is a directory",
         "text.jpg": "not an image file",
-        "empty.jpg": "not an image file",
+        "empty.jpg": "is an empty file",
         "cut.jpg": "can't be read: .*truncated",
         "cut.png": "can't be read",
     }

@@ -153,7 +153,7 @@ def ftyp(brand, *compatible):
         (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "a drawing"),
         (b"%PDF-1.7\n", "PDF"),
         (b"not a\nphoto", "not an image file"),
-        (b"", "not an image file"),
+        (b"", "is an empty file"),
         (b"\x89PNG\r\n\x1a\n" + bytes(60), "damaged PNG"),
     ],
 )

@@ -285,6 +285,7 @@ def test_rows_with_nan_are_in_no_list_and_the_page_is_json(scores):
     table[3, 0] = 1
     moved = np.zeros_like(table), np.ones_like(table)
     report = LabelReport(None, table, class_names=NAMES, thresholds=np.full(3, 0.4), movement=moved)
+    assert f"{len(table) - 1} photos" in repr(report)
     page = report.to_html()
     assert "3" not in data_of(page)["photos"]
     assert "NaN" not in page.split('id="data">')[1].split("</script>")[0]
