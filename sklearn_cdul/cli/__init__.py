@@ -23,14 +23,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         listed: set[str | None] = set()
 
-        def tell(warning: object, *_: object, **__: object) -> None:
+        def tell(warning: Warning | str) -> None:
             if not isinstance(warning, UnusableImagesWarning):
                 say(f"warning: {_for_shell(warning)}")
             elif not listed.issuperset(paths := {error.path for error in warning.failures}):
                 list_unusable(warning)
                 listed.update(paths)
 
-        warnings.showwarning = tell
+        warnings.showwarning = lambda warning, *_, **__: tell(warning)
         try:
             return options.run(options) or (INCOMPLETE if listed else 0)
         except KeyboardInterrupt:
@@ -58,6 +58,8 @@ def _for_shell(message: object) -> str:
     text = re.sub(
         r"; their rows are NaN| The rows of such images are NaN\.|X\[\d+\] (?=\()", "", str(message)
     )
+    if text.startswith("Invalid parameter"):  # of --set, with the estimator and all its values
+        return re.sub(r"for estimator (\w+)\(.*\)\. Valid", r"for \1. Valid", text, flags=re.DOTALL)
     text = re.sub(
         r", or a threshold, such as set_thresholds\(\{.*\}\)\.",
         ", or label some of them and give the labels to train as --observed.",

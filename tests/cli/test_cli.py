@@ -213,7 +213,10 @@ def test_memory_keeps_what_was_encoded(folder, capsys):
         ("label photos --classes names.txt --out labels.json", "from its name: add --format"),
         ("label photos --classes names.txt --format coco", "needs a file: add --out"),
         ("label photos --classes names.txt --out no/labels.csv", "a folder that exists"),
-        ("label photos --classes names.txt --set grid=2", "Invalid parameter 'grid'"),
+        (
+            "label photos --classes names.txt --set grid=2",
+            "'grid' for CLIPPseudoLabeler. Valid.*'views'",
+        ),
         ("label photos --classes names.txt --set grid_size=0", "'grid_size' parameter"),
         ("label photos --classes names.txt --model-name ViT-B-99", "Near names: ViT-B-32"),
         ("label photos --classes names.txt --device tpu", "device"),

@@ -68,7 +68,7 @@ def test_the_table_of_the_bundled_photos_gives_their_labels():
         ("path,cats\na.jpg,1\n", "Unknown: 'cats' .did you mean 'cat' for 'cats'"),
         (
             "path,labels\na.jpg,birds\n",
-            "'birds' .did you mean 'bird'.*'birds' in row 0",
+            "'birds' .did you mean 'bird'.*in row 0",
         ),
         ("path,cat\n", "has no rows"),
         ("", "has no rows"),
