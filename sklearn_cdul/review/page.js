@@ -101,7 +101,7 @@ function tile(photo, j, note) {
       make("figcaption", {}, make("span", { text: likely }), noneMark(photo, "✗")));
   }
   return make("figure", { "data-photo": photo, "data-class": j }, button,
-    make("figcaption", {}, make("span", { text: percent(note.p) }), ...marks(photo, j), make("small", { text: note.text })));
+    make("figcaption", {}, make("span", { class: "score", text: percent(note.p) }), ...marks(photo, j), make("small", { text: note.text })));
 }
 
 function showLarge(photo) {
