@@ -860,9 +860,10 @@ def _find_decisions(trained, observed):
 
 def _learn_decisions(calibration, thresholds, labels, logits, seen):
     """Calibrate by logits that labels did not shape alone; decide by what the network predicts."""
-    calibration = learn_from_labels(calibration, logits, labels)
+    after = learn_from_labels(calibration, logits, labels)
     start = logit(np.clip(thresholds, 1e-12, 1 - 1e-12))
-    return calibration, expit(place_thresholds(calibrate(seen, calibration), labels, start))
+    kept = calibrate((start - calibration[:, 1]) / calibration[:, 0], after)
+    return after, expit(place_thresholds(calibrate(seen, after), labels, start, kept))
 
 
 def _readable_rows(labels):

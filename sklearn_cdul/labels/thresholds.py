@@ -21,7 +21,7 @@ from sklearn_cdul.labels.calibration import (
 ROUNDING = 1e-5
 # Probabilities are kept this far from 0 and 1, whose logits are infinite.
 _EPS = 1e-12
-# With labels, a photo is named if it shows the class with this probability.
+# A class with negatives alone is named from this probability on.
 _LIKELY = 0.35
 # So far, in logits, a threshold is raised above negatives if there are positives.
 _MOST_RAISED = 0.5
@@ -157,13 +157,14 @@ def fit_thresholds(
     r"""Move given thresholds by the labels of some photos, "no" as well as "yes".
 
     The scores are calibrated: logistic regressions of the labels on the logits [1]_, one for all
-    classes and, drawn toward it, one for each. With few labels a threshold is the score at which a
-    photo shows the class with a probability between 0.2, which is assumed at the start, and 0.35;
-    of :math:`n` labels the latter has the weight :math:`n / (n + s)`, in logits, with the shrinkage
-    :math:`s`. With :math:`p` positives the threshold of the best F1 on the labelled photos has the
-    weight :math:`p / (p + s)` against it. Last, a threshold is raised above negatives that it would
-    include without including a positive of a lower score: by 0.5 at most, in logits, or above all
-    of them if the class has negatives alone.
+    classes and, drawn toward it, one for each. At the start a photo at the threshold is assumed to
+    show the class with a probability of 0.2. If a class has positives, its threshold moves halfway
+    from the start to the score that now has this probability, in logits, and then to the threshold
+    of the best F1 on the labelled photos, which has the weight :math:`p / (p + s)`, with :math:`p`
+    positives and the shrinkage :math:`s`. If a class has :math:`n` negatives alone, it moves all
+    the way, and to the probability 0.35, which has the weight :math:`n / (n + s)`. Last, a
+    threshold is raised above negatives that it would include without including a positive of a
+    lower score: by 0.5 at most, in logits, or above all of them if the class has negatives alone.
 
     Parameters
     ----------
@@ -175,7 +176,7 @@ def fit_thresholds(
     start : array-like of shape (k,)
         Thresholds found without labels, in [0, 1].
     shrinkage : float, default=5
-        Number of labels, or of positives, at which they and the start count the same; at least 0.
+        Number of labels of the kind above at which they and the start count the same; at least 0.
 
     Returns
     -------
@@ -203,7 +204,7 @@ def fit_thresholds(
     >>> from sklearn_cdul.labels import fit_thresholds
     >>> scores, labels = [[0.1], [0.2], [0.6], [0.7]], [[0], [0], [1], [1]]
     >>> fit_thresholds(scores, labels, [0.8], shrinkage=0).round(2)
-    array([0.32])
+    array([0.48])
     >>> bool(fit_thresholds(scores, [[0], [0], [0], [0]], [0.15])[0] > 0.7)
     True
     """
@@ -237,33 +238,37 @@ def fit_thresholds(
     before = no_calibration(len(begin))
     before[:, 1] = OFFSET - np.where(np.isnan(low), first, first.clip(low, high))
     after = learn_from_labels(before, logits, truths)
-    found = place_thresholds(calibrate(logits, after), truths, first + before[:, 1], shrinkage)
+    starts = first + before[:, 1], calibrate(first, after)
+    found = place_thresholds(calibrate(logits, after), truths, *starts, shrinkage)
     thresholds = expit((found - after[:, 1]) / after[:, 0])
     return np.where(thresholds <= _EPS, 0, thresholds)  # scores of 0 count as _EPS
 
 
 def place_thresholds(
-    logits: np.ndarray, labels: np.ndarray, start: np.ndarray, shrinkage: float = 5
+    logits: np.ndarray,
+    labels: np.ndarray,
+    start: np.ndarray,
+    kept: np.ndarray,
+    shrinkage: float = 5,
 ) -> np.ndarray:
     """Thresholds (k,) for calibrated logits (n, k) with labels, see :func:`fit_thresholds`.
 
-    ``start`` and what is returned are logits, too. Classes without labels keep the start.
+    ``start`` has the probability of the start, and ``kept`` its score; they and what is returned
+    are calibrated logits, too. Classes without labels keep the probability.
     """
     thresholds = np.array(start, dtype=np.float64)
     known = ~np.isnan(logits) & ~np.isnan(labels)
     for j in np.flatnonzero(known.any(axis=0)):
         x, truth = logits[known[:, j], j].astype(np.float64), labels[known[:, j], j] == 1
         # The start of a class that seems absent is above all scores: it would outweigh any label.
-        first = min(thresholds[j], x.max())
-        weight = len(x) / (len(x) + shrinkage)
-        at = weight * math.log(_LIKELY / (1 - _LIKELY)) + (1 - weight) * first
+        at = min(thresholds[j], x.max())
         if truth.any():
-            best = _best_f1(x, truth, at)
+            at = (at + min(kept[j], x.max())) / 2
             weight = truth.sum() / (truth.sum() + shrinkage)
-            at = weight * best + (1 - weight) * at
-            between = truth[(x >= best) & (x < at)]
-            if len(between) and between.all():
-                at = best
+            at = weight * _best_f1(x, truth, at) + (1 - weight) * at
+        else:
+            weight = len(x) / (len(x) + shrinkage)
+            at = weight * math.log(_LIKELY / (1 - _LIKELY)) + (1 - weight) * at
         thresholds[j] = _clear_of_labels(at, x, truth)
     return thresholds
 
