@@ -55,8 +55,9 @@ def suggest_photos(estimator: Any, X: Any, n: int = 25, *, observed: Any = None)
 
     Notes
     -----
-    A photo with labels of all its classes helps most, but labels of some will do. They serve for
-    ``fit_thresholds``, too. To score a model take photos drawn at random: these are no fair sample.
+    A photo with labels of all its classes helps most, but labels of some will do. Give them to
+    ``fit`` as ``observed=``. To score a model, or for ``fit_thresholds`` alone, take photos drawn
+    at random: these are no fair sample.
 
     Examples
     --------
