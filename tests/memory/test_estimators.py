@@ -101,7 +101,8 @@ def test_four_processes_share_the_work(processes, food_photos, tmp_path):
 @pytest.mark.slow
 def test_a_second_search_in_two_processes_encodes_nothing(processes, food_photos, tmp_path):
     paths, targets = food_photos.data[:20], food_photos.target[:20].tolist()
-    changes = {"classes": list(food_photos.target_names), "grid_size": 2, "batch_size": "auto"}
+    changes = {"classes": list(food_photos.target_names), "grid_size": 2, "views": "grid"}
+    changes |= {"batch_size": "auto"}
     scores, counts = [], []
     for session in range(2):
         output = tmp_path / f"{session}.npy"
