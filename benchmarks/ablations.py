@@ -10,7 +10,6 @@ mAP is over the classes with enough positives (--min-positives), F1 over all tha
 tables on temperature, views and weights are left out.
 """
 
-from pathlib import Path
 from unittest import mock
 
 import common
@@ -186,10 +185,8 @@ def training_tables(bench, labels, embeddings):
 
 def main():
     parser = common.parser(
-        __doc__, *(*common.PHOTOS, "min-positives", "similarities", "temperature", "memory")
-    )
-    parser.add_argument(
-        "--features", type=Path, metavar="DIR", required=True, help="made once for these photos"
+        __doc__,
+        *(*common.PHOTOS, "min-positives", "similarities", "temperature", "memory", "features"),
     )
     parser.add_argument("--grid-sizes", type=int, nargs="*", default=[], help="besides 1, 2, 3")
     options = common.parse(parser)

@@ -34,10 +34,6 @@ from sklearn_cdul.training.network import output_layer
 from sklearn_cdul.training.ridge import head_logits
 from sklearn_cdul.training.zero_shot import join
 
-MIXED = [
-    *("dog", "cat", "car", "person", "pizza", "cup", "bicycle", "bird", "boat", "horse", "train"),
-    *("chair", "potted plant", "salad", "cake"),
-]
 FOLDER = 150
 SHOWN = 8  # photos of each class and kind in a report
 
@@ -190,12 +186,9 @@ def fit_constants(benches):
 
 
 def main():
-    names = ("dataset", "photo-set", "max-photos", "memory", "seeds")
+    names = ("dataset", "photo-set", "max-photos", "memory", "seeds", "features")
     parser = common.parser(__doc__, *names)
     parser.add_argument("--data", type=Path, metavar="DIR", help="a folder of --dataset, a VOC")
-    parser.add_argument(
-        "--features", type=Path, metavar="DIR", required=True, help="made once for these photos"
-    )
     options = common.parse(parser)
     options.features.mkdir(parents=True, exist_ok=True)
     parts = [load_food_photos(subset=name) for name in ("train", "test")]
@@ -207,8 +200,8 @@ def main():
         *parts, _ = common.load(options)
         voc = [Part(part, f"voc-{n}", options) for n, part in enumerate(parts)]
         benches["VOC"] = Bench([voc], parts[0].target_names, options)
-        benches["mixed"] = Bench([voc, food], MIXED, options)
-        benches["folder"] = Bench([voc, food], MIXED, options, FOLDER)
+        benches["mixed"] = Bench([voc, food], common.MIXED, options)
+        benches["folder"] = Bench([voc, food], common.MIXED, options, FOLDER)
     fit_constants(benches)
     columns = {"error": ".3f", "Brier": ".4f", "counts %": ".0f", "interval %": ".0f"}
     columns |= dict.fromkeys(("precision", "recall", "F1", "micro-F1"), ".2f")

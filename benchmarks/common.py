@@ -40,6 +40,12 @@ OPTIONS = {
     "max-photos": {"type": int, "help": "take this many of each split, at random"},
     "min-positives": {"type": int, "default": 10, "help": "mAP leaves out classes with fewer"},
     "memory": {"type": Path, "metavar": "DIR", "help": "where embeddings are kept"},
+    "features": {
+        "type": Path,
+        "metavar": "DIR",
+        "required": True,
+        "help": "made once for these photos",
+    },
     "similarities": {"type": Path, "metavar": "FILE", "help": "stored, of another CLIP"},
     "temperature": {"type": float, "default": 0.03, "help": "for --similarities"},
     "image-size": {
@@ -53,6 +59,9 @@ OPTIONS = {
     "repeats": {"type": int, "default": 5, "help": "how often to time"},
     "json": {"type": Path, "metavar": "FILE", "help": "write the tables there as JSON, too"},
 }
+# What a mixed folder of food and VOC may show; some of it is on few photos.
+MIXED = ["dog", "cat", "car", "person", "pizza", "cup", "bicycle", "bird", "boat", "horse", "train"]
+MIXED += ["chair", "potted plant", "salad", "cake"]
 PHOTOS = ("dataset", "data", "photo-set", "max-photos")
 
 # The temperature of the softmax in files of stored similarities, see aggregation.py.

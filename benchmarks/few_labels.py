@@ -125,12 +125,9 @@ DRAWN = ("at random", "diverse")
 
 
 def main():
-    names = ("dataset", "photo-set", "max-photos", "min-positives", "memory", "seeds")
+    names = ("dataset", "photo-set", "max-photos", "min-positives", "memory", "seeds", "features")
     parser = common.parser(__doc__, *names)
     parser.add_argument("--data", type=Path, metavar="DIR", help="a folder of --dataset")
-    parser.add_argument(
-        "--features", type=Path, metavar="DIR", required=True, help="made once for these photos"
-    )
     options = common.parse(parser)
     options.features.mkdir(parents=True, exist_ok=True)
     bench = Bench(options)

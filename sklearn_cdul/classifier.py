@@ -32,7 +32,6 @@ from sklearn_cdul.labels.calibration import (
     calibrate,
     calibrate_without_labels,
     count_photos,
-    learn_from_labels,
     no_calibration,
 )
 from sklearn_cdul.labels.neighbors import place_observed, smooth_labels
@@ -40,7 +39,7 @@ from sklearn_cdul.labels.thresholds import (
     apply_thresholds,
     check_thresholds,
     find_thresholds,
-    place_thresholds,
+    learn_decisions,
 )
 from sklearn_cdul.metrics import mean_average_precision, score_readable
 from sklearn_cdul.targets import read_targets
@@ -860,10 +859,9 @@ def _find_decisions(trained, observed):
 
 def _learn_decisions(calibration, thresholds, labels, logits, seen):
     """Calibrate by logits that labels did not shape alone; decide by what the network predicts."""
-    after = learn_from_labels(calibration, logits, labels)
     start = logit(np.clip(thresholds, 1e-12, 1 - 1e-12))
-    kept = calibrate((start - calibration[:, 1]) / calibration[:, 0], after)
-    return after, expit(place_thresholds(calibrate(seen, after), labels, start, kept))
+    calibration, found = learn_decisions(calibration, start, labels, logits, seen)
+    return calibration, expit(found)
 
 
 def _readable_rows(labels):

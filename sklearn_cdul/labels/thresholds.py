@@ -237,11 +237,28 @@ def fit_thresholds(
     low, high = np.fmin.reduce(logits, axis=0), np.fmax.reduce(logits, axis=0)
     before = no_calibration(len(begin))
     before[:, 1] = OFFSET - np.where(np.isnan(low), first, first.clip(low, high))
-    after = learn_from_labels(before, logits, truths)
-    starts = first + before[:, 1], calibrate(first, after)
-    found = place_thresholds(calibrate(logits, after), truths, *starts, shrinkage)
+    begin = first + before[:, 1]
+    after, found = learn_decisions(before, begin, truths, logits, logits, shrinkage)
     thresholds = expit((found - after[:, 1]) / after[:, 0])
     return np.where(thresholds <= _EPS, 0, thresholds)  # scores of 0 count as _EPS
+
+
+def learn_decisions(
+    calibration: np.ndarray,
+    start: np.ndarray,
+    labels: np.ndarray,
+    logits: np.ndarray,
+    seen: np.ndarray,
+    shrinkage: float = 5,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Calibration and thresholds (k,) that labels (n, k) teach, see :func:`fit_thresholds`.
+
+    Thresholds, before and after, are calibrated logits. The calibration learns from ``logits``, and
+    ``seen`` are those by which a class is found; they differ where labels shaped the latter.
+    """
+    after = learn_from_labels(calibration, logits, labels)
+    kept = calibrate((start - calibration[:, 1]) / calibration[:, 0], after)
+    return after, place_thresholds(calibrate(seen, after), labels, start, kept, shrinkage)
 
 
 def place_thresholds(

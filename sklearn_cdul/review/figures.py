@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
+from scipy.stats import binomtest
 
 _DRAWS = 1000
-_Z = 1.96
 # With fewer photos an interval says nothing.
 FEWEST = 5
 
@@ -24,15 +24,13 @@ def judge(predicted: np.ndarray, labels: np.ndarray) -> dict[str, Any] | None:
     counts = np.stack([(predicted & positive).sum(axis=1), wrong])  # hits, and misses of two kinds
     weights = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=_DRAWS)
     drawn = _f1(*(counts @ weights.T))
-    share = np.mean(wrong == 0)
-    middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
-    half = _Z * np.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2)) / (1 + _Z**2 / n)
+    right = binomtest(int((wrong == 0).sum()), n)
     return {
         "n": n,
         "f1": float(_f1(*counts.sum(axis=1))),
         "f1_interval": np.quantile(drawn, [0.025, 0.975]).tolist(),
-        "right": float(share),
-        "right_interval": [float(max(middle - half, 0)), float(min(middle + half, 1))],
+        "right": right.statistic,
+        "right_interval": list(right.proportion_ci(method="wilson")),
     }
 
 

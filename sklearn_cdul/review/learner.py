@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 from sklearn.base import clone
 
 from sklearn_cdul.classifier import CDULClassifier
@@ -73,7 +74,7 @@ class Learner:
         # What comes takes a moment each time, and needs no bars.
         self._classifier.set_params(verbose=False)
         labeler.set_params(verbose=False)
-        self._photos, self._digest = checked, digest_of_X(checked)
+        self._digest = digest_of_X(checked)
         # A thread that learns takes both at once, while another changes a class.
         self._state = labeler, labeler._label(self._embeddings)
 
@@ -140,11 +141,7 @@ class Learner:
                 seed=0,
                 random=OwnRandomState(0, _CPU),
             )
-        # It predicts as it does of photos, from their features.
-        fitted._open = lambda *_, **__: self._features
-        probabilities = fitted.predict_proba(self._photos)
-        del fitted._open
-        return fitted, probabilities
+        return fitted, expit(fitted._logits(self._features))
 
     def finish(self, fitted: CDULClassifier) -> CDULClassifier:
         """The classifier with its whole network, which takes photos."""

@@ -7,20 +7,29 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.base import clone
 from sklearn.neighbors import NearestNeighbors
 
+from sklearn_cdul._utils.docstrings import filled_with
 from sklearn_cdul._utils.estimators import final_estimator
 
 # Copies of a photo are found through one another if there are more.
 _MOST_NEIGHBORS = 20
 
+documented = filled_with(
+    {
+        "labeler": """\
+labeler : CLIPPseudoLabeler or fitted CDULClassifier
+    Whose encoder, views and ``memory`` are used; photos that the folder has are not encoded again.
+    Its classes do not matter."""
+    }
+)
 
+
+@documented
 def search_photos(labeler: Any, X: Any, words: str, n: int = 25) -> tuple[np.ndarray, np.ndarray]:
     """Find the photos that fit some words best.
 
     Parameters
     ----------
-    labeler : CLIPPseudoLabeler or fitted CDULClassifier
-        Whose encoder, views and ``memory`` are used; photos that the folder has are not encoded
-        again. Its classes do not matter.
+    {labeler}
     X : sequence of images, or array of embeddings
         Photos to search in.
     words : str
@@ -67,14 +76,13 @@ def search_photos(labeler: Any, X: Any, words: str, n: int = 25) -> tuple[np.nda
     return rows, similarities[rows]
 
 
+@documented
 def find_duplicates(labeler: Any, X: Any, similarity: float = 0.7) -> list[np.ndarray]:
     """Find photos that are nearly the same, such as copies in other sizes and series of shots.
 
     Parameters
     ----------
-    labeler : CLIPPseudoLabeler or fitted CDULClassifier
-        Whose encoder, views and ``memory`` are used; photos that the folder has are not encoded
-        again. Its classes do not matter.
+    {labeler}
     X : sequence of images, or array of embeddings
         The photos.
     similarity : float, default=0.7

@@ -40,25 +40,21 @@ class PhotoNetwork(nn.Module):
         if self.regions == 1 and feature_map is None and self.zero_shot is None:
             return self.backbone(inputs)
         features = (feature_map or self.backbone.forward_features)(inputs)
-        if self.zero_shot is not None:
-            return self._joined(self.zero_shot, features)
-        whole = self.backbone.forward_head(features)
+        if self.zero_shot is None:
+            return mix_views(self._heads(features))
+        views = self._heads(features, pre_logits=True)
+        # The layer takes rows (b * n_views, c), as it does without this part.
+        logits = self.backbone.get_classifier()(views.flatten(0, 1))
+        return self.zero_shot(mix_views(logits.unflatten(0, (-1, self.n_views))), views)[0]
+
+    def _heads(self, features: Tensor, **options: Any) -> Tensor:
+        """What the head makes of the whole map and of each region, (b, n_views, ...)."""
+        whole = self.backbone.forward_head(features, **options).unsqueeze(1)
         if self.regions == 1:
             return whole
-        parts = region_features(self.backbone, features, self.regions)
-        logits = self.backbone.forward_head(parts).unflatten(0, (-1, self.regions**2))
-        return mix_views(torch.cat([whole.unsqueeze(1), logits], dim=1))
-
-    def _joined(self, zero_shot: ZeroShot, features: Tensor) -> Tensor:
-        model = self.backbone
-        views = model.forward_head(features, pre_logits=True).unsqueeze(1)
-        if self.regions > 1:
-            parts = model.forward_head(
-                region_features(model, features, self.regions), pre_logits=True
-            )
-            views = torch.cat([views, parts.unflatten(0, (-1, self.regions**2))], dim=1)
-        logits = model.get_classifier()(views.flatten(0, 1)).unflatten(0, (-1, self.n_views))
-        return zero_shot(mix_views(logits), views)[0]
+        regions = region_features(self.backbone, features, self.regions)
+        parts = self.backbone.forward_head(regions, **options)
+        return torch.cat([whole, parts.unflatten(0, (-1, self.regions**2))], dim=1)
 
     @property
     def n_views(self) -> int:

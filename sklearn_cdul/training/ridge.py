@@ -104,11 +104,12 @@ class RidgeTraining(BaseTraining):
             state = LabelState.of(labels, observed, some, source.device)
             heads, leave_one_out, history = self._fit(probe, state, layer.weight, source.verbose)
             set_head(layer, *heads[-1])
-            moved, seen, unseen, opened = (np.empty_like(labels) for _ in range(4))
+            moved, opened = np.empty_like(labels), np.empty_like(labels)
             moved[some] = state.labels().cpu().numpy()
-            logits = head_logits(heads[-1:], features)[:, 0]
-            seen[some], opened[some] = join(network, logits, features)
-            unseen[some], _ = join(network, leave_one_out, features)
+            logits = np.empty((len(labels), 2, labels.shape[1]), labels.dtype)  # seen, unseen
+            seen = head_logits(heads[-1:], features)[:, 0].cpu().numpy()
+            both = np.stack([seen, leave_one_out], axis=1)
+            logits[some], opened[some] = join(network, both, features)
 
             # The other photos were not seen: their labels follow what the heads say of them.
             rest = np.setdiff1d(rows, some)
@@ -126,20 +127,19 @@ class RidgeTraining(BaseTraining):
 
             if len(rest):
                 made = from_features(network, source.select(rest.tolist()), store, follow)
-                moved[rest], seen[rest], opened[rest] = np.moveaxis(made, 1, 0)
-                unseen[rest] = seen[rest]
-            trained = Trained(history, moved, rows, seen, unseen)
+                moved[rest], opened[rest] = made[:, 0], made[:, 2]
+                logits[rest] = made[:, 1:2]
+            trained = Trained(history, moved, rows, *np.moveaxis(logits, 1, 0))
             if part := zero_shot_of(network):
                 trained.thresholds = find_thresholds(expit(trained.logits))
                 part.close_gate(trained.thresholds)
-                trained.seen, trained.unseen = (gated(part, v, opened) for v in (seen, unseen))
+                trained.seen, trained.unseen = np.moveaxis(gated(part, logits, opened), 1, 0)
                 trained.open_labels = opened
             if validation is not None:
                 photos, y = validation
 
                 def validate(positions, batch):
-                    outputs = head_logits(heads, batch).unbind(1)
-                    return np.stack([join(network, o, batch)[0] for o in outputs], axis=1)
+                    return join(network, head_logits(heads, batch), batch)[0]
 
                 outputs = from_features(network, photos, store, validate)
                 for record, logits in zip(history, outputs.swapaxes(0, 1), strict=True):

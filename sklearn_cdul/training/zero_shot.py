@@ -72,7 +72,10 @@ class ZeroShot(nn.Module):
         self.numbers[-1] = math.log(_GATE / (1 - _GATE))
 
     def forward(self, logits: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Joined logits and open labels (b, k), of logits (b, k) and features (b, v, c)."""
+        """Joined logits and open labels (b, k), of logits (b, k) and features (b, v, c).
+
+        Logits may be those of several output layers, (b, h, k).
+        """
         scale, weight, *_ = self.numbers
         vectors = nn.functional.normalize(features.float() @ self.projection.float().T, dim=-1)
         texts = torch.cat([self.texts, self.background]).float()
@@ -80,13 +83,18 @@ class ZeroShot(nn.Module):
         opened = self._label(cosines)
         # A single class has nothing to compete with but the background.
         closed = self._label(cosines[..., : len(self.texts)]) if len(self.texts) > 1 else opened
-        joined = (1 - weight) * logits.float() + weight * _logit(closed)
+        known = _logit(closed)
+        if logits.dim() == 3:
+            known = known.unsqueeze(1)
+        joined = (1 - weight) * logits.float() + weight * known
         return self.gated(joined, opened), opened
 
     def gated(self, joined: Tensor, opened: Tensor) -> Tensor:
-        """Joined logits as low as the gate makes them."""
+        """Joined logits (b, k) or (b, h, k) as low as the gate makes them."""
         *_, slope, gate = self.numbers
         above = _logit(opened) - gate
+        if joined.dim() == 3:
+            above = above.unsqueeze(1)
         capped = torch.minimum(joined, self.bounds + above.clamp(min=0))
         return capped + slope * above.clamp(max=0)
 
@@ -104,13 +112,15 @@ def _logit(labels: Tensor) -> Tensor:
 
 @torch.no_grad()
 def join(network: Any, logits: Any, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What a network makes of logits (n, k) and features (n, v, c) of its output layer.
+    """What a network makes of features (n, v, c) and logits (n, k) or (n, h, k) of output layers.
 
-    Joined logits and open labels (n, k); without a zero-shot part the logits as they are, and NaN.
+    Joined logits of that shape, and open labels (n, k); without a zero-shot part the logits as they
+    are, and NaN.
     """
     given, part = torch.as_tensor(logits), zero_shot_of(network)
     if part is None:
-        return given.cpu().numpy(), np.full(given.shape, np.nan, np.float32)
+        opened = np.full((len(given), given.shape[-1]), np.nan, np.float32)
+        return given.cpu().numpy(), opened
     device = part.bounds.device
     both = given.split(_BLOCK), torch.from_numpy(features).split(_BLOCK)
     made = [part(rows.to(device), views.to(device)) for rows, views in zip(*both, strict=True)]
@@ -120,7 +130,7 @@ def join(network: Any, logits: Any, features: np.ndarray) -> tuple[np.ndarray, n
 
 @torch.no_grad()
 def gated(part: ZeroShot, joined: np.ndarray, opened: np.ndarray) -> np.ndarray:
-    """Joined logits (n, k), once the gate is closed, by open labels."""
+    """Joined logits (n, k) or (n, h, k), once the gate is closed, by open labels (n, k)."""
     device = part.bounds.device
     both = (torch.from_numpy(values).to(device) for values in (joined, opened))
     return part.gated(*both).cpu().numpy()
