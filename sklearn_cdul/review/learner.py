@@ -61,6 +61,7 @@ class Learner:
         training.check(self._network)
 
         self._embeddings = labeler._embed(checked, encoder, source.contents, cache=pictures)
+        self._tower = self._classifier._tower(labeler, encoder, self._network)
         labeler.offload()
         readable = np.flatnonzero(np.isfinite(self._embeddings).all(axis=(1, 2)))
         if len(readable) == 0:
@@ -134,6 +135,7 @@ class Learner:
                 head,
                 self._features,
                 seen,
+                tower=self._tower,
                 digest=self._digest,
                 training=self._training,
                 size=self._size,

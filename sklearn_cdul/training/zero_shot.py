@@ -76,6 +76,11 @@ class ZeroShot(nn.Module):
 
         Logits may be those of several output layers, (b, h, k).
         """
+        # Cosines need more digits than the layers before.
+        with torch.autocast(features.device.type, enabled=False):
+            return self._join(logits, features)
+
+    def _join(self, logits: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         scale, weight, *_ = self.numbers
         vectors = nn.functional.normalize(features.float() @ self.projection.float().T, dim=-1)
         texts = torch.cat([self.texts, self.background]).float()

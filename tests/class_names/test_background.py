@@ -1,12 +1,18 @@
 """Names that compete with the classes: other things, never kinds of a class."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from sklearn_cdul import CLIPPseudoLabeler
+from sklearn_cdul._utils.vectors import unit_vectors
 from sklearn_cdul.class_names.background import background_of
 from sklearn_cdul.class_names.checking import known_names
 from sklearn_cdul.class_names.prompts import resolve_classes
+
+# Texts of OpenAI's CLIP.
+VOCABULARY = Path(__file__).resolve().parents[2] / "tools" / "data" / "clip_vocabulary.npz"
 
 
 def background(*names, **wordings):
@@ -42,6 +48,24 @@ def test_a_noun_that_the_encoder_was_not_fitted_to_leaves_out_its_kinds():
 
 def test_each_class_leaves_out_its_own():
     assert background("dog", "car") == background("dog") & background("car")
+
+
+def test_to_an_encoder_that_finds_all_names_alike_other_things_still_compete():
+    if not VOCABULARY.exists():
+        pytest.skip("tools/data is only in the source tree")
+    with np.load(VOCABULARY) as stored:
+        texts = stored["embeddings"].astype(np.float32)
+        rows = dict(zip(stored["names"].tolist(), texts, strict=True))
+    known, _ = known_names()
+    some = texts.mean(axis=0)  # stands for the few names that were added later
+    encoded = unit_vectors(np.stack([rows.get(name, some) for name in known]))
+    assert np.median(encoded @ encoded.T) > 0.7
+    dog = encoded[[known.index("dog")]]
+    left = {row.tobytes() for row in background_of([["dog"]], dog, encoded)}
+    names = {name for name, row in zip(known, encoded, strict=True) if row.tobytes() in left}
+    assert len(names) > 2000
+    assert not names & {"dog", "beagle", "puppy", "animal"}
+    assert {"cat", "pizza", "airplane", "chair"} <= names
 
 
 def test_a_word_that_means_nothing_competes_with_nearly_all():
