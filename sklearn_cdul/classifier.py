@@ -115,14 +115,15 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         :func:`sklearn_cdul.labels.smooth_labels`. This is not in the paper; 0 turns it off.
     neighbor_weight : float, default=0.4
         Weight in [0, 1] of the neighbours' labels against the photo's own.
-    zero_shot_weight : float, default=0.2
+    zero_shot_weight : float, default=0.4
         Weight w in [0, 1] of what the encoder itself says of a photo. It counts where the network
         is the encoder's image tower with frozen layers (``training="ridge"``, and images): the
         bundled encoder and network, or an open_clip encoder and the timm network with its weights,
-        such as "ViT-B-32" and "vit_base_patch32_clip_224.openai". A logit is then 1 - w times that of the output layer plus
-        w times that of the encoder's label, read off the same pass. A class is found only where it
-        also stands out against some 2,000 other names, so that few photos that show none of the
-        classes get a name. Classes that no training photo seems to show are found in none, see
+        such as "ViT-B-32" and "vit_base_patch32_clip_224.openai". A logit is then 1 - w times that
+        of the output layer plus w times those of the encoder's labels, read off the same pass: a
+        quarter that among the classes, three quarters that among some 2,000 other names, too. A
+        class is found only where it stands out against these, so that few photos that show none of
+        the classes get a name. Classes that no training photo seems to show are found in none, see
         ``absent_classes_``. 0 turns all of this off. It is not in the paper. :ref:`The guide
         <open-world>` says what it gains and costs.
     threshold : "auto", float or array of shape (k,), default="auto"
@@ -238,7 +239,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         training="ridge",
         n_neighbors=20,
         neighbor_weight=0.4,
-        zero_shot_weight=0.2,
+        zero_shot_weight=0.4,
         threshold="auto",
         random_state=None,
         memory=None,
@@ -736,10 +737,12 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
     def _keep_texts(self, network, labeler, encoder):
         """Give the network what the encoder knows of the classes, and of other names."""
         texts, others = labeler.text_embeddings_, labeler.background_embeddings_
+        names, kinds, owners = labeler._other_names(encoder)
         part = ZeroShot(
             encoder._projection,
             np.concatenate([texts, others]),
-            labeler._other_names(encoder),
+            np.concatenate([names, kinds]),
+            owners,
             len(texts),
             scale=1 / encoder.temperature,
             weight=self.zero_shot_weight,

@@ -531,7 +531,7 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         return isinstance(self.model_name, str) and self.model_name == "bundled"
 
     def _other_names(self, encoder):
-        """Embeddings of known names that are no kind of a class, see `background_of`."""
+        """Embeddings of names of other things, and of kinds of the classes; see `background_of`."""
         wordings = resolve_classes(self._classes_in_use(), "{}")[1]
         encoded = None
         if not self._is_bundled():

@@ -212,15 +212,16 @@ def _build(architecture: str, n_classes: int, arrays: Mapping[str, Any], device:
     network.architecture = architecture
     if any(name.startswith("zero_shot.") for name in arrays):
         n_features: Any = backbone.num_features
-        width, n_texts, n_others = (
+        width, n_texts, n_others, n_kinds = (
             len(arrays.get(f"zero_shot.{name}", ()))
-            for name in ("projection", "texts", "background")
+            for name in ("projection", "texts", "background", "owners")
         )
         with torch.device(device):
             network.zero_shot = ZeroShot(
                 torch.empty(width, n_features),
                 torch.empty(n_texts, width),
                 torch.empty(n_others, width),
+                torch.empty(n_kinds),
                 n_classes,
             )
     return network

@@ -86,6 +86,7 @@ def test_cosines_keep_their_digits_where_layers_compute_in_bfloat16(model, paths
     assert_allclose(own.predict_proba(paths[:4]), model.predict_proba(paths[:4]), atol=0.05)
 
 
+@pytest.mark.filterwarnings("ignore:No training photo seems to show")
 def test_the_same_tower_under_another_name_has_the_same_background(model, paths):
     folder = f"local-dir:{BUNDLED_FOLDER}"
     same = CLIPPseudoLabeler(SHOWN + ABSENT, model_name=folder, grid_size=1)
