@@ -601,7 +601,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         """Probability of each class, the sigmoid of :meth:`decision_function`.
 
         Without labels it is a guess: a photo at the threshold found without labels shows the class
-        with a probability of 0.2. ``observed`` labels and :meth:`fit_thresholds` calibrate it.
+        with a probability of 0.25. ``observed`` labels and :meth:`fit_thresholds` calibrate it.
 
         Parameters
         ----------
