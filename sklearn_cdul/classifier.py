@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from sklearn_cdul._utils.origin import describe
 from sklearn_cdul._utils.progress import progress
 from sklearn_cdul._utils.saving import SavingMixin
 from sklearn_cdul.class_names.background import background_of
@@ -789,6 +790,10 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         mean_average_precision(y_val, np.zeros(y_val.shape))
         photos = self._check_X(X_val, labeler)
         return self._source(photos, labeler, size), y_val
+
+    def __str__(self):
+        """The parameters, and of a fitted classifier what it comes from."""
+        return describe(self)
 
     def __getstate__(self):
         """State for files: the network as arrays, so that any machine can load it."""

@@ -1,7 +1,6 @@
 """The command line: photos in, labels, a trained classifier or a report out."""
 
 import os
-import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -25,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         def tell(warning: Warning | str) -> None:
             if not isinstance(warning, UnusableImagesWarning):
-                say(f"warning: {_for_shell(warning)}")
+                say(f"warning: {warning}")
             elif not listed.issuperset(paths := {error.path for error in warning.failures}):
                 list_unusable(warning)
                 listed.update(paths)
@@ -49,28 +48,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError) as error:
             if options.debug:
                 raise
-            say(f"error: {' '.join(_for_shell(error).split()) or type(error).__name__}")
+            say(f"error: {' '.join(str(error).split()) or type(error).__name__}")
             return FAILED
-
-
-def _for_shell(message: object) -> str:
-    """A message in the words of the command line, without what only means something in Python."""
-    text = re.sub(
-        r"; their rows are NaN| The rows of such images are NaN\.|X\[\d+\] (?=\()", "", str(message)
-    )
-    if text.startswith("Invalid parameter"):  # of --set, with the estimator and all its values
-        return re.sub(r"for estimator (\w+)\(.*\)\. Valid", r"for \1. Valid", text, flags=re.DOTALL)
-    text = re.sub(
-        r", or a threshold, such as set_thresholds\(\{.*\}\)\.",
-        ", or label some of them and give the labels to train as --observed.",
-        text,
-    )
-    # memory='cache' is --memory 'cache' here.
-    option = r"(?<!--)\b(background_classes|model_name|pretrained|memory|device|observed)"
-    text = re.sub(rf"{option}=(?=[\"'])", lambda found: f"{_option(found[1])} ", text)
-    word = r"(?<![/\w-])(background_classes|model_name)(?![\w/]|\.\w)"  # no name of a file
-    return re.sub(word, lambda found: _option(found[1]), text)
-
-
-def _option(parameter: str) -> str:
-    return f"--{parameter.replace('_', '-')}"

@@ -18,6 +18,8 @@ exit codes:
   2    wrong command line
   3    done, but photos that can't be used were left out
   130  interrupted
+
+Messages name options as the Python API does: model_name is --model-name.
 """
 PATH: dict[str, Any] = {"type": user_path, "metavar": "FILE"}
 FORM: dict[str, Any] = {

@@ -17,6 +17,7 @@ from sklearn_cdul.cli.inputs import (
     make_labeler,
     read_classes,
     read_photos,
+    set_parameters,
 )
 from sklearn_cdul.cli.output import (
     check_labels_fit,
@@ -37,7 +38,7 @@ def label(options: argparse.Namespace) -> int:
     write = make_writer(options)
     if options.report is not None:
         check_out(options.report, "--report")
-    photos, labeler = read_photos(options), _labeler(options).set_params(**dict(options.set))
+    photos, labeler = read_photos(options), set_parameters(_labeler(options), options)
     from sklearn_cdul.class_names.prompts import resolve_classes
     from sklearn_cdul.labels import find_thresholds
 
@@ -72,7 +73,8 @@ def train(options: argparse.Namespace) -> int:
         device=options.device,
         random_state=options.random_state,
         verbose=not options.quiet,
-    ).set_params(**dict(options.set))
+    )
+    set_parameters(model, options)
     if options.dry_run:
         return _plan_training(options, photos, model)
     model.fit(photos, observed=options.observed)
@@ -203,7 +205,7 @@ def _start_search(options: argparse.Namespace) -> tuple[Any, list[str]]:
     if options.out is not None:
         check_out(options.out)
     photos = read_photos(options)
-    return make_labeler(options, None).set_params(**dict(options.set)), photos
+    return set_parameters(make_labeler(options, None), options), photos
 
 
 def _labeler(options: argparse.Namespace) -> Any:

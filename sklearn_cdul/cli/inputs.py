@@ -119,6 +119,21 @@ def make_labeler(options: argparse.Namespace, classes: Any) -> Any:
     )
 
 
+def set_parameters(estimator: Any, options: argparse.Namespace) -> Any:
+    """Set what ``--set`` names."""
+    from sklearn_cdul.targets.rows import with_guesses
+
+    given, known = dict(options.set), estimator.get_params()
+    for name in given:
+        # Those of a training appear with it.
+        if name not in known and not name.startswith("training__"):
+            raise ValueError(
+                f"--set {name}: {type(estimator).__name__} has no parameter "
+                f"{with_guesses([name], list(known))}. It has {', '.join(known)}"
+            )
+    return estimator.set_params(**given)
+
+
 def load_model(options: argparse.Namespace, *, of_photos: bool = True) -> Any:
     """The classifier in a file."""
     if not options.model.is_file():

@@ -17,7 +17,7 @@ import numpy as np
 
 from sklearn_cdul._utils.text_files import printable, read_text, user_path
 from sklearn_cdul.datasets._signatures import Bunch, PathLike
-from sklearn_cdul.targets.rows import brief, by_any_form, some
+from sklearn_cdul.targets.rows import brief, by_any_form, some, with_guesses
 
 
 class Row(NamedTuple):
@@ -230,8 +230,8 @@ def _resolve_classes(classes: Iterable[str] | None, rows: Sequence[Row]) -> list
         )
     if unknown := [name for name in found if name not in known]:
         raise ValueError(
-            f"{found[unknown[0]]} has the class {brief(unknown[0])}, which is not among classes: "
-            f"{some(names)}. Give all as classes=, or None for those in the files."
+            f"{found[unknown[0]]} has the class {with_guesses(unknown[:1], names)}, which is not "
+            f"among classes: {some(names)}. Give all as classes=, or None for those in the files."
         )
     return names
 

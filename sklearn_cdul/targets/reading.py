@@ -100,7 +100,8 @@ def read_targets(
         row, column = wrong[0]
         raise ValueError(
             f"{name} must hold 1, 0, or NaN where a label is not known; got "
-            f"{table.values[row, column]} in row {row}, column {column} ({class_names[column]})."
+            f"{table.values[row, column]} in {table.where(row)}, column {column} "
+            f"({class_names[column]})."
         )
     if table.kind is not None:
         return match_rows(table, X, n_images, class_names, name).astype(np.float32)

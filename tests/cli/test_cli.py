@@ -215,7 +215,15 @@ def test_memory_keeps_what_was_encoded(folder, capsys):
         ("label photos --classes names.txt --out no/labels.csv", "a folder that exists"),
         (
             "label photos --classes names.txt --set grid=2",
-            "'grid' for CLIPPseudoLabeler. Valid.*'views'",
+            "--set grid: CLIPPseudoLabeler has no parameter 'grid' .did you mean 'grid_size'",
+        ),
+        (
+            "train photos --classes names.txt --out m --set pseudo_labeler__views=a --set netwrk=b",
+            "--set netwrk: CDULClassifier has no parameter 'netwrk' .did you mean 'network'",
+        ),
+        (
+            "train photos --classes names.txt --out m --set training__epoch=1",
+            "Invalid parameter 'epoch' for estimator RidgeTraining",
         ),
         ("label photos --classes names.txt --set grid_size=0", "'grid_size' parameter"),
         ("label photos --classes names.txt --model-name ViT-B-99", "Near names: ViT-B-32"),
