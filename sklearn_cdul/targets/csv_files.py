@@ -19,6 +19,7 @@ SEPARATOR = ";"
 # Columns of tables that are not read, what these are, and what to do.
 _OTHERS = {
     "annotation_id": 'of Label Studio. Export "JSON", and read that by load_label_studio',
+    "Pixel Value": 'of the masks of Roboflow. Export "COCO", and read that by load_coco',
     "region_attributes": 'of VGG Image Annotator. Export "COCO", and read that by load_coco',
     "LabelName": "of Open Images, which leaves labels that nobody checked unknown. The page on "
     "labels has the lines that make a table of it for observed= and y",

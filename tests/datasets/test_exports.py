@@ -173,6 +173,37 @@ def test_roboflows_tables_with_a_row_an_object_are_read(tmp_path):
     assert found.target_names == USED
 
 
+def test_roboflows_coco_has_a_category_that_groups_the_others(tmp_path):
+    categories = [{"id": 0, "name": "food-xyz", "supercategory": "none"}]
+    categories += [
+        {"id": number, "name": name, "supercategory": "food-xyz"}
+        for number, name in enumerate(LISTED, 1)
+    ]
+    images = [{"id": i, "license": 1, "file_name": name} for i, name in enumerate(NAMES)]
+    annotations = [
+        {"id": 10 * i + j, "image_id": i, "category_id": LISTED.index(one) + 1, "iscrowd": 0}
+        for i, names in enumerate(NAMES.values())
+        for j, one in enumerate(names)
+    ]
+    content = {"images": images, "categories": categories, "annotations": annotations}
+    path = tmp_path / "_annotations.coco.json"
+    path.write_text(json.dumps(content))
+    write_photos(tmp_path, NAMES)
+    found = load_coco(path)
+    assert shown(found) == NAMES
+    assert found.target_names == LISTED
+    annotations[0]["category_id"] = 0  # used, so it is a class
+    path.write_text(json.dumps(content))
+    assert load_coco(path).target_names == ["food-xyz", *LISTED]
+
+
+def test_roboflows_masks_say_what_to_export(tmp_path):
+    (tmp_path / "_classes.csv").write_text("Pixel Value, Class\n0, background\n1, cup")
+    for read in (load_csv, lambda path: read_targets(path, LISTED, list(NAMES))):
+        with pytest.raises(ValueError, match=r'_classes.csv is of the masks of Roboflow. .*"COCO"'):
+            read(tmp_path / "_classes.csv")
+
+
 def test_vias_coco_is_read_and_its_own_forms_say_so(tmp_path):
     images = [
         {"id": number, "width": 40, "height": 30, "file_name": name, "license": 0}
