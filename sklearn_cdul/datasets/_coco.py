@@ -132,8 +132,8 @@ def load_coco(
             shown[image_id].append(names[category_id])
     if not annotations:
         warn(
-            f"No photo in {path} has an annotation, so that all show none of the classes. If nobody "
-            "has annotated them, give no labels."
+            f"No photo in {path} has an annotation, so that all show none of the classes. If "
+            "nobody has annotated them, give no labels."
         )
     rows = [Row(one["file_name"], shown[number], str(path)) for number, one in entries.items()]
     found = (each for row in rows for each in folders if find_photo(each, row.photo))

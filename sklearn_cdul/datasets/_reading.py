@@ -4,7 +4,6 @@ import json
 import os
 import re
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -221,13 +220,15 @@ def _resolve_classes(classes: Iterable[str] | None, rows: Sequence[Row]) -> list
     where = f" of {rows[0].where} and so on" if classes is None else ""
     check_names(names, f"classes{where}")
     known = by_any_form(names)
-    forms = Counter(normalize("NFC", name) for name in found)
-    twice = [name for name in found if forms[normalize("NFC", name)] > 1]
-    if classes is None and twice:
-        raise ValueError(
-            f"{found[twice[0]]} has the class {ascii(twice[0])[:200]}, which stands elsewhere with "
-            "its accents in another form. Give the classes as classes=."
-        )
+    first_of: dict[str, str] = {}
+    for name in found if classes is None else ():
+        first = first_of.setdefault(normalize("NFC", name.casefold()), name)
+        if first != name:
+            raise ValueError(
+                f"{found[name]} has the class {ascii(name)[:200]}, and {found[first]} "
+                f"{ascii(first)[:200]}, which differ in capitals or in the form of accents alone. "
+                "If they are two classes, give classes=."
+            )
     if unknown := [name for name in found if name not in known]:
         raise ValueError(
             f"{found[unknown[0]]} has the class {with_guesses(unknown[:1], names)}, which is not "

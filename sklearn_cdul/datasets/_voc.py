@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal
 
 from sklearn_cdul.class_names.vocabularies import VOCABULARIES
-from sklearn_cdul.datasets._folders import SUFFIXES
 from sklearn_cdul.datasets._reading import (
     Row,
     check_choice,
@@ -18,6 +17,7 @@ from sklearn_cdul.datasets._reading import (
     read_xml,
 )
 from sklearn_cdul.datasets._signatures import Bunch, Missing, PathLike, documented
+from sklearn_cdul.images.items import SUFFIXES
 
 DESCR = """{title}, split "{split}"
 

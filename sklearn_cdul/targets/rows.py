@@ -220,7 +220,7 @@ def with_guesses(unknown: Sequence[Any], class_names: Sequence[str]) -> str:
     guesses = {}
     for label in unknown[:10]:
         text = str(label).strip().casefold().replace("_", " ")
-        if near := difflib.get_close_matches(text, list(known), n=1):
+        if near := difflib.get_close_matches(text, list(known), n=1, cutoff=0.65):
             guesses[label] = known[near[0]]
     meant = ", ".join(f"{guess!r} for {brief(label)}" for label, guess in guesses.items())
     return some(unknown) + (f" (did you mean {meant}?)" if meant else "")

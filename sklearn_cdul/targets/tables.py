@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 
 from sklearn_cdul._utils.text_files import user_path
-from sklearn_cdul.targets.csv_files import NAMES, PATHS, SPLIT, read_csv, split_names
+from sklearn_cdul.targets.csv_files import (
+    NAMES,
+    PATHS,
+    SPLIT,
+    check_header,
+    read_csv,
+    read_number,
+    split_names,
+)
 from sklearn_cdul.targets.rows import (
     Table,
     Where,
@@ -26,9 +34,6 @@ from sklearn_cdul.targets.rows import (
 ROWS = ("row", "position")
 # What a class may be called, too.
 _ROLES = (*PATHS, *NAMES, SPLIT, *ROWS)
-# What else than a number a cell may hold; the last of the unknown are pandas' own.
-_UNKNOWN = ("", "none", "nan", "<na>", "nat")
-_WORDS = {**dict.fromkeys(_UNKNOWN, np.nan), "true": 1.0, "false": 0.0}
 
 
 def read_table(y: Any, class_names: Sequence[str], name: str) -> Table:
@@ -135,6 +140,8 @@ def _from_columns(
             raise ValueError(
                 f"Several columns of {name} have paths: {some(found)}. Call one 'path'."
             )
+        if found:
+            check_header(found[0], name)
         unknown = [column for column in unknown if column not in found]
     path = found[0] if found else None
     if names is not None and (shown := [*others[:-1], *shown]):
@@ -222,9 +229,8 @@ def _column(cells: Any, column: Any, name: str, where: Where) -> np.ndarray:
         pass  # text, as files have it, or a value that is wrong
     values = np.empty(len(cells))
     for row, cell in enumerate(cells):
-        word = str(cell).strip().lower()
         try:
-            values[row] = _WORDS[word] if word in _WORDS else float(word)
+            values[row] = read_number(str(cell))
         except ValueError:
             raise ValueError(
                 f"{name} must hold 1 and 0, and nothing where a label is not known; got "
