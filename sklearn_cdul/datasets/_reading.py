@@ -4,6 +4,7 @@ import json
 import os
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -89,13 +90,21 @@ def read_json(
     kind: str | None = None,
 ) -> Any:
     """Content of a JSON file; with a kind, of no other that is known."""
+
+    def read_object(pairs: list[tuple[str, Any]]) -> Any:
+        record = dict(pairs)
+        if len(record) < len(pairs):
+            ((key, _),) = Counter(key for key, _ in pairs).most_common(1)
+            raise ValueError(f"an object has the key {brief(key)} more than once")
+        return record if object_hook is None else object_hook(record)
+
     text = read_text(path, expected)
     try:
-        content = json.loads(text, object_hook=object_hook)
+        content = json.loads(text, object_pairs_hook=read_object)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not JSON, or is cut off: {error}.") from None
     except (RecursionError, ValueError) as error:  # nested without end, a number without end
-        raise ValueError(f"{path} can't be read as JSON: {error}") from None
+        raise ValueError(f"{path} can't be read as JSON: {error}.") from None
     if kind is not None:
         _check_kind(content, kind, path)
     return content
