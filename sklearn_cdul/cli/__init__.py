@@ -1,6 +1,8 @@
 """The command line: photos in, labels, a trained classifier or a report out."""
 
+import io
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -12,6 +14,7 @@ from sklearn_cdul.exceptions import UnusableImagesWarning
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command."""
+    _open_streams()
     given = sys.argv[1:] if arguments is None else arguments
     # The shell makes -x.jpg of *.jpg, which is no option.
     given = [f".{os.sep}{x}" if x[:1] == "-" and os.path.isfile(x) else x for x in given]
@@ -30,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 listed.update(paths)
 
         warnings.showwarning = lambda warning, *_, **__: tell(warning)
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C does
         try:
             return options.run(options) or (INCOMPLETE if listed else 0)
         except KeyboardInterrupt:
@@ -42,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     )
             say(f"interrupted{kept}")
             return INTERRUPTED
+        except io.UnsupportedOperation:  # the stand-in for a stream
+            say("error: stdout is closed; name a file as --out")
+            return FAILED
         except BrokenPipeError:  # whoever read the labels has stopped, as `head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return FAILED
@@ -50,3 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise
             say(f"error: {' '.join(str(error).split()) or type(error).__name__}")
             return FAILED
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _open_streams() -> None:
+    """Put stand-ins for streams that are closed: print() takes stdout where there is no stderr."""
+    for name, mode in {"stdin": "r", "stdout": "r", "stderr": "w"}.items():
+        if getattr(sys, name) is None:  # who writes to a stdout that is read gets an error
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115

@@ -74,7 +74,7 @@ def _lines(text: str) -> list[str]:
 def read_classes(name: str) -> Any:
     """Class names: of a file with one per line, of a JSON file, or a vocabulary."""
     path = user_path(name)
-    if not path.is_file():
+    if path.is_dir() or not path.exists():  # a pipe will do
         from sklearn_cdul.class_names.vocabularies import VOCABULARIES
 
         if name in VOCABULARIES:

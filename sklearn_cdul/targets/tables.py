@@ -73,9 +73,11 @@ def read_table(y: Any, class_names: Sequence[str], name: str) -> Table:
 
 
 def _to_array(values: Any) -> Any:
-    """A sparse matrix or a tensor of torch, on whatever device, as an array."""
+    """A sparse matrix, a masked array or a tensor of torch, on whatever device, as an array."""
     if hasattr(values, "toarray"):
         return values.toarray()
+    if isinstance(values, np.ma.MaskedArray):
+        return np.where(np.ma.getmaskarray(values), np.nan, values.data)
     return values.detach().cpu().float().numpy() if hasattr(values, "detach") else values
 
 

@@ -178,6 +178,8 @@ def test_duplicates_are_listed_in_groups(folder, capsys):
     expected = [("1", Path(first).name), ("1", "x.jpg"), ("2", Path(second).name), ("2", "y.jpg")]
     assert names == expected
     assert "2 groups of duplicates, 2 photos more than needed" in captured.err
+    assert main(["duplicates", "photos/page.png", "--quiet"]) == 3
+    assert capsys.readouterr().err.endswith("sklearn-cdul: no duplicates\n")
 
 
 def test_label_writes_a_report_before_anything_is_trained(folder, capsys):
