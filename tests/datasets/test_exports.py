@@ -2,8 +2,9 @@
 
 The files in `exports` were written by the tools, of three photos: datumaro 1.13.12,
 supervision 0.31.2, labelme 6.3.1, label-studio-sdk 2.1.2 (its converter, which Label Studio 1.23.2
-runs) and FiftyOne 1.22.1. CVAT, Roboflow and VGG Image Annotator (2.0.12) run elsewhere; what they
-write is typed here as their documentation or source gives it.
+runs), FiftyOne 1.22.1 and globox 2.9.0. CVAT, Roboflow and VGG Image Annotator (2.0.12) run
+elsewhere. What they write is typed here as it is in exports that others have published (CVAT of
+2022 and 2023, Roboflow of 2022 and later) and in the source of VGG Image Annotator.
 """
 
 import json
@@ -53,6 +54,8 @@ def voc(folder):
     [
         ("datumaro_cvat_tags", "images", load_cvat, LISTED, NAMES),
         ("datumaro_cvat_boxes", "images", load_cvat, LISTED, NAMES),
+        ("fiftyone_cvat", "data", lambda f: load_cvat(f, root=f / "data"), USED, NAMES),
+        ("globox_cvat", ".", load_cvat, USED, NAMES),
         ("datumaro_coco", "images/train", lambda f: load_coco(f, split="train"), LISTED, NAMES),
         ("datumaro_yolo", "obj_train_data", load_yolo, LISTED, NAMES),
         ("datumaro_label_me", "Images/train", voc, USED, NAMES),
@@ -114,6 +117,8 @@ def uploaded_coco(folder):
             load_csv,
             "of Open Images.*observed= and y",
         ),
+        ("globox_open_images", "labels.csv", load_csv, "of Open Images.*observed= and y"),
+        ("globox_via", "via.json", load_coco, 'of VIA. Export annotations as "COCO"'),
         ("datumaro_cvat_tags", "annotations.xml", load_coco, "is not JSON"),
         ("datumaro_cvat_tags", "", voc, "holds <annotations>.*load_cvat"),
         ("labelme_flags", "", load_cvat, "no file .*annotations.xml.*CVAT for images"),
