@@ -4,6 +4,7 @@ import io
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 
@@ -11,10 +12,18 @@ from sklearn_cdul.cli.arguments import make_parser
 from sklearn_cdul.cli.output import FAILED, INCOMPLETE, INTERRUPTED, list_unusable, say
 from sklearn_cdul.exceptions import UnusableImagesWarning
 
+# Of all others a traceback helps: they are faults of this package.
+_EXPECTED = (
+    *(ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError),
+    RuntimeError,  # of a GPU, and when its memory is full
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command."""
     _open_streams()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # leaves nothing half done
     given = sys.argv[1:] if arguments is None else arguments
     # The shell makes -x.jpg of *.jpg, which is no option.
     given = [f".{os.sep}{x}" if x[:1] == "-" and os.path.isfile(x) else x for x in given]
@@ -33,7 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 listed.update(paths)
 
         warnings.showwarning = lambda warning, *_, **__: tell(warning)
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C does
         try:
             return options.run(options) or (INCOMPLETE if listed else 0)
         except KeyboardInterrupt:
@@ -46,19 +54,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     )
             say(f"interrupted{kept}")
             return INTERRUPTED
-        except io.UnsupportedOperation:  # the stand-in for a stream
-            say("error: stdout is closed; name a file as --out")
-            return FAILED
         except BrokenPipeError:  # whoever read the labels has stopped, as `head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return FAILED
-        except (ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError) as error:
+        except _EXPECTED as error:
             if options.debug:
                 raise
-            say(f"error: {' '.join(str(error).split()) or type(error).__name__}")
+            text = " ".join(str(error).split()) or type(error).__name__
+            if isinstance(error, io.UnsupportedOperation) and not sys.stdout.writable():
+                text = "stdout is closed; name a file as --out"
+            say(f"error: {text}")
             return FAILED
-        finally:
-            signal.signal(signal.SIGTERM, before)
 
 
 def _open_streams() -> None:

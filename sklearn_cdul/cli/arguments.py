@@ -175,7 +175,7 @@ def _add_out(command: argparse.ArgumentParser, what: str) -> None:
 
 def _add_output(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    where = "file for the labels, or a folder with --format folders (default: CSV to stdout)"
+    where = "file for the labels, or a folder with --format folders (default, or -: CSV to stdout)"
     add("--out", help=where, **_FILE_OR_STDOUT)
     default = "what is written (default: csv if the file ends in .csv)"
     add("--format", choices=FORMATS, help=default)
@@ -209,7 +209,7 @@ def _add_number(command: argparse.ArgumentParser) -> None:
 def _add_suggestions(command: argparse.ArgumentParser) -> None:
     _add_number(command)
     _add_observed(command, "annotations that are there: photos with one are not suggested")
-    table = "CSV file to fill in, with a column per class (default: paths to stdout)"
+    table = "CSV file to fill in, with a column per class (default, or -: paths to stdout)"
     command.add_argument("--out", help=table, **_FILE_OR_STDOUT)
 
 
@@ -233,7 +233,7 @@ def _add_similarity(command: argparse.ArgumentParser) -> None:
 
 
 def _add_table(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--out", help="CSV file (default: CSV to stdout)", **_FILE_OR_STDOUT)
+    command.add_argument("--out", help="CSV file (default, or -: CSV to stdout)", **_FILE_OR_STDOUT)
 
 
 def _add_review(command: argparse.ArgumentParser) -> None:
