@@ -10,6 +10,9 @@ from typing import Any
 from sklearn_cdul import __version__
 from sklearn_cdul._utils.text_files import read_text, user_path
 
+# Lines of a table, numbered lines, those of a list, quoted ones, and tags.
+_NO_NAME = re.compile(r"""[,;|\t]|^(?:[-*\u2022]|\d+[.):])\s|^".*"$|^'.*'$|^<.*>$""")
+
 
 def read_photos(options: argparse.Namespace) -> list[str]:
     """The photos that were named, each once; no output may replace one of them, or other input."""
@@ -91,7 +94,7 @@ def read_classes(name: str) -> Any:
     lines = [line.strip() for line in read_text(path).splitlines()]
     lines = [line for line in lines if line and not line.startswith("#")]
     tables = path.suffix.lower() in (".csv", ".tsv", ".yaml", ".yml", ".xml")
-    if tables or (lines and all(re.search("[,;|\t]", line) for line in lines)):
+    if tables or (lines and all(map(_NO_NAME.search, lines))):
         from sklearn_cdul.targets.rows import brief
 
         found = brief(lines[0]) if lines else "nothing"
