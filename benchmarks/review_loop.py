@@ -110,7 +110,11 @@ class StandIn(Learner):
         self._training, self._size, self._digest = RidgeTraining(), 320, None
         self._said = set()
         self._network = HeadNetwork(5, 1280, 1)
-        self._embeddings, self._state = vectors, (labeler, labeler._label(vectors))
+        self._embeddings, self._state = (
+            vectors,
+            (labeler, labeler._label(vectors)[:, :n_classes].copy()),
+        )
+        self._neighbors = self._classifier._neighbors(labeler, vectors[:, 0], 0)
         self._features = FeatureSource(features, device=torch.device("cpu"))
 
 

@@ -128,10 +128,10 @@ def _blocks(count: int, size: int) -> list[slice]:
 class _Ridge:
     """Ridge regressions on the same features, with their leave-one-out predictions."""
 
-    # With the eigenvalues L and vectors V of X'X, X the centred features of the wholes, and P = XV,
-    # the predictions are P (L + penalty)^-1 P'y. Without a row, its residual e is divided by 1 minus
-    # its leverage, and the prediction of any vector z is lower by h e, where
-    # h = 1/n + z (X'X + penalty)^-1 x is what the row x adds to it. For x itself it is the leverage.
+    # X are the centred features of the wholes, L and V the eigenvalues and vectors of X'X, P = XV.
+    # The predictions are P (L + penalty)^-1 P'y. Without a row, its residual e is divided by 1
+    # minus its leverage, and the prediction of any vector z is lower by h e, where
+    # h = 1/n + z (X'X + penalty)^-1 x is what the row x adds to it: for x itself, the leverage.
 
     def __init__(self, views: np.ndarray):
         whole = views[:, 0].astype(np.float64)
@@ -168,7 +168,10 @@ class _Ridge:
             added = [self._p**2 @ shares]
             # In the precision of the features: this is most of the work.
             kind = self._views.dtype
-            mean, pull = self._mean.astype(kind), (self._p * shares).astype(kind) @ self._v.astype(kind)
+            mean, pull = (
+                self._mean.astype(kind),
+                (self._p * shares).astype(kind) @ self._v.astype(kind),
+            )
             for region in np.moveaxis(self._views[:, 1:], 1, 0):
                 added.append(np.einsum("nd,nd->n", region, pull) - pull @ mean)
             self._additions[penalty] = 1 / n + np.stack(added, axis=1)

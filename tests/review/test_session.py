@@ -89,10 +89,9 @@ def test_a_class_that_is_added_learns_without_encoding(food, memory, monkeypatch
 
 
 def test_a_warning_is_given_once_not_with_each_fit(food, memory):
-    learner = Learner(classifier(memory), food[0][:6])
-    unknown = np.full((6, 4), np.nan)
     with pytest.warns(UserWarning, match="6 photos are too few to learn from"):
-        learner.learn(unknown)
+        learner = Learner(classifier(memory), food[0][:6])
+    unknown = np.full((6, 4), np.nan)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         learner.learn(unknown)
