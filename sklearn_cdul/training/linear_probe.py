@@ -11,11 +11,11 @@ from sklearn_cdul.training.regions import mix_views
 _PENALTIES = np.logspace(-2, 2, 9)
 # Labels are kept this far from 0 and 1, whose logits are infinite.
 _EPS = 1e-4
-# Values of an array (n, views, some classes) of float64: classes go in blocks of 32 MB.
+# Values of an array (n, views, some classes): classes go in blocks of 16 or 32 MB.
 _BLOCK_VALUES = 2**22
 _MOST_NEWTON_STEPS = 50
-# The penalty is chosen on at most so many classes and photos, spread evenly over all.
-_MOST_JUDGES, _MOST_JUDGING_PHOTOS = 1000, 5000
+# The penalty is chosen on at most so many classes, and so many labels, spread evenly over all.
+_MOST_JUDGES, _MOST_JUDGED = 1000, 2**18
 _FLOATS = (np.float64, np.float32)
 
 
@@ -102,7 +102,8 @@ class LinearProbe:
         some = y[:, :: -(-y.shape[1] // _MOST_JUDGES)]
         judges = _blocks(some.shape[1], _BLOCK_VALUES // len(y))
         penalties = self._spread * _PENALTIES
-        errors = sum(ridge.errors(some[:, block], penalties) for block in judges)
+        rows = slice(None, None, -(-some.size // _MOST_JUDGED))
+        errors = sum(ridge.errors(some[:, block], penalties, rows) for block in judges)
         penalty = penalties[np.argmin(errors)]
         for block in _blocks(y.shape[1], _BLOCK_VALUES // (len(y) * self._views.shape[1])):
             slopes, intercepts, guesses = ridge.fit(y[:, block], penalty)
@@ -147,16 +148,15 @@ class _Ridge:
             u, s, self._v = np.linalg.svd(whole, full_matrices=False)
             self._eigenvalues, self._p = s**2, u * s
 
-    def errors(self, labels: np.ndarray, penalties: np.ndarray) -> np.ndarray:
-        """Summed squared leave-one-out error of each penalty, on all photos or a part of them."""
+    def errors(self, labels: np.ndarray, penalties: np.ndarray, rows: slice) -> np.ndarray:
+        """Summed squared leave-one-out error on some rows, for each penalty."""
         y = labels - labels.mean(axis=0, dtype=np.float64)
         projected = self._p.T @ y
-        some = slice(None, None, -(-len(y) // _MOST_JUDGING_PHOTOS))
-        p, shares = self._p[some], 1 / (self._eigenvalues + penalties[:, np.newaxis])
+        p, shares = self._p[rows], 1 / (self._eigenvalues + penalties[:, np.newaxis])
         leverages = 1 / len(y) + p**2 @ shares.T
         return np.array(
             [
-                (((y[some] - p @ (share * projected.T).T) / (1 - h)[:, np.newaxis]) ** 2).sum()
+                (((y[rows] - p @ (share * projected.T).T) / (1 - h)[:, np.newaxis]) ** 2).sum()
                 for share, h in zip(shares, leverages.T, strict=True)
             ]
         )
@@ -184,11 +184,12 @@ class _Ridge:
         slopes = (self._p.T @ y / (self._eigenvalues + penalty)[:, np.newaxis]).T @ self._v
         intercepts = middle - slopes @ self._mean
         flat = self._views.reshape(-1, self._views.shape[2])
-        guesses = (flat @ slopes.T.astype(flat.dtype)).astype(np.float64) + intercepts
-        guesses = guesses.reshape(*self._views.shape[:2], -1)
-        residuals = (labels - guesses[:, 0]) / (1 - added[:, :1])
-        guesses -= added[:, :, np.newaxis] * residuals[:, np.newaxis]
-        return slopes, intercepts, mix_views(guesses)
+        # In the precision of the features, as there are many.
+        guesses = (flat @ slopes.T.astype(flat.dtype)).reshape(*self._views.shape[:2], -1)
+        residuals = (labels - intercepts - guesses[:, 0]) / (1 - added[:, :1])
+        for view in range(guesses.shape[1]):
+            guesses[:, view] -= added[:, view, np.newaxis] * residuals
+        return slopes, intercepts, mix_views(guesses) + intercepts
 
 
 def _calibrate(guesses: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
