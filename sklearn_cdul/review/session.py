@@ -97,17 +97,18 @@ class Session:
         with self._lock:
             self._check_row(row)
             k = len(self.answers.names)
-            scores, margins = np.zeros(k), np.full(k, -99.0)
-            scores[: self._scores.shape[1]] = np.nan_to_num(self._scores[row])
-            margins[: self._scores.shape[1]] = np.nan_to_num(self._margins[row], nan=-99.0)
+            # Of a class that has just come nothing is known.
+            scores, predicted = np.full(k, np.nan), np.zeros(k, dtype=bool)
+            known = slice(self._scores.shape[1])
+            scores[known], predicted[known] = self._scores[row], self._predicted[row]
             labels = self.answers.labels[row]
-            shown = np.where(np.isnan(labels), margins >= 0, labels == 1)
+            shown = np.where(np.isnan(labels), predicted, labels == 1)
             return {
                 "photo": row,
                 "name": str(self.answers.keys[row]),
                 "version": int(self.answers.versions[row]),
-                "scores": scores.round(4).tolist(),
-                "order": np.argsort(-margins, kind="stable").tolist(),
+                "scores": [None if s != s else round(s, 4) for s in scores.tolist()],
+                "order": np.lexsort((-scores, ~predicted)).tolist(),
                 "shown": np.flatnonzero(shown).tolist(),
                 "answered": bool(~np.isnan(labels).all()),
                 "fair": bool(self._is_apart[row]),
@@ -313,9 +314,7 @@ class Session:
         asked = readable & ~self._is_apart
         queue = rank_by_worth(margins[asked], _QUEUE, _is_done(labels[asked]))
         queue = np.flatnonzero(asked)[queue]
-        points = self._points
-        if points and points[-1][0] == n_answered:
-            points = points[:-1]
+        points = [point for point in self._points if point[0] < n_answered]
         points = [*points, (n_answered, np.packbits(predicted[self._is_apart], axis=1))]
         if len(points) > _MOST_POINTS:
             points = points[:-1:2] + points[-1:]

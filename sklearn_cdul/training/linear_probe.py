@@ -14,6 +14,8 @@ _EPS = 1e-4
 # Values of an array (n, views, some classes): classes go in blocks of 16 or 32 MB.
 _BLOCK_VALUES = 2**22
 _MOST_NEWTON_STEPS = 50
+# Share of the largest singular value below which others are rounding.
+_SMALL = 1e-7
 # The penalty is chosen on at most so many classes, and so many labels, spread evenly over all.
 _MOST_JUDGES, _MOST_JUDGED = 1000, 2**18
 _FLOATS = (np.float64, np.float32)
@@ -140,13 +142,16 @@ class _Ridge:
         self._additions: dict[float, np.ndarray] = {}  # by penalty; the same for all labels
         self._mean = whole.mean(axis=0)
         whole -= self._mean  # in place: it is as large as what comes in
-        if len(whole) > whole.shape[1]:  # the square is smaller, and several times faster
-            self._eigenvalues, vectors = np.linalg.eigh(whole.T @ whole)
-            self._eigenvalues = self._eigenvalues.clip(0)
+        # Of the smaller square: several times faster than the singular values.
+        if len(whole) > whole.shape[1]:
+            squares, vectors = np.linalg.eigh(whole.T @ whole)
             self._v, self._p = vectors.T, whole @ vectors
         else:
-            u, s, self._v = np.linalg.svd(whole, full_matrices=False)
-            self._eigenvalues, self._p = s**2, u * s
+            squares, vectors = np.linalg.eigh(whole @ whole.T)
+            s = np.sqrt(squares.clip(0))
+            self._p = vectors * s
+            self._v = vectors.T @ whole / np.where(s > _SMALL * s[-1], s, np.inf)[:, np.newaxis]
+        self._eigenvalues = squares.clip(0)
 
     def errors(self, labels: np.ndarray, penalties: np.ndarray, rows: slice) -> np.ndarray:
         """Summed squared leave-one-out error on some rows, for each penalty."""

@@ -200,6 +200,37 @@ def test_undo_does_not_take_back_what_another_tab_said(start, food):
         session.undo("one")
 
 
+def test_classes_of_a_card_are_those_predicted_and_then_the_likely_ones(start):
+    session = start()
+    card = session.next("tab")
+    marked = len(card["shown"])
+    assert set(card["order"][:marked]) == set(card["shown"])
+    for part in (card["order"][:marked], card["order"][marked:]):
+        scores = [card["scores"][j] for j in part]
+        assert scores == sorted(scores, reverse=True)
+    session._changed.acquire()  # nothing is learned meanwhile
+    session.change_class(None, "spoon")
+    card = session.card(card["photo"])
+    session._changed.release()
+    new = session.answers.names.index("spoon")
+    assert card["scores"][new] is None and card["order"][-1] == new
+
+
+def test_the_curve_goes_on_in_order_after_answers_were_taken_back(start):
+    session = start()
+    for row in np.flatnonzero(session._is_apart):
+        session.answer("fair", int(row), 0, [0])
+    session.catch_up()
+    said = session.grid(max(range(len(NAMES)), key=lambda j: len(session.grid(j)["photos"])))
+    session.answer_grid("tab", 0, [[one["photo"], one["version"], 1] for one in said["photos"]])
+    session.catch_up()
+    most = session.curve[-1]["answers"]
+    session.undo("tab")
+    session.catch_up()
+    counts = [point["answers"] for point in session.curve]
+    assert counts == sorted(counts) and counts[-1] == len(session.answers.order) < most
+
+
 def test_none_of_these_is_an_answer(start):
     session = start()
     card = session.next("tab")
