@@ -67,7 +67,7 @@ function showCard(next) {
   all = false;
   byId("find-text").value = "";
   byId("frame").hidden = byId("side").hidden = !card;
-  for (const id of ["none", "next"]) byId(id).disabled = !card;
+  for (const id of ["skip", "none", "next"]) byId(id).disabled = !card;
   if (!card) {
     complain(state.photos ? "All photos are answered." : "");
     return;
@@ -324,6 +324,7 @@ for (const name of VIEWS) byId(`to-${name}`).addEventListener("click", () => sho
 byId("next").addEventListener("click", () => answer([...shown]));
 byId("none").addEventListener("click", () => answer([]));
 byId("undo").addEventListener("click", undo);
+byId("skip").addEventListener("click", forward);
 byId("grid-undo").addEventListener("click", undo);
 byId("grid-save").addEventListener("click", saveGrid);
 byId("grid-class").addEventListener("change", (event) => {
@@ -346,7 +347,7 @@ byId("add").addEventListener("submit", (event) => {
   const name = byId("add-name").value.trim();
   if (name) alone(async () => { await addClass(name); byId("add-name").value = ""; showFigures(); });
 });
-byId("large").addEventListener("error", () => complain("This photo can't be shown. Skip it with →."));
+byId("large").addEventListener("error", () => complain("This photo can't be shown. Skip it."));
 
 const KEYS = {
   Enter: () => answer([...shown]),
