@@ -356,12 +356,13 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
 
         seen = _label(labeler, photos, encoder, source, pictures)
         labels = seen[:, : len(names)].copy()
-        neighbors = self._neighbors(labeler, seen[readable_rows(labels), len(names) :], seed)
+        readable = readable_rows(labels)
+        neighbors = self._neighbors(labeler, seen[readable, len(names) :], seed)
         del seen
         self._learn(
             labeler,
             network,
-            source,
+            source.select(readable),
             labels,
             neighbors,
             digest=digest_of_X(photos),
@@ -390,7 +391,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         validation=None,
         random,
     ):
-        """Train on labels (n, k), NaN where a photo can't be read, and neighbours of the others."""
+        """Train on labels (n, k), NaN where a photo can't be read; all else is of the others."""
         names = list(labeler.class_names_)
         readable = np.flatnonzero(~np.isnan(labels).any(axis=1))
         start, known, fixed = labels[readable], None, None
@@ -403,7 +404,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             self._keep_texts(network, labeler)
         trained = training.train(
             network,
-            source.select(readable),
+            source,
             Ranks().agree(start),
             random=random,
             observed=fixed,

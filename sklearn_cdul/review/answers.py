@@ -153,7 +153,8 @@ class Answers:
             try:
                 record = json.loads(line)
                 if "class" in record:
-                    self._change(*record["class"], others.pop(record["class"][0], {}))
+                    old, new = record["class"]
+                    self._change(old, new, others.pop(old, {}))
                 for key, given in record.get("photos", []):
                     if key not in self._rows:
                         unknown[key] = True

@@ -66,23 +66,15 @@ class Learner:
         # A thread that learns takes both at once, while another changes a class.
         self._state = labeler, self._label(labeler)
         readable = readable_rows(self._state[1])
-        self._features = self._read_features(source, readable, labeler.memory)
+        with open_store(labeler.memory) as store:
+            part = source.select(readable.tolist())
+            features = from_features(self._network, part, store, lambda _, batch: batch)
+        self._features = FeatureSource(features, device=_CPU)
         # What comes takes a moment each time, and needs no bars.
         self._classifier.set_params(verbose=False)
         labeler.set_params(verbose=False)
         self._digest = digest_of_X(checked)
         self._neighbors = self._classifier._neighbors(labeler, self._embeddings[readable, 0], 0)
-
-    def _read_features(self, source: Any, rows: np.ndarray, memory: Any) -> FeatureSource:
-        """What the last layer receives of each photo, NaN of those that can't be read."""
-        with open_store(memory) as store:
-            part = source.select(rows.tolist())
-            features = from_features(self._network, part, store, lambda _, batch: batch)
-        if len(rows) < len(source):
-            read = features
-            features = np.full((len(source), *read.shape[1:]), np.nan, dtype=np.float32)
-            features[rows] = read
-        return FeatureSource(features, device=_CPU)
 
     @property
     def class_names(self) -> list[str]:

@@ -66,6 +66,21 @@ def test_a_learner_gives_what_fit_gives(food, memory):
     assert_allclose(whole.predict_proba(photos[:5]), probabilities[:5], atol=1e-5)
 
 
+def test_a_second_fit_repeats_nothing_that_answers_do_not_change(food, memory, monkeypatch):
+    unknown = np.full(food[1].shape, np.nan)
+    learner = Learner(classifier(memory), food[0])
+    first = learner.learn(unknown)[1]
+    with monkeypatch.context() as patch:
+        patch.setattr("sklearn_cdul.classifier.find_neighbors", None)
+        patch.setattr("sklearn_cdul.training.ridge.LinearProbe", None)
+        patch.setattr("sklearn_cdul.training.ridge.read_labels", None)
+        assert_allclose(learner.learn(unknown)[1], first)
+    learner.change_class("cake", "soup")
+    names = ["soup" if name == "cake" else name for name in NAMES]
+    other = classifier(memory).set_params(pseudo_labeler__classes=names)
+    assert_allclose(learner.learn(unknown)[1], Learner(other, food[0]).learn(unknown)[1], atol=1e-5)
+
+
 def test_a_fitted_classifier_keeps_its_network(food, memory):
     photos = food[0]
     model = classifier(memory).fit(photos[:30])
