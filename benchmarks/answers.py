@@ -32,7 +32,7 @@ from sklearn_cdul.training.batches import FeatureSource, PhotoSource
 from sklearn_cdul.training.features import read_sample
 from sklearn_cdul.training.network import output_layer
 from sklearn_cdul.training.ridge import head_logits
-from sklearn_cdul.training.zero_shot import join
+from sklearn_cdul.training.zero_shot import join, read_labels
 
 FOLDER = 150
 SHOWN = 8  # photos of each class and kind in a report
@@ -94,7 +94,7 @@ class Bench:
         )
         layer = output_layer(network)
         raw = head_logits([(layer.weight, layer.bias)], self.test)[:, 0]
-        test, _ = join(network, raw, self.test)
+        test, _ = join(network, raw, read_labels(network, self.test))
         found, thresholds = classifier._find_decisions(trained, observed)
         absent = classifier._absent(trained, observed)
         return trained.seen, test, found, np.where(absent, 1, thresholds)

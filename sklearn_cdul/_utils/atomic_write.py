@@ -16,8 +16,9 @@ _LEFT_BEHIND = 24 * 3600
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Let a new file take the place of an old one once it is written whole."""
-    path = user_path(path)
+    """Let a new file take the place of an old one once it is written whole; links stay links."""
+    path, part = user_path(path), None
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
     try:
         if path.exists() and not path.is_file():
             yield path
@@ -36,6 +37,6 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        if error.errno is None or error.filename is not None:
+        if error.errno is None or error.filename not in (None, part and os.fspath(part)):
             raise
-        raise type(error)(error.errno, error.strerror, os.fspath(path)) from error  # a full disk
+        raise type(error)(error.errno, error.strerror, os.fspath(path)) from error

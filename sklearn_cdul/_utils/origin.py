@@ -41,3 +41,9 @@ def origin_of(classifier: Any) -> dict[str, str]:
         "training": _name(classifier.training),
         "trained on": f"{is_read.sum():,} photos{lost}",
     }
+
+
+def describe(estimator: Any) -> str:
+    """What ``print`` shows: the parameters, and in a line of its own what it comes from."""
+    origin = "; ".join(f"{what}: {value}" for what, value in origin_of(estimator).items())
+    return f"{estimator!r}\n{origin}" if origin else repr(estimator)

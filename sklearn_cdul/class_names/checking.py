@@ -131,8 +131,7 @@ def warn_about_absent_classes(absent: Sequence[str], n_classes: int) -> None:
         warn(
             f"No training photo seems to show {_some(absent)}, {len(absent)} of {n_classes} "
             "classes. They are predicted for no photo. If some photos show one, give it a wording "
-            "that the encoder knows, or a threshold, such as "
-            f"set_thresholds({{{absent[0]!r}: 0.15}})."
+            "that the encoder knows, annotate one of these photos, or set its threshold."
         )
 
 

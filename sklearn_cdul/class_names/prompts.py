@@ -71,7 +71,7 @@ def _read_mapping(classes: Mapping[Any, Any], parameter: str) -> list[tuple[str,
         name = _read_text(key, f"A key of {parameter}")
         where = f"{parameter}[{name!r}]"
         words = [value] if isinstance(value, str) else value
-        if not isinstance(words, Iterable) or isinstance(words, bytes):
+        if not isinstance(words, Iterable) or isinstance(words, (bytes, Mapping)):
             raise TypeError(f"{where} must be a string or a list of strings, got {value!r}.")
         texts = [_read_text(word, f"{where}[{i}]") for i, word in enumerate(words)]
         if not texts:

@@ -1,8 +1,10 @@
 """The command line: photos in, labels, a trained classifier or a report out."""
 
+import io
 import os
-import re
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 
@@ -10,9 +12,18 @@ from sklearn_cdul.cli.arguments import make_parser
 from sklearn_cdul.cli.output import FAILED, INCOMPLETE, INTERRUPTED, list_unusable, say
 from sklearn_cdul.exceptions import UnusableImagesWarning
 
+# Of all others a traceback helps: they are faults of this package.
+_EXPECTED = (
+    *(ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError),
+    RuntimeError,  # of a GPU, and when its memory is full
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command."""
+    _open_streams()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # leaves nothing half done
     given = sys.argv[1:] if arguments is None else arguments
     # The shell makes -x.jpg of *.jpg, which is no option.
     given = [f".{os.sep}{x}" if x[:1] == "-" and os.path.isfile(x) else x for x in given]
@@ -25,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         def tell(warning: Warning | str) -> None:
             if not isinstance(warning, UnusableImagesWarning):
-                say(f"warning: {_for_shell(warning)}")
+                say(f"warning: {warning}")
             elif not listed.issuperset(paths := {error.path for error in warning.failures}):
                 list_unusable(warning)
                 listed.update(paths)
@@ -46,31 +57,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except BrokenPipeError:  # whoever read the labels has stopped, as `head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return FAILED
-        except (ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError) as error:
+        except _EXPECTED as error:
             if options.debug:
                 raise
-            say(f"error: {' '.join(_for_shell(error).split()) or type(error).__name__}")
+            text = " ".join(str(error).split()) or type(error).__name__
+            if isinstance(error, io.UnsupportedOperation) and not sys.stdout.writable():
+                text = "stdout is closed; name a file as --out"
+            say(f"error: {text}")
             return FAILED
 
 
-def _for_shell(message: object) -> str:
-    """A message in the words of the command line, without what only means something in Python."""
-    text = re.sub(
-        r"; their rows are NaN| The rows of such images are NaN\.|X\[\d+\] (?=\()", "", str(message)
-    )
-    if text.startswith("Invalid parameter"):  # of --set, with the estimator and all its values
-        return re.sub(r"for estimator (\w+)\(.*\)\. Valid", r"for \1. Valid", text, flags=re.DOTALL)
-    text = re.sub(
-        r", or a threshold, such as set_thresholds\(\{.*\}\)\.",
-        ", or label some of them and give the labels to train as --observed.",
-        text,
-    )
-    # memory='cache' is --memory 'cache' here.
-    option = r"(?<!--)\b(background_classes|model_name|pretrained|memory|device|observed)"
-    text = re.sub(rf"{option}=(?=[\"'])", lambda found: f"{_option(found[1])} ", text)
-    word = r"(?<![/\w-])(background_classes|model_name)(?![\w/]|\.\w)"  # no name of a file
-    return re.sub(word, lambda found: _option(found[1]), text)
-
-
-def _option(parameter: str) -> str:
-    return f"--{parameter.replace('_', '-')}"
+def _open_streams() -> None:
+    """Put stand-ins for streams that are closed: print() takes stdout where there is no stderr."""
+    for name, mode in {"stdin": "r", "stdout": "r", "stderr": "w"}.items():
+        if getattr(sys, name) is None:  # who writes to a stdout that is read gets an error
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115

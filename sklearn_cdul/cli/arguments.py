@@ -3,6 +3,7 @@
 import argparse
 import ast
 import os
+from pathlib import Path
 from typing import Any
 
 from sklearn_cdul import __version__
@@ -17,9 +18,10 @@ exit codes:
   1    failed; the last line says why
   2    wrong command line
   3    done, but photos that can't be used were left out
-  130  interrupted
+  130  interrupted, by Ctrl-C or SIGTERM
+
+Messages name options as the Python API does: model_name is --model-name.
 """
-PATH: dict[str, Any] = {"type": user_path, "metavar": "FILE"}
 FORM: dict[str, Any] = {
     "epilog": EPILOG,
     "formatter_class": argparse.RawDescriptionHelpFormatter,
@@ -118,6 +120,20 @@ def _add_encoder(command: argparse.ArgumentParser) -> None:
     add("--set", action="append", type=_setting, default=[], metavar="NAME=VALUE", help=more)
 
 
+def _file(text: str) -> Path:
+    if text in ("", "-"):
+        raise argparse.ArgumentTypeError(f"{text!r} names no file")
+    return user_path(text)
+
+
+def _file_or_stdout(text: str) -> Path | None:
+    return None if text == "-" else _file(text)
+
+
+_FILE: dict[str, Any] = {"type": _file, "metavar": "FILE"}
+_FILE_OR_STDOUT = _FILE | {"type": _file_or_stdout}
+
+
 def _setting(text: str) -> tuple[str, Any]:
     name, sign, value = text.partition("=")
     if not (name and sign):
@@ -145,7 +161,7 @@ def _similarity(text: str) -> float:
 
 
 def _add_report(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--report", help="write a report too (HTML)", **PATH)
+    command.add_argument("--report", help="write a report too (HTML)", **_FILE)
 
 
 def _add_plan(command: argparse.ArgumentParser) -> None:
@@ -154,13 +170,13 @@ def _add_plan(command: argparse.ArgumentParser) -> None:
 
 
 def _add_out(command: argparse.ArgumentParser, what: str) -> None:
-    command.add_argument("--out", required=True, help=f"file for {what}", **PATH)
+    command.add_argument("--out", required=True, help=f"file for {what}", **_FILE)
 
 
 def _add_output(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    where = "file for the labels, or a folder with --format folders (default: CSV to stdout)"
-    add("--out", help=where, **PATH)
+    where = "file for the labels, or a folder with --format folders (default, or -: CSV to stdout)"
+    add("--out", help=where, **_FILE_OR_STDOUT)
     default = "what is written (default: csv if the file ends in .csv)"
     add("--format", choices=FORMATS, help=default)
     add("--scores", action="store_true", help="write scores too")
@@ -193,8 +209,8 @@ def _add_number(command: argparse.ArgumentParser) -> None:
 def _add_suggestions(command: argparse.ArgumentParser) -> None:
     _add_number(command)
     _add_observed(command, "annotations that are there: photos with one are not suggested")
-    table = "CSV file to fill in, with a column per class (default: paths to stdout)"
-    command.add_argument("--out", help=table, **PATH)
+    table = "CSV file to fill in, with a column per class (default, or -: paths to stdout)"
+    command.add_argument("--out", help=table, **_FILE_OR_STDOUT)
 
 
 def _add_labelled(command: argparse.ArgumentParser) -> None:
@@ -217,7 +233,7 @@ def _add_similarity(command: argparse.ArgumentParser) -> None:
 
 
 def _add_table(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--out", help="CSV file (default: CSV to stdout)", **PATH)
+    command.add_argument("--out", help="CSV file (default, or -: CSV to stdout)", **_FILE_OR_STDOUT)
 
 
 def _add_review(command: argparse.ArgumentParser) -> None:

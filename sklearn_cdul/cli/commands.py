@@ -17,6 +17,7 @@ from sklearn_cdul.cli.inputs import (
     make_labeler,
     read_classes,
     read_photos,
+    set_parameters,
 )
 from sklearn_cdul.cli.output import (
     check_labels_fit,
@@ -35,14 +36,13 @@ _MODEL = 2**26  # bytes that a classifier may take
 def label(options: argparse.Namespace) -> int:
     """Label photos with CLIP, without training."""
     write = make_writer(options)
-    if options.report is not None:
-        check_out(options.report, "--report")
-    photos, labeler = read_photos(options), _labeler(options).set_params(**dict(options.set))
+    check_out(options.report, "--report")
+    photos, labeler = read_photos(options), set_parameters(_labeler(options), options)
     from sklearn_cdul.class_names.prompts import resolve_classes
     from sklearn_cdul.labels import find_thresholds
 
     names = resolve_classes(labeler.classes)[0]
-    check_labels_fit(options, photos, names)
+    check_labels_fit(photos, names, options.out, options.format)
     if options.dry_run:
         work = labeler.set_params(memory=None).fit().transform
         return show_plan(options, photos, names, labeler, work)
@@ -62,8 +62,7 @@ def label(options: argparse.Namespace) -> int:
 def train(options: argparse.Namespace) -> int:
     """Train a classifier on unlabelled photos."""
     check_out(options.out, room=_MODEL)
-    if options.report is not None:
-        check_out(options.report, "--report")
+    check_out(options.report, "--report")
     photos, labeler = read_photos(options), _labeler(options)
     from sklearn_cdul import CDULClassifier
 
@@ -72,7 +71,8 @@ def train(options: argparse.Namespace) -> int:
         device=options.device,
         random_state=options.random_state,
         verbose=not options.quiet,
-    ).set_params(**dict(options.set))
+    )
+    set_parameters(model, options)
     if options.dry_run:
         return _plan_training(options, photos, model)
     model.fit(photos, observed=options.observed)
@@ -100,7 +100,7 @@ def predict(options: argparse.Namespace) -> int:
     """Label photos with a trained classifier."""
     write = make_writer(options)
     photos, model = read_photos(options), load_model(options)
-    check_labels_fit(options, photos, model.class_names_)
+    check_labels_fit(photos, model.class_names_, options.out, options.format)
     if options.dry_run:
         return show_plan(options, photos, model.class_names_, None, model.predict_proba)
     return write(photos, model.predict_proba(photos), model.thresholds_, model.class_names_)
@@ -116,17 +116,14 @@ def report(options: argparse.Namespace) -> int:
 
 def suggest(options: argparse.Namespace) -> int:
     """List the photos whose labels would help a classifier most."""
-    if options.out is not None:
-        check_out(options.out)
+    check_out(options.out)
     photos, model = read_photos(options), load_model(options)
-    from sklearn_cdul.datasets._writing import check_labels
     from sklearn_cdul.review import suggest_photos
     from sklearn_cdul.targets.csv_files import PATHS
 
     names, out = model.class_names_, options.out
-    nothing = np.zeros((len(photos), len(names)), dtype=bool)
     if out is not None:
-        written = check_labels(photos, nothing, names, out, form="csv").paths
+        written = check_labels_fit(photos, names, out, "csv")
     rows = suggest_photos(model, photos, options.n, observed=options.observed)
     if out is None:
         show(photos[row] for row in rows)
@@ -200,10 +197,9 @@ def duplicates(options: argparse.Namespace) -> int:
 
 def _start_search(options: argparse.Namespace) -> tuple[Any, list[str]]:
     """The labeler whose embeddings are compared, and the photos."""
-    if options.out is not None:
-        check_out(options.out)
+    check_out(options.out)
     photos = read_photos(options)
-    return make_labeler(options, None).set_params(**dict(options.set)), photos
+    return set_parameters(make_labeler(options, None), options), photos
 
 
 def _labeler(options: argparse.Namespace) -> Any:

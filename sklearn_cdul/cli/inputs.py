@@ -10,6 +10,9 @@ from typing import Any
 from sklearn_cdul import __version__
 from sklearn_cdul._utils.text_files import read_text, user_path
 
+# Lines of a table, numbered lines, those of a list, quoted ones, and tags.
+_NO_NAME = re.compile(r"""[,;|\t]|^(?:[-*\u2022]|\d+[.):])\s|^".*"$|^'.*'$|^<.*>$""")
+
 
 def read_photos(options: argparse.Namespace) -> list[str]:
     """The photos that were named, each once; no output may replace one of them, or other input."""
@@ -74,7 +77,7 @@ def _lines(text: str) -> list[str]:
 def read_classes(name: str) -> Any:
     """Class names: of a file with one per line, of a JSON file, or a vocabulary."""
     path = user_path(name)
-    if not path.is_file():
+    if path.is_dir() or not path.exists():  # a pipe will do
         from sklearn_cdul.class_names.vocabularies import VOCABULARIES
 
         if name in VOCABULARIES:
@@ -91,7 +94,7 @@ def read_classes(name: str) -> Any:
     lines = [line.strip() for line in read_text(path).splitlines()]
     lines = [line for line in lines if line and not line.startswith("#")]
     tables = path.suffix.lower() in (".csv", ".tsv", ".yaml", ".yml", ".xml")
-    if tables or (lines and all(re.search("[,;|\t]", line) for line in lines)):
+    if tables or (lines and all(map(_NO_NAME.search, lines))):
         from sklearn_cdul.targets.rows import brief
 
         found = brief(lines[0]) if lines else "nothing"
@@ -117,6 +120,21 @@ def make_labeler(options: argparse.Namespace, classes: Any) -> Any:
         device=options.device,
         verbose=not options.quiet,
     )
+
+
+def set_parameters(estimator: Any, options: argparse.Namespace) -> Any:
+    """Set what ``--set`` names."""
+    from sklearn_cdul.targets.rows import with_guesses
+
+    given, known = dict(options.set), estimator.get_params()
+    for name in given:
+        # Those of a training appear with it.
+        if name not in known and not name.startswith("training__"):
+            raise ValueError(
+                f"--set {name}: {type(estimator).__name__} has no parameter "
+                f"{with_guesses([name], list(known))}. It has {', '.join(known)}"
+            )
+    return estimator.set_params(**given)
 
 
 def load_model(options: argparse.Namespace, *, of_photos: bool = True) -> Any:

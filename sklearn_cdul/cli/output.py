@@ -70,21 +70,23 @@ def _check_form(options: argparse.Namespace) -> str:
         raise ValueError(f"--format {form} writes JSON, but {out} ends in .csv")
     if options.scores and form in _NO_SCORES:
         raise ValueError(f"--format {form} has no place for the scores of all classes")
-    if out is not None and form != "folders":
+    if form != "folders":
         check_out(out)
     return form
 
 
-def check_labels_fit(options: argparse.Namespace, photos: list[str], names: list[str]) -> None:
-    """Refuse photos and names that the file can't hold, before the work."""
+def check_labels_fit(photos: list[str], names: list[str], out: Path | None, form: str) -> list[str]:
+    """Refuse photos and names that the file can't hold, before the work; the paths as written."""
     from sklearn_cdul.datasets._writing import check_labels
 
     nothing = np.zeros((len(photos), len(names)), dtype=bool)
-    check_labels(photos, nothing, names, options.out or sys.stdout, form=options.format)
+    return check_labels(photos, nothing, names, out or sys.stdout, form=form).paths
 
 
-def check_out(path: Path, option: str = "--out", room: int = 2**16) -> None:
+def check_out(path: Path | None, option: str = "--out", room: int = 2**16) -> None:
     """Refuse a file that can't be written, before the work."""
+    if path is None:
+        return
     folder, is_there = os.path.dirname(os.path.abspath(path)), os.path.lexists(path)
     if is_there and not os.path.isfile(path) and not os.path.isdir(path):
         return  # a device

@@ -10,8 +10,8 @@ from typing import Any
 
 from sklearn_cdul._utils.origin import encoder_name
 from sklearn_cdul.cli.output import show
-from sklearn_cdul.exceptions import ImageError
-from sklearn_cdul.images.checking import check_files
+from sklearn_cdul.exceptions import warn_about_failures
+from sklearn_cdul.images.checking import find_problems
 
 # Samples double until one takes so many seconds.
 _LONG_ENOUGH = 3.0
@@ -26,8 +26,14 @@ def show_plan(
     work: Callable[[list[str]], Any],
 ) -> int:
     """Say what would be done, where it goes and how long it takes; nothing is written."""
+    failures = find_problems(photos)
+    warn_about_failures(failures, len(photos))
+    lost = {error.index for error in failures}
+    usable = [photo for index, photo in enumerate(photos) if index not in lost]
+    if not usable:
+        raise ValueError(f"none of the {len(photos)} photos can be used")
     listed = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-    lines = [f"photos: {len(photos):,}, from {photos[0]} to {photos[-1]}"]
+    lines = [f"photos: {len(usable):,}, from {usable[0]} to {usable[-1]}"]
     lines.append(f"classes: {len(names)}, {listed}")
     if labeler is not None:
         lines.append(f"encoder: {encoder_name(labeler)}")
@@ -39,39 +45,29 @@ def show_plan(
     if getattr(options, "memory", None):
         lines.append(f"memory: {options.memory}; photos that it has take less time")
     show(lines)
-    seconds, n = _time(work, photos)
-    show([f"time: about {_in_words(seconds * len(photos))}; {n} photos were timed"])
+    seconds, n = _time(work, usable)
+    show([f"time: about {_in_words(seconds * len(usable))}; {n} photos were timed"])
     return 0
 
 
 def _time(work: Callable[[list[str]], Any], photos: list[str]) -> tuple[float, int]:
     """Seconds per photo, and of how many it was measured: of samples that share no photo."""
-    readable = filter(_can_be_read, random.Random(0).sample(photos, len(photos)))
+    shuffled = iter(random.Random(0).sample(photos, len(photos)))
     taken: list[tuple[float, int]] = []
     size = _FEWEST // 2  # the first loads the encoder
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         while len(taken) < 2 or (taken[-1][1] and taken[-1][0] < _LONG_ENOUGH):
-            sample = list(islice(readable, size))
+            sample = list(islice(shuffled, size))
             began = time.perf_counter()
             if sample:
                 work(sample)
-            elif not taken:
-                raise ValueError(f"none of the {len(photos)} photos can be used")
             taken.append((time.perf_counter() - began, len(sample)))
             size = max(2 * size, _FEWEST)
     (fewer, before), (n, took) = sorted((count, seconds) for seconds, count in taken)[-2:]
     # What a sample takes however small it is does not count, if there are enough photos to tell.
     slope = (took - before) / (n - fewer) if n >= 4 * _FEWEST and n > fewer else took / n
     return max(slope, took / n / 2), sum(count for _, count in taken)
-
-
-def _can_be_read(photo: str) -> bool:
-    try:
-        check_files([photo])
-    except ImageError:
-        return False
-    return True
 
 
 def _in_words(seconds: float) -> str:

@@ -2,7 +2,13 @@
 
 import argparse
 
-from sklearn_cdul.cli.inputs import load_model, make_labeler, read_classes, read_photos
+from sklearn_cdul.cli.inputs import (
+    load_model,
+    make_labeler,
+    read_classes,
+    read_photos,
+    set_parameters,
+)
 from sklearn_cdul.cli.output import say
 
 
@@ -25,7 +31,7 @@ def review(options: argparse.Namespace) -> int:
             random_state=0,
             verbose=not options.quiet,
         )
-    model.set_params(**dict(options.set))
+    set_parameters(model, options)
     if options.memory is not None:
         model.set_params(memory=options.memory)
     page = reviews.review(

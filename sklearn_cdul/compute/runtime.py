@@ -58,8 +58,9 @@ class Sessions:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(a) for a in self._weights.values()]
         options.add_external_initializers(list(self._weights), values)
+        # What can't be loaded is tried once: the second time would print lines to stdout.
         return onnxruntime.InferenceSession(
-            self._graph, options, providers=["CPUExecutionProvider"]
+            self._graph, options, providers=["CPUExecutionProvider"], enable_fallback=False
         )
 
 

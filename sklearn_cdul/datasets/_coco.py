@@ -1,6 +1,5 @@
 """Reader and writer of labels in the form of MS-COCO."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +18,7 @@ from sklearn_cdul.datasets._reading import (
 )
 from sklearn_cdul.datasets._signatures import Bunch, Missing, PathLike, Paths, documented
 from sklearn_cdul.datasets._writing import check_labels, write_json
+from sklearn_cdul.exceptions import warn
 from sklearn_cdul.targets.tables import some
 
 # Where tools put the file of a split, and the photos beside it.
@@ -91,9 +91,9 @@ def load_coco(
     Notes
     -----
     Photos and categories are in the order of their numbers. All categories of the file are read,
-    also those that no photo shows. Some tools write one at the start that groups the others and is
-    never used; it is left out if it has the name of another one. The attributions of MS-COCO never
-    name the author.
+    also those that no photo shows. Roboflow writes one more, which groups the others and is never
+    used; it is left out. A photo without annotations shows no class, as in MS-COCO. If no photo of
+    a file has any, there is a warning. The attributions of MS-COCO never name the author.
 
     The usual multi-label code counts every outline, crowds too. It also drops the photos without
     any outline, which leaves 82,081 of 82,783 in "train2014", 40,137 of 40,504 in "val2014",
@@ -130,6 +130,11 @@ def load_coco(
             )
         if crowd == "positive" or not is_crowd:
             shown[image_id].append(names[category_id])
+    if not annotations:
+        warn(
+            f"No photo in {path} has an annotation, so that all show none of the classes. If "
+            "nobody has annotated them, give no labels."
+        )
     rows = [Row(one["file_name"], shown[number], str(path)) for number, one in entries.items()]
     found = (each for row in rows for each in folders if find_photo(each, row.photo))
     folder = next(found, None) if images is None else check_folder(images)
@@ -206,13 +211,12 @@ def _numbered(content: Any, key: str, path: Path, field: str) -> dict[int, dict[
 def _class_names(content: Any, used: set[int], path: Path) -> dict[int, str]:
     """Number of each category -> name of the class, in the order of the columns."""
     categories = _numbered(content, "categories", path, "name")
-    # Roboflow puts a category above the others, which may have the name of one of them.
-    counts = Counter(one["name"] for one in categories.values())
-    roots = {one.get("supercategory") for one in categories.values()}
+    # Roboflow puts a category above the others, which is no class and in that of "none".
+    groups = {str(one.get("supercategory")) for one in categories.values()}
     names = {
         number: one["name"]
         for number, one in categories.items()
-        if number in used or counts[one["name"]] == 1 or one["name"] not in roots
+        if number in used or one.get("supercategory") != "none" or one["name"] not in groups
     }
     check_names(list(names.values()), f'"categories" in {path}')
     return names

@@ -8,13 +8,22 @@ from typing import Any, TextIO
 from sklearn_cdul.datasets._reading import Row, check_choice, ends, file_and_root, make_bunch
 from sklearn_cdul.datasets._signatures import Bunch, Missing, PathLike, documented
 from sklearn_cdul.datasets._writing import check_labels, csv_text, write_text
-from sklearn_cdul.targets.csv_files import NAMES, PATHS, SEPARATOR, SPLIT, read_csv, split_names
+from sklearn_cdul.targets.csv_files import (
+    NAMES,
+    PATHS,
+    SEPARATOR,
+    SPLIT,
+    UNKNOWN,
+    check_header,
+    read_csv,
+    read_number,
+    split_names,
+)
 from sklearn_cdul.targets.rows import brief, look_like_paths, some
 
 # What people write between names, too.
 _SIGNS = re.compile(r"[,|\[{\t\r\n\uff0c\uff1b\u3001\uff5c]")
 _PERHAPS = re.compile(r"(?:\band\b|[\s/&+:\\._~*#\u00b7\u2022-])+")
-_NUMBERS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 
 DESCR = """Photos and labels of {path}
 
@@ -80,7 +89,7 @@ def load_csv(
     header, lines = read_csv(path, list(given))
     records = [(f"Line {n} of {path}", dict(zip(header, cells, strict=True))) for n, cells in lines]
     cells = {name: {record[name].strip().lower() for _, record in records} for name in header}
-    binary = [name for name in header if cells[name] <= _NUMBERS.keys()]
+    binary = [name for name in header if all(map(_is_number, cells[name]))]
     # A class may be called "path", "label" or "split".
     of_class = {name for name in given.intersection(binary) if not cells[name] <= given}
     photo = _column_of_photos({name: cells[name] for name in header if name not in binary}, path)
@@ -101,7 +110,7 @@ def load_csv(
         records = _of_split(records, split, path)
     if not (own or named):
         raise ValueError(f"{path} has no column for a class, and none called {NAMES[0]!r}.")
-    if "" in own and not named:
+    if not named and any(re.fullmatch(r"(Unnamed: \d+)?", name) for name in own):
         raise ValueError(
             f"{path} has a column without a name. If it numbers the rows, leave it out: with "
             "index=False, if to_csv of pandas wrote it."
@@ -149,6 +158,8 @@ def _column_of_photos(cells: dict[str, set[str]], path: Path) -> str:
     fitting = called[:1] or [name for name in cells if look_like_paths(list(cells[name]))]
     if len(fitting) != 1:
         raise ValueError(f"{path} has the columns {some(list(cells))}. Call one {PATHS[0]!r}.")
+    if not called:
+        check_header(fitting[0], path)
     return fitting[0]
 
 
@@ -163,17 +174,33 @@ def _check_signs(rows: Sequence[Row]) -> None:
                     f"{row.where} has {brief(name)} for the name of a class. Write {SEPARATOR!r} "
                     "between names, or give the classes as classes= if it is one."
                 )
+            if name.lower() in UNKNOWN:
+                raise ValueError(
+                    f"{row.where} has {brief(name)} for the name of a class. Leave the cell empty "
+                    "if the photo shows none, leave out a photo whose labels are not known, or "
+                    "give the classes as classes= if it is one."
+                )
 
 
 def _is_one(cell: str, name: str, where: str) -> bool:
     try:
-        return _NUMBERS[cell.strip().lower()]
-    except KeyError:
-        raise ValueError(
-            f"{where} has {brief(cell)} in the column {brief(name)}. Expected 1 or 0. If the "
-            "labels are names, call their column 'labels'; if some are not known, give the path of "
-            "the file as observed= or y."
-        ) from None
+        if (number := read_number(cell)) in (0, 1):
+            return bool(number)
+    except ValueError:
+        pass
+    raise ValueError(
+        f"{where} has {brief(cell)} in the column {brief(name)}. Expected 1 or 0. If the labels "
+        "are names, call their column 'labels'; if some are not known, give the path of the file "
+        "as observed= or y."
+    )
+
+
+def _is_number(cell: str) -> bool:
+    """Whether a cell has 1 or 0."""
+    try:
+        return read_number(cell) in (0, 1)
+    except ValueError:
+        return False
 
 
 @documented

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sklearn_cdul.datasets._folders import SUFFIXES
 from sklearn_cdul.datasets._reading import (
     Row,
     brief,
@@ -19,6 +18,7 @@ from sklearn_cdul.datasets._reading import (
 )
 from sklearn_cdul.datasets._signatures import Bunch, Missing, PathLike, Paths, documented
 from sklearn_cdul.datasets._writing import check_labels, write_json
+from sklearn_cdul.images.items import SUFFIXES
 
 EXPECTED = (
     "Expected what FiftyOne exports as FiftyOneImageClassificationDataset or "

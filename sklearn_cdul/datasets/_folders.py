@@ -8,13 +8,8 @@ from pathlib import Path
 from sklearn_cdul.datasets._reading import Row, check_folder, make_bunch
 from sklearn_cdul.datasets._signatures import Bunch, PathLike, documented
 from sklearn_cdul.exceptions import warn
+from sklearn_cdul.images.items import SUFFIXES
 
-# Photos that Pillow reads, some of them with a plug-in. Those that it can't are listed all the
-# same: an error that names them is better than photos that go missing without a word.
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
-    *(".heic", ".heif", ".avif", ".jp2", ".ppm", ".pgm"),
-)
 # What network drives and systems make, besides names that begin with a dot.
 _NOT_PHOTOS = {"@eadir", "#recycle", "@recycle", "$recycle.bin", "recycler", "__macosx"}
 _NOT_PHOTOS |= {"recycled", "found.000", "@tmp", "~snapshot", "@sharesnap", "#snapshot"}

@@ -17,7 +17,7 @@ import numpy as np
 
 from sklearn_cdul._utils.text_files import printable, read_text, user_path
 from sklearn_cdul.datasets._signatures import Bunch, PathLike
-from sklearn_cdul.targets.rows import brief, by_any_form, some
+from sklearn_cdul.targets.rows import brief, by_any_form, some, with_guesses
 
 
 class Row(NamedTuple):
@@ -90,13 +90,21 @@ def read_json(
     kind: str | None = None,
 ) -> Any:
     """Content of a JSON file; with a kind, of no other that is known."""
+
+    def read_object(pairs: list[tuple[str, Any]]) -> Any:
+        record = dict(pairs)
+        if len(record) < len(pairs):
+            ((key, _),) = Counter(key for key, _ in pairs).most_common(1)
+            raise ValueError(f"an object has the key {brief(key)} more than once")
+        return record if object_hook is None else object_hook(record)
+
     text = read_text(path, expected)
     try:
-        content = json.loads(text, object_hook=object_hook)
+        content = json.loads(text, object_pairs_hook=read_object)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not JSON, or is cut off: {error}.") from None
     except (RecursionError, ValueError) as error:  # nested without end, a number without end
-        raise ValueError(f"{path} can't be read as JSON: {error}") from None
+        raise ValueError(f"{path} can't be read as JSON: {error}.") from None
     if kind is not None:
         _check_kind(content, kind, path)
     return content
@@ -221,17 +229,19 @@ def _resolve_classes(classes: Iterable[str] | None, rows: Sequence[Row]) -> list
     where = f" of {rows[0].where} and so on" if classes is None else ""
     check_names(names, f"classes{where}")
     known = by_any_form(names)
-    forms = Counter(normalize("NFC", name) for name in found)
-    twice = [name for name in found if forms[normalize("NFC", name)] > 1]
-    if classes is None and twice:
-        raise ValueError(
-            f"{found[twice[0]]} has the class {ascii(twice[0])[:200]}, which stands elsewhere with "
-            "its accents in another form. Give the classes as classes=."
-        )
+    first_of: dict[str, str] = {}
+    for name in found if classes is None else ():
+        first = first_of.setdefault(normalize("NFC", name.casefold()), name)
+        if first != name:
+            raise ValueError(
+                f"{found[name]} has the class {ascii(name)[:200]}, and {found[first]} "
+                f"{ascii(first)[:200]}, which differ in capitals or in the form of accents alone. "
+                "If they are two classes, give classes=."
+            )
     if unknown := [name for name in found if name not in known]:
         raise ValueError(
-            f"{found[unknown[0]]} has the class {brief(unknown[0])}, which is not among classes: "
-            f"{some(names)}. Give all as classes=, or None for those in the files."
+            f"{found[unknown[0]]} has the class {with_guesses(unknown[:1], names)}, which is not "
+            f"among classes: {some(names)}. Give all as classes=, or None for those in the files."
         )
     return names
 

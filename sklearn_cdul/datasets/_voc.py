@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal
 
 from sklearn_cdul.class_names.vocabularies import VOCABULARIES
-from sklearn_cdul.datasets._folders import SUFFIXES
 from sklearn_cdul.datasets._reading import (
     Row,
     check_choice,
@@ -18,6 +17,8 @@ from sklearn_cdul.datasets._reading import (
     read_xml,
 )
 from sklearn_cdul.datasets._signatures import Bunch, Missing, PathLike, documented
+from sklearn_cdul.images.items import SUFFIXES
+from sklearn_cdul.targets.rows import brief
 
 DESCR = """{title}, split "{split}"
 
@@ -207,7 +208,7 @@ def _read_annotation(path: Path) -> tuple[str, list[tuple[str, bool]]]:
         if not name:
             raise ValueError(f"{path} has an object without a name.")
         if flag not in ("0", "1"):
-            raise ValueError(f"{path} has <difficult>{flag}</difficult>. Expected 0 or 1.")
+            raise ValueError(f"{path} has {brief(flag)} in <difficult>. Expected 0 or 1.")
         objects.append((name, flag == "1"))
     file_name = re.split(r"[\\/]", annotation.findtext("filename", "").strip())[-1]
     return file_name, objects

@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -49,8 +49,12 @@ def check_labels(
 ) -> Labels:
     """Check that photos, labels, names and scores fit together, and into a file of this form."""
     folder = os.getcwd() if hasattr(file, "write") else str(user_path(file).absolute().parent)
-    check_names(target_names, "target_names")
-    names = list(target_names)
+    if not hasattr(data, "__getitem__") or isinstance(data, (str, bytes, Mapping)):
+        raise TypeError(
+            f"data must be a list of paths in the order of target, got {type(data).__name__}."
+        )
+    names = [] if isinstance(target_names, str) else list(target_names)
+    check_names(names, "target_names")
     paths = [_written(item, index, folder) for index, item in enumerate(data)]
     if len(set(paths)) < len(paths):
         ((first, _),) = Counter(paths).most_common(1)
@@ -105,6 +109,8 @@ def _written(item: Any, index: int, folder: str) -> str:
         raise TypeError(
             f"data must hold paths of photos, but data[{index}] is of type {type(item).__name__}."
         )
+    if re.match("[A-Za-z][A-Za-z0-9+.-]+://", os.fspath(item)):
+        raise ValueError(f"data[{index}] is the URL {item}. Give paths of files.")
     path = Path(os.path.abspath(item))
     if re.search("[\0\ud800-\udc7f\udd00-\udfff]", str(path)):
         raise ValueError(f"data[{index}] is {str(item)!r}, which can't be a path.")

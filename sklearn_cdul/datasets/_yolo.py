@@ -107,10 +107,17 @@ def load_yolo(
 def _read_yaml(path: Path) -> dict[Any, Any]:
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            keys = [key.value for key, _ in node.value if isinstance(key.value, str)]
+            if len(set(keys)) < len(keys):  # the last alone would count
+                raise ValueError("a key stands twice in it")
+            return super().construct_mapping(node, deep)
+
     expected = "Expected the file of a YOLO data set, with names, and train, val or test."
     text = read_text(path, expected)
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # also of dates and numbers
         raise ValueError(f"{path} is not YAML: {str(error)[:300]}.") from None
     if not isinstance(content, dict):

@@ -24,8 +24,7 @@ def check_files(photos: Sequence[Any], *, n_jobs: int | None = None, verbose: bo
 
     Where the end is missing, the file is decoded. Damage in the middle is not found.
     """
-    found = go_through(photos, _problem_of, "Checking photos", n_jobs=n_jobs, verbose=verbose)
-    problems = [problem for problem in found if problem is not None]
+    problems = find_problems(photos, n_jobs=n_jobs, verbose=verbose)
     if len(problems) == 1:
         raise with_advice(problems[0])
     if problems:
@@ -37,6 +36,14 @@ def check_files(photos: Sequence[Any], *, n_jobs: int | None = None, verbose: bo
             problems[0].index,
             problems[0].path,
         ) from problems[0]
+
+
+def find_problems(
+    photos: Sequence[Any], *, n_jobs: int | None = None, verbose: bool = False
+) -> list[ImageError]:
+    """What is wrong with files that can't be used, as far as their heads and ends tell."""
+    found = go_through(photos, _problem_of, "Checking photos", n_jobs=n_jobs, verbose=verbose)
+    return [problem for problem in found if problem is not None]
 
 
 def _problem_of(item: Any, index: int) -> ImageError | None:

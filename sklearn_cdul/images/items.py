@@ -19,6 +19,12 @@ from sklearn_cdul.exceptions import ImageError
 
 BYTES = (bytes, bytearray, memoryview)
 IMAGES = (str, *BYTES, os.PathLike, np.ndarray, Image.Image)
+# Photos that Pillow reads, some of them with a plug-in. Those that it can't are listed all the
+# same: an error that names them is better than photos that go missing without a word.
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
+    *(".heic", ".heif", ".avif", ".jp2", ".ppm", ".pgm"),
+)
 # What is read through one object is not read by two threads at once: a file that is shared has
 # one position, and a data set of the user's need not be made for threads. A few locks keep
 # different objects apart.

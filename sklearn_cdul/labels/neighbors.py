@@ -66,8 +66,7 @@ def smooth_labels(
            [0.5]])
     """
     # Here, as SciPy in thresholds.py: whoever applies thresholds needs to wait for none of them.
-    from sklearn.neighbors import NearestNeighbors
-    from sklearn.utils import check_array, check_consistent_length, check_random_state
+    from sklearn.utils import check_array, check_consistent_length
 
     own = check_array(labels, dtype=[np.float64, np.float32], input_name="labels")
     vectors = check_array(embeddings, dtype=[np.float64, np.float32], input_name="embeddings")
@@ -77,25 +76,43 @@ def smooth_labels(
             "n_neighbors must be at least 0 and weight in [0, 1]; got "
             f"{n_neighbors!r} and {weight!r}."
         )
-    n_neighbors = min(n_neighbors, len(own) - 1)
+    return mix_labels(own, find_neighbors(vectors, n_neighbors, random_state), weight)
+
+
+def find_neighbors(
+    embeddings: np.ndarray, n_neighbors: int, random_state: int | np.random.RandomState | None
+) -> np.ndarray:
+    """Rows (n, n_neighbors) of the nearest other photos, see :func:`smooth_labels`."""
+    from sklearn.neighbors import NearestNeighbors
+    from sklearn.utils import check_random_state
+
+    n = len(embeddings)
+    n_neighbors = min(n_neighbors, n - 1)
+    nearest = np.empty((n, n_neighbors), dtype=np.intp)
     if n_neighbors < 1:
-        return own.copy()
-    vectors = unit_vectors(vectors)
+        return nearest
+    vectors = unit_vectors(embeddings)
     vectors = unit_vectors(vectors - vectors.mean(axis=0))
-    sample = rest = np.arange(len(own))
-    if len(own) > _MOST_COMPARED:
-        order = check_random_state(random_state).permutation(len(own))
+    sample = rest = np.arange(n)
+    if n > _MOST_COMPARED:
+        order = check_random_state(random_state).permutation(n)
         sample, rest = np.sort(order[:_MOST_COMPARED]), np.sort(order[_MOST_COMPARED:])
     # Of unit vectors, the nearest have the largest cosine.
     search = NearestNeighbors(n_neighbors=n_neighbors, algorithm="brute").fit(vectors[sample])
-    nearest = np.empty((len(own), n_neighbors), dtype=np.intp)
     nearest[sample] = sample[search.kneighbors(return_distance=False)]
-    if len(rest) < len(own):
+    if len(rest) < n:
         nearest[rest] = sample[search.kneighbors(vectors[rest], return_distance=False)]
-    total = np.zeros_like(own)
-    for neighbors in nearest.T:
-        total += own[neighbors]
-    return (1 - weight) * own + weight / n_neighbors * total
+    return nearest
+
+
+def mix_labels(labels: np.ndarray, neighbors: np.ndarray, weight: float) -> np.ndarray:
+    """Labels (n, k) mixed with the means of those of the neighbours (n, m)."""
+    if neighbors.shape[1] == 0:
+        return labels.copy()
+    total = np.zeros_like(labels)
+    for rows in neighbors.T:
+        total += labels[rows]
+    return (1 - weight) * labels + weight / neighbors.shape[1] * total
 
 
 def place_observed(labels: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -47,13 +47,18 @@ class Answers:
         self._lock = FileLock(f"{self.journal}.lock", timeout=0)
         try:
             self._lock.acquire()
+            self._file = open(self.journal, "a+b")  # noqa: SIM115 - closed by close()
         except Timeout:
             raise OSError(
                 f"{self.path} is in use by another review. Stop it, or name another file."
             ) from None
-        self._file = open(self.journal, "a+b")  # noqa: SIM115 - closed by close()
+        except OSError as error:
+            self._lock.release()
+            raise OSError(
+                f"Answers can't be written to {self.journal}: {error.strerror}. Name another file."
+            ) from error
         try:
-            unknown = self._replay()
+            unknown, others = self._replay()
             # A process that was killed at its start may have left an empty journal.
             if self._is_empty() and self.path.exists():
                 self._take_over(photos)
@@ -68,6 +73,12 @@ class Answers:
             warn(
                 f"{self.journal} has answers on {len(unknown)} photos that are not among these, "
                 f"the first {unknown[0]}. They stay there, and are not in {self.path.name}."
+            )
+        if others:
+            named = ", ".join(others[:5]) + (" and more" if len(others) > 5 else "")
+            warn(
+                f"{self.journal} has answers on classes that are not among these: {named}. They "
+                f"stay there, and are not in {self.path.name}."
             )
 
     def close(self) -> None:
@@ -129,10 +140,11 @@ class Answers:
     def _is_empty(self) -> bool:
         return self._file.seek(0, os.SEEK_END) == 0
 
-    def _replay(self) -> list[str | int]:
-        """Read the journal; return the photos in it that are not among these."""
+    def _replay(self) -> tuple[list[str | int], list[str]]:
+        """Read the journal; return the photos and the classes in it that are not among these."""
         self._file.seek(0)
         end, unknown = 0, {}
+        others: dict[str, dict[int, int]] = {}  # labels of classes by their rows
         for number, line in enumerate(self._file, 1):
             if not line.endswith(b"\n"):
                 self._file.truncate(end)
@@ -141,20 +153,25 @@ class Answers:
             try:
                 record = json.loads(line)
                 if "class" in record:
-                    self._change(*record["class"])
+                    old, new = record["class"]
+                    self._change(old, new, others.pop(old, {}))
                 for key, given in record.get("photos", []):
                     if key not in self._rows:
                         unknown[key] = True
                         continue
-                    values = [given.get(name) for name in self.names]
+                    row, values = self._rows[key], [given.get(name) for name in self.names]
                     labels = np.array([np.nan if v is None else v for v in values])
-                    self._set(self._rows[key], labels, bool(record["fair"]))
+                    self._set(row, labels, bool(record["fair"]))
+                    for name in given.keys() - set(self.names):
+                        others.setdefault(name, {}).pop(row, None)
+                        if given[name] is not None:
+                            others[name][row] = given[name]
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise ValueError(
                     f"Line {number} of {self.journal} can't be read ({error}). Remove the line, or "
                     "name another file for the answers."
                 ) from None
-        return list(unknown)
+        return list(unknown), sorted(name for name, labels in others.items() if labels)
 
     def _set(self, row: int, values: np.ndarray, fair: bool) -> None:
         self.labels[row] = values
@@ -166,9 +183,13 @@ class Answers:
         if is_known:
             self.order.append(row)
 
-    def _change(self, old: str | None, new: str) -> None:
-        if new in self.names:
-            return  # somebody has written it into the file of names meanwhile
+    def _change(self, old: str | None, new: str, labels: Mapping[int, int] | None = None) -> None:
+        if new in self.names:  # somebody has written it into the file of names meanwhile
+            for row, value in (labels or {}).items():
+                self.labels[row, self.names.index(new)] = value
+                if row not in self.order:
+                    self.order.append(row)
+            return
         if old in self.names:
             self.names[self.names.index(old)] = new  # type: ignore[arg-type]
         else:

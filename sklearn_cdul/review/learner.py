@@ -7,12 +7,13 @@ import numpy as np
 from scipy.special import expit
 from sklearn.base import clone
 
-from sklearn_cdul.classifier import CDULClassifier
+from sklearn_cdul.classifier import CDULClassifier, readable_rows
 from sklearn_cdul.compute.devices import OwnRandomState, gradients_on, resolve_device
 from sklearn_cdul.exceptions import each_warning_once
 from sklearn_cdul.images.digests import digest_of_X
 from sklearn_cdul.images.pictures import PictureCache
 from sklearn_cdul.labeler import CLIPPseudoLabeler
+from sklearn_cdul.labels.calibration import calibrate
 from sklearn_cdul.training import RidgeTraining, resolve_training
 from sklearn_cdul.training.batches import FeatureSource
 from sklearn_cdul.training.building import resolve_image_size
@@ -25,10 +26,10 @@ _CPU = resolve_device("cpu")
 class Learner:
     """Fits a classifier to the same photos again and again.
 
-    Each photo is encoded, and goes through the frozen network, once. What remains of a fit runs on
-    what is held of them: embeddings and features, some 45 kB per photo with the bundled encoder and
-    network. A classifier that is fitted already keeps its network, of which the last layer is
-    fitted anew.
+    Each photo is encoded, goes through the frozen network and is compared with the others once.
+    What remains of a fit runs on what is held of them: embeddings, features and neighbours, some
+    60 kB per photo with the bundled encoder and network. A classifier that is fitted already keeps
+    its network, of which the last layer is fitted anew.
     """
 
     def __init__(self, classifier: Any, photos: Any):
@@ -63,21 +64,18 @@ class Learner:
         self._embeddings = labeler._embed(checked, encoder, source.contents, cache=pictures)
         self._tower = self._classifier._tower(labeler, encoder, self._network)
         labeler.offload()
-        readable = np.flatnonzero(np.isfinite(self._embeddings).all(axis=(1, 2)))
-        if len(readable) == 0:
-            raise ValueError("None of the photos can be read.")
+        # A thread that learns takes both at once, while another changes a class.
+        self._state = labeler, self._label(labeler)
+        readable = readable_rows(self._state[1])
         with open_store(labeler.memory) as store:
             part = source.select(readable.tolist())
-            read = from_features(self._network, part, store, lambda _, batch: batch)
-        features = np.full((len(checked), *read.shape[1:]), np.nan, dtype=np.float32)
-        features[readable] = read
+            features = from_features(self._network, part, store, lambda _, batch: batch)
         self._features = FeatureSource(features, device=_CPU)
         # What comes takes a moment each time, and needs no bars.
         self._classifier.set_params(verbose=False)
         labeler.set_params(verbose=False)
         self._digest = digest_of_X(checked)
-        # A thread that learns takes both at once, while another changes a class.
-        self._state = labeler, labeler._label(self._embeddings)
+        self._neighbors = self._classifier._neighbors(labeler, self._embeddings[readable, 0], 0)
 
     @property
     def class_names(self) -> list[str]:
@@ -105,7 +103,7 @@ class Learner:
         with each_warning_once(self._said):
             labeler._fit(None, None, labeler._encoder())
         labeler.offload()
-        return labeler, labeler._label(self._embeddings)
+        return labeler, self._label(labeler)
 
     def take(self, state: Any) -> None:
         """Learn from now on with the classes of `with_class`."""
@@ -115,13 +113,16 @@ class Learner:
         self._classifier.set_params(**more)
         self._state = state
 
+    def _label(self, labeler: CLIPPseudoLabeler) -> np.ndarray:
+        return labeler._label(self._embeddings)[:, : len(labeler.class_names_)].copy()
+
     def learn(self, observed: np.ndarray) -> tuple[CDULClassifier, np.ndarray]:
         """Fit to annotations (n, k), NaN where there are none.
 
         Returns the classifier, whose network is the last layer alone, and the probabilities (n, k),
         NaN for photos that can't be read.
         """
-        labeler, seen = self._state
+        labeler, labels = self._state
         fitted = clone(self._classifier)
         k, n_views = len(labeler.class_names_), self._network.n_views
         # Classes that were added meanwhile have no annotations.
@@ -130,20 +131,24 @@ class Learner:
         )
         head = HeadNetwork(n_views, output_layer(self._network).in_features, k)  # type: ignore[union-attr]
         with gradients_on(), each_warning_once(self._said):
-            fitted._learn(
+            trained = fitted._learn(
                 labeler,
                 head,
                 self._features,
-                seen,
+                labels,
+                self._neighbors,
                 tower=self._tower,
                 digest=self._digest,
                 training=self._training,
                 size=self._size,
                 observed=observed if np.isfinite(observed).any() else None,
-                seed=0,
                 random=OwnRandomState(0, _CPU),
             )
-        return fitted, expit(fitted._logits(self._features))
+        scores = np.full_like(labels, np.nan)
+        scores[np.isfinite(labels).all(axis=1)] = expit(
+            calibrate(trained.seen, fitted.calibration_)
+        )
+        return fitted, scores
 
     def finish(self, fitted: CDULClassifier) -> CDULClassifier:
         """The classifier with its whole network, which takes photos."""

@@ -5,9 +5,10 @@ try {  // a reload shows the same photo, and can take its last answer back
   sessionStorage.setItem("review tab", tab);
 } catch { /* not allowed */ }
 const LIKELY = 9;
+const ENDED = "This address is that of a review that has ended. Open the address that the running one has printed.";
 let state = { names: [] };
 let card = null, shown = new Set(), seen = [], at = -1, busy = false, all = false;
-let gridClass = 0, gridPhotos = [], gridWrong = new Set();
+let gridClass = null, gridPhotos = [], gridWrong = new Set();
 
 // ----------------------------------------------------------------- requests
 
@@ -21,7 +22,7 @@ async function ask(path, data) {
   let response, result;
   try {
     response = await fetch(path, data === undefined ? {} : { ...post, body: JSON.stringify({ tab, ...data }) });
-    result = await response.json();
+    result = response.status === 403 ? { error: ENDED } : await response.json();
   } catch {
     throw new Error("The server does not answer. What is on the screen is not saved; all before it is. "
       + "Start the same command again.");
@@ -66,7 +67,7 @@ function showCard(next) {
   all = false;
   byId("find-text").value = "";
   byId("frame").hidden = byId("side").hidden = !card;
-  for (const id of ["none", "next"]) byId(id).disabled = !card;
+  for (const id of ["skip", "none", "next"]) byId(id).disabled = !card;
   if (!card) {
     complain(state.photos ? "All photos are answered." : "");
     return;
@@ -103,7 +104,7 @@ function showChips() {
       on: () => toggle(j) });
     if (i < 9) node.append(make("kbd", { text: i + 1, "aria-hidden": "true" }));
     node.append(make("span", { class: "word", text: name }),
-      make("span", { class: "score", text: percent(card.scores[j] ?? 0) }));
+      make("span", { class: "score", text: percent(card.scores[j] ?? null) }));
     return node;
   });
   const text = byId("find-text").value.trim();
@@ -114,6 +115,7 @@ function showChips() {
     nodes.push(make("button", { type: "button", class: "more", text: `All ${state.names.length} classes`,
       on: () => { all = true; showChips(); } }));
   }
+  if (!text && shown.size > 1) nodes.push(make("button", { type: "button", class: "more", text: "Unmark all", on: unmark }));
   byId("chips").replaceChildren(...nodes);
   const same = card.shown.length === shown.size && card.shown.every((j) => shown.has(j));
   byId("next").textContent = same ? "Right, next" : "Save, next";
@@ -124,6 +126,11 @@ function toggle(j) {
   const focused = document.activeElement?.dataset?.class;
   showChips();
   if (focused !== undefined) document.querySelector(`[data-class="${focused}"]`)?.focus();
+}
+
+function unmark() {
+  shown.clear();
+  showChips();
 }
 
 const answer = (classes) => alone(async () => {
@@ -195,6 +202,7 @@ function showGrid(result) {
 }
 
 function showGridClasses() {
+  gridClass ??= state.predicted.indexOf(Math.max(...state.predicted));
   byId("grid-class").replaceChildren(...state.names.map((name, j) =>
     make("option", { value: j, text: `${name} (${state.predicted[j]})` })));
   byId("grid-class").value = gridClass;
@@ -316,6 +324,7 @@ for (const name of VIEWS) byId(`to-${name}`).addEventListener("click", () => sho
 byId("next").addEventListener("click", () => answer([...shown]));
 byId("none").addEventListener("click", () => answer([]));
 byId("undo").addEventListener("click", undo);
+byId("skip").addEventListener("click", forward);
 byId("grid-undo").addEventListener("click", undo);
 byId("grid-save").addEventListener("click", saveGrid);
 byId("grid-class").addEventListener("change", (event) => {
@@ -338,7 +347,7 @@ byId("add").addEventListener("submit", (event) => {
   const name = byId("add-name").value.trim();
   if (name) alone(async () => { await addClass(name); byId("add-name").value = ""; showFigures(); });
 });
-byId("large").addEventListener("error", () => complain("This photo can't be shown. Skip it with →."));
+byId("large").addEventListener("error", () => complain("This photo can't be shown. Skip it."));
 
 const KEYS = {
   Enter: () => answer([...shown]),
@@ -346,6 +355,7 @@ const KEYS = {
   ArrowLeft: back,
   ArrowRight: forward,
   0: () => answer([]),
+  x: () => card && unmark(),
   "/": () => byId("find-text").focus(),
 };
 document.addEventListener("keydown", (event) => {

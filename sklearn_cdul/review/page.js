@@ -154,9 +154,11 @@ function histogram({ counts, edges, threshold, class: name }) {
     end = place;
   }
   const mark = x(at);
-  svg.append(draw("line", { class: "threshold", x1: mark, x2: mark, y1: top - 2, y2: height - bottom }));
+  if (threshold < 1) {
+    svg.append(draw("line", { class: "threshold", x1: mark, x2: mark, y1: top - 2, y2: height - bottom }));
+  }
   svg.append(draw("text", { x: mark, y: 10, "text-anchor": mark > width - 60 ? "end" : mark < 60 ? "start" : "middle" },
-    `threshold ${percent(threshold)}`));
+    threshold < 1 ? `threshold ${percent(threshold)}` : "no threshold: predicted for no photo"));
   return svg;
 }
 
@@ -209,7 +211,7 @@ byId("classes-text").textContent = data.classes_text;
 const labelled = data.classes.some((c) => c.average_precision !== undefined);
 table(byId("classes"),
   ["class", "predicted", "share", "threshold", ...(labelled ? ["AP", "F1", "precision", "recall", "positives"] : [])],
-  data.classes.map((c, j) => [link(j), c.predicted, { key: c.share, text: percent(c.share) }, { key: c.threshold, text: percent(c.threshold) },
+  data.classes.map((c, j) => [link(j), c.predicted, { key: c.share, text: percent(c.share) }, { key: c.threshold, text: c.threshold < 1 ? percent(c.threshold) : "none" },
     ...(labelled ? [...["average_precision", "f1", "precision", "recall"].map((k) => ({ key: c[k], text: figure(c[k]) })), c.positives] : [])]));
 
 data.classes.forEach((c, j) => {

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn_cdul.labels import apply_thresholds
 from sklearn_cdul.predictions import log_odds
 from sklearn_cdul.review.answers import Answers
-from sklearn_cdul.review.figures import judge
+from sklearn_cdul.review.curve import Curve, hint
 from sklearn_cdul.review.learner import Learner
 from sklearn_cdul.review.suggestions import rank_by_worth
 
@@ -22,9 +22,6 @@ FAIR = 5
 _ANSWERS, _PAUSE = 3, 1.5
 _QUEUE = 40
 _GRID = 30
-_MOST_POINTS = 40  # of the curve
-# "More labels help little": F1 rose by less than this over so many answers, on enough photos.
-_LITTLE, _LATELY, _ENOUGH = 0.005, 40, 20
 _MOST_TABS, _MOST_UNDONE = 100, 200
 _MOST_NAME = 200
 _QUICK = 2  # seconds of a fit
@@ -60,8 +57,7 @@ class Session:
         self.trouble = ""  # why the last fit failed
         self.seconds = 0.0  # that the last fit took
         self.curve: list[dict[str, Any]] = []
-        self._points: list[tuple[int, np.ndarray]] = []
-        self.figures: dict[str, Any] | None = None
+        self._models = Curve()
         n = len(answers.order)
         self._fit(0)
         for part in (n // 2, n) if self.seconds < _QUICK else (n,):
@@ -69,6 +65,11 @@ class Session:
                 self._fit(part)
         self._thread = threading.Thread(target=self._learn_on, name="review", daemon=True)
         self._thread.start()
+
+    @property
+    def figures(self) -> dict[str, Any] | None:
+        """How good the model is by now, or None before that can be said."""
+        return self.curve[-1] if self.curve else None
 
     # ---------------------------------------------------------------- what is shown
 
@@ -87,7 +88,7 @@ class Session:
                 "fair": int(self.answers.is_fair.sum()),
                 "figures": self.figures,
                 "curve": self.curve,
-                "hint": self._hint(),
+                "hint": hint(self.curve),
                 "learning": self._waiting > 0,
                 "trouble": self.trouble,
             }
@@ -97,17 +98,18 @@ class Session:
         with self._lock:
             self._check_row(row)
             k = len(self.answers.names)
-            scores, margins = np.zeros(k), np.full(k, -99.0)
-            scores[: self._scores.shape[1]] = np.nan_to_num(self._scores[row])
-            margins[: self._scores.shape[1]] = np.nan_to_num(self._margins[row], nan=-99.0)
+            # Of a class that has just come nothing is known.
+            scores, predicted = np.full(k, np.nan), np.zeros(k, dtype=bool)
+            known = slice(self._scores.shape[1])
+            scores[known], predicted[known] = self._scores[row], self._predicted[row]
             labels = self.answers.labels[row]
-            shown = np.where(np.isnan(labels), margins >= 0, labels == 1)
+            shown = np.where(np.isnan(labels), predicted, labels == 1)
             return {
                 "photo": row,
                 "name": str(self.answers.keys[row]),
                 "version": int(self.answers.versions[row]),
-                "scores": scores.round(4).tolist(),
-                "order": np.argsort(-margins, kind="stable").tolist(),
+                "scores": [None if s != s else round(s, 4) for s in scores.tolist()],
+                "order": np.lexsort((-scores, ~predicted)).tolist(),
                 "shown": np.flatnonzero(shown).tolist(),
                 "answered": bool(~np.isnan(labels).all()),
                 "fair": bool(self._is_apart[row]),
@@ -306,34 +308,18 @@ class Session:
         known[learned] = labels[learned]
         known[self._is_apart] = np.nan
         fitted, scores = self.learner.learn(known)
-        k = min(scores.shape[1], labels.shape[1])  # a class may have come meanwhile
         margins = log_odds(scores) - log_odds(fitted.thresholds_)
         predicted = apply_thresholds(scores, fitted.thresholds_).astype(bool)
         readable = ~np.isnan(scores).any(axis=1)
         asked = readable & ~self._is_apart
         queue = rank_by_worth(margins[asked], _QUEUE, _is_done(labels[asked]))
         queue = np.flatnonzero(asked)[queue]
-        points = self._points
-        if points and points[-1][0] == n_answered:
-            points = points[:-1]
-        points = [*points, (n_answered, np.packbits(predicted[self._is_apart], axis=1))]
-        if len(points) > _MOST_POINTS:
-            points = points[:-1:2] + points[-1:]
-        figures, curve = None, []
-        rows = np.flatnonzero(fair)
-        if len(rows):
-            place = np.cumsum(self._is_apart)[rows] - 1
-            for n, packed in points:
-                # All on the photos that are there now: what differs between points is the model.
-                then = np.unpackbits(packed[place], axis=1)[:, :k].astype(bool)
-                then = np.pad(then, ((0, 0), (0, k - then.shape[1])))
-                figures = judge(then, labels[rows][:, :k])
-                if figures is not None:
-                    curve.append({"answers": n, **figures})
+        apart = np.where(fair[:, np.newaxis], labels, np.nan)[self._is_apart]
+        curve = self._models.add(n_answered, predicted[self._is_apart], apart)
         with self._changed:
             self._scores, self._margins, self._predicted = scores, margins, predicted
-            self._is_readable, self._queue, self._points = readable, queue.tolist(), points
-            self.figures, self.curve, self.trouble = figures, curve, ""
+            self._is_readable, self._queue = readable, queue.tolist()
+            self.curve, self.trouble = curve, ""
             self._waiting = max(self._waiting - waiting, 0)
             self.seconds = time.perf_counter() - start
             names, labels = list(self.answers.names), self.answers.labels.copy()
@@ -359,19 +345,6 @@ class Session:
             return row
         others = (row for row in self._drawn.tolist() if not self._is_apart[row] and is_free(row))
         return next(others, next(apart, None))
-
-    def _hint(self) -> str:
-        """Whether more labels still help, as far as the curve tells."""
-        if not self.curve or self.curve[-1]["n"] < _ENOUGH:
-            return ""
-        now = self.curve[-1]
-        before = [point for point in self.curve if point["answers"] <= now["answers"] - _LATELY]
-        if not before:
-            return ""
-        gain = now["f1"] - before[-1]["f1"]
-        n = now["answers"] - before[-1]["answers"]
-        text = f"The last {n} answers changed F1 by {100 * gain:+.1f} points on these photos"
-        return text + (": more labels help little now." if gain < _LITTLE else ".")
 
 
 def _is_done(labels: np.ndarray) -> np.ndarray:

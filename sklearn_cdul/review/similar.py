@@ -121,11 +121,11 @@ def find_duplicates(labeler: Any, X: Any, similarity: float = 0.7) -> list[np.nd
         raise ValueError(f"similarity must be in (0, 1], got {similarity}.")
     embeddings = _labeler(labeler).embed(X)
     rows = np.flatnonzero(~np.isnan(embeddings).any(axis=(1, 2)))
+    if len(rows) < 2:
+        return []
     # Unit vectors per view, so that of the whole the cosine is the mean of theirs.
     table = embeddings[rows].reshape(len(rows), -1) / np.sqrt(embeddings.shape[1])
     n_neighbors = min(_MOST_NEIGHBORS, len(rows) - 1)
-    if n_neighbors < 1:
-        return []
     # Of unit vectors |a - b|^2 = 2 - 2 cos.
     graph = NearestNeighbors(n_neighbors=n_neighbors).fit(table).kneighbors_graph(mode="distance")
     graph.data = (graph.data**2 <= 2 - 2 * similarity + 1e-5).astype(np.float32)

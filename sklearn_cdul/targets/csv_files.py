@@ -2,13 +2,15 @@
 
 import csv
 import io
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from sklearn_cdul._utils.text_files import read_text
-from sklearn_cdul.targets.rows import by_any_form
+from sklearn_cdul.images.items import SUFFIXES
+from sklearn_cdul.targets.rows import brief, by_any_form
 
 # Columns that say of which photo a row is, that hold names, and the part of the data set. In the
 # column with names these stand between them.
@@ -19,10 +21,14 @@ SEPARATOR = ";"
 # Columns of tables that are not read, what these are, and what to do.
 _OTHERS = {
     "annotation_id": 'of Label Studio. Export "JSON", and read that by load_label_studio',
+    "Pixel Value": 'of the masks of Roboflow. Export "COCO", and read that by load_coco',
     "region_attributes": 'of VGG Image Annotator. Export "COCO", and read that by load_coco',
     "LabelName": "of Open Images, which leaves labels that nobody checked unknown. The page on "
     "labels has the lines that make a table of it for observed= and y",
 }
+# What else than a number a cell may hold, as pandas, R, Excel and databases write it.
+UNKNOWN = ("", "none", "nan", "<na>", "nat", "na", "n/a", "#n/a", "null")
+_WORDS = {**dict.fromkeys(UNKNOWN, math.nan), "true": 1.0, "false": 0.0}
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of other bytes
 
 
@@ -49,11 +55,13 @@ def read_csv(
     csv.field_size_limit(max(limit, len(text)))
     try:
         # A cell may hold line ends, so the number is that of the row's last line.
-        lines = [(reader.line_num, line) for line in reader if line]
+        lines = [(reader.line_num, line) for line in reader if "".join(line).strip()]
     except csv.Error as error:
         raise ValueError(f"Line {reader.line_num} of {path} can't be read: {error}.") from None
     finally:
         csv.field_size_limit(limit)
+    if lines and lines[0][1][0] == "sep=":  # in which Excel is told what stands between cells
+        del lines[0]
     if lines and _NOT_UTF8.search("".join(lines[0][1])):
         raise ValueError(f"{path} is not UTF-8. Save it as UTF-8.")
     if len(lines) < 2:
@@ -62,8 +70,9 @@ def read_csv(
     header = [cell if cell in forms else cell.strip() for cell in lines[0][1]]
     named = [forms.get(column, column) for column in header]
     header = named if len(set(named)) == len(header) else header
-    for column in [column for column in header if column in _OTHERS.keys() - set(class_names)]:
-        raise ValueError(f"{path} is {_OTHERS[column]}.")
+    of_tools = _OTHERS.keys() - set(class_names)
+    if found := [column for column in header if column in of_tools]:
+        raise ValueError(f"{path} is {_OTHERS[found[0]]}.")
     if repeated := [column for column, count in Counter(header).items() if count > 1]:
         listed = ", ".join(repr(name[:100]) for name in repeated[:10])
         raise ValueError(f"{path} has these columns more than once: {listed}.")
@@ -79,6 +88,21 @@ def read_csv(
                 f"{len(header)} columns. Text with a comma needs quotation marks."
             )
     return header, lines[1:]
+
+
+def read_number(cell: str) -> float:
+    """The number in a cell, NaN if the label is not known; ValueError if it is none."""
+    word = cell.strip().lower()
+    return _WORDS[word] if word in _WORDS else float(word)
+
+
+def check_header(column: object, path: object) -> None:
+    """Refuse the column of the photos if what should be its name is a photo, too."""
+    if str(column).lower().endswith(SUFFIXES):
+        raise ValueError(
+            f"{path} begins with {brief(column)} where the name of a column is expected. Its first "
+            f"line must name the columns, that of the photos {PATHS[0]!r}."
+        )
 
 
 def split_names(cell: str) -> list[str]:

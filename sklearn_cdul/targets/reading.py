@@ -21,8 +21,8 @@ def read_targets(
     ----------
     y : array-like, data frame, names of each image, mapping or path of a CSV file
         - An array, sparse matrix or tensor of shape (n, k) with 1, 0, or NaN where a label is not
-          known. A vector of shape (n,) holds the one class of each image, as its column; with a
-          single class, 1 or 0.
+          known; what is masked is not known. A vector of shape (n,) holds the one class of each
+          image, as its column; with a single class, 1 or 0.
         - For each image the list, tuple or set of the names of its classes, or one name: all other
           classes are absent. None stands for an image that nobody looked at.
         - A mapping from paths of images to such names, or to 1 and 0.
@@ -100,7 +100,8 @@ def read_targets(
         row, column = wrong[0]
         raise ValueError(
             f"{name} must hold 1, 0, or NaN where a label is not known; got "
-            f"{table.values[row, column]} in row {row}, column {column} ({class_names[column]})."
+            f"{table.values[row, column]} in {table.where(row)}, column {column} "
+            f"({class_names[column]})."
         )
     if table.kind is not None:
         return match_rows(table, X, n_images, class_names, name).astype(np.float32)

@@ -1,9 +1,10 @@
 """Find the images that rows of labels belong to: by path, by index or by position."""
 
+import difflib
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from reprlib import Repr
 from typing import Any, NamedTuple
 from unicodedata import normalize
@@ -19,6 +20,10 @@ _REPR = Repr()
 _REPR.maxstring = _REPR.maxother = 200  # paths are long
 
 
+# What a row is called in messages.
+Where = Callable[[int], str]
+
+
 class Table(NamedTuple):
     """Labels that were read, with what says of which image a row is."""
 
@@ -27,13 +32,14 @@ class Table(NamedTuple):
     keys: Any = None
     named: bool = False  # a row names classes, and more rows of an image may name more
     folder: str = ""  # of the file, which paths may be relative to
+    where: Where = "row {}".format
 
 
 def match_rows(
     table: Table, X: Any, n_images: int, class_names: Sequence[str], name: str
 ) -> np.ndarray:
     """Return labels with one row per image of X; rows of the same image are united."""
-    values, kind, keys, named, folder = table
+    values, kind, keys, named, folder, where = table
     if kind == "path":
         known: Sequence[Any] | None = _paths(X)
         if known is None:
@@ -51,28 +57,31 @@ def match_rows(
         found = [by_key.get(key, []) for key in keys]
 
     matched = np.full((n_images, values.shape[1]), np.nan)
-    covered = np.zeros(n_images, dtype=bool)
-    for key, positions, row in zip(keys, found, values, strict=True):
+    rows_of: defaultdict[int, list[int]] = defaultdict(list)
+    for number, (key, positions, row) in enumerate(zip(keys, found, values, strict=True)):
         for position in positions:
             before = matched[position]
             wrong = np.flatnonzero(~np.isnan(before) & ~np.isnan(row) & (before != row))
             if len(wrong) and not named:
+                column = wrong[0]
+                first = next(n for n in rows_of[position] if not np.isnan(values[n, column]))
                 raise ValueError(
                     f"{name} has two rows for {brief(key)} that contradict each other: "
-                    f"{class_names[wrong[0]]!r} is {before[wrong[0]]:g} and {row[wrong[0]]:g}."
+                    f"{class_names[column]!r} is {before[column]:g} in {where(first)} and "
+                    f"{row[column]:g} in {where(number)}."
                 )
             matched[position] = np.fmax(before, row)
-            covered[position] = True
+            rows_of[position].append(number)
     lost = [key for key, positions in zip(keys, found, strict=True) if not positions]
     if len(lost) == len(values):
         raise ValueError(
             f"No row of {name} is of an image in X: its first is {some(keys[:1]) or 'missing'}, "
             f"the first of X is {some(known[:1]) or 'missing'}."
         )
-    if lost and not covered.all():
+    if lost and len(rows_of) < n_images:
         warn(
             f"{len(lost)} of {len(values)} rows of {name} are of no image in X, the first is "
-            f"{brief(lost[0])}; {np.count_nonzero(~covered)} of {n_images} images have no row."
+            f"{brief(lost[0])}; {n_images - len(rows_of)} of {n_images} images have no row."
         )
     return matched
 
@@ -203,3 +212,15 @@ def some(names: Sequence[Any], most: int = 10) -> str:
     """The first names, for messages."""
     shown = ", ".join(map(brief, names[:most]))
     return shown + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def with_guesses(unknown: Sequence[Any], class_names: Sequence[str]) -> str:
+    """Unknown names, the first of them with the class that was perhaps meant."""
+    known = {class_name.casefold().replace("_", " "): class_name for class_name in class_names}
+    guesses = {}
+    for label in unknown[:10]:
+        text = str(label).strip().casefold().replace("_", " ")
+        if near := difflib.get_close_matches(text, list(known), n=1, cutoff=0.65):
+            guesses[label] = known[near[0]]
+    meant = ", ".join(f"{guess!r} for {brief(label)}" for label, guess in guesses.items())
+    return some(unknown) + (f" (did you mean {meant}?)" if meant else "")

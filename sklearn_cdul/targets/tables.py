@@ -1,6 +1,5 @@
 """Read labels out of what people keep them in: CSV files, data frames, names for each photo."""
 
-import difflib
 import os
 import reprlib
 from collections import Counter
@@ -10,24 +9,31 @@ from typing import Any
 import numpy as np
 
 from sklearn_cdul._utils.text_files import user_path
-from sklearn_cdul.targets.csv_files import NAMES, PATHS, SPLIT, read_csv, split_names
+from sklearn_cdul.targets.csv_files import (
+    NAMES,
+    PATHS,
+    SPLIT,
+    check_header,
+    read_csv,
+    read_number,
+    split_names,
+)
 from sklearn_cdul.targets.rows import (
     Table,
+    Where,
     brief,
     by_any_form,
     index_of,
     look_like_paths,
     some,
     text_of,
+    with_guesses,
 )
 
 # Columns that say of which photo a row is, by its position.
 ROWS = ("row", "position")
 # What a class may be called, too.
 _ROLES = (*PATHS, *NAMES, SPLIT, *ROWS)
-# What else than a number a cell may hold; the last of the unknown are pandas' own.
-_UNKNOWN = ("", "none", "nan", "<na>", "nat")
-_WORDS = {**dict.fromkeys(_UNKNOWN, np.nan), "true": 1.0, "false": 0.0}
 
 
 def read_table(y: Any, class_names: Sequence[str], name: str) -> Table:
@@ -37,12 +43,16 @@ def read_table(y: Any, class_names: Sequence[str], name: str) -> Table:
         header, rows = read_csv(file, class_names)
         cells = zip(*(row for _, row in rows), strict=True)
         columns = {column: list(part) for column, part in zip(header, cells, strict=True)}
-        return _from_columns(columns, None, class_names, name)._replace(folder=str(file.parent))
+        table = _from_columns(columns, None, class_names, name, lambda row: f"line {rows[row][0]}")
+        return table._replace(folder=str(file.parent))
     kind, index = None, None
+    where: Where = "row {}".format
     if isinstance(y, Mapping):
         kind, index, y = "path", [text_of(key) for key in y], list(y.values())
         if wrong := [key for key in index if not isinstance(key, str)]:
             raise ValueError(f"{name} must have paths as keys, got {brief(wrong[0])}.")
+        paths = index
+        where = lambda row: f"the labels of {brief(paths[row])}"  # noqa: E731
     y = y.collect() if hasattr(y, "collect") else _to_array(y)  # a lazy frame of polars
     if isinstance(y, (list, tuple)):
         y = [_to_array(row) for row in y]
@@ -55,20 +65,23 @@ def read_table(y: Any, class_names: Sequence[str], name: str) -> Table:
         if repeated := [column for column, count in Counter(names).items() if count > 1]:
             raise ValueError(f"{name} has these columns more than once: {some(repeated)}.")
         columns = {column: y[column] for column in names}
-        return _from_columns(columns, index, class_names, name)
+        return _from_columns(columns, index, class_names, name, where)
     if _has_names(y):
-        return Table(_from_names(list(y), class_names, name), kind, index, True)
-    return Table(_from_numbers(y, len(class_names), name), kind, index)
+        values = _from_names(list(y), class_names, name, where)
+        return Table(values, kind, index, named=True, where=where)
+    return Table(_from_numbers(y, len(class_names), name, where), kind, index, where=where)
 
 
 def _to_array(values: Any) -> Any:
-    """A sparse matrix or a tensor of torch, on whatever device, as an array."""
+    """A sparse matrix, a masked array or a tensor of torch, on whatever device, as an array."""
     if hasattr(values, "toarray"):
         return values.toarray()
+    if isinstance(values, np.ma.MaskedArray):
+        return np.where(np.ma.getmaskarray(values), np.nan, values.data)
     return values.detach().cpu().float().numpy() if hasattr(values, "detach") else values
 
 
-def _from_numbers(y: Any, n_classes: int, name: str) -> np.ndarray:
+def _from_numbers(y: Any, n_classes: int, name: str, where: Where) -> np.ndarray:
     try:
         values = _numbers(y)
     except (TypeError, ValueError):
@@ -83,7 +96,7 @@ def _from_numbers(y: Any, n_classes: int, name: str) -> np.ndarray:
     if wrong := np.flatnonzero(~np.isin(values, columns) & ~unknown).tolist():
         raise ValueError(
             f"A vector {name} must hold the one class of each image, as a column from 0 to "
-            f"{n_classes - 1}; got {values[wrong[0]]:g} in row {wrong[0]}. Or give an array of "
+            f"{n_classes - 1}; got {values[wrong[0]]:g} in {where(wrong[0])}. Or give an array of "
             f"shape (n, {n_classes})."
         )
     labels = (values[:, np.newaxis] == columns).astype(np.float32)
@@ -108,7 +121,7 @@ def _has_names(y: Any) -> bool:
 
 
 def _from_columns(
-    columns: Mapping[Any, Any], index: Any, class_names: Sequence[str], name: str
+    columns: Mapping[Any, Any], index: Any, class_names: Sequence[str], name: str, where: Where
 ) -> Table:
     """Labels from columns of a file or a frame, which are matched by their names."""
     forms = by_any_form(class_names)
@@ -129,6 +142,8 @@ def _from_columns(
             raise ValueError(
                 f"Several columns of {name} have paths: {some(found)}. Call one 'path'."
             )
+        if found:
+            check_header(found[0], name)
         unknown = [column for column in unknown if column not in found]
     path = found[0] if found else None
     if names is not None and (shown := [*others[:-1], *shown]):
@@ -137,29 +152,31 @@ def _from_columns(
             f"{some(shown)}. Leave out one of both."
         )
     if names is None and (unknown or not shown):
-        found = f"Unknown: {_with_guesses(unknown, class_names)}. " if unknown else ""
+        found = f"Unknown: {with_guesses(unknown, class_names)}. " if unknown else ""
         raise ValueError(
             f"The columns of {name} must be names of classes, in any order, besides 'path'; or one "
             f"column 'labels' holds the names. {found}The classes are {some(list(class_names))}."
         )
     if names is not None:
         cells = [split_names(cell) if isinstance(cell, str) else cell for cell in columns[names]]
-        values = _from_names(cells, class_names, name)
+        values = _from_names(cells, class_names, name, where)
     else:
         values = np.full((len(columns[shown[0]]), len(class_names)), np.nan)
         for number, column in enumerate(class_names):
             if column in columns:
-                values[:, number] = _column(columns[column], column, name)
+                values[:, number] = _column(columns[column], column, name, where)
     kind, keys = (None if index is None else "index"), index
     if path is not None:
-        kind, keys = "path", [_path(cell, row, name) for row, cell in enumerate(columns[path])]
+        kind, keys = "path", [_path(*pair, name, where) for pair in enumerate(columns[path])]
     elif row_column is not None:
         kind = "row"
-        keys = [_position(cell, row, name) for row, cell in enumerate(columns[row_column])]
-    return Table(values, kind, keys, names is not None)
+        keys = [_position(*pair, name, where) for pair in enumerate(columns[row_column])]
+    return Table(values, kind, keys, names is not None, where=where)
 
 
-def _from_names(rows: Sequence[Any], class_names: Sequence[str], name: str) -> np.ndarray:
+def _from_names(
+    rows: Sequence[Any], class_names: Sequence[str], name: str, where: Where
+) -> np.ndarray:
     """1 for the classes that a row names and 0 for the others; NaN for a row that is missing."""
     positions = {class_name: column for column, class_name in enumerate(class_names)}
     columns = {form: positions[name] for form, name in by_any_form(class_names).items()}
@@ -171,7 +188,7 @@ def _from_names(rows: Sequence[Any], class_names: Sequence[str], name: str) -> n
             continue
         if isinstance(row, Mapping):
             raise ValueError(
-                f"{name} has a mapping for an image, in row {index}. Give a list of its names, or "
+                f"{name} has a mapping for an image, in {where(index)}. Give a list of names, or "
                 "a data frame with a column per class: pandas.DataFrame.from_dict(y, 'index')."
             )
         for label in [row] if isinstance(row, str) else row:
@@ -183,8 +200,8 @@ def _from_names(rows: Sequence[Any], class_names: Sequence[str], name: str) -> n
         first, index = next(iter(unknown.items()))
         which = f"{brief(first)} " if len(unknown) > 1 else ""
         raise ValueError(
-            f"{name} has names that are no classes: {_with_guesses(sorted(unknown), class_names)}, "
-            f"{which}in row {index}. The classes are {some(list(class_names))}."
+            f"{name} has names that are no classes: {with_guesses(sorted(unknown), class_names)}, "
+            f"{which}in {where(index)}. The classes are {some(list(class_names))}."
         )
     return values
 
@@ -199,14 +216,14 @@ def _numbers(cells: Any) -> np.ndarray:
 def _is_binary(cells: Any, class_names: Sequence[str]) -> bool:
     """Whether a column has 1 and 0, which are no names of classes."""
     try:
-        values = _column(cells, "", "")
+        values = _column(cells, "", "", str)
     except ValueError:
         return False
     named = {"", *class_names}.issuperset(str(cell).strip() for cell in cells)
     return bool(np.isin(values[~np.isnan(values)], (0, 1)).all()) and not named
 
 
-def _column(cells: Any, column: Any, name: str) -> np.ndarray:
+def _column(cells: Any, column: Any, name: str, where: Where) -> np.ndarray:
     """Numbers of one column, NaN for what is missing."""
     try:
         return _numbers(cells)
@@ -214,24 +231,23 @@ def _column(cells: Any, column: Any, name: str) -> np.ndarray:
         pass  # text, as files have it, or a value that is wrong
     values = np.empty(len(cells))
     for row, cell in enumerate(cells):
-        word = str(cell).strip().lower()
         try:
-            values[row] = _WORDS[word] if word in _WORDS else float(word)
+            values[row] = read_number(str(cell))
         except ValueError:
             raise ValueError(
                 f"{name} must hold 1 and 0, and nothing where a label is not known; got "
-                f"{brief(cell)} in row {row}, column {brief(column)}."
+                f"{brief(cell)} in {where(row)}, column {brief(column)}."
             ) from None
     return values
 
 
-def _path(cell: Any, row: int, name: str) -> str:
+def _path(row: int, cell: Any, name: str, where: Where) -> str:
     if isinstance(cell, (str, os.PathLike)) and str(cell).strip():
         return os.fspath(cell)
-    raise ValueError(f"{name} has no path in row {row} ({brief(cell)}).")
+    raise ValueError(f"{name} has no path in {where(row)} ({brief(cell)}).")
 
 
-def _position(cell: Any, row: int, name: str) -> int:
+def _position(row: int, cell: Any, name: str, where: Where) -> int:
     try:
         if int(cell) == float(cell):
             return int(cell)
@@ -239,17 +255,5 @@ def _position(cell: Any, row: int, name: str) -> int:
         pass
     raise ValueError(
         f"The column 'row' of {name} must hold positions in X, from 0; got {brief(cell)} "
-        f"in row {row}."
+        f"in {where(row)}."
     )
-
-
-def _with_guesses(unknown: Sequence[Any], class_names: Sequence[str]) -> str:
-    """Unknown names, the first of them with the class that was perhaps meant."""
-    known = {class_name.casefold().replace("_", " "): class_name for class_name in class_names}
-    guesses = {}
-    for label in unknown[:10]:
-        text = str(label).strip().casefold().replace("_", " ")
-        if near := difflib.get_close_matches(text, list(known), n=1, cutoff=0.75):
-            guesses[label] = known[near[0]]
-    meant = ", ".join(f"{guess!r} for {brief(label)}" for label, guess in guesses.items())
-    return some(unknown) + (f" (did you mean {meant}?)" if meant else "")

@@ -34,18 +34,20 @@ class PhotoNetwork(nn.Module):
     ) -> Tensor:
         """Logits (b, k) of pixels (b, 3, H, W) in [0, 255], uint8 or float.
 
-        ``feature_map`` stands in for the backbone's ``forward_features``.
+        ``feature_map`` stands in for all that comes before the map.
         """
-        inputs = self.normalise(pixels)
         if self.regions == 1 and feature_map is None and self.zero_shot is None:
-            return self.backbone(inputs)
-        features = (feature_map or self.backbone.forward_features)(inputs)
+            return self.backbone(self.normalise(pixels))
+        features = (feature_map or self._feature_map)(pixels)
         if self.zero_shot is None:
             return mix_views(self._heads(features))
         views = self._heads(features, pre_logits=True)
         # The layer takes rows (b * n_views, c), as it does without this part.
         logits = self.backbone.get_classifier()(views.flatten(0, 1))
         return self.zero_shot(mix_views(logits.unflatten(0, (-1, self.n_views))), views)[0]
+
+    def _feature_map(self, pixels: Tensor) -> Tensor:
+        return self.backbone.forward_features(self.normalise(pixels))
 
     def _heads(self, features: Tensor, **options: Any) -> Tensor:
         """What the head makes of the whole map and of each region, (b, n_views, ...)."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ from sklearn_cdul.training.features import (
 from sklearn_cdul.training.linear_probe import LinearProbe
 from sklearn_cdul.training.network import output_layer, set_head
 from sklearn_cdul.training.regions import mix_views
-from sklearn_cdul.training.zero_shot import gated, join, zero_shot_of
+from sklearn_cdul.training.zero_shot import gated, join, read_labels, zero_shot_of
 
 # Photos per block of logits from features.
 _BLOCK = 4096
@@ -100,7 +101,8 @@ class RidgeTraining(BaseTraining):
         with random:
             some = draw_sample(len(source))
         with open_store(memory) as store:
-            features, probe = self._read(network, source, some, store)
+            prepared = self._prepare(network, source, some, store)
+            features, probe = prepared.features, prepared.probe
             state = LabelState.of(labels, observed, some, source.device)
             heads, leave_one_out, history = self._fit(probe, state, layer.weight, source.verbose)
             set_head(layer, *heads[-1])
@@ -109,7 +111,7 @@ class RidgeTraining(BaseTraining):
             logits = np.empty((len(labels), 2, labels.shape[1]), labels.dtype)  # seen, unseen
             seen = head_logits(heads[-1:], features)[:, 0].cpu().numpy()
             both = np.stack([seen, leave_one_out], axis=1)
-            logits[some], opened[some] = join(network, both, features)
+            logits[some], opened[some] = join(network, both, prepared.labels)
 
             # The other photos were not seen: their labels follow what the heads say of them.
             rest = np.setdiff1d(rows, some)
@@ -123,7 +125,8 @@ class RidgeTraining(BaseTraining):
                 for logits in outputs[:, :-1].unbind(1):
                     self._update(state, logits)
                 labels_of_batch = state.labels().cpu().numpy()
-                return np.stack([labels_of_batch, *join(network, outputs[:, -1], batch)], axis=1)
+                joined = join(network, outputs[:, -1], read_labels(network, batch))
+                return np.stack([labels_of_batch, *joined], axis=1)
 
             if len(rest):
                 made = from_features(network, source.select(rest.tolist()), store, follow)
@@ -139,21 +142,23 @@ class RidgeTraining(BaseTraining):
                 photos, y = validation
 
                 def validate(positions, batch):
-                    return join(network, head_logits(heads, batch), batch)[0]
+                    return join(network, head_logits(heads, batch), read_labels(network, batch))[0]
 
                 outputs = from_features(network, photos, store, validate)
                 for record, logits in zip(history, outputs.swapaxes(0, 1), strict=True):
                     record["validation_map"] = score_readable(y, logits, if_none=math.nan)
         return trained
 
-    def _read(self, network, source, rows, store):
-        """Features of these photos, and the regression on them; of stored features made once."""
+    def _prepare(self, network, source, rows, store):
+        """What is made of these photos; of features that are given it is kept for the next fit."""
         kept = source.kept if isinstance(source, FeatureSource) else {}
-        if rows.tobytes() not in kept:
+        prepared = kept.get(rows.tobytes())
+        if prepared is None:
             features = read_sample(network, source, rows, store)
             with progress("Preparing the fit", verbose=source.verbose):
-                kept[rows.tobytes()] = features, LinearProbe(features)
-        return kept[rows.tobytes()]
+                prepared = kept[rows.tobytes()] = _Prepared(features)
+        prepared.follow(network)
+        return prepared
 
     def _fit(self, probe, state, like, verbose):
         """Heads of all epochs, the leave-one-out logits of the last one, and the history."""
@@ -170,6 +175,22 @@ class RidgeTraining(BaseTraining):
                 bar.set_postfix(in_words(history[-1]))
                 bar.update()
         return heads, leave_one_out, history
+
+
+class _Prepared:
+    """All that a fit makes of photos before it looks at their pseudo labels."""
+
+    def __init__(self, features: np.ndarray):
+        self.features, self.probe = features, LinearProbe(features)
+        self._texts: list[Tensor] = []
+        self.labels: Any = None  # what a zero-shot part says, closed and open
+
+    def follow(self, network: Any) -> None:
+        """Read the labels of a zero-shot part, if it has other classes than before."""
+        part = zero_shot_of(network)
+        texts = [] if part is None else [part.texts, part.background, part.owners]
+        if len(texts) != len(self._texts) or not all(map(torch.equal, texts, self._texts)):
+            self._texts, self.labels = texts, read_labels(network, self.features)
 
 
 @torch.no_grad()

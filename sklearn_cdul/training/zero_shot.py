@@ -83,23 +83,28 @@ class ZeroShot(nn.Module):
 
         Logits may be those of several output layers, (b, h, k).
         """
+        closed, opened = self.labels(features)
+        return self.join(logits, closed, opened), opened
+
+    def labels(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Closed and open labels (b, k), whatever the output layers are."""
         # Cosines need more digits than the layers before.
         with torch.autocast(features.device.type, enabled=False):
-            return self._join(logits, features)
-
-    def _join(self, logits: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        scale, weight, share, *_ = self.numbers
-        vectors = nn.functional.normalize(features.float() @ self.projection.float().T, dim=-1)
-        texts = torch.cat([self.texts, self.background]).float()
-        cosines = scale * (vectors @ texts.T)
+            projected = features.float() @ self.projection.float().T
+            texts = torch.cat([self.texts, self.background]).float()
+            cosines = self.numbers[0] * (nn.functional.normalize(projected, dim=-1) @ texts.T)
         opened = self._label(cosines)
         # A single class has nothing to compete with but the background.
         closed = self._label(cosines[..., : len(self.texts)]) if len(self.texts) > 1 else opened
+        return closed, opened
+
+    def join(self, logits: Tensor, closed: Tensor, opened: Tensor) -> Tensor:
+        """Joined logits, with the labels of the same photos."""
+        weight, share = self.numbers[1], self.numbers[2]
         known = (1 - share) * _logit(closed) + share * _logit(opened)
         if logits.dim() == 3:
             known = known.unsqueeze(1)
-        joined = (1 - weight) * logits.float() + weight * known
-        return self.gated(joined, opened), opened
+        return self.gated((1 - weight) * logits.float() + weight * known, opened)
 
     def gated(self, joined: Tensor, opened: Tensor) -> Tensor:
         """Joined logits (b, k) or (b, h, k) as low as the gate makes them."""
@@ -127,8 +132,21 @@ def _logit(labels: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def join(network: Any, logits: Any, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What a network makes of features (n, v, c) and logits (n, k) or (n, h, k) of output layers.
+def read_labels(network: Any, features: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Closed and open labels (n, k) of features (n, v, c); None without a zero-shot part."""
+    part = zero_shot_of(network)
+    if part is None:
+        return None
+    device = part.bounds.device
+    blocks = torch.from_numpy(features).split(_BLOCK)
+    made = zip(*(part.labels(views.to(device)) for views in blocks), strict=True)
+    closed, opened = (torch.cat(parts).cpu().numpy() for parts in made)
+    return closed, opened
+
+
+@torch.no_grad()
+def join(network: Any, logits: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
+    """What a network makes of `read_labels` and logits (n, k) or (n, h, k) of output layers.
 
     Joined logits of that shape, and open labels (n, k); without a zero-shot part the logits as they
     are, and NaN.
@@ -138,10 +156,8 @@ def join(network: Any, logits: Any, features: np.ndarray) -> tuple[np.ndarray, n
         opened = np.full((len(given), given.shape[-1]), np.nan, np.float32)
         return given.cpu().numpy(), opened
     device = part.bounds.device
-    both = given.split(_BLOCK), torch.from_numpy(features).split(_BLOCK)
-    made = [part(rows.to(device), views.to(device)) for rows, views in zip(*both, strict=True)]
-    joined, opened = (torch.cat(parts).cpu().numpy() for parts in zip(*made, strict=True))
-    return joined, opened
+    both = (torch.from_numpy(values).to(device) for values in labels)
+    return part.join(given.to(device), *both).cpu().numpy(), labels[1]
 
 
 @torch.no_grad()

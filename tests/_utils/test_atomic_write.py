@@ -27,6 +27,25 @@ def test_what_stops_the_writer_leaves_the_old_file(tmp_path):
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_a_link_stays_and_the_file_behind_it_is_replaced(tmp_path):
+    (tmp_path / "other").mkdir()
+    path, link = tmp_path / "other" / "old.txt", tmp_path / "link.txt"
+    path.write_text("old")
+    link.symlink_to(path)
+    with atomic_write(link) as part:
+        part.write_text("new")
+    assert link.is_symlink() and path.read_text() == "new"
+    assert list((tmp_path / "other").iterdir()) == [path]
+
+
+def test_an_error_names_the_file_and_not_its_part(tmp_path):
+    path = tmp_path / "no" / "labels.csv"
+    with pytest.raises(FileNotFoundError) as caught, atomic_write(path):
+        pass
+    assert caught.value.filename == str(path)
+
+
 def test_a_device_is_written_to_and_a_folder_is_an_error(tmp_path):
     with atomic_write(os.devnull) as part:
         part.write_text("nothing")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sklearn_cdul import CLIPPseudoLabeler
+from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul._utils.origin import encoder_name
 
 
@@ -21,3 +21,14 @@ from sklearn_cdul._utils.origin import encoder_name
 )
 def test_an_encoder_is_called_by_its_names(parameters, name):
     assert encoder_name(CLIPPseudoLabeler(**parameters)) == name
+
+
+def test_print_names_the_encoder(food_photos):
+    labeler = CLIPPseudoLabeler(["cake", "salad"], grid_size=1)
+    assert str(labeler).splitlines() == [repr(labeler), "encoder: bundled"]
+    model = CDULClassifier(pseudo_labeler=labeler, image_size=64, random_state=0)
+    assert str(model) == repr(model)
+    *parameters, origin = str(model.fit(food_photos.data[:12])).splitlines()
+    assert "\n".join(parameters) == repr(model)
+    assert origin.startswith("encoder: bundled; ")
+    assert origin.endswith("; training: ridge; trained on: 12 photos")

@@ -214,8 +214,16 @@ def test_memory_keeps_what_was_encoded(folder, capsys):
         ("label photos --classes names.txt --format coco", "needs a file: add --out"),
         ("label photos --classes names.txt --out no/labels.csv", "a folder that exists"),
         (
-            "label photos --classes names.txt --set grid=2",
-            "'grid' for CLIPPseudoLabeler. Valid.*'views'",
+            "label photos --classes names.txt --set grid_sze=2",
+            "--set grid_sze: CLIPPseudoLabeler has no parameter 'grid_sze' .did you mean",
+        ),
+        (
+            "train photos --classes names.txt --out m --set pseudo_labeler__views=a --set netwrk=b",
+            "--set netwrk: CDULClassifier has no parameter 'netwrk' .did you mean 'network'",
+        ),
+        (
+            "train photos --classes names.txt --out m --set training__epoch=1",
+            "Invalid parameter 'epoch' for estimator RidgeTraining",
         ),
         ("label photos --classes names.txt --set grid_size=0", "'grid_size' parameter"),
         ("label photos --classes names.txt --model-name ViT-B-99", "Near names: ViT-B-32"),
@@ -277,6 +285,10 @@ def test_help_and_mistakes_wait_for_no_large_import():
         ("--classes table.csv", r"table.csv has 'id,name' where names are expected"),
         ("--classes table.txt", r"table.txt has 'id,name' where names are expected"),
         ("--classes column.csv", r"column.csv has 'name' where names are expected"),
+        ("--classes numbers.txt", r"numbers.txt has '1. cup' where names are expected"),
+        ("--classes bullets.txt", r"bullets.txt has '- cup' where names are expected"),
+        ("--classes quotes.txt", r"quotes.txt has '\"cup\"' where names are expected"),
+        ("--classes nested.json", r"classes\['cup'\] must be a string or a list of strings"),
         ("--classes named.json", r"named.json has the class 'classes'\. Write its list alone"),
         ("--classes unmarked.txt", "unmarked.txt is not UTF-8"),
         ("--classes latin.txt", "latin.txt is not UTF-8"),
@@ -295,6 +307,10 @@ def test_what_can_be_known_before_the_work_is(folder, capsys, monkeypatch, comma
         "table.txt": "id,name\n1,cup\n",
         "column.csv": "name\ncup\n",
         "named.json": '{"classes": ["cup", "egg"]}',
+        "nested.json": '{"cup": {"egg": 1}}',
+        "numbers.txt": "1. cup\n2. egg\n",
+        "bullets.txt": "- cup\n- egg\n",
+        "quotes.txt": '"cup"\n"egg"\n',
         "list.txt": "photos\r\ngone.jpg\r\n",
         "names.bin": "",
     }.items():
@@ -389,8 +405,46 @@ def test_interrupting_says_how_to_go_on(folder, capsys, monkeypatch):
     assert not Path("m").exists()
 
 
+def test_streams_that_are_closed_take_nothing_and_lose_nothing(folder, capsys, monkeypatch):
+    command = ["predict", "model.joblib", "photos", "--quiet"]
+    with monkeypatch.context() as closed:
+        closed.setattr(sys, "stderr", None)  # print() writes to stdout then
+        assert main(command) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 7
+    with monkeypatch.context() as closed:
+        closed.setattr(sys, "stdout", None)
+        assert main(command) == 1
+        assert main([*command, "--out", "labels.csv"]) == 0
+    assert "error: stdout is closed; name a file as --out" in capsys.readouterr().err
+    assert len(read("labels.csv")) == 6
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main(["predict", "model.joblib", "-"]) == 1
+    assert last_line(capsys).endswith("error: - names no photos")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such pipes on Windows")
+def test_names_may_come_from_a_pipe_and_a_minus_is_stdout(folder, capsys):
+    end, begin = os.pipe()
+    os.write(begin, b"cake\nsalad\n")
+    os.close(begin)
+    command = ["label", "photos", "--classes", f"/dev/fd/{end}", "--out", "-", *FAST]
+    assert main(command) == 0
+    os.close(end)
+    assert len(capsys.readouterr().out.splitlines()) == 7
+    assert not Path("-").exists()
+
+
+@pytest.mark.parametrize("out", ["", "-"])
+def test_what_names_no_file_is_a_wrong_command_line(folder, capsys, out):
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", "photos", "--classes", "names.txt", "--out", out])
+    assert stopped.value.code == 2
+    assert f"argument --out: '{out}' names no file" in capsys.readouterr().err
+
+
 @pytest.mark.slow
-def test_a_process_that_is_interrupted_ends_at_once_and_goes_on_later(folder):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_process_that_is_interrupted_ends_at_once_and_goes_on_later(folder, name):
     command = [sys.executable, "-m", "sklearn_cdul", "label", "photos", "--classes", "names.txt"]
     command += ["--memory", "cache", "--set", "batch_size=1", "--set", "grid_size=6"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -402,7 +456,7 @@ def test_a_process_that_is_interrupted_ends_at_once_and_goes_on_later(folder):
         part = os.read(process.stderr.fileno(), 4096)
         assert part, seen.decode()
         seen += part
-    process.send_signal(signal.SIGINT)
+    process.send_signal(getattr(signal, name))
     started = time.monotonic()
     out, error = process.communicate(timeout=60)
     assert time.monotonic() - started < 30

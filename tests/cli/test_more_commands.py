@@ -43,12 +43,15 @@ def files():
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(folder, capsys, command, expected):
     Path("known.csv").write_text(f"path,cake\n{list_photos('photos')[0]},1\n")
     Path("photos/page.png").write_text("<html>")
+    whole = Path(list_photos("photos")[0]).read_bytes()
+    Path("photos/cut.jpg").write_bytes(whole[: len(whole) // 2])
     before = files()
-    assert main([*command, "--dry-run"]) == 0
+    assert main([*command, "--dry-run"]) == 3  # as without --dry-run
     captured = capsys.readouterr()
-    assert captured.err == ""
+    assert "2 of 8 photos can't be used" in captured.err
+    assert captured.err.count("page.png") == captured.err.count("cut.jpg") == 1
     photos, classes, *others, last = captured.out.splitlines()
-    assert photos.startswith("photos: 7, from photos")
+    assert photos.startswith("photos: 6, from photos")
     assert classes == "classes: 3, bread, cake, salad"
     assert all(re.fullmatch(*pair) for pair in zip(expected, others, strict=True))
     assert re.fullmatch(r"time: about (a second|\d+ (seconds|minutes)); 6 photos were timed", last)
@@ -175,6 +178,8 @@ def test_duplicates_are_listed_in_groups(folder, capsys):
     expected = [("1", Path(first).name), ("1", "x.jpg"), ("2", Path(second).name), ("2", "y.jpg")]
     assert names == expected
     assert "2 groups of duplicates, 2 photos more than needed" in captured.err
+    assert main(["duplicates", "photos/page.png", "--quiet"]) == 3
+    assert capsys.readouterr().err.endswith("sklearn-cdul: no duplicates\n")
 
 
 def test_label_writes_a_report_before_anything_is_trained(folder, capsys):
@@ -186,15 +191,15 @@ def test_label_writes_a_report_before_anything_is_trained(folder, capsys):
     assert "6 photos, 3 classes; encoder bundled, network bundled" in page
 
 
-def test_messages_speak_of_options(folder, capsys):
+def test_messages_name_options_as_python_does(folder, capsys):
     Path("one.txt").write_text("cake\n")
     Path("memory").write_text("a file")
     assert main(["label", "photos", "--classes", "one.txt", "--quiet", *FAST]) == 0
     warning = capsys.readouterr().err
-    assert 'show as --background-classes, or take --background-classes "general".' in warning
+    assert 'show as background_classes, or take background_classes="general".' in warning
     for more, message in {
-        "--memory memory": "stored in the folder --memory '",
-        "--model-name ViT-B-99": "error: --model-name 'ViT-B-99' is not a model of open_clip",
+        "--memory memory": "stored in the folder memory='",
+        "--model-name ViT-B-99": "error: model_name='ViT-B-99' is not a model of open_clip",
         "--classes background_classes.txt": "there is no file background_classes.txt with class",
     }.items():
         assert main([*LABEL, *more.split()]) == 1

@@ -210,3 +210,23 @@ def test_coco_description_does_not_call_other_photos_those_of_ms_coco(tmp_path):
     write_coco(tmp_path)
     (tmp_path / "annotations" / "instances_val2017.json").write_text(json.dumps(content))
     assert "Flickr" not in load_coco(tmp_path, split="val2017").DESCR
+
+
+def test_coco_with_a_key_twice_is_refused(tmp_path):
+    write_photos(tmp_path)
+    text = json.dumps(own_coco())[:-1] + ', "annotations": []}'
+    (tmp_path / "labels.json").write_text(text)
+    with pytest.raises(
+        ValueError, match=r"labels.json .* has the key 'annotations' more than once"
+    ):
+        load_coco(tmp_path / "labels.json")
+
+
+def test_coco_without_annotations_warns(tmp_path):
+    content = own_coco() | {"annotations": []}
+    names = {image["file_name"]: [] for image in content["images"]}
+    write_photos(tmp_path, names)
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    with pytest.warns(UserWarning, match=r"No photo in .*labels.json has an annotation"):
+        photos = load_coco(tmp_path / "labels.json")
+    assert shown(photos) == names

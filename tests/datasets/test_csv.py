@@ -1,5 +1,6 @@
 """Labels in CSV files, in both forms."""
 
+import numpy as np
 import pytest
 
 from sklearn_cdul.datasets import load_csv
@@ -194,9 +195,57 @@ def test_csv_classes_may_have_their_accents_in_another_form(tmp_path):
         assert (found.target_names, found.target.tolist()) == ([apart], [[1]])
         assert read_targets(path, [apart], ["a.jpg"]).tolist() == [[1]]
     path.write_text(f"path,labels\na.jpg,{apart}\nb.png,{together}\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"has the class 'caf.*in another form"):
+    with pytest.raises(ValueError, match=r"Line 3 .* has the class 'caf.*, and Line 2"):
         load_csv(path)
     assert load_csv(path, classes=[together, apart]).target.tolist() == [[0, 1], [1, 0]]
+
+
+def test_csv_classes_that_differ_in_capitals_alone_are_refused(tmp_path):
+    write_photos(tmp_path)
+    path = tmp_path / "labels.csv"
+    path.write_text("path,labels\na.jpg,cup\nb.png,Cup\n")
+    with pytest.raises(ValueError, match=r"Line 3 .* 'Cup', and Line 2 .* 'cup', which differ in"):
+        load_csv(path)
+    assert load_csv(path, classes=["cup", "Cup"]).target.tolist() == [[1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize("text", ["a.jpg,1,0\nb.png,0,1\n", "a.jpg,cup\nb.png,\n"])
+def test_csv_without_names_of_columns_is_refused(tmp_path, text):
+    write_photos(tmp_path)
+    (tmp_path / "labels.csv").write_text(text)
+    for read in (load_csv, lambda path: read_targets(path, ["0", "1"], ["a.jpg", "b.png"])):
+        with pytest.raises(ValueError, match=r"begins with 'a.jpg' where the name of a column is"):
+            read(tmp_path / "labels.csv")
+    (tmp_path / "labels.csv").write_text("file.name,cup\na.jpg,1\n")  # of R
+    assert load_csv(tmp_path / "labels.csv").target.tolist() == [[1]]
+
+
+@pytest.mark.parametrize("word", ["none", "NaN", "NULL", "n/a"])
+def test_csv_words_for_nothing_are_no_classes(tmp_path, word):
+    write_photos(tmp_path)
+    path = tmp_path / "labels.csv"
+    path.write_text(f"path,labels\na.jpg,cup\nb.png,{word}\n")
+    with pytest.raises(ValueError, match=rf"Line 3 .* has '{word}' .*Leave the cell empty"):
+        load_csv(path)
+    assert load_csv(path, classes=["cup", word]).target.tolist() == [[1, 0], [0, 1]]
+    path.write_text(f"path,cup,egg\na.jpg,1,{word}\n")
+    with pytest.raises(ValueError, match=rf"Line 2 .* has '{word}' in the column 'egg'"):
+        load_csv(path)
+    np.testing.assert_array_equal(read_targets(path, ["cup", "egg"], ["a.jpg"]), [[1, np.nan]])
+
+
+def test_csv_of_spreadsheets_may_have_empty_lines_a_separator_and_other_numbers(tmp_path):
+    write_photos(tmp_path)
+    path = tmp_path / "labels.csv"
+    path.write_text("sep=;\n\npath;cup\n \na.jpg;1.00\n;\nb.png;0.0\nc.jpg;TRUE\n;\n")
+    assert load_csv(path).target.tolist() == [[1], [0], [1]]
+    assert read_targets(path, ["cup"], ["b.png", "a.jpg"]).tolist() == [[0], [1]]
+    path.write_text(path.read_text().replace("0.0", "2"))
+    with pytest.raises(ValueError, match=r"Line 7 .* has '2' in the column 'cup'"):
+        load_csv(path)
+    path.write_text("Unnamed: 0,path,cup\n0,a.jpg,1\n1,b.png,0\n")
+    with pytest.raises(ValueError, match="a column without a name"):
+        load_csv(path)
 
 
 @pytest.mark.parametrize("name", ["cup and pot", "cup-pot", "cup_pot", "cup.pot", "cup\u00b7pot"])

@@ -2,8 +2,9 @@
 
 The files in `exports` were written by the tools, of three photos: datumaro 1.13.12,
 supervision 0.31.2, labelme 6.3.1, label-studio-sdk 2.1.2 (its converter, which Label Studio 1.23.2
-runs) and FiftyOne 1.22.1. CVAT, Roboflow and VGG Image Annotator (2.0.12) run elsewhere; what they
-write is typed here as their documentation or source gives it.
+runs), FiftyOne 1.22.1 and globox 2.9.0. CVAT, Roboflow and VGG Image Annotator (2.0.12) run
+elsewhere. What they write is typed here as it is in exports that others have published (CVAT of
+2022 and 2023, Roboflow of 2022 and later) and in the source of VGG Image Annotator.
 """
 
 import json
@@ -53,6 +54,8 @@ def voc(folder):
     [
         ("datumaro_cvat_tags", "images", load_cvat, LISTED, NAMES),
         ("datumaro_cvat_boxes", "images", load_cvat, LISTED, NAMES),
+        ("fiftyone_cvat", "data", lambda f: load_cvat(f, root=f / "data"), USED, NAMES),
+        ("globox_cvat", ".", load_cvat, USED, NAMES),
         ("datumaro_coco", "images/train", lambda f: load_coco(f, split="train"), LISTED, NAMES),
         ("datumaro_yolo", "obj_train_data", load_yolo, LISTED, NAMES),
         ("datumaro_label_me", "Images/train", voc, USED, NAMES),
@@ -114,6 +117,8 @@ def uploaded_coco(folder):
             load_csv,
             "of Open Images.*observed= and y",
         ),
+        ("globox_open_images", "labels.csv", load_csv, "of Open Images.*observed= and y"),
+        ("globox_via", "via.json", load_coco, 'of VIA. Export annotations as "COCO"'),
         ("datumaro_cvat_tags", "annotations.xml", load_coco, "is not JSON"),
         ("datumaro_cvat_tags", "", voc, "holds <annotations>.*load_cvat"),
         ("labelme_flags", "", load_cvat, "no file .*annotations.xml.*CVAT for images"),
@@ -171,6 +176,37 @@ def test_roboflows_tables_with_a_row_an_object_are_read(tmp_path):
     found = load_csv(tmp_path / "_annotations.csv")
     assert shown(found) == LOOKED_AT
     assert found.target_names == USED
+
+
+def test_roboflows_coco_has_a_category_that_groups_the_others(tmp_path):
+    categories = [{"id": 0, "name": "food-xyz", "supercategory": "none"}]
+    categories += [
+        {"id": number, "name": name, "supercategory": "food-xyz"}
+        for number, name in enumerate(LISTED, 1)
+    ]
+    images = [{"id": i, "license": 1, "file_name": name} for i, name in enumerate(NAMES)]
+    annotations = [
+        {"id": 10 * i + j, "image_id": i, "category_id": LISTED.index(one) + 1, "iscrowd": 0}
+        for i, names in enumerate(NAMES.values())
+        for j, one in enumerate(names)
+    ]
+    content = {"images": images, "categories": categories, "annotations": annotations}
+    path = tmp_path / "_annotations.coco.json"
+    path.write_text(json.dumps(content))
+    write_photos(tmp_path, NAMES)
+    found = load_coco(path)
+    assert shown(found) == NAMES
+    assert found.target_names == LISTED
+    annotations[0]["category_id"] = 0  # used, so it is a class
+    path.write_text(json.dumps(content))
+    assert load_coco(path).target_names == ["food-xyz", *LISTED]
+
+
+def test_roboflows_masks_say_what_to_export(tmp_path):
+    (tmp_path / "_classes.csv").write_text("Pixel Value, Class\n0, background\n1, cup")
+    for read in (load_csv, lambda path: read_targets(path, LISTED, list(NAMES))):
+        with pytest.raises(ValueError, match=r'_classes.csv is of the masks of Roboflow. .*"COCO"'):
+            read(tmp_path / "_classes.csv")
 
 
 def test_vias_coco_is_read_and_its_own_forms_say_so(tmp_path):

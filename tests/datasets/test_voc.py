@@ -113,7 +113,7 @@ def test_voc_list_in_another_format_is_refused(voc, content, message):
         ("</annotation>\n", "", r"2008_000008\.xml is not XML, or is cut off"),
         ("<name>horse</name>", "<name>unicorn</name>", r"008\.xml has the class 'unicorn'"),
         ("<name>horse</name>", "", r"008\.xml has an object without a name"),
-        ("<difficult>0<", "<difficult>maybe<", r"008\.xml has <difficult>maybe<"),
+        ("<difficult>0<", "<difficult>maybe<", r"008\.xml has 'maybe' in <difficult>"),
     ],
 )
 def test_voc_damaged_annotation_is_named(voc, old, new, message):

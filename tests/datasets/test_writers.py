@@ -147,6 +147,14 @@ def test_labels_that_name_their_photos_are_matched_by_path(writer, data, tmp_pat
         writer(data, {"q.jpg": ["cup"]}, NAMES, path)
 
 
+def test_names_may_be_in_an_array(writer, data, tmp_path):
+    path = tmp_path / WRITERS[writer]
+    writer(data, TARGET, np.array(NAMES), path)
+    written = path.read_text(encoding="utf-8")
+    writer(data, TARGET, NAMES, path)
+    assert path.read_text(encoding="utf-8") == written
+
+
 def test_photos_that_all_show_no_class_are_written(writer, data, tmp_path):
     path = tmp_path / WRITERS[writer]
     writer(data, np.zeros((3, 3)), NAMES, path)
@@ -169,6 +177,10 @@ def test_photos_that_all_show_no_class_are_written(writer, data, tmp_path):
         ({"target_names": "cej"}, ValueError, "no class in target_names"),
         ({"data": ["a.jpg", "b.jpg", "./a.jpg"]}, ValueError, "the photo a.jpg more than once"),
         ({"data": ["a.jpg", np.zeros(3), "b.jpg"]}, TypeError, r"data\[1\] is of type ndarray"),
+        ({"data": {"a.jpg", "b.jpg", "c.jpg"}}, TypeError, "list of paths in the order .* got set"),
+        ({"data": iter("abc")}, TypeError, "list of paths in the order .* got str.*iterator"),
+        ({"data": "abc"}, TypeError, "list of paths in the order of target, got str"),
+        ({"data": ["a", "s3://x/b.jpg", "c"]}, ValueError, r"data\[1\] is the URL s3://x/b.jpg"),
     ],
 )
 def test_wrong_input_is_named(writer, tmp_path, monkeypatch, change, error, message):

@@ -122,8 +122,8 @@ def test_yolo_with_names_in_a_text_file_alone_is_read(tmp_path, photos, labels):
 
 @pytest.mark.parametrize(
     "yaml",
-    ["names: " + 5000 * "[", "nc: " + 5000 * "7", "day: 2026-99-99", "path: [a]"],
-    ids=["deep", "long number", "no date", "list as path"],
+    ["names: " + 5000 * "[", "nc: " + 5000 * "7", "day: 2026-99-99", "path: [a]", "names: [jar]"],
+    ids=["deep", "long number", "no date", "list as path", "key twice"],
 )
 def test_yolo_whatever_yaml_holds_is_an_error_that_names_the_file(tmp_path, yaml):
     write_yolo(tmp_path, "images", "labels", "images")

@@ -41,6 +41,39 @@ def test_a_second_start_goes_on_with_answers_changes_and_the_fair_sample():
     second.close()
 
 
+def test_answers_follow_a_name_that_was_changed_in_the_list_of_classes_too():
+    first = Answers("answers.csv", PHOTOS, ["cat", "dog"])
+    first.set_labels({1: row(1, 0), 2: row(0, np.nan)})
+    first.change_class("cat", "kitten")
+    first.set_labels({0: row(0, 1), 2: row(1, np.nan)})
+    first.close()
+    second = Answers("answers.csv", PHOTOS, ["dog", "kitten"])
+    assert second.names == ["dog", "kitten"] and second.order == [1, 0, 2]
+    assert_array_equal(second.labels, first.labels[:, ::-1])
+    second.close()
+
+
+def test_answers_on_classes_that_are_not_in_the_list_are_named_and_stay():
+    first = Answers("answers.csv", PHOTOS, ["cat", "dog", "cow"])
+    first.set_labels({1: row(1, 0, np.nan)})
+    first.close()
+    with pytest.warns(UserWarning, match=r"classes that are not among these: cat\. They stay"):
+        second = Answers("answers.csv", PHOTOS, ["dog", "bird"])
+    assert_array_equal(second.labels[1], [0, np.nan])
+    second.close()
+    third = Answers("answers.csv", PHOTOS, ["cat", "dog", "cow"])
+    assert_array_equal(third.labels, first.labels)
+    third.close()
+
+
+def test_a_journal_that_cannot_be_written_is_named():
+    os.mkdir("answers.journal")
+    with pytest.raises(OSError, match=r"can't be written to .*answers\.journal: Is a dir.*Name a"):
+        Answers("answers.csv", PHOTOS, NAMES)
+    os.rmdir("answers.journal")
+    Answers("answers.csv", PHOTOS, NAMES).close()  # nobody holds its lock
+
+
 def test_the_csv_is_what_observed_reads():
     answers = Answers("answers.csv", PHOTOS, NAMES)
     answers.set_labels({1: row(1, 0, np.nan), 2: row(np.nan, 1, 1)})

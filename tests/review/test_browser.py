@@ -155,6 +155,7 @@ def test_on_a_phone_with_a_finger(running):
         assert width <= PHONE[0]
         for button in page.all(".chip, #actions button, nav button"):
             assert button.size["height"] >= 44
+        page.next(lambda: page.click("skip"))
         page.all(".chip")[0].click()
         page.next(lambda: page.click("next"))
         page.next(lambda: page.click("none"))
@@ -170,7 +171,7 @@ def test_on_a_phone_with_a_finger(running):
 
 def test_thirty_photos_of_one_class(running):
     with opened(running.url) as page:
-        page.click("to-grid")
+        page.click("to-grid")  # of the class that most photos are predicted to show
         tiles = page.wait(lambda: page.all(".tilephoto"))
         tiles[0].click()
         assert tiles[0].get_attribute("aria-pressed") == "true"
@@ -204,6 +205,45 @@ def test_classes_are_added_and_renamed(running):
         page.wait(lambda: "flatbread" in page.find("classes").text)
         page.wait(lambda: "wine glass" in page.find("classes").text)
         assert "pizza" not in page.find("classes").text and page.complaints() == []
+
+
+def test_many_wrong_marks_are_taken_away_at_once(running):
+    with opened(running.url) as page:
+        for chip in page.all(".chip")[:3]:
+            if chip.get_attribute("aria-pressed") == "false":
+                page.keys(chip.find_element(By.TAG_NAME, "kbd").text)
+        assert list(page.chips.values()).count("true") >= 3
+        page.keys("x")
+        assert "true" not in page.chips.values()
+        page.keys("1", "2")
+        next(b for b in page.all(".more") if b.text == "Unmark all").click()
+        assert "true" not in page.chips.values() and page.complaints() == []
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE])
+def test_a_long_name_hides_no_button(running, size):
+    with opened(running.url, size) as page:
+        page.keys("/", "a name that goes on and on " * 7, Keys.ENTER)
+        page.wait(lambda: any("goes on" in name for name in page.chips))
+        page.click("to-figures")
+        page.wait(lambda: "goes on" in page.find("classes").text)
+        assert page.find("classes").size["width"] <= size[0]
+        page.click("to-grid")
+        page.wait(lambda: page.find("grid-text").text)
+        assert page.find("grid-class").size["width"] < size[0]
+        assert page.driver.execute_script("return document.documentElement.scrollWidth") <= size[0]
+
+
+def test_the_address_of_a_review_that_has_ended_is_told_from_a_dead_server(model, photos, tmp_path):
+    options = {"answers": tmp_path / "answers.csv", "open_browser": False}
+    first = review(model, photos, **options)
+    with opened(first.url) as page:
+        first.stop()
+        port = int(first.url.split(":")[2].split("/")[0])
+        with review(model, photos, port=port, **options) as second:
+            page.keys(Keys.ENTER)
+            page.wait(lambda: "a review that has ended" in page.find("trouble").text)
+            page.open(second.url)
 
 
 def test_names_of_classes_and_files_are_text(running):

@@ -66,6 +66,21 @@ def test_a_learner_gives_what_fit_gives(food, memory):
     assert_allclose(whole.predict_proba(photos[:5]), probabilities[:5], atol=1e-5)
 
 
+def test_a_second_fit_repeats_nothing_that_answers_do_not_change(food, memory, monkeypatch):
+    unknown = np.full(food[1].shape, np.nan)
+    learner = Learner(classifier(memory), food[0])
+    first = learner.learn(unknown)[1]
+    with monkeypatch.context() as patch:
+        patch.setattr("sklearn_cdul.classifier.find_neighbors", None)
+        patch.setattr("sklearn_cdul.training.ridge.LinearProbe", None)
+        patch.setattr("sklearn_cdul.training.ridge.read_labels", None)
+        assert_allclose(learner.learn(unknown)[1], first)
+    learner.change_class("cake", "soup")
+    names = ["soup" if name == "cake" else name for name in NAMES]
+    other = classifier(memory).set_params(pseudo_labeler__classes=names)
+    assert_allclose(learner.learn(unknown)[1], Learner(other, food[0]).learn(unknown)[1], atol=1e-5)
+
+
 def test_a_fitted_classifier_keeps_its_network(food, memory):
     photos = food[0]
     model = classifier(memory).fit(photos[:30])
@@ -89,10 +104,9 @@ def test_a_class_that_is_added_learns_without_encoding(food, memory, monkeypatch
 
 
 def test_a_warning_is_given_once_not_with_each_fit(food, memory):
-    learner = Learner(classifier(memory), food[0][:6])
-    unknown = np.full((6, 4), np.nan)
     with pytest.warns(UserWarning, match="6 photos are too few to learn from"):
-        learner.learn(unknown)
+        learner = Learner(classifier(memory), food[0][:6])
+    unknown = np.full((6, 4), np.nan)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         learner.learn(unknown)
@@ -199,6 +213,37 @@ def test_undo_does_not_take_back_what_another_tab_said(start, food):
     say(session, session.card(card["photo"]), food[1], "two")
     with pytest.raises(Conflict):
         session.undo("one")
+
+
+def test_classes_of_a_card_are_those_predicted_and_then_the_likely_ones(start):
+    session = start()
+    card = session.next("tab")
+    marked = len(card["shown"])
+    assert set(card["order"][:marked]) == set(card["shown"])
+    for part in (card["order"][:marked], card["order"][marked:]):
+        scores = [card["scores"][j] for j in part]
+        assert scores == sorted(scores, reverse=True)
+    session._changed.acquire()  # nothing is learned meanwhile
+    session.change_class(None, "spoon")
+    card = session.card(card["photo"])
+    session._changed.release()
+    new = session.answers.names.index("spoon")
+    assert card["scores"][new] is None and card["order"][-1] == new
+
+
+def test_the_curve_goes_on_in_order_after_answers_were_taken_back(start):
+    session = start()
+    for row in np.flatnonzero(session._is_apart):
+        session.answer("fair", int(row), 0, [0])
+    session.catch_up()
+    said = session.grid(max(range(len(NAMES)), key=lambda j: len(session.grid(j)["photos"])))
+    session.answer_grid("tab", 0, [[one["photo"], one["version"], 1] for one in said["photos"]])
+    session.catch_up()
+    most = session.curve[-1]["answers"]
+    session.undo("tab")
+    session.catch_up()
+    counts = [point["answers"] for point in session.curve]
+    assert counts == sorted(counts) and counts[-1] == len(session.answers.order) < most
 
 
 def test_none_of_these_is_an_answer(start):

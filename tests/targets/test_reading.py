@@ -280,3 +280,8 @@ def test_the_rows_of_photos_with_an_index_are_matched_by_it(vectors):
     by_position = classifier.fit(X, observed=by_array)
     assert_allclose(model.pseudo_labels_, by_position.pseudo_labels_, rtol=1e-5)
     assert model.score(table, few) == model.score(X[[7, 3, 5]], few.to_numpy())
+
+
+def test_what_is_masked_is_not_known():
+    y = np.ma.masked_array([[1, 0], [1, 1]], mask=[[0, 1], [0, 0]])
+    np.testing.assert_array_equal(read_targets(y, ["cat", "dog"]), [[1, np.nan], [1, 1]])

@@ -77,7 +77,7 @@ def test_the_same_photo_twice_gets_the_same_labels():
 
 def test_two_rows_of_a_photo_may_agree_but_not_contradict_each_other():
     assert dogs(frame(["b.jpg", "b.jpg"], [1, np.nan])) == ".1.."
-    with pytest.raises(ValueError, match=r"two rows for 'x/b.jpg' .*'dog' is 1 and 0"):
+    with pytest.raises(ValueError, match=r"'x/b.jpg' .*'dog' is 1 in row 0 and 0 in row 1"):
         dogs(frame(["b.jpg", "x/b.jpg"], [1, 0]))
 
 
@@ -215,7 +215,7 @@ def test_labels_of_two_photos_are_not_put_together_for_one():
 
 @pytest.mark.parametrize("y", [{"a.jpg": {"dog": 0, "cat": 1}}, [{"dog": 0, "cat": 1}]])
 def test_a_mapping_for_an_image_is_refused(y):
-    with pytest.raises(ValueError, match="mapping for an image, in row 0"):
+    with pytest.raises(ValueError, match=r"mapping for an image, in (row 0|the labels of .a.jpg.)"):
         read_targets(y, NAMES, ["a.jpg"])
 
 

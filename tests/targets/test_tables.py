@@ -61,19 +61,21 @@ def test_the_table_of_the_bundled_photos_gives_their_labels():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("path,cat\na.jpg,maybe\n", "got 'maybe' in row 0, column 'cat'"),
-        ("path,cat\na.jpg,2\n", r"got 2.0 in row 0, column 1 \(cat\)"),
+        ("path,cat\na.jpg,maybe\n", "got 'maybe' in line 2, column 'cat'"),
+        ("path,cat\na.jpg,2\n", r"got 2.0 in line 2, column 1 \(cat\)"),
         ("path,cat\na.jpg\n", "Line 2 of .* has 1 cells, but the first line names 2"),
         ("path,cat,cat\na.jpg,1,1\n", "more than once: 'cat'"),
         ("path,cats\na.jpg,1\n", "Unknown: 'cats' .did you mean 'cat' for 'cats'"),
         (
             "path,labels\na.jpg,birds\n",
-            "'birds' .did you mean 'bird'.*in row 0",
+            "'birds' .did you mean 'bird'.*in line 2",
         ),
         ("path,cat\n", "has no rows"),
         ("", "has no rows"),
-        ("path,cat\n,1\n", "no path in row 0"),
-        ("row,cat\n1.5,1\n", "positions in X, from 0; got '1.5' in row 0"),
+        ('path,labels\na.jpg,"cat\n"\n\nb.jpg,dgo\n', "did you mean 'dog' .*in line 5"),
+        ("path,dog\na.jpg,1\n\na.jpg,0\n", "'dog' is 1 in line 2 and 0 in line 4"),
+        ("path,cat\n,1\n", "no path in line 2"),
+        ("row,cat\n1.5,1\n", "positions in X, from 0; got '1.5' in line 2"),
         ("row,cat\n7,1\n", r"No row of y \(.*\.csv\) is of an image in X: its first is 7"),
     ],
 )

@@ -9,7 +9,7 @@ from bundled_clip.texts import ALIASES, other_words, spellings
 from bundled_clip.tower import embed_texts, train_text_tower
 
 SHARE = 0.5  # how far a word moves toward its direction
-SHARES = {"person": 0.7}
+SHARES = {"person": 0.7} | dict.fromkeys(["cow", "car", "bottle", "cup", "fork", "spoon"], 0.3)
 STEPS = 450
 LEARNING_RATE = 5e-4
 # Of a batch: known names, their spellings, words taught, other people, words that stay.
