@@ -87,7 +87,7 @@ class Bench:
         start = smooth_labels(start, self.whole)
         source = PhotoSource(self.photos, image_size=320, device=self.source.device)
         network = source.build_network("bundled", len(self.y[0]), regions=2)
-        CDULClassifier()._keep_texts(network, self.labeler)
+        CDULClassifier()._keep_texts(network, self.labeler, self.labeler._encoder())
         random = OwnRandomState(0, source.device)
         trained = RidgeTraining().train(
             network, self.source, start, random=random, observed=targets

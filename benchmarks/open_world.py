@@ -13,6 +13,10 @@ them. The classifier has its defaults but for ``zero_shot_weight``, 0 ("without"
   photo gets, "called absent" how many are in ``absent_classes_``.
 * A mixed folder: photos of both sets, 15 names of which some are hardly shown. Labels that a set
   lacks count as 0. "all right" is the share of photos whose names are all right.
+* Blank frames: pictures that show nothing, as a camera takes them that is blocked or goes off by
+  itself. "plain" are of one colour, "noise" with noise, "blur" of colours that run into each other,
+  and "corners" the most even corner, a quarter as wide and high, of each test photo that has an
+  even one, enlarged. The cells are the shares in percent that get a name.
 * Few photos: trained on some of the set's photos, drawn at random.
 """
 
@@ -20,11 +24,14 @@ import warnings
 
 import common
 import numpy as np
+from PIL import Image
 
 from sklearn_cdul import CDULClassifier
 from sklearn_cdul.datasets import load_food_photos
 
 SHARED = {"person", "bottle", "dining table", "chair", "potted plant"}
+FRAMES = 100
+EVEN = 10  # largest standard deviation of a colour, of 255
 WAYS = {"without": 0.0, "with": CDULClassifier().zero_shot_weight}
 
 
@@ -130,6 +137,43 @@ def mixed_folder(trains, tests, options):
         )
 
 
+def blank_frames(paths):
+    """Blank pictures by kind; corners are from these photos."""
+    random, frames = np.random.default_rng(0), {"plain": [], "noise": [], "blur": []}
+    for _ in range(FRAMES):
+        colour = random.integers(0, 256, (1, 1, 3), dtype=np.uint8)
+        plain = np.tile(colour, (240, 320, 1))
+        noise = plain + random.normal(0, random.uniform(5, 50), plain.shape)
+        few = Image.fromarray(random.integers(0, 256, (3, 4, 3), dtype=np.uint8))
+        frames["plain"].append(plain)
+        frames["noise"].append(noise.clip(0, 255).astype(np.uint8))
+        frames["blur"].append(np.asarray(few.resize((320, 240), Image.Resampling.BICUBIC)))
+    return frames | {"corners": [corner for path in paths for corner in even_corner(path)]}
+
+
+def even_corner(path):
+    """The most even corner of a photo, or none if all show something."""
+    with Image.open(path) as photo:
+        pixels = np.asarray(photo.convert("RGB"))
+    height, width = (side // 4 for side in pixels.shape[:2])
+    rows, columns = (slice(None, height), slice(-height, None)), (slice(width), slice(-width, None))
+    corners = [pixels[some, others] for some in rows for others in columns]
+    spread = [corner.std(axis=(0, 1)).max() for corner in corners]
+    if min(spread) > EVEN:
+        return []
+    corner = Image.fromarray(corners[int(np.argmin(spread))])
+    return [np.asarray(corner.resize((320, 240), Image.Resampling.BICUBIC))]
+
+
+def blank(title, own, tests, options):
+    frames = blank_frames([path for part in tests for path in part.data])
+    columns = {f"{kind} ({len(some)})": ".0f" for kind, some in frames.items()}
+    table = common.Table(f"{title}: blank frames named", columns)
+    for way, weight in WAYS.items():
+        model = fit(own.names, own.train, weight, options)
+        table.row(way, *[100 * model.predict(some).any(axis=1).mean() for some in frames.values()])
+
+
 def few_photos(title, own, options):
     table = common.Table(f"{title}: few photos", {"test mAP": ".1f", "F1": ".1f"})
     for count in options.few:
@@ -147,7 +191,7 @@ def few_photos(title, own, options):
 def main():
     names = ("data", "photo-set", "max-photos", "min-positives", "memory", "seeds", "json")
     parser = common.parser(__doc__, *names, dataset="voc2012", min_positives=5, seeds=1)
-    tables = ("strangers", "absent", "mixed", "few")
+    tables = ("strangers", "absent", "blank", "mixed", "few")
     parser.add_argument("--tables", nargs="+", choices=tables, default=tables)
     parser.add_argument("--few", type=int, nargs="+", default=[30, 100], metavar="PHOTOS")
     options = common.parse(parser)
@@ -159,6 +203,8 @@ def main():
             strangers(title, own, other, options)
         if "absent" in options.tables:
             absent_names(title, own, other, options)
+        if "blank" in options.tables:
+            blank(title, own, (food[1], voc[1]), options)
         if "few" in options.tables:
             few_photos(title, own, options)
     if "mixed" in options.tables:

@@ -14,9 +14,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from sklearn_cdul._utils.origin import describe
 from sklearn_cdul._utils.progress import progress
 from sklearn_cdul._utils.saving import SavingMixin
-from sklearn_cdul.class_names.background import background_of
 from sklearn_cdul.class_names.checking import warn_about_absent_classes
-from sklearn_cdul.class_names.prompts import resolve_classes
 from sklearn_cdul.compute.devices import (
     OwnRandomState,
     gradients_on,
@@ -50,7 +48,7 @@ from sklearn_cdul.training import GradientTraining, RidgeTraining, resolve_train
 from sklearn_cdul.training.alignment import check_memory
 from sklearn_cdul.training.batches import EmbeddingSource, PhotoSource
 from sklearn_cdul.training.building import (
-    keep_texts,
+    is_image_tower,
     pack_network,
     resolve_image_size,
     unpack_network,
@@ -59,6 +57,7 @@ from sklearn_cdul.training.logits import predict_logits
 from sklearn_cdul.training.onnx_export import export_onnx
 from sklearn_cdul.training.ranks import Ranks
 from sklearn_cdul.training.regions import MOST_REGIONS
+from sklearn_cdul.training.zero_shot import ZeroShot
 
 # Fewer than this many training photos give rise to a warning.
 _FEW_PHOTOS = 10
@@ -117,13 +116,15 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         :func:`sklearn_cdul.labels.smooth_labels`. This is not in the paper; 0 turns it off.
     neighbor_weight : float, default=0.4
         Weight in [0, 1] of the neighbours' labels against the photo's own.
-    zero_shot_weight : float, default=0.2
+    zero_shot_weight : float, default=0.4
         Weight w in [0, 1] of what the encoder itself says of a photo. It counts where the network
-        is the encoder's image tower with frozen layers: the bundled encoder and network,
-        ``training="ridge"``, and images. A logit is then 1 - w times that of the output layer plus
-        w times that of the encoder's label, read off the same pass. A class is found only where it
-        also stands out against some 2,000 other names, so that few photos that show none of the
-        classes get a name. Classes that no training photo seems to show are found in none, see
+        is the encoder's image tower with frozen layers (``training="ridge"``, and images): the
+        bundled encoder and network, or an open_clip encoder and the timm network with its weights,
+        such as "ViT-B-32" and "vit_base_patch32_clip_224.openai". A logit is then 1 - w times that
+        of the output layer plus w times those of the encoder's labels, read off the same pass: a
+        quarter that among the classes, three quarters that among some 2,000 other names, too. A
+        class is found only where it stands out against these, so that few photos that show none of
+        the classes get a name. Classes that no training photo seems to show are found in none, see
         ``absent_classes_``. 0 turns all of this off. It is not in the paper. :ref:`The guide
         <open-world>` says what it gains and costs.
     threshold : "auto", float or array of shape (k,), default="auto"
@@ -239,7 +240,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         training="ridge",
         n_neighbors=20,
         neighbor_weight=0.4,
-        zero_shot_weight=0.2,
+        zero_shot_weight=0.4,
         threshold="auto",
         random_state=None,
         memory=None,
@@ -366,6 +367,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             source.select(readable),
             labels,
             neighbors,
+            tower=self._tower(labeler, encoder, network),
             digest=digest_of_X(photos),
             training=training,
             size=size,
@@ -385,6 +387,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         labels,
         neighbors,
         *,
+        tower,
         digest,
         training,
         size,
@@ -392,7 +395,10 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         validation=None,
         random,
     ):
-        """Train on labels (n, k), NaN where a photo can't be read; all else is of the others."""
+        """Train on labels (n, k), NaN where a photo can't be read; all else is of the others.
+
+        ``tower`` is the encoder whose image tower the network is, or None.
+        """
         names = list(labeler.class_names_)
         readable = np.flatnonzero(~np.isnan(labels).any(axis=1))
         start, known, fixed = labels[readable], None, None
@@ -400,9 +406,9 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             known = observed[readable]
             start, fixed = place_observed(start, known)
         start = mix_labels(start, neighbors, self.neighbor_weight)
+        if tower is not None:
+            self._keep_texts(network, labeler, tower)
         labeler.offload()
-        if self.zero_shot_weight and self._shares_tower(labeler):
-            self._keep_texts(network, labeler)
         trained = training.train(
             network,
             source,
@@ -598,7 +604,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         """Probability of each class, the sigmoid of :meth:`decision_function`.
 
         Without labels it is a guess: a photo at the threshold found without labels shows the class
-        with a probability of 0.2. ``observed`` labels and :meth:`fit_thresholds` calibrate it.
+        with a probability of 0.25. ``observed`` labels and :meth:`fit_thresholds` calibrate it.
 
         Parameters
         ----------
@@ -722,23 +728,29 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
     def _is_absent(self):
         return np.isin(self.class_names_, self.absent_classes_)
 
-    def _shares_tower(self, labeler):
-        """Whether the network is the encoder's image tower, and stays so."""
-        is_tower = isinstance(self.network, str) and self.network == "bundled"
+    def _tower(self, labeler, encoder, network):
+        """The encoder, if the network is its image tower and stays so; else None."""
         is_frozen = isinstance(resolve_training(self.training), RidgeTraining)
-        return labeler.input == "images" and labeler._is_bundled() and is_tower and is_frozen
+        if not (self.zero_shot_weight and is_frozen and labeler.input == "images"):
+            return None
+        if isinstance(self.network, str) and self.network == "bundled" and labeler._is_bundled():
+            return encoder  # without a look
+        return encoder if is_image_tower(network, encoder) else None
 
-    def _keep_texts(self, network, labeler):
+    def _keep_texts(self, network, labeler, encoder):
         """Give the network what the encoder knows of the classes, and of other names."""
         texts, others = labeler.text_embeddings_, labeler.background_embeddings_
-        wordings = resolve_classes(labeler._classes_in_use(), "{}")[1]
-        keep_texts(
-            network,
+        names, kinds, owners = labeler._other_names(encoder)
+        part = ZeroShot(
+            encoder._projection,
             np.concatenate([texts, others]),
-            background_of(wordings, texts),
-            n_classes=len(texts),
+            np.concatenate([names, kinds]),
+            owners,
+            len(texts),
+            scale=1 / encoder.temperature,
             weight=self.zero_shot_weight,
         )
+        network.zero_shot = part.to(next(network.parameters()).device)
 
     def _logits(self, source, *, calibrated=True):
         layout = memory_format(source.device)

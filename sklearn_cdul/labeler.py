@@ -13,7 +13,8 @@ from sklearn_cdul._utils.docstrings import filled_with
 from sklearn_cdul._utils.origin import describe
 from sklearn_cdul._utils.progress import progress
 from sklearn_cdul._utils.saving import SavingMixin
-from sklearn_cdul.class_names.checking import warn_about_classes, warn_about_guesses
+from sklearn_cdul.class_names.background import background_of
+from sklearn_cdul.class_names.checking import known_names, warn_about_classes, warn_about_guesses
 from sklearn_cdul.class_names.prompts import resolve_background, resolve_classes
 from sklearn_cdul.encoders.base import BaseEncoder
 from sklearn_cdul.encoders.embedding import embed_photos, size_for, ways_to_look
@@ -529,6 +530,15 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
 
     def _is_bundled(self):
         return isinstance(self.model_name, str) and self.model_name == "bundled"
+
+    def _other_names(self, encoder):
+        """Embeddings of names of other things, and of kinds of the classes; see `background_of`."""
+        wordings = resolve_classes(self._classes_in_use(), "{}")[1]
+        encoded = None
+        if not self._is_bundled():
+            prompts = resolve_classes(known_names()[0], self.prompt_template)[1]
+            encoded = encode_classes(encoder, prompts, **self._given("memory", "verbose"))
+        return background_of(wordings, self.text_embeddings_, encoded)
 
     def _groups(self):
         """Sizes of the groups of views besides the whole photo; None for one of any size."""

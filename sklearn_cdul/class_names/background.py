@@ -1,4 +1,4 @@
-"""Names of other things than the classes, which the bundled encoder knows."""
+"""Names of other things than the classes, which the encoder knows."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -6,31 +6,66 @@ from pathlib import Path
 
 import numpy as np
 
+from sklearn_cdul._utils.vectors import unit_vectors
 from sklearn_cdul.class_names.checking import known_names
 
 _RELATIONS = Path(__file__).parents[1] / "encoders/bundled/relations.npz"
-# Cosine from which a name looks like a class, and from which it is the class in another spelling.
-_ALIKE, _SAME = 0.7, 0.9
+# Cosines from which a name can be a kind of a class, looks like it, and is it in another spelling;
+# for the bundled encoder, and as the share of pairs of names that have larger ones.
+_NEAR, _ALIKE, _SAME = 0.4, 0.7, 0.9
+_SHARES = [1.2e-2, 7e-4, 3e-5]
+# Every how manieth name tells how far names lie apart.
+_STEP = 8
 
 
-def background_of(wordings: Sequence[Sequence[str]], embeddings: np.ndarray) -> np.ndarray:
-    """Embeddings (m, d) of the known names that are no kind of a class, nor a class of them.
+def background_of(
+    wordings: Sequence[Sequence[str]], embeddings: np.ndarray, encoded: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Embeddings (m, d) of names of other things than the classes; kinds of the classes.
 
-    They stand for all that a photo may show besides the classes, of which wordings and embeddings
-    (k, d) are given. WordNet says what is a kind of what; names that look like a class are left
-    out, too.
+    Kinds are given as embeddings (l, d) and the columns (l,) of their classes. Classes are given as
+    wordings and embeddings (k, d). WordNet says what is a kind of what. A kind is no other thing,
+    nor is what a class is a kind of, nor a name that looks like a class. ``encoded`` are embeddings
+    of the known names by another encoder than the bundled one.
     """
     known, known_embeddings = known_names()
-    cosines = np.asarray(embeddings) @ known_embeddings.T
-    left_out = (cosines > _ALIKE).any(axis=0)
+    if encoded is None:
+        cosines = np.asarray(embeddings) @ known_embeddings.T
+        near, alike, same = _NEAR, _ALIKE, _SAME
+    else:
+        known_embeddings = encoded
+        cosines, (near, alike, same) = _relative_cosines(np.asarray(embeddings), encoded)
+    left_out = (cosines > alike).any(axis=0)
     relations = _relations()
-    for texts, row in zip(wordings, cosines, strict=True):
+    kinds: list[int] = []
+    owners: list[int] = []
+    for column, (texts, row) in enumerate(zip(wordings, cosines, strict=True)):
         words = [text.casefold() for text in texts]
         words += [word.removesuffix(end) for word in words for end in ("s", "es")]
-        words += [known[column] for column in np.flatnonzero(row > _SAME)]
-        for word in words:
-            left_out[relations.get(word, [])] = True
-    return known_embeddings[~left_out]
+        own: set[int] = set()
+        for word in words + [known[j] for j in np.flatnonzero(row > same)]:
+            related = relations.get(word, np.zeros(0, int)).tolist()
+            left_out[related] = True
+            # Fewer names are related to a kind of the word than to the word. A kind in some other
+            # meaning of its name does not look like the class.
+            own.update(j for j in related if len(relations.get(known[j], [])) < len(related))
+        own = {j for j in own if near < row[j] <= same}
+        kinds += sorted(own)
+        owners += [column] * len(own)
+    return known_embeddings[~left_out], known_embeddings[kinds], np.array(owners, dtype=int)
+
+
+def _relative_cosines(embeddings: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines (k, m) without what all names have in common, and the three limits.
+
+    To many encoders all prompts are much alike: to OpenAI's CLIP, two of three pairs of names have
+    a cosine above 0.7.
+    """
+    middle = known.mean(axis=0)
+    centred, others = (unit_vectors(vectors - middle) for vectors in (embeddings, known))
+    pairs = others[::_STEP] @ others.T
+    pairs[np.arange(len(pairs)), np.arange(0, len(others), _STEP)] = -1  # a name with itself
+    return centred @ others.T, np.quantile(pairs, 1 - np.array(_SHARES))
 
 
 @cache

@@ -73,6 +73,11 @@ class BaseEncoder:
     def _auto_batch_size(self) -> int:
         return _AUTO_BATCH_SIZE.get(self.device.type, 80)
 
+    @property
+    def _projection(self) -> np.ndarray | None:
+        """The matrix (d, c) from the image tower's features to embeddings, if there is one."""
+        return None
+
     def __sklearn_clone__(self) -> "BaseEncoder":
         """Clones of an estimator share their encoder: it is large and never changes."""
         return self

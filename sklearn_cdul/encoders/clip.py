@@ -90,6 +90,21 @@ class CLIPEncoder(BaseEncoder):
         return CPUEngine(architecture, trunk.state_dict())
 
     @property
+    def _projection(self) -> np.ndarray | None:
+        """The matrix (d, c) from features to embeddings; None if more than that is between."""
+        visual: Any = self._model.visual
+        matrix = getattr(visual, "proj", None)  # of open_clip's own ViT, (c, d)
+        if hasattr(visual, "trunk"):  # of timm
+            end = visual.trunk.get_classifier()
+            layers = [end, *visual.head.children()] if hasattr(visual, "head") else [end]
+            layers = [m for m in layers if not isinstance(m, nn.Dropout | nn.Identity)]
+            matrix = torch.eye(visual.trunk.num_features)
+            if layers:
+                plain = len(layers) == 1 and isinstance(layers[0], nn.Linear)
+                matrix = layers[0].weight.T if plain and layers[0].bias is None else None
+        return None if matrix is None else matrix.detach().T.float().cpu().numpy()
+
+    @property
     def _auto_batch_size(self) -> int:
         if self._engine is None:
             return super()._auto_batch_size

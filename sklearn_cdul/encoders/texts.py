@@ -35,7 +35,7 @@ def encode_classes(
         prompts = [prompt for prompts in prompts_per_class for prompt in prompts]
         embeddings = _embed_prompts(encoder, prompts, memory, verbose)
         classes = _average(embeddings, prompts_per_class)
-        _remember(encoder, key, classes)
+    _remember(encoder, key, classes)
     return classes.copy()
 
 
@@ -104,8 +104,9 @@ def _average(embeddings: np.ndarray, prompts_per_class: Sequence[Sequence[str]])
 
 
 def _remember(encoder: BaseEncoder, key: bytes, classes: np.ndarray) -> None:
-    """Keep what was made last; the oldest are left out when it gets too much."""
-    kept = {**encoder._classes, key: classes}
+    """Keep what was used last; the oldest are left out when it gets too much."""
+    kept = {old: value for old, value in encoder._classes.items() if old != key}
+    kept[key] = classes
     while len(kept) > _MAX_REMEMBERED or sum(v.nbytes for v in kept.values()) > _MAX_BYTES:
         del kept[next(iter(kept))]
     encoder._classes = kept

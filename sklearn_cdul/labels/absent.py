@@ -4,7 +4,7 @@ import numpy as np
 
 # A class is shown if its highest open labels reach this on average. On photos of food, Pascal VOC
 # and scenes all classes that are shown do, and most names that are not do not.
-_LEAST = 0.0025
+_LEAST = 0.003
 # How many photos must show a class, and the share of them that is enough of a few.
 _PHOTOS, _SHARE = 5, 20
 

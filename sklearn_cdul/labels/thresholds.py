@@ -158,7 +158,7 @@ def fit_thresholds(
 
     The scores are calibrated: logistic regressions of the labels on the logits [1]_, one for all
     classes and, drawn toward it, one for each. At the start a photo at the threshold is assumed to
-    show the class with a probability of 0.2. If a class has positives, its threshold moves halfway
+    show the class with a probability of 0.25. If a class has positives, its threshold moves halfway
     from the start to the score that now has this probability, in logits, and then to the threshold
     of the best F1 on the labelled photos, which has the weight :math:`p / (p + s)`, with :math:`p`
     positives and the shrinkage :math:`s`. If a class has :math:`n` negatives alone, it moves all
@@ -204,7 +204,7 @@ def fit_thresholds(
     >>> from sklearn_cdul.labels import fit_thresholds
     >>> scores, labels = [[0.1], [0.2], [0.6], [0.7]], [[0], [0], [1], [1]]
     >>> fit_thresholds(scores, labels, [0.8], shrinkage=0).round(2)
-    array([0.48])
+    array([0.51])
     >>> bool(fit_thresholds(scores, [[0], [0], [0], [0]], [0.15])[0] > 0.7)
     True
     """

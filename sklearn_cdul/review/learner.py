@@ -62,6 +62,7 @@ class Learner:
         training.check(self._network)
 
         self._embeddings = labeler._embed(checked, encoder, source.contents, cache=pictures)
+        self._tower = self._classifier._tower(labeler, encoder, self._network)
         labeler.offload()
         # A thread that learns takes both at once, while another changes a class.
         self._state = labeler, self._label(labeler)
@@ -136,6 +137,7 @@ class Learner:
                 self._features,
                 labels,
                 self._neighbors,
+                tower=self._tower,
                 digest=self._digest,
                 training=self._training,
                 size=self._size,

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +17,8 @@ from sklearn_cdul.training.zero_shot import ZeroShot
 BUNDLED_WEIGHTS = Path(__file__).parents[1] / "encoders/bundled/open_clip_model.safetensors"
 BUNDLED_ARCHITECTURE = "tf_efficientnet_lite2"
 _BUNDLED_TRUNK = "visual.trunk."
+# From this cosine on two embeddings of a picture differ only by the precision of the towers.
+_SAME_TOWER = 0.98
 _ELSEWHERE = ("hf-hub:", "hf_hub:", "local-dir:")
 
 
@@ -120,17 +121,28 @@ def look_at_regions(network: PhotoNetwork, regions: int) -> None:
         network.regions = regions
 
 
-def keep_texts(
-    network: Any, texts: np.ndarray, background: np.ndarray, *, n_classes: int, weight: float
-) -> None:
-    """Let a network on the bundled tower keep what the bundled encoder says, see `ZeroShot`."""
-    from safetensors import safe_open
+def is_image_tower(network: Any, encoder: Any) -> bool:
+    """Whether a network's features, projected, are the embeddings that an encoder gives.
 
-    with safe_open(BUNDLED_WEIGHTS, framework="pt") as weights:
-        projection = weights.get_tensor("visual.head.proj.weight")
-        scale = float(weights.get_tensor("logit_scale").exp())
-    part = ZeroShot(projection, texts, background, n_classes, scale=scale, weight=weight)
-    network.zero_shot = part.to(next(network.parameters()).device)
+    One picture of noise tells, since other weights or layers give it another embedding.
+    """
+    if encoder._projection is None:
+        return False
+    random = torch.Generator().manual_seed(0)
+    shape = 1, *encoder.preprocessing.image_size, 3
+    views = torch.randint(0, 256, shape, generator=random, dtype=torch.uint8)
+    pixels = views.permute(0, 3, 1, 2).to(network.mean.device)
+    try:
+        with torch.inference_mode():
+            maps = network.eval().backbone.forward_features(network.normalise(pixels))
+            whole = network._heads(maps, pre_logits=True)[:, 0].float().cpu()
+            embedding = nn.functional.linear(whole, torch.from_numpy(encoder._projection))
+    except (AttributeError, TypeError, RuntimeError, AssertionError):
+        return False  # a network without timm's methods, of another size or width
+    expected = torch.as_tensor(encoder.encode_views(views.numpy())).float().cpu()
+    if embedding.shape != expected.shape:
+        return False
+    return bool(nn.functional.cosine_similarity(embedding, expected) > _SAME_TOWER)
 
 
 def pack_network(network: Any, n_classes: int) -> dict[str, Any] | nn.Module:
@@ -200,15 +212,16 @@ def _build(architecture: str, n_classes: int, arrays: Mapping[str, Any], device:
     network.architecture = architecture
     if any(name.startswith("zero_shot.") for name in arrays):
         n_features: Any = backbone.num_features
-        width, n_texts, n_others = (
+        width, n_texts, n_others, n_kinds = (
             len(arrays.get(f"zero_shot.{name}", ()))
-            for name in ("projection", "texts", "background")
+            for name in ("projection", "texts", "background", "owners")
         )
         with torch.device(device):
             network.zero_shot = ZeroShot(
                 torch.empty(width, n_features),
                 torch.empty(n_texts, width),
                 torch.empty(n_others, width),
+                torch.empty(n_kinds),
                 n_classes,
             )
     return network

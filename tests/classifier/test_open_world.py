@@ -8,6 +8,7 @@ import torch
 from numpy.testing import assert_allclose
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
+from sklearn_cdul.encoders.loading import BUNDLED_FOLDER
 from sklearn_cdul.training.features import _FeatureReader
 from tests.classifier.common import NAMES, gradients
 
@@ -78,6 +79,21 @@ def test_saved_networks_keep_it(model, paths):
     loaded = pickle.loads(pickle.dumps(model))
     assert type(loaded.network_) is type(model.network_)
     assert_allclose(loaded.predict_proba(paths[:4]), model.predict_proba(paths[:4]), atol=1e-6)
+
+
+def test_cosines_keep_their_digits_where_layers_compute_in_bfloat16(model, paths):
+    own = pickle.loads(pickle.dumps(model)).set_params(precision="bfloat16")
+    assert_allclose(own.predict_proba(paths[:4]), model.predict_proba(paths[:4]), atol=0.05)
+
+
+@pytest.mark.filterwarnings("ignore:No training photo seems to show")
+def test_the_same_tower_under_another_name_has_the_same_background(model, paths):
+    folder = f"local-dir:{BUNDLED_FOLDER}"
+    same = CLIPPseudoLabeler(SHOWN + ABSENT, model_name=folder, grid_size=1)
+    fitted = CDULClassifier(pseudo_labeler=same, **SETTINGS).fit(paths)
+    assert fitted.absent_classes_ == ABSENT
+    sizes = [len(m.network_.zero_shot.background) for m in (fitted, model)]
+    assert sizes[0] == pytest.approx(sizes[1], abs=30)
 
 
 def test_features_in_memory_serve_other_names(paths, tmp_path, monkeypatch):
