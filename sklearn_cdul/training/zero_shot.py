@@ -90,9 +90,9 @@ class ZeroShot(nn.Module):
         """Closed and open labels (b, k), whatever the output layers are."""
         # Cosines need more digits than the layers before.
         with torch.autocast(features.device.type, enabled=False):
-            projected = features.float() @ self.projection.float().T
+            vectors = nn.functional.normalize(features.float() @ self.projection.float().T, dim=-1)
             texts = torch.cat([self.texts, self.background]).float()
-            cosines = self.numbers[0] * (nn.functional.normalize(projected, dim=-1) @ texts.T)
+            cosines = self.numbers[0] * (vectors @ texts.T)
         opened = self._label(cosines)
         # A single class has nothing to compete with but the background.
         closed = self._label(cosines[..., : len(self.texts)]) if len(self.texts) > 1 else opened
@@ -100,7 +100,7 @@ class ZeroShot(nn.Module):
 
     def join(self, logits: Tensor, closed: Tensor, opened: Tensor) -> Tensor:
         """Joined logits, with the labels of the same photos."""
-        weight, share = self.numbers[1], self.numbers[2]
+        _, weight, share, *_ = self.numbers
         known = (1 - share) * _logit(closed) + share * _logit(opened)
         if logits.dim() == 3:
             known = known.unsqueeze(1)
