@@ -102,7 +102,8 @@ class StandIn(Learner):
         rng = np.random.default_rng(0)
         names = [f"thing {i}" for i in range(n_classes)]
         labeler = CLIPPseudoLabeler(names)
-        labeler._fit(None, None, labeler._encoder())
+        self._tower = labeler._encoder()
+        labeler._fit(None, None, self._tower)
         width = labeler.text_embeddings_.shape[1]
         vectors = rng.standard_normal((n_photos, 26, width), dtype=np.float32)
         vectors += 4 * labeler.text_embeddings_[rng.integers(n_classes, size=(n_photos, 1))]
