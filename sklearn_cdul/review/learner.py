@@ -28,7 +28,7 @@ class Learner:
 
     Each photo is encoded, goes through the frozen network and is compared with the others once.
     What remains of a fit runs on what is held of them: embeddings, features and neighbours, some
-    60 kB per photo with the bundled encoder and network. A classifier that is fitted already keeps
+    75 kB per photo with the bundled encoder and network. A classifier that is fitted already keeps
     its network, of which the last layer is fitted anew.
     """
 

@@ -75,7 +75,7 @@ def review(
 
     Notes
     -----
-    Memory holds about 45 kB per photo with the bundled encoder and network.
+    Memory holds about 75 kB per photo with the bundled encoder and network.
     """
     try:
         import starlette  # noqa: F401
