@@ -58,7 +58,7 @@ def exported(food_photos, tmp_path_factory):
     with FileLock(folder / "exported.lock"):
         folder = folder / "exported"
         if not (folder / "model.onnx").exists():
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)
             labeler = CLIPPseudoLabeler(grid_size=1)
             settings = {"image_size": 64, "precision": "float32", "random_state": 0}
             classifier = CDULClassifier(
