@@ -68,6 +68,7 @@ def main():
     embed = CLIPPseudoLabeler(["any", "thing"], memory=options.memory).embed
     train, test, _ = common.load(options)
     food = [load_food_photos(subset=subset) for subset in ("train", "test")]
+    common.take_few(food, options)
     sets = {
         "food": Photos(*food, embed, left_out=()),
         "VOC": Photos(train, test, embed, left_out=SHARED),

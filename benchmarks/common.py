@@ -104,14 +104,18 @@ def load(options):
     """Training photos, test photos (two Bunches) and the name of their vocabulary."""
     read, settings, *splits, vocabulary = SPLITS[options.dataset]
     train, test = parts = [read(options.data, split=split, **settings) for split in splits]
-    if options.max_photos:
-        for part in parts:
-            few = np.random.default_rng(0).permutation(len(part.data))[: options.max_photos]
-            part.data, part.target = [part.data[index] for index in few], part.target[few]
+    take_few(parts, options)
     name = options.photo_set or options.data.name
     print(f"{name}: {len(train.data)} training and {len(test.data)} test photos", end="")
     print(f", longer side {longer_side(train.data)} px")
     return train, test, vocabulary
+
+
+def take_few(parts, options):
+    """Leave --max-photos of each Bunch, drawn at random."""
+    for part in parts if options.max_photos else []:
+        few = np.random.default_rng(0).permutation(len(part.data))[: options.max_photos]
+        part.data, part.target = [part.data[index] for index in few], part.target[few]
 
 
 def longer_side(paths):

@@ -196,6 +196,7 @@ def main():
     parser.add_argument("--few", type=int, nargs="+", default=[30, 100], metavar="PHOTOS")
     options = common.parse(parser)
     food = [load_food_photos(subset=subset) for subset in ("train", "test")]
+    common.take_few(food, options)
     voc = common.load(options)[:2]
     sets = {"food": Photos(food, ()), "VOC": Photos(voc, SHARED)}
     for (title, own), other in zip(sets.items(), reversed(sets.values()), strict=True):

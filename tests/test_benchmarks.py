@@ -1,10 +1,11 @@
 """The benchmark scripts: all answer --help; those for data sets run on a small folder of VOC."""
 
+import contextlib
 import csv
+import io
 import re
 import runpy
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -48,9 +49,14 @@ def test_the_heading_names_no_folders_of_the_machine(given, printed, monkeypatch
     assert common.shown(given) == printed
 
 
-def run(script, *arguments, **options):
-    command = [sys.executable, str(BENCHMARKS / script), *map(str, arguments)]
-    return subprocess.run(command, check=True, capture_output=True, text=True, **options)
+def run(script, *arguments):
+    """What a script prints; it runs in this process, where all that it imports is there already."""
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
+        patch.syspath_prepend(BENCHMARKS)
+        patch.delitem(sys.modules, "common", raising=False)
+        patch.setattr(sys, "argv", [script, *map(str, arguments)])
+        runpy.run_path(str(BENCHMARKS / script), run_name="__main__")
+    return out.getvalue()
 
 
 def lay_out(food_photos, tmp_path_factory, classes):
@@ -96,23 +102,22 @@ def test_the_papers_setting_runs_and_takes_up_where_it_was_stopped(tree, tmp_pat
         *("--pretrained", "", "--network", "bundled", "--image-size", 64, "--epochs", 1),
     ]
     first = run("reproduce_paper.py", *arguments)
-    table = rows(first.stdout)
+    table = rows(first)
     for name in ("pseudo labels", "network, the paper's updates", "network, fixed labels"):
         assert len([float(figure) for figure in table[name]]) >= 2
     assert "CCD (CVPR 2025)" in table
-    assert "network, fixed labels, seed 0" in first.stdout
+    assert "network, fixed labels, seed 0" in first
 
     finished = sorted((tmp_path / "out").glob("network_*.joblib"))
     finished[1].unlink()
     again = run("reproduce_paper.py", *arguments)
-    assert rows(again.stdout)["network, fixed labels"] == table["network, fixed labels"]
-    assert "network, fixed labels, seed 0" in again.stdout  # was deleted
-    assert "network, the paper's updates, seed 0" not in again.stdout
+    assert rows(again)["network, fixed labels"] == table["network, fixed labels"]
+    assert "network, fixed labels, seed 0" in again  # was deleted
+    assert "network, the paper's updates, seed 0" not in again
 
     arguments[-1] = 2
-    with pytest.raises(subprocess.CalledProcessError) as caught:
+    with pytest.raises(SystemExit, match="names other parameters"):
         run("reproduce_paper.py", *arguments)
-    assert "names other parameters" in caught.value.stderr
 
 
 # Of each script on the folder of a data set: options that make it short, and rows that it prints.
@@ -128,11 +133,11 @@ ON_A_FOLDER = {
         ("0", "10 at random", "10 uncertain", "10 diverse", "10 suggest_photos"),
     ),
     "background_classes.py": (
-        ("--seeds", 1),
+        ("--seeds", 1, "--max-photos", 24),
         ("labels, no others", 'network, "general"', "labels, names of what they show"),
     ),
     "open_world.py": (
-        ("--tables", "strangers", "absent", "mixed", "--few", 10),
+        ("--tables", "strangers", "absent", "mixed", "--max-photos", 24),
         ("trained on own, without", "trained on both, with", "without", "with"),
     ),
     "proposals.py": (
@@ -146,32 +151,34 @@ ON_A_FOLDER = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("script", ON_A_FOLDER)
-def test_a_script_prints_figures_for_each_of_its_rows(script, tree, strangers, tmp_path):
+def test_a_script_prints_figures_for_each_of_its_rows(
+    script, tree, strangers, memory, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)  # some write there
     options, names = ON_A_FOLDER[script]
     data = strangers if script in ("background_classes.py", "open_world.py") else tree
-    memory = [] if script == "int8.py" else ["--memory", tmp_path / "memory"]
-    command = [*("--data", data, "--min-positives", 1), *memory, *options]
-    table = rows(run(script, *command, cwd=tmp_path).stdout)
+    kept = [] if script == "int8.py" else ["--memory", memory]
+    table = rows(run(script, "--data", data, "--min-positives", 1, *kept, *options))
     for name in names:
         figures = [float(re.sub(r"[^0-9.e+-].*", "", figure)) for figure in table[name]]
         assert np.isfinite(figures).all() and len(figures) > 0, name
 
 
 @pytest.mark.slow
-def test_ablations_print_their_tables(tree, tmp_path):
+def test_ablations_print_their_tables(tree, memory, tmp_path):
     output = run(
         "ablations.py",
-        *("--data", tree, "--features", tmp_path / "features", "--memory", tmp_path),
+        *("--data", tree, "--features", tmp_path / "features", "--memory", memory),
         *("--min-positives", 1),
-    ).stdout
+    )
     for title in ("grid size", "temperature", "what the network looks at", "labels and updates"):
         assert f"\n{title}" in output
 
 
 @pytest.mark.slow
-def test_answers_change_probabilities_and_thresholds(tmp_path):
-    options = "--features", tmp_path / "features", "--memory", tmp_path, "--max-photos", 40
-    table = rows(run("answers.py", *options, "--seeds", 1).stdout)
+def test_answers_change_probabilities_and_thresholds(memory, tmp_path):
+    options = "--features", tmp_path / "features", "--memory", memory, "--max-photos", 40
+    table = rows(run("answers.py", *options, "--seeds", 1))
     columns = {
         way: [float(cell) for cell in table[f"doubtful, {way}"]] for way in ("none", "observed")
     }
@@ -182,5 +189,5 @@ def test_answers_change_probabilities_and_thresholds(tmp_path):
 def test_decoders_are_compared():
     pytest.importorskip("simplejpeg")
     output = run("decoding.py", "--pixels", 96, "--least", 30, "--n-images", 2, "--repeats", 1)
-    table = rows(output.stdout)
+    table = rows(output)
     assert float(table["simplejpeg"][2]) < 1

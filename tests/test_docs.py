@@ -15,9 +15,9 @@ from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from tests.pages import python_blocks
 
 ROOT = Path(__file__).parents[1]
-# They train on all bundled photos, or two dozen networks for a search.
+# They train on all bundled photos, or two dozen networks for a search, or write an ONNX file.
 SLOW = {"README.md", "start.rst", "scikit_learn.rst"}
-SLOW |= {"partial_labels.rst", "large_jobs.rst"}
+SLOW |= {"partial_labels.rst", "large_jobs.rst", "persistence.rst"}
 # Packages that only these pages need.
 NEEDS = {"serving.rst": ["fastapi", "httpx", "multipart"]}
 

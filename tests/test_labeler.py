@@ -45,8 +45,8 @@ def test_global_weight_1_is_the_whole_image_alone(paths):
     assert_allclose(weighted, whole, atol=0.03)
 
 
-def test_labels_beat_chance_on_the_bundled_photos(food_photos):
-    labeler = CLIPPseudoLabeler(food_photos.target_names, grid_size=1)
+def test_labels_beat_chance_on_the_bundled_photos(food_photos, memory):
+    labeler = CLIPPseudoLabeler(food_photos.target_names, grid_size=1, memory=memory)
     test = food_photos.split == "test"
     photos = [path for path, chosen in zip(food_photos.data, test, strict=True) if chosen]
     score = labeler.fit().score(photos, food_photos.target[test])
@@ -213,14 +213,14 @@ def test_other_classes_compete_and_get_no_column(paths, labels):
     assert CLIPPseudoLabeler(NAMES).fit().background_embeddings_.shape == (0, 256)
 
 
-def test_with_other_classes_a_single_class_makes_sense(food_photos):
+def test_with_other_classes_a_single_class_makes_sense(food_photos, memory):
     test = food_photos.split == "test"
     photos = [path for path, chosen in zip(food_photos.data, test, strict=True) if chosen]
     y = food_photos.target[test][:, [food_photos.target_names.index("coffee")]]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         labeler = CLIPPseudoLabeler(
-            ["coffee"], background_classes=["food", "plate"], grid_size=1
+            ["coffee"], background_classes=["food", "plate"], grid_size=1, memory=memory
         ).fit()
     assert labeler.score(photos, y) > 3 * y.mean()
 

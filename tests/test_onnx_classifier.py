@@ -29,19 +29,13 @@ def photos(food_photos):
 
 
 @pytest.fixture(scope="module")
-def fitted(food_photos):
-    labeler = CLIPPseudoLabeler(grid_size=1)
-    settings = {"image_size": 64, "precision": "float32", "random_state": 0}
-    classifier = CDULClassifier(NAMES, pseudo_labeler=labeler, **settings)
-    # Probabilities lie on both sides of such a threshold.
-    return classifier.fit(food_photos.data[:16]).set_thresholds({"cake": 0.123456789})
+def fitted(exported):
+    return exported[0]
 
 
 @pytest.fixture(scope="module")
-def path(fitted, tmp_path_factory):
-    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    fitted.export_onnx(path)
-    return path
+def path(exported):
+    return exported[1]
 
 
 @pytest.fixture(scope="module")

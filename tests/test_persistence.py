@@ -66,13 +66,6 @@ def fitted_embeddings(embeddings):
     return CDULClassifier(**QUICK | {"pseudo_labeler": labeler}).fit(embeddings)
 
 
-@pytest.fixture(scope="module")
-def onnx_file(fitted, tmp_path_factory):
-    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    fitted.export_onnx(path)
-    return path
-
-
 def pixels(photos):
     source = PhotoSource(check_images(photos), image_size=64, device=torch.device("cpu"))
     return torch.cat(list(source.prediction({}))).numpy()
@@ -114,14 +107,18 @@ def test_files_hold_the_network_and_the_labels_and_no_clip(fitted, tmp_path):
         assert network_bytes < size < 1.03 * network_bytes, path
 
 
-def test_prediction_from_files_imports_no_clip(fitted, photos, tmp_path):
+def test_prediction_from_files_imports_no_clip_and_touches_no_cuda(photos, fitted, tmp_path):
     joblib.dump(fitted, tmp_path / "model.joblib")
     skops.io.dump(fitted, tmp_path / "model.skops")
     code = (
-        "import sys, joblib, skops.io\n"
+        "import sys, torch\n"
+        "for name in ('_lazy_init', 'init', 'current_device', 'get_rng_state', 'manual_seed'):\n"
+        "    setattr(torch.cuda, name, lambda *args, **kwargs: sys.exit('CUDA was touched'))\n"
+        "import joblib, skops.io\n"
         f"models = [joblib.load({str(tmp_path / 'model.joblib')!r}),\n"
         f"    skops.io.load({str(tmp_path / 'model.skops')!r}, trusted={TRUSTED})]\n"
-        f"for model in models: assert model.predict({photos[:2]!r}).shape == (2, 3)\n"
+        f"for model in models:\n"
+        f"    assert model.set_params(device='cpu').predict({photos[:2]!r}).shape == (2, 3)\n"
         "assert 'open_clip' not in sys.modules, 'open_clip was imported'\n"
     )
     command = [sys.executable, "-c", code]
@@ -267,7 +264,8 @@ def test_paths_and_devices_are_text_in_files(photos, tmp_path):
 
 
 @pytest.mark.parametrize("n", [1, 2, 16])
-def test_onnx_gives_the_probabilities_for_any_batch_size(n, onnx_file, fitted, photos):
+def test_onnx_gives_the_probabilities_for_any_batch_size(n, exported, photos):
+    fitted, onnx_file = exported
     session = onnxruntime.InferenceSession(onnx_file)
     (found,) = session.run(["probabilities"], {"pixels": pixels(photos[:n])})
     assert found.dtype == np.float32
@@ -288,7 +286,8 @@ def test_onnx_of_embeddings(fitted_embeddings, embeddings, tmp_path, capfd):
         assert_allclose(found, fitted_embeddings.predict_proba(embeddings[:n]), atol=1e-4)
 
 
-def test_onnx_stores_what_prediction_needs_and_nothing_of_this_machine(onnx_file, fitted):
+def test_onnx_stores_what_prediction_needs_and_nothing_of_this_machine(exported):
+    fitted, onnx_file = exported
     stored = onnxruntime.InferenceSession(onnx_file).get_modelmeta().custom_metadata_map
     assert {key: json.loads(value) for key, value in stored.items()} == {
         "format": 1,
@@ -307,8 +306,9 @@ def test_onnx_stores_what_prediction_needs_and_nothing_of_this_machine(onnx_file
 
 
 def test_the_guide_shows_how_photos_become_pixels(
-    onnx_file, fitted, food_photos, tmp_path, monkeypatch, capsys
+    exported, food_photos, tmp_path, monkeypatch, capsys
 ):
+    fitted, onnx_file = exported
     # Not those of the training: one of them may lie on a threshold, on either side after rounding.
     photos = food_photos.data[16:32]
     turned = Image.open(photos[0]).resize((700, 450))

@@ -78,8 +78,9 @@ def scores_by_hand(classifier, X, y):
 
 
 @pytest.fixture(scope="module")
-def X(food_photos):
-    return CLIPPseudoLabeler(["photo"], grid_size=1).embed(food_photos.data[ROWS])[:, 0]
+def X(food_photos, memory):
+    labeler = CLIPPseudoLabeler(["photo"], grid_size=1, memory=memory)
+    return labeler.embed(food_photos.data[ROWS])[:, 0]
 
 
 @pytest.fixture(params=[1, 2, 3, 20], ids=lambda k: f"{k} classes")

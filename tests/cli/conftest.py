@@ -34,10 +34,10 @@ def made(food_photos, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def onnx_file(made):
-    path = made / "model.onnx"
-    joblib.load(made / "model.joblib").export_onnx(path)
-    return path
+def onnx_file(made, exported):
+    """Two files more in that folder: of one classifier of other photos, both kinds."""
+    shutil.copy(exported[1], made / "model.onnx")
+    joblib.dump(exported[0], made / "same.joblib")
 
 
 def _copy(path, other):

@@ -88,7 +88,7 @@ def test_an_onnx_file_takes_the_place_of_the_classifier(onnx_file, folder, capsy
     Path("photos/page.png").write_text("<html>")
     for form in ("csv", "coco", "fiftyone", "label-studio"):
         written = []
-        for model in ("model.joblib", "model.onnx"):
+        for model in ("same.joblib", "model.onnx"):
             command = ["predict", model, "photos", "--out", "labels", "--format", form]
             assert main(command) == 3
             written.append(Path("labels").read_text(encoding="utf-8"))

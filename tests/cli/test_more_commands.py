@@ -79,9 +79,9 @@ def test_a_limit_takes_photos_from_all_over_the_folder(folder, capsys):
 
 
 def test_info_shows_what_a_classifier_comes_from(onnx_file, folder, capsys):
-    model = joblib.load("model.joblib")
+    model = joblib.load("same.joblib")
     shown = []
-    for name in ("model.joblib", "model.onnx"):
+    for name in ("same.joblib", "model.onnx"):
         assert main(["info", name]) == 0
         first, *lines = capsys.readouterr().out.splitlines()
         assert re.fullmatch(rf"{name}: [\d.]+ MB, written \d{{4}}-\d\d-\d\d \d\d:\d\d", first)
@@ -92,9 +92,9 @@ def test_info_shows_what_a_classifier_comes_from(onnx_file, folder, capsys):
         "views: the whole photo",
         "network: bundled, input of 64 pixels",
         "training: ridge",
-        "trained on: 6 photos",
+        "trained on: 16 photos",
     ]
-    pairs = zip(NAMES, model.thresholds_, strict=True)
+    pairs = zip(model.class_names_, model.thresholds_, strict=True)
     assert shown[0][6:] == [f"  {threshold:.3f}  {name}" for name, threshold in pairs]
 
 

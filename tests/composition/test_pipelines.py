@@ -80,6 +80,7 @@ def test_a_classifier_takes_the_photos_from_a_column(frame, paths):
 def test_an_earlier_step_may_embed_the_photos(paths, y):
     embed = FunctionTransformer(LABELER.embed)
     pipeline = make_pipeline(embed, ON_EMBEDDINGS).fit(paths)
-    classifier = clone(ON_EMBEDDINGS).fit(LABELER.embed(paths))
-    assert_array_equal(pipeline.predict(paths), classifier.predict(LABELER.embed(paths)))
-    assert pipeline.score(paths, y[:8]) == classifier.score(LABELER.embed(paths), y[:8])
+    embeddings = LABELER.embed(paths)
+    classifier = clone(ON_EMBEDDINGS).fit(embeddings)
+    assert_array_equal(pipeline.predict(paths), classifier.predict(embeddings))
+    assert pipeline.score(paths, y[:8]) == classifier.score(embeddings, y[:8])

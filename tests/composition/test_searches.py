@@ -108,7 +108,9 @@ def test_a_parallel_search_over_grid_size_encodes_photos_in_a_common_memory(path
         cv=2,
         n_jobs=2,
         error_score="raise",
-    ).fit(paths[:4], y[:4])
+    )
+    with joblib.parallel_config("threading"):  # processes: tests/memory/test_estimators.py
+        search.fit(paths[:4], y[:4])
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     assert search.best_estimator_.pseudo_labeler_.grid_size == search.best_index_ + 1
     again = clone(classifier).set_params(pseudo_labeler__grid_size=2).pseudo_labeler
@@ -117,7 +119,10 @@ def test_a_parallel_search_over_grid_size_encodes_photos_in_a_common_memory(path
         assert again.fit_transform(paths[:4]).shape == (4, 3)
 
 
-@pytest.mark.parametrize(("backend", "n_jobs"), [("threading", 4), ("loky", 2)])
+@pytest.mark.parametrize(
+    ("backend", "n_jobs"),
+    [("threading", 4), pytest.param("loky", 2, marks=pytest.mark.slow)],
+)
 def test_parallel_folds_score_as_folds_in_turn(backend, n_jobs, X, y):
     folds = KFold(6, shuffle=True, random_state=0)
     classifier = clone(ON_EMBEDDINGS).set_params(training__epochs=5)

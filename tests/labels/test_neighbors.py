@@ -90,10 +90,10 @@ def test_equal_photos_do_no_harm():
     assert ((smoothed >= 0) & (smoothed <= 1)).all()
 
 
-def test_on_the_bundled_photos_the_labels_get_better(food_photos):
-    labeler = CLIPPseudoLabeler(food_photos.target_names, grid_size=1, precision="float32").fit()
+def test_on_the_bundled_photos_the_labels_get_better(food_photos, memory):
+    labeler = CLIPPseudoLabeler(food_photos.target_names, grid_size=1, memory=memory).fit()
     embeddings = labeler.embed(food_photos.data)
-    labels = labeler.transform(food_photos.data)
+    labels = labeler.aggregate(embeddings)
     smoothed = smooth_labels(labels, embeddings[:, 0])
     before, after = (
         mean_average_precision(food_photos.target, scores, min_positives=5)

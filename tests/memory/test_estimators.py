@@ -64,6 +64,7 @@ def wait_until(condition, seconds=120):
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 def test_kill_9_loses_one_batch_at_most_and_the_next_run_resumes(
     processes, labeler, photos, expected, encoded

@@ -1,5 +1,6 @@
 """A training that was killed goes on from its folder, to the result of one that was not."""
 
+import functools
 import io
 import json
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 from numpy.testing import assert_allclose
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
@@ -19,8 +21,11 @@ from sklearn_cdul.memory.store import Store
 from sklearn_cdul.training import GradientTraining, RidgeTraining
 from sklearn_cdul.training.checkpoint import Checkpoint
 from sklearn_cdul.training.features import _FeatureReader
+from tests.training import fit_process
 from tests.training.conftest import photo_source, train, vector_problem
 
+# Where it does not matter which network is trained.
+SMALL = {"network": functools.partial(timm.create_model, "test_resnet")}
 STEPS = {"learning_rate": 1e-3, "head_learning_rate": 1e-2, "batch_size": 8}
 
 
@@ -124,7 +129,7 @@ def test_another_training_starts_anew_and_says_so_once(
     changed, photos, food_labels, tmp_path, monkeypatch
 ):
     n, source = 9, photo_source(photos[:9], image_size=64)
-    stopped(monkeypatch, tmp_path, source, food_labels[:n], epoch=2)
+    stopped(monkeypatch, tmp_path, source, food_labels[:n], epoch=2, **SMALL)
     observed = np.full((n, 3), np.nan)
     observed[0] = 1
     options = {
@@ -137,7 +142,7 @@ def test_another_training_starts_anew_and_says_so_once(
     epochs = 2 if changed == "parameters" else 3
     training = GradientTraining(epochs, **STEPS, checkpoint=tmp_path)
     with pytest.warns(UserWarning, match=r"1 unfinished fits of other .* fit-\w+\. .* Delete") as w:
-        train(training, source, food_labels[:n], **options)
+        train(training, source, food_labels[:n], **SMALL, **options)
     assert len(w) == 1
     assert len(unfinished(tmp_path)) == 1  # of the first, which may still go on
 
@@ -146,11 +151,11 @@ def test_a_photo_that_was_replaced_is_another_training(photos, food_labels, tmp_
     paths = [tmp_path / f"{number}.jpg" for number in range(9)]
     for path, photo in zip(paths, photos, strict=False):
         path.write_bytes(Path(photo).read_bytes())
-    stopped(monkeypatch, tmp_path / "run", photo_source(paths), food_labels[:9], epoch=2)
+    stopped(monkeypatch, tmp_path / "run", photo_source(paths), food_labels[:9], epoch=2, **SMALL)
     paths[0].write_bytes(Path(photos[1]).read_bytes())
     training = GradientTraining(**STEPS, checkpoint=tmp_path / "run")
     with pytest.warns(UserWarning, match="unfinished"):
-        train(training, photo_source(paths), food_labels[:9])
+        train(training, photo_source(paths), food_labels[:9], **SMALL)
 
 
 def test_a_training_of_the_same_in_use_elsewhere_keeps_no_checkpoint(tmp_path):
@@ -229,17 +234,12 @@ def test_kill_9_changes_nothing_but_the_time(at, photos, food_labels, undisturbe
         "output": str(tmp_path / "result"),
     }
 
-    def run(kill):
-        script = str(Path(__file__).with_name("fit_process.py"))
-        command = [sys.executable, script, json.dumps(job | {"kill": kill})]
-        return subprocess.run(command, capture_output=True, text=True, timeout=300)
-
     # In the third of three batches of features, or in the last of three epochs.
-    assert run([at, 3]).returncode == -signal.SIGKILL
+    command = [sys.executable, fit_process.__file__, json.dumps(job | {"kill": [at, 3]})]
+    assert subprocess.run(command, timeout=300).returncode == -signal.SIGKILL
     with Store(tmp_path / "memory") as store:
         assert len(list(store)) == (20 if is_ridge else 24)
-    ended = run(None)
-    assert ended.returncode == 0, ended.stderr
+    fit_process.main(**job, kill=None)
     result = np.load(tmp_path / "result-alone.npz")
     if is_ridge:
         undisturbed = train(RidgeTraining(), photo_source(photos), food_labels[:24], regions=1)
