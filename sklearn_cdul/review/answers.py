@@ -144,7 +144,8 @@ class Answers:
         """Read the journal; return the photos and the classes in it that are not among these."""
         self._file.seek(0)
         end, unknown = 0, {}
-        others: dict[str, dict[int, int]] = {}  # labels of classes by their rows
+        labels: dict[str, dict[int, int]] = {}  # by the last name of a class, by rows
+        former: dict[str, list[str | None]] = {}  # names that a class had; None: it was added
         for number, line in enumerate(self._file, 1):
             if not line.endswith(b"\n"):
                 self._file.truncate(end)
@@ -154,42 +155,53 @@ class Answers:
                 record = json.loads(line)
                 if "class" in record:
                     old, new = record["class"]
-                    self._change(old, new, others.pop(old, {}))
+                    labels.setdefault(new, {}).update(labels.pop(old, {}))
+                    former[new] = [*former.pop(old, []), old]
                 for key, given in record.get("photos", []):
                     if key not in self._rows:
                         unknown[key] = True
                         continue
-                    row, values = self._rows[key], [given.get(name) for name in self.names]
-                    labels = np.array([np.nan if v is None else v for v in values])
-                    self._set(row, labels, bool(record["fair"]))
-                    for name in given.keys() - set(self.names):
-                        others.setdefault(name, {}).pop(row, None)
-                        if given[name] is not None:
-                            others[name][row] = given[name]
+                    row = self._rows[key]
+                    self._note(row, any(v is not None for v in given.values()), record["fair"])
+                    for name, value in given.items():
+                        labels.setdefault(name, {}).pop(row, None)
+                        if value is not None:
+                            labels[name][row] = int(value)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise ValueError(
                     f"Line {number} of {self.journal} can't be read ({error}). Remove the line, or "
                     "name another file for the answers."
                 ) from None
-        return list(unknown), sorted(name for name, labels in others.items() if labels)
+        # Somebody may have written the names of now into the file of names meanwhile.
+        for new, names in former.items():
+            old = next((name for name in reversed(names) if name in self.names), None)
+            if new not in self.names and (old is not None or None in names):
+                self._change(old, new)
+        for j, name in enumerate(self.names):
+            for row, value in labels.pop(name, {}).items():
+                self.labels[row, j] = value
+        self._forget(np.isnan(self.labels).all(axis=1))
+        return list(unknown), sorted(name for name, rows in labels.items() if rows)
 
     def _set(self, row: int, values: np.ndarray, fair: bool) -> None:
         self.labels[row] = values
+        self._note(row, not np.isnan(values).all(), fair)
+
+    def _note(self, row: int, is_known: bool, fair: bool) -> None:
+        """Note that a photo was answered, or that its answer was taken back."""
         self.versions[row] += 1
-        is_known = not np.isnan(values).all()
         self.is_fair[row] = fair and is_known
         if row in self.order:
             self.order.remove(row)
         if is_known:
             self.order.append(row)
 
-    def _change(self, old: str | None, new: str, labels: Mapping[int, int] | None = None) -> None:
-        if new in self.names:  # somebody has written it into the file of names meanwhile
-            for row, value in (labels or {}).items():
-                self.labels[row, self.names.index(new)] = value
-                if row not in self.order:
-                    self.order.append(row)
-            return
+    def _forget(self, rows: np.ndarray) -> None:
+        """Forget that photos were answered of whose classes none is left, (n,)."""
+        self.is_fair &= ~rows
+        self.order = [row for row in self.order if not rows[row]]
+
+    def _change(self, old: str | None, new: str) -> None:
         if old in self.names:
             self.names[self.names.index(old)] = new  # type: ignore[arg-type]
         else:

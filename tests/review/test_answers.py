@@ -53,6 +53,35 @@ def test_answers_follow_a_name_that_was_changed_in_the_list_of_classes_too():
     second.close()
 
 
+@pytest.mark.parametrize("names", [["mug", "x"], ["beaker", "x"], ["cup", "x"]])
+def test_answers_follow_a_name_that_was_changed_twice(names):
+    first = Answers("answers.csv", PHOTOS, ["cup", "x"])
+    first.set_labels({1: row(1, np.nan)}, fair=True)
+    first.set_labels({2: row(0, np.nan)})
+    first.change_class("cup", "mug")
+    first.change_class("mug", "beaker")
+    first.close()
+    second = Answers("answers.csv", PHOTOS, names)
+    assert second.names == ["beaker", "x"] and second.order == [1, 2]
+    assert second.is_fair.tolist() == first.is_fair.tolist()
+    assert_array_equal(second.labels, first.labels)
+    second.close()
+
+
+def test_answers_on_a_renamed_class_that_left_the_list_are_named_and_stay():
+    first = Answers("answers.csv", PHOTOS, ["cup", "x"])
+    first.set_labels({1: row(1, np.nan)}, fair=True)
+    first.change_class("cup", "mug")
+    first.close()
+    with pytest.warns(UserWarning, match=r"not among these: mug\. They stay"):
+        second = Answers("answers.csv", PHOTOS, ["x"])
+    assert second.names == ["x"] and second.order == [] and not second.is_fair.any()
+    second.close()
+    third = Answers("answers.csv", PHOTOS, ["x", "mug"])
+    assert third.order == [1] and third.is_fair[1] and third.labels[1, 1] == 1
+    third.close()
+
+
 def test_answers_on_classes_that_are_not_in_the_list_are_named_and_stay():
     first = Answers("answers.csv", PHOTOS, ["cat", "dog", "cow"])
     first.set_labels({1: row(1, 0, np.nan)})
