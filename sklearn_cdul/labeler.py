@@ -555,7 +555,7 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         return {name: getattr(self, name) for name in names}
 
     def __str__(self):
-        """The parameters, and the encoder."""
+        """The parameters, and of a fitted labeler the encoder."""
         return describe(self)
 
     def __sklearn_tags__(self):

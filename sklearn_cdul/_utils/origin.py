@@ -44,6 +44,8 @@ def origin_of(classifier: Any) -> dict[str, str]:
 
 
 def describe(estimator: Any) -> str:
-    """What ``print`` shows: the parameters, and in a line of its own what it comes from."""
+    """What ``print`` shows: the parameters, and of what is fitted a line on its origin."""
+    if not hasattr(estimator, "class_names_"):
+        return repr(estimator)
     origin = "; ".join(f"{what}: {value}" for what, value in origin_of(estimator).items())
-    return f"{estimator!r}\n{origin}" if origin else repr(estimator)
+    return f"{estimator!r}\n{origin}"

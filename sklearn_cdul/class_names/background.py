@@ -14,7 +14,7 @@ _RELATIONS = Path(__file__).parents[1] / "encoders/bundled/relations.npz"
 # for the bundled encoder, and as the share of pairs of names that have larger ones.
 _NEAR, _ALIKE, _SAME = 0.4, 0.7, 0.9
 _SHARES = [1.2e-2, 7e-4, 3e-5]
-# Every how manieth name tells how far names lie apart.
+# Every eighth name is compared with all, to tell how far names lie apart.
 _STEP = 8
 
 

@@ -22,7 +22,8 @@ _EXPECTED = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command."""
     _open_streams()
-    if threading.current_thread() is threading.main_thread():
+    # In a program that calls this its signals are its own.
+    if arguments is None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # leaves nothing half done
     given = sys.argv[1:] if arguments is None else arguments
     # The shell makes -x.jpg of *.jpg, which is no option.

@@ -17,12 +17,14 @@ _NO_NAME = re.compile(r"""[,;|\t]|^(?:[-*\u2022]|\d+[.):])\s|^".*"$|^'.*'$|^<.*>
 def read_photos(options: argparse.Namespace) -> list[str]:
     """The photos that were named, each once; no output may replace one of them, or other input."""
     photos = _named_photos(options.photos)
-    named = [getattr(options, name, None) for name in ("model", "classes", "observed", "labels")]
-    taken = [*photos, *(os.path.abspath(path) for path in named if path)]
+    inputs = ("model", "classes", "background_classes", "observed", "labels")
+    named = [getattr(options, name, None) for name in inputs]
+    # A link to a file is the file.
+    taken = {os.path.realpath(path) for path in [*photos, *filter(None, named)]}
     for out in filter(None, (options.out, getattr(options, "report", None))):
-        if os.path.abspath(out) in taken:
+        if os.path.realpath(out) in taken:
             raise ValueError(f"{out} can't be written: it has another part in this command")
-        taken.append(os.path.abspath(out))
+        taken.add(os.path.realpath(out))
     every = list(photos.values())
     n = min(options.limit or len(every), len(every))
     return [every[len(every) * index // n] for index in range(n)]
@@ -129,7 +131,8 @@ def set_parameters(estimator: Any, options: argparse.Namespace) -> Any:
     given, known = dict(options.set), estimator.get_params()
     for name in given:
         # Those of a training appear with it.
-        if name not in known and not name.startswith("training__"):
+        of_training = name.startswith("training__") and "training" in known
+        if name not in known and not of_training:
             raise ValueError(
                 f"--set {name}: {type(estimator).__name__} has no parameter "
                 f"{with_guesses([name], list(known))}. It has {', '.join(known)}"

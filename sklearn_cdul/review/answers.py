@@ -180,7 +180,7 @@ class Answers:
         for j, name in enumerate(self.names):
             for row, value in labels.pop(name, {}).items():
                 self.labels[row, j] = value
-        self._forget(np.isnan(self.labels).all(axis=1))
+        self._forget_unknown()
         return list(unknown), sorted(name for name, rows in labels.items() if rows)
 
     def _set(self, row: int, values: np.ndarray, fair: bool) -> None:
@@ -196,10 +196,11 @@ class Answers:
         if is_known:
             self.order.append(row)
 
-    def _forget(self, rows: np.ndarray) -> None:
-        """Forget that photos were answered of whose classes none is left, (n,)."""
-        self.is_fair &= ~rows
-        self.order = [row for row in self.order if not rows[row]]
+    def _forget_unknown(self) -> None:
+        """Forget that photos were answered if none of the answered classes is left."""
+        known = set(np.flatnonzero(np.isfinite(self.labels).any(axis=1)).tolist())
+        self.order = [row for row in self.order if row in known]
+        self.is_fair[[row for row in range(len(self.is_fair)) if row not in known]] = False
 
     def _change(self, old: str | None, new: str) -> None:
         if old in self.names:

@@ -77,7 +77,9 @@ def _to_array(values: Any) -> Any:
     if hasattr(values, "toarray"):
         return values.toarray()
     if isinstance(values, np.ma.MaskedArray):
-        return np.where(np.ma.getmaskarray(values), np.nan, values.data)
+        # Numbers, or names, which None goes with.
+        missing = np.nan if values.dtype.kind in "biuf" else np.array(None, dtype=object)
+        return np.where(np.ma.getmaskarray(values), missing, values.data)
     return values.detach().cpu().float().numpy() if hasattr(values, "detach") else values
 
 

@@ -20,9 +20,9 @@ from sklearn_cdul.training.building import build_photo_network, check_input_size
 from sklearn_cdul.training.network import EmbeddingNetwork
 from sklearn_cdul.training.ranks import Ranks
 
-# Photos or vectors per forward pass in prediction; on a CPU photos per thread, which are few, to
-# stay in the cache of its core.
-_PREDICTION_BATCH, _PHOTOS_PER_THREAD = 256, 10
+# Photos or vectors per forward pass in prediction; on a CPU photos per thread, few of which stay in
+# the cache of its core, and at most.
+_PREDICTION_BATCH, _PER_THREAD, _CPU_BATCH = 256, 10, 32
 # Smallest share of the picture's area in a training crop: its labels must stay true.
 _SMALLEST_CROP = 0.5
 
@@ -115,8 +115,9 @@ class PhotoSource(_Source):
     def prediction(self, failures: dict[int, ImageError]) -> Iterator[Tensor]:
         """All pictures once, in order, whole; positions of photos that can't be read are noted."""
         pictures = self._pictures(range(len(self)), self.image_size, failures)
-        on_cpu = self.device.type == "cpu"
-        size = _PHOTOS_PER_THREAD * torch.get_num_threads() if on_cpu else _PREDICTION_BATCH
+        size = _PREDICTION_BATCH
+        if self.device.type == "cpu":
+            size = min(_PER_THREAD * torch.get_num_threads(), _CPU_BATCH)
         for start in range(0, len(self), size):
             count = min(size, len(self) - start)
             batch = self._to_device([next(pictures) for _ in range(count)])

@@ -61,7 +61,7 @@ def linear_probe(
 
     Notes
     -----
-    With m the smaller of n and d it takes time O(n v d m + n v m k) and, besides what comes in and
+    With m the smaller of n and d it takes time O(n d m + n v d k) and, besides what comes in and
     goes out, memory O(n v d) and about 200 MB.
 
     References

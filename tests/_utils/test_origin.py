@@ -25,6 +25,8 @@ def test_an_encoder_is_called_by_its_names(parameters, name):
 
 def test_print_names_the_encoder(food_photos):
     labeler = CLIPPseudoLabeler(["cake", "salad"], grid_size=1)
+    assert str(labeler) == repr(labeler)
+    labeler.fit()
     assert str(labeler).splitlines() == [repr(labeler), "encoder: bundled"]
     model = CDULClassifier(pseudo_labeler=labeler, image_size=64, random_state=0)
     assert str(model) == repr(model)

@@ -281,6 +281,7 @@ def test_help_and_mistakes_wait_for_no_large_import():
         (f"--out {300 * 'n'}.csv", "nnn.csv can't be written: "),
         ("--out names.txt --format csv", "names.txt can't be written: it has another part"),
         ("--out photos/deep/a.jpg --format csv", "a.jpg can't be written: it has another part"),
+        ("--out link.csv", "link.csv can't be written: it has another part"),
         ("--classes line.txt", r"line.txt has 'cup, egg' where names are .*one name per line"),
         ("--classes table.csv", r"table.csv has 'id,name' where names are expected"),
         ("--classes table.txt", r"table.txt has 'id,name' where names are expected"),
@@ -318,6 +319,7 @@ def test_what_can_be_known_before_the_work_is(folder, capsys, monkeypatch, comma
     Path("unmarked.txt").write_bytes("cup\negg\n".encode("utf-16-le"))
     Path("latin.txt").write_bytes(b"caf\xe9\n")
     shutil.copy(list_photos("photos")[0], "photos/deep/a.jpg")
+    os.symlink("photos/deep/a.jpg", "link.csv")
     monkeypatch.setattr(CLIPPseudoLabeler, "fit_transform", None)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
     first = [] if command[0] in "@-" and command[:2] != "--" else ["photos"]

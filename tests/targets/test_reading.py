@@ -285,3 +285,5 @@ def test_the_rows_of_photos_with_an_index_are_matched_by_it(vectors):
 def test_what_is_masked_is_not_known():
     y = np.ma.masked_array([[1, 0], [1, 1]], mask=[[0, 1], [0, 0]])
     np.testing.assert_array_equal(read_targets(y, ["cat", "dog"]), [[1, np.nan], [1, 1]])
+    names = np.ma.masked_array(["cat", "dog"], mask=[0, 1])
+    np.testing.assert_array_equal(read_targets(names, ["cat", "dog"]), [[1, 0], [np.nan, np.nan]])
