@@ -734,7 +734,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         if not (self.zero_shot_weight and is_frozen and labeler.input == "images"):
             return None
         if isinstance(self.network, str) and self.network == "bundled" and labeler._is_bundled():
-            return encoder  # without a look
+            return encoder  # without a look, for which the encoder would run
         return encoder if is_image_tower(network, encoder) else None
 
     def _keep_texts(self, network, labeler, encoder):

@@ -19,6 +19,7 @@ from sklearn_cdul.training.batches import FeatureSource
 from sklearn_cdul.training.building import resolve_image_size
 from sklearn_cdul.training.features import from_features, open_store
 from sklearn_cdul.training.network import HeadNetwork, output_layer, with_head
+from sklearn_cdul.training.zero_shot import zero_shot_of
 
 _CPU = resolve_device("cpu")
 
@@ -36,6 +37,8 @@ class Learner:
         if not isinstance(classifier, CDULClassifier):
             raise TypeError(f"model must be a CDULClassifier, got {type(classifier).__name__}.")
         network = getattr(classifier, "network_", None)
+        # A fitted network whose layers were trained is no encoder's any more.
+        is_tower = network is None or zero_shot_of(network) is not None
         training = resolve_training(classifier.training)
         if not isinstance(training, RidgeTraining):
             if network is None:
@@ -62,7 +65,8 @@ class Learner:
         training.check(self._network)
 
         self._embeddings = labeler._embed(checked, encoder, source.contents, cache=pictures)
-        self._tower = self._classifier._tower(labeler, encoder, self._network)
+        tower = self._classifier._tower(labeler, encoder, self._network)
+        self._tower = tower if is_tower else None
         labeler.offload()
         # A thread that learns takes both at once, while another changes a class.
         self._state = labeler, self._label(labeler)

@@ -20,8 +20,8 @@ from sklearn_cdul.training.building import build_photo_network, check_input_size
 from sklearn_cdul.training.network import EmbeddingNetwork
 from sklearn_cdul.training.ranks import Ranks
 
-# Photos or vectors per forward pass in prediction; on a CPU photos per thread, few of which stay in
-# the cache of its core, and at most.
+# Photos or vectors per forward pass in prediction. On a CPU photos per thread, so few that they
+# stay in the cache of a core, and the most of all threads together, for the memory.
 _PREDICTION_BATCH, _PER_THREAD, _CPU_BATCH = 256, 10, 32
 # Smallest share of the picture's area in a training crop: its labels must stay true.
 _SMALLEST_CROP = 0.5

@@ -242,8 +242,10 @@ def test_the_address_of_a_review_that_has_ended_is_told_from_a_dead_server(model
         port = int(first.url.split(":")[2].split("/")[0])
         with review(model, photos, port=port, **options) as second:
             page.keys(Keys.ENTER)
-            page.wait(lambda: "a review that has ended" in page.find("trouble").text)
+            page.wait(lambda: page.find("trouble").text)
+            assert "a review that has ended" in page.find("trouble").text
             page.open(second.url)
+            assert page.chips and not page.find("trouble").text
 
 
 def test_names_of_classes_and_files_are_text(running):
