@@ -20,11 +20,13 @@ import torch
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
-from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler, classifier
+from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
 from sklearn_cdul.compute.devices import OwnRandomState
 from sklearn_cdul.datasets import load_food_photos
 from sklearn_cdul.images.items import check_images
 from sklearn_cdul.labels import calibration, smooth_labels
+from sklearn_cdul.labels.absent import find_absent
+from sklearn_cdul.labels.decisions import find_decisions, update_decisions
 from sklearn_cdul.labels.neighbors import place_observed
 from sklearn_cdul.review.findings import pick_photos
 from sklearn_cdul.training import RidgeTraining
@@ -42,6 +44,7 @@ class Part:
     """Embeddings, features and labels by name of some photos."""
 
     def __init__(self, bunch, name, options):
+        options.features.mkdir(parents=True, exist_ok=True)
         file = options.features / f"{name}-{len(bunch.data)}-320-2.npy"
         if not file.exists():
             settings = {"image_size": 320, "device": torch.device("cpu")}
@@ -54,6 +57,19 @@ class Part:
     def target(self, names):
         none = np.zeros(len(self.paths), dtype=int)
         return np.stack([self.columns.get(name, none) for name in names], axis=1)
+
+
+def bundled_parts(options):
+    """Class names of the bundled photos, and their training and test part."""
+    parts = [load_food_photos(subset=name) for name in ("train", "test")]
+    common.take_few(parts, options)
+    return parts[0].target_names, [Part(p, f"food-{n}", options) for n, p in enumerate(parts)]
+
+
+def parts_of(options):
+    """Class names of the photos in --data, and their training and test part."""
+    parts, name = common.load(options)[:2], options.dataset
+    return parts[0].target_names, [Part(p, f"{name}-{n}", options) for n, p in enumerate(parts)]
 
 
 class Bench:
@@ -95,15 +111,17 @@ class Bench:
         layer = output_layer(network)
         raw = head_logits([(layer.weight, layer.bias)], self.test)[:, 0]
         test, _ = join(network, raw, read_labels(network, self.test))
-        found, thresholds = classifier._find_decisions(trained, observed)
-        absent = classifier._absent(trained, observed)
+        found, thresholds = find_decisions(
+            trained.logits, trained.seen, trained.thresholds, observed
+        )
+        absent = find_absent(trained.open_labels, observed)
         return trained.seen, test, found, np.where(absent, 1, thresholds)
 
     def answer(self, seen, test, found, thresholds, labels):
         """As `CDULClassifier.fit_thresholds`."""
         rows = np.isfinite(labels).any(axis=1)
         told = found, thresholds, labels[rows], seen[rows], seen[rows]
-        found, moved = classifier._learn_decisions(*told)
+        found, moved = update_decisions(*told)
         still_absent = (thresholds == 1) & ~(labels == 1).any(axis=0)
         return seen, test, found, np.where(still_absent, 1, moved)
 
@@ -190,16 +208,11 @@ def main():
     parser = common.parser(__doc__, *names)
     parser.add_argument("--data", type=Path, metavar="DIR", help="a folder of --dataset, a VOC")
     options = common.parse(parser)
-    options.features.mkdir(parents=True, exist_ok=True)
-    parts = [load_food_photos(subset=name) for name in ("train", "test")]
-    for part in parts:
-        part.data, part.target = (v[: options.max_photos] for v in (part.data, part.target))
-    food = [Part(part, f"food-{n}", options) for n, part in enumerate(parts)]
-    benches = {"food": Bench([food], parts[0].target_names, options)}
+    names, food = bundled_parts(options)
+    benches = {"food": Bench([food], names, options)}
     if options.data:
-        *parts, _ = common.load(options)
-        voc = [Part(part, f"voc-{n}", options) for n, part in enumerate(parts)]
-        benches["VOC"] = Bench([voc], parts[0].target_names, options)
+        names, voc = parts_of(options)
+        benches["VOC"] = Bench([voc], names, options)
         benches["mixed"] = Bench([voc, food], common.MIXED, options)
         benches["folder"] = Bench([voc, food], common.MIXED, options, FOLDER)
     fit_constants(benches)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -27,19 +27,10 @@ from sklearn_cdul.images.pictures import PictureCache
 from sklearn_cdul.inputs import check_X, copy_features, input_tags
 from sklearn_cdul.labeler import CLIPPseudoLabeler, documented
 from sklearn_cdul.labels.absent import find_absent
-from sklearn_cdul.labels.calibration import (
-    calibrate,
-    calibrate_without_labels,
-    count_photos,
-    no_calibration,
-)
+from sklearn_cdul.labels.calibration import calibrate, count_photos, no_calibration
+from sklearn_cdul.labels.decisions import find_decisions, update_decisions
 from sklearn_cdul.labels.neighbors import find_neighbors, mix_labels, place_observed
-from sklearn_cdul.labels.thresholds import (
-    apply_thresholds,
-    check_thresholds,
-    find_thresholds,
-    learn_decisions,
-)
+from sklearn_cdul.labels.thresholds import apply_thresholds, check_thresholds
 from sklearn_cdul.metrics import mean_average_precision, score_readable
 from sklearn_cdul.targets import read_targets
 from sklearn_cdul.targets.reading import warn_about_scores
@@ -424,8 +415,15 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             given = ~np.isnan(observed) & ~np.isnan(labels)
             labels, moved = (np.where(given, observed, own) for own in (labels, moved))
         with progress("Finding thresholds", verbose=labeler.verbose):
-            calibration, thresholds = _find_decisions(trained, known)
-        absent = _absent(trained, observed)
+            calibration, thresholds = find_decisions(
+                trained.logits,
+                trained.seen,
+                trained.thresholds,
+                None if known is None else known[trained.rows],
+            )
+        absent = np.zeros(len(names), dtype=bool)
+        if trained.open_labels is not None:
+            absent = find_absent(trained.open_labels, observed)
 
         # All at once, so that a fit that was interrupted leaves the last one as it was.
         fitted = {
@@ -570,7 +568,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         logits = self._logits(source.select(rows), calibrated=False)
         if np.isnan(logits).all():
             raise ValueError("None of the labelled images could be read; the thresholds stay.")
-        self.calibration_, thresholds = _learn_decisions(
+        self.calibration_, thresholds = update_decisions(
             self.auto_calibration_, self.auto_thresholds_, y[rows], logits, logits
         )
         still_absent = self._is_absent() & ~(y[rows] == 1).any(axis=0)
@@ -851,36 +849,6 @@ def _label(labeler, photos, encoder, source, pictures):
         return labeler._label(photos)
     options = {"cache": pictures, "function": labeler._label}
     return labeler._embed(photos, encoder, source.contents, **options)
-
-
-def _absent(trained, observed):
-    """Whether no training photo seems to show a class, (k,), nor was annotated to."""
-    if trained.open_labels is None:
-        return np.zeros(trained.logits.shape[1], bool)
-    absent = find_absent(trained.open_labels)
-    return absent if observed is None else absent & ~(observed == 1).any(axis=0)
-
-
-def _find_decisions(trained, observed):
-    """Calibration and thresholds after a training, by its observed labels if there are some."""
-    logits, thresholds = trained.logits, trained.thresholds
-    if thresholds is None:
-        thresholds = find_thresholds(expit(logits))
-    at = logit(np.minimum(thresholds, 1 - 1e-12))
-    # Where these are the network's own, logits are lower where a class does not stand out.
-    calibration = calibrate_without_labels(at, logits if trained.thresholds is None else at[None])
-    thresholds = expit(calibration[:, 0] * at + calibration[:, 1])
-    if observed is None or np.isnan(observed[trained.rows]).all():
-        return calibration, thresholds
-    labels = observed[trained.rows]
-    return _learn_decisions(calibration, thresholds, labels, logits, trained.seen)
-
-
-def _learn_decisions(calibration, thresholds, labels, logits, seen):
-    """Calibrate by logits that labels did not shape alone; decide by what the network predicts."""
-    start = logit(np.clip(thresholds, 1e-12, 1 - 1e-12))
-    calibration, found = learn_decisions(calibration, start, labels, logits, seen)
-    return calibration, expit(found)
 
 
 def readable_rows(labels):

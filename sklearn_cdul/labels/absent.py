@@ -9,8 +9,12 @@ _LEAST = 0.003
 _PHOTOS, _SHARE = 5, 20
 
 
-def find_absent(open_labels: np.ndarray) -> np.ndarray:
-    """Whether no photo shows a class, (k,), by open labels (n, k), in which other names compete."""
+def find_absent(open_labels: np.ndarray, observed: np.ndarray | None = None) -> np.ndarray:
+    """Whether no photo shows a class, (k,), by open labels (n, k), in which other names compete.
+
+    A class that a person's labels (m, k) say is shown is not absent.
+    """
     count = min(_PHOTOS, max(len(open_labels) // _SHARE, 1))
     highest = np.sort(open_labels, axis=0)[-count:].mean(axis=0)
-    return highest < _LEAST
+    is_shown = False if observed is None else (observed == 1).any(axis=0)
+    return (highest < _LEAST) & ~np.asarray(is_shown)

@@ -1,0 +1,51 @@
+"""What a training decides, without labels and then with some: probabilities and thresholds."""
+
+import numpy as np
+from scipy.special import expit, logit
+
+from sklearn_cdul.labels.calibration import calibrate_without_labels
+from sklearn_cdul.labels.thresholds import find_thresholds, learn_decisions
+
+# Probabilities are kept this far from 0 and 1, whose logits are infinite.
+_EPS = 1e-12
+
+
+def find_decisions(
+    logits: np.ndarray,
+    seen: np.ndarray,
+    thresholds: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Calibration (k, 3) and thresholds (k,), as probabilities, for logits (n, k) of a training.
+
+    ``thresholds`` are those that the training found itself, if it did. ``labels`` (n, k) are those
+    of a person, NaN where there are none; see `update_decisions` for ``seen``.
+    """
+    # A threshold of the network's own is all there is to go by: where a class does not stand out,
+    # the network makes its logits lower.
+    known = logits if thresholds is None else None
+    if thresholds is None:
+        thresholds = find_thresholds(expit(logits))
+    at = logit(np.minimum(thresholds, 1 - _EPS))
+    calibration = calibrate_without_labels(at, at[np.newaxis] if known is None else known)
+    thresholds = expit(calibration[:, 0] * at + calibration[:, 1])
+    if labels is None or np.isnan(labels).all():
+        return calibration, thresholds
+    return update_decisions(calibration, thresholds, labels, logits, seen)
+
+
+def update_decisions(
+    calibration: np.ndarray,
+    thresholds: np.ndarray,
+    labels: np.ndarray,
+    logits: np.ndarray,
+    seen: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Learn calibration and thresholds from labels, see `fit_thresholds`.
+
+    The calibration learns from ``logits``, which these labels did not shape, and the thresholds
+    from those ``seen``, by which the network predicts.
+    """
+    start = logit(np.clip(thresholds, _EPS, 1 - _EPS))
+    calibration, found = learn_decisions(calibration, start, labels, logits, seen)
+    return calibration, expit(found)
