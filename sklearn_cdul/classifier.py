@@ -738,12 +738,10 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
     def _keep_texts(self, network, labeler, encoder):
         """Give the network what the encoder knows of the classes, and of other names."""
         texts, others = labeler.text_embeddings_, labeler.background_embeddings_
-        names, kinds, owners = labeler._other_names(encoder)
         part = ZeroShot(
             encoder._projection,
             np.concatenate([texts, others]),
-            np.concatenate([names, kinds]),
-            owners,
+            *labeler._other_names(encoder),
             len(texts),
             scale=1 / encoder.temperature,
             weight=self.zero_shot_weight,

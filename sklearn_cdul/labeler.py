@@ -532,13 +532,14 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
         return isinstance(self.model_name, str) and self.model_name == "bundled"
 
     def _other_names(self, encoder):
-        """Embeddings of names of other things, and of kinds of the classes; see `background_of`."""
+        """Names of other things and of kinds of the classes; see `background_of`."""
         wordings = resolve_classes(self._classes_in_use(), "{}")[1]
         encoded = None
         if not self._is_bundled():
             prompts = resolve_classes(known_names()[0], self.prompt_template)[1]
             encoded = encode_classes(encoder, prompts, **self._given("memory", "verbose"))
-        return background_of(wordings, self.text_embeddings_, encoded)
+        given = np.concatenate([self.text_embeddings_, self.background_embeddings_])
+        return background_of(wordings, given, encoded)
 
     def _groups(self):
         """Sizes of the groups of views besides the whole photo; None for one of any size."""

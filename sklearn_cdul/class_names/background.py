@@ -21,12 +21,15 @@ _STEP = 8
 def background_of(
     wordings: Sequence[Sequence[str]], embeddings: np.ndarray, encoded: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Embeddings (m, d) of names of other things than the classes; kinds of the classes.
+    """Embeddings (m, d) of names of other things than the classes, and of kinds of the classes.
 
-    Kinds are given as embeddings (l, d) and the columns (l,) of their classes. Classes are given as
-    wordings and embeddings (k, d). WordNet says what is a kind of what. A kind is no other thing,
-    nor is what a class is a kind of, nor a name that looks like a class. ``encoded`` are embeddings
-    of the known names by another encoder than the bundled one.
+    Classes are given as wordings, and as embeddings, which are followed by those of the user's
+    background classes. WordNet says what is a kind of what. A kind is no other thing, nor is what a
+    class is a kind of, nor a name that looks like a class. Then the columns (l,), of the embeddings
+    given and of these, that count as classes, and the columns (l,) of these classes. A kind that is
+    given as a class has no other column, one of two classes a single one, and one that the user
+    calls background counts as no class. ``encoded`` are embeddings of the known names by another
+    encoder than the bundled one.
     """
     known, known_embeddings = known_names()
     if encoded is None:
@@ -35,11 +38,11 @@ def background_of(
     else:
         known_embeddings = encoded
         cosines, (near, alike, same) = _relative_cosines(np.asarray(embeddings), encoded)
-    left_out = (cosines > alike).any(axis=0)
+    is_given = (cosines > same).any(axis=0)
+    left_out = (cosines[: len(wordings)] > alike).any(axis=0) | is_given
     relations = _relations()
-    kinds: list[int] = []
-    owners: list[int] = []
-    for column, (texts, row) in enumerate(zip(wordings, cosines, strict=True)):
+    pairs: list[tuple[int, int]] = []
+    for column, (texts, row) in enumerate(zip(wordings, cosines, strict=False)):
         words = [text.casefold() for text in texts]
         words += [word.removesuffix(end) for word in words for end in ("s", "es")]
         own: set[int] = set()
@@ -49,10 +52,16 @@ def background_of(
             # Fewer names are related to a kind of the word than to the word. A kind in some other
             # meaning of its name does not look like the class.
             own.update(j for j in related if len(relations.get(known[j], [])) < len(related))
-        own = {j for j in own if near < row[j] <= same}
-        kinds += sorted(own)
-        owners += [column] * len(own)
-    return known_embeddings[~left_out], known_embeddings[kinds], np.array(owners, dtype=int)
+        pairs += [(j, column) for j in sorted(own) if near < row[j] <= same]
+    kinds, owners = np.array(pairs, dtype=int).reshape(-1, 2).T
+    others = np.flatnonzero(~left_out)
+    rows = np.concatenate([others, np.unique(kinds[~is_given[kinds]])])
+    columns = cosines.argmax(axis=0)
+    columns[rows] = len(cosines) + np.arange(len(rows))
+    # Two known names may be one class.
+    sources, owners = np.unique([columns[kinds], owners], axis=1)
+    counts = (sources < len(wordings)) | (sources >= len(cosines))
+    return known_embeddings[rows], sources[counts], owners[counts]
 
 
 def _relative_cosines(embeddings: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

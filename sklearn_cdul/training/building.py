@@ -222,6 +222,7 @@ def _build(architecture: str, n_classes: int, arrays: Mapping[str, Any], device:
                 torch.empty(n_texts, width),
                 torch.empty(n_others, width),
                 torch.empty(n_kinds),
+                torch.empty(n_kinds),
                 n_classes,
             )
     return network

@@ -188,7 +188,7 @@ class _Prepared:
     def follow(self, network: Any) -> None:
         """Read the labels of a zero-shot part, if it has other classes than before."""
         part = zero_shot_of(network)
-        texts = [] if part is None else [part.texts, part.background, part.owners]
+        texts = [] if part is None else [part.texts, part.background, part.sources, part.owners]
         if len(texts) != len(self._texts) or not all(map(torch.equal, texts, self._texts)):
             self._texts, self.labels = texts, read_labels(network, self.features)
 

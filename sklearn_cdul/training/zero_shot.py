@@ -7,6 +7,7 @@ cosines with the texts gives labels; a photo's label is the mean of that of the 
 largest of a region. In the closed label q the classes compete with each other and with the user's
 background classes. In the open label o they also compete with a background of other names, and with
 names of their own kinds, of which the largest counts as the class: a photo of a beagle shows a dog.
+A kind may be another class, and of two classes.
 The logit of a class is
 
     min((1 - w) v + w (logit(q) + 3 logit(o)) / 4,  t + max(d, 0)) + s min(d, 0)
@@ -38,13 +39,14 @@ class ZeroShot(nn.Module):
     """Joins the logits of an output layer with the encoder's own answer.
 
     ``projection`` (d, c) maps features to the encoder's space, with ``texts`` (u, d) of the classes
-    and then of the user's background classes, and ``background`` (m, d) of other names and then of
-    kinds of classes, whose columns are ``owners`` (l,).
+    and then of the user's background classes, and ``background`` (m, d) of other names and of kinds
+    of classes. Columns ``sources`` (l,) of both count as the classes in the columns ``owners``.
     """
 
     projection: Tensor
     texts: Tensor
     background: Tensor
+    sources: Tensor
     owners: Tensor
     bounds: Tensor
     numbers: Tensor
@@ -54,6 +56,7 @@ class ZeroShot(nn.Module):
         projection: Any,
         texts: Any,
         background: Any,
+        sources: Any,
         owners: Any,
         n_classes: int,
         *,
@@ -68,7 +71,8 @@ class ZeroShot(nn.Module):
             ("background", background),
         ):
             self.register_buffer(name, torch.as_tensor(value).to(torch.float16))
-        self.register_buffer("owners", torch.as_tensor(owners, dtype=torch.int64))
+        for name, columns in (("sources", sources), ("owners", owners)):
+            self.register_buffer(name, torch.as_tensor(columns, dtype=torch.int64))
         # Before thresholds are known, the gate is open: it has the logit of 0.
         self.register_buffer("bounds", torch.zeros(n_classes))
         self.register_buffer("numbers", torch.tensor([scale, weight, _OPEN, _SLOPE, -torch.inf]))
@@ -119,7 +123,7 @@ class ZeroShot(nn.Module):
         shares = cosines.float().softmax(dim=-1)
         labels = shares[..., : len(self.bounds)]
         if len(self.owners) and cosines.shape[-1] > len(self.texts):
-            kinds = shares[..., -len(self.owners) :]
+            kinds = shares[..., self.sources]
             labels = labels.scatter_reduce(-1, self.owners.expand_as(kinds), kinds, "amax")
         if labels.shape[1] == 1:
             return labels[:, 0]

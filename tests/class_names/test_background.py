@@ -19,9 +19,10 @@ def background(*names, **wordings):
     """Names of the background of some classes."""
     classes = wordings or list(names)
     labeler = CLIPPseudoLabeler(classes, background_classes="general").fit()
-    places, *_ = background_of(resolve_classes(classes, "{}")[1], labeler.text_embeddings_)
+    wordings = resolve_classes(classes, "{}")[1]
+    places, sources, _ = background_of(wordings, labeler.text_embeddings_)
     known, all_places = known_names()
-    left = {row.tobytes() for row in places}
+    left = {row.tobytes() for row in np.delete(places, sources - len(wordings), axis=0)}
     return {name for name, row in zip(known, all_places, strict=True) if row.tobytes() in left}
 
 
@@ -61,7 +62,8 @@ def test_to_an_encoder_that_finds_all_names_alike_other_things_still_compete():
     encoded = unit_vectors(np.stack([rows.get(name, some) for name in known]))
     assert np.median(encoded @ encoded.T) > 0.7
     dog = encoded[[known.index("dog")]]
-    left = {row.tobytes() for row in background_of([["dog"]], dog, encoded)[0]}
+    places, sources, _ = background_of([["dog"]], dog, encoded)
+    left = {row.tobytes() for row in np.delete(places, sources - 1, axis=0)}
     names = {name for name, row in zip(known, encoded, strict=True) if row.tobytes() in left}
     assert len(names) > 2000
     assert not names & {"dog", "beagle", "puppy", "animal"}
@@ -71,18 +73,27 @@ def test_to_an_encoder_that_finds_all_names_alike_other_things_still_compete():
 def test_a_word_that_means_nothing_competes_with_nearly_all():
     known, places = known_names()
     nobody = np.ones((1, places.shape[1])) / 16
-    others, kinds, owners = background_of([["xkcdqq"]], nobody)
+    others, sources, owners = background_of([["xkcdqq"]], nobody)
     assert len(others) == len(known)
-    assert len(kinds) == len(owners) == 0
+    assert len(sources) == len(owners) == 0
+
+
+def competing(*names):
+    """Names of the columns, classes first, and those of the kinds of each class."""
+    labeler = CLIPPseudoLabeler(list(names), background_classes="general").fit()
+    wordings = [[name] for name in names]
+    places, sources, owners = background_of(wordings, labeler.text_embeddings_)
+    known, all_places = known_names()
+    at = {row.tobytes(): name for name, row in zip(known, all_places, strict=True)}
+    columns = [*names, *(at[row.tobytes()] for row in places)]
+    of = [[columns[at] for at in sources[owners == j]] for j in range(len(names))]
+    assert all(len(set(own)) == len(own) for own in of)
+    return columns, [set(own) for own in of]
 
 
 def kinds(*names):
     """Names of the kinds of some classes, by class."""
-    labeler = CLIPPseudoLabeler(list(names), background_classes="general").fit()
-    places, owners = background_of([[name] for name in names], labeler.text_embeddings_)[1:]
-    known, all_places = known_names()
-    at = {row.tobytes(): name for name, row in zip(known, all_places, strict=True)}
-    return [{at[row.tobytes()] for row in places[owners == j]} for j in range(len(names))]
+    return competing(*names)[1]
 
 
 def test_kinds_are_what_a_class_stands_above_and_looks_like():
@@ -95,3 +106,24 @@ def test_what_has_the_name_of_a_kind_in_another_meaning_is_none():
     (person,) = kinds("person")
     assert {"girl", "man"} <= person
     assert not person & {"bear", "crab", "butter", "calculator"}
+
+
+def test_a_kind_that_is_a_class_or_a_kind_of_two_stands_once():
+    columns, (dog, beagle, pet) = competing("dog", "beagle", "puppy")
+    assert {"beagle", "puppy", "pug"} <= dog and not beagle | pet
+    assert len(set(columns)) == len(columns)
+    columns, (tree, plant) = competing("tree", "plant")
+    assert "palm tree" in tree & plant and "maple" in tree - plant
+    assert len(set(columns)) == len(columns)
+    columns, (car, vehicle, minivan) = competing("car", "vehicle", "minivan")
+    assert "minivan" in car & vehicle and "convertible" in car and not minivan
+    assert len(set(columns)) == len(columns)
+    spelled, (dog, beagles) = competing("dog", "Beagles")
+    assert "Beagles" in dog and "beagle" not in spelled and not beagles
+
+
+def test_a_kind_that_the_user_calls_background_counts_as_no_class():
+    labeler = CLIPPseudoLabeler(["dog"], background_classes=["beagle", "cat"]).fit()
+    places, sources, owners = labeler._other_names(None)
+    assert not (places @ labeler.background_embeddings_.T > 0.9).any()
+    assert len(sources) > 5 and (sources > 2).all() and (owners == 0).all()

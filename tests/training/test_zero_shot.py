@@ -31,7 +31,7 @@ def run(part, logits, features):
 
 def test_logits_are_mixed_with_those_of_the_label_in_which_the_classes_compete(case):
     texts, others, features, logits = case
-    part = ZeroShot(np.eye(8), texts, others, [], 2, scale=4.0, weight=0.4)
+    part = ZeroShot(np.eye(8), texts, others, [], [], 2, scale=4.0, weight=0.4)
     joined, opened = run(part, logits, features)
     closed = soft_labels(features, texts[:2], texts[2:], temperature=1 / 4)
     assert_allclose(joined, 0.6 * logits + 0.1 * logit(closed) + 0.3 * logit(opened), atol=0.01)
@@ -42,19 +42,31 @@ def test_logits_are_mixed_with_those_of_the_label_in_which_the_classes_compete(c
 
 def test_in_the_open_label_the_largest_of_a_class_and_its_kinds_counts(case):
     texts, others, features, logits = case
-    part = ZeroShot(np.eye(8), texts, others, [1, 0, 1], 2, scale=4.0, weight=0.25)
+    part = ZeroShot(np.eye(8), texts, others, [40, 41, 42], [1, 0, 1], 2, scale=4.0, weight=0.25)
     opened = run(part, logits, features[:, :1])[1]
     vectors = features[:, 0] / np.linalg.norm(features[:, 0], axis=1, keepdims=True)
     shares = softmax(4 * vectors @ np.concatenate([texts, others]).T, axis=1)
     expected = [shares[:, [0, -2]].max(axis=1), shares[:, [1, -3, -1]].max(axis=1)]
     assert_allclose(opened, np.transpose(expected), rtol=0.02)
-    alone = run(ZeroShot(np.eye(8), texts, others, [], 2, scale=4.0), logits, features[:, :1])[1]
+    alone = run(ZeroShot(np.eye(8), texts, others, [], [], 2, scale=4.0), logits, features[:, :1])[
+        1
+    ]
     assert (opened >= alone - 1e-6).all() and (opened > 1.1 * alone).any()
+
+
+def test_a_kind_may_be_another_class_or_a_kind_of_two_and_competes_once(case):
+    texts, others, features, logits = case
+    part = ZeroShot(np.eye(8), texts, others, [0, 5, 5], [1, 0, 1], 2, scale=4.0, weight=0.25)
+    opened = run(part, logits, features[:, :1])[1]
+    vectors = features[:, 0] / np.linalg.norm(features[:, 0], axis=1, keepdims=True)
+    shares = softmax(4 * vectors @ np.concatenate([texts, others]).T, axis=1)
+    expected = [shares[:, [0, 5]].max(axis=1), shares[:, [1, 0, 5]].max(axis=1)]
+    assert_allclose(opened, np.transpose(expected), rtol=0.02)
 
 
 def test_a_class_is_found_only_where_its_open_label_reaches_the_gate(case):
     texts, others, features, logits = case
-    part = ZeroShot(np.eye(8), texts, others, [], 2, scale=9.0, weight=0.25)
+    part = ZeroShot(np.eye(8), texts, others, [], [], 2, scale=9.0, weight=0.25)
     before, opened = run(part, logits, features)
     thresholds = expit([-0.5, -0.2])
     part.close_gate(thresholds)
@@ -68,7 +80,7 @@ def test_a_class_is_found_only_where_its_open_label_reaches_the_gate(case):
 
 def test_a_single_class_competes_with_the_background(case):
     texts, others, features, logits = case
-    part = ZeroShot(np.eye(8), texts[:1], others, [], 1, scale=4.0, weight=1.0)
+    part = ZeroShot(np.eye(8), texts[:1], others, [], [], 1, scale=4.0, weight=1.0)
     joined, opened = run(part, logits[:, :1], features)
     assert_allclose(joined, logit(opened), atol=1e-4)
 
@@ -87,7 +99,9 @@ def test_the_network_gives_what_training_joins_and_the_whole_is_the_encoders_vie
         features = torch.cat([v.unflatten(0, (3, -1)) for v in received], dim=1).numpy()
         texts = labeler.text_embeddings_
         projection = load_encoder(device="cpu")._projection
-        network.zero_shot = ZeroShot(projection, texts, texts[:1], [1], 2, scale=12.0, weight=0.5)
+        network.zero_shot = ZeroShot(
+            projection, texts, texts[:1], [2, 0], [1, 1], 2, scale=12.0, weight=0.5
+        )
         joined, _ = join(network, alone, read_labels(network, features))
         assert_allclose(network(pixels).numpy(), joined, atol=1e-4)
         hook.remove()
