@@ -110,7 +110,7 @@ class Bench:
         )
         layer = output_layer(network)
         raw = head_logits([(layer.weight, layer.bias)], self.test)[:, 0]
-        test, _ = join(network, raw, read_labels(network, self.test))
+        test = join(network, raw, read_labels(network, self.test))
         found, thresholds = find_decisions(
             trained.logits, trained.seen, trained.thresholds, observed
         )

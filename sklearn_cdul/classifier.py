@@ -737,12 +737,16 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
 
     def _keep_texts(self, network, labeler, encoder):
         """Give the network what the encoder knows of the classes, and of other names."""
-        texts, others = labeler.text_embeddings_, labeler.background_embeddings_
+        given = np.concatenate([labeler.text_embeddings_, labeler.background_embeddings_])
+        names, sources, owners = labeler._other_names(encoder)
+        columns = np.concatenate([np.arange(len(labeler.class_names_)), sources])
         part = ZeroShot(
             encoder._projection,
-            np.concatenate([texts, others]),
-            *labeler._other_names(encoder),
-            len(texts),
+            given,
+            names,
+            sources,
+            owners,
+            labeler._gains(np.concatenate([given, names])[columns]),
             scale=1 / encoder.temperature,
             weight=self.zero_shot_weight,
         )

@@ -15,6 +15,7 @@ from sklearn_cdul._utils.progress import progress
 from sklearn_cdul._utils.saving import SavingMixin
 from sklearn_cdul.class_names.background import background_of
 from sklearn_cdul.class_names.checking import known_names, warn_about_classes, warn_about_guesses
+from sklearn_cdul.class_names.gains import gains_of
 from sklearn_cdul.class_names.prompts import resolve_background, resolve_classes
 from sklearn_cdul.encoders.base import BaseEncoder
 from sklearn_cdul.encoders.embedding import embed_photos, size_for, ways_to_look
@@ -448,6 +449,7 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
                 self.background_embeddings_,
                 temperature=self.temperature_,
                 groups=self._groups(),
+                gains=self._gains(self.text_embeddings_),
                 **self._given("local_threshold", "global_weight"),
             ).astype(np.float32, copy=False)
 
@@ -540,6 +542,10 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
             encoded = encode_classes(encoder, prompts, **self._given("memory", "verbose"))
         given = np.concatenate([self.text_embeddings_, self.background_embeddings_])
         return background_of(wordings, given, encoded)
+
+    def _gains(self, embeddings):
+        """Factors of the cosines of names, see `gains_of`."""
+        return gains_of(embeddings) if self._is_bundled() else np.ones(len(embeddings))
 
     def _groups(self):
         """Sizes of the groups of views besides the whole photo; None for one of any size."""

@@ -7,6 +7,7 @@ Notation of section 3.1 of the CDUL paper (Abdelfattah et al., ICCV 2023, arXiv 
 from itertools import pairwise
 
 import numpy as np
+from scipy.special import expit, logit
 
 from sklearn_cdul._utils.vectors import unit_vectors
 
@@ -138,6 +139,7 @@ def soft_labels(
     local_threshold=0.0,
     global_weight=0.5,
     groups=None,
+    gains=None,
 ):
     """Pseudo labels from the embeddings of whole images and snippets: all equations in turn.
 
@@ -161,6 +163,9 @@ def soft_labels(
     groups : sequence of int or None, default=None
         Sizes of groups of snippets, in order, v - 1 in all. Each group is aggregated on its own,
         and their labels are averaged. None is one group, as in the paper.
+    gains : array of shape (k,) or None, default=None
+        Factors of a class's similarity in its own label, not in those of the others. None is 1.
+        Not in the paper.
 
     Returns
     -------
@@ -202,8 +207,15 @@ def soft_labels(
     if background_embeddings is not None:
         texts = np.concatenate([texts, unit_vectors(background_embeddings)])
 
+    factors = np.ones(k, texts.dtype) if gains is None else np.asarray(gains, texts.dtype)
+    some = np.flatnonzero(factors != 1)
+
     def label(block):
-        labels = softmax_similarities(unit_vectors(block) @ texts.T, temperature)[..., :k]
+        cosines = unit_vectors(block) @ texts.T
+        labels = softmax_similarities(cosines, temperature)[..., :k]
+        if len(some):
+            more = (factors[some] - 1) / temperature
+            labels[..., some] = expit(logit(labels[..., some]) + more * cosines[..., some])
         if labels.shape[1] == 1:
             return labels[:, 0]
         aggregated = [

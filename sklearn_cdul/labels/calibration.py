@@ -17,12 +17,10 @@ _MOST_NEWTON_STEPS = 50
 _WIDTH = 1.645
 
 
-def calibrate_without_labels(thresholds: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Calibration of a network whose thresholds (k,), as logits, were found on logits (n, k)."""
-    # A threshold above all scores says that the class is absent, not how far its scores are off.
-    middle = np.minimum(thresholds, logits.max(axis=0))
-    ones = np.ones_like(middle)
-    return np.stack([_SLOPE * ones, OFFSET - _SLOPE * middle, _OWN[1] * ones], axis=1)
+def calibrate_without_labels(thresholds: np.ndarray) -> np.ndarray:
+    """Calibration of a network whose thresholds (k,), as logits, were found without labels."""
+    ones = np.ones_like(thresholds)
+    return np.stack([_SLOPE * ones, OFFSET - _SLOPE * thresholds, _OWN[1] * ones], axis=1)
 
 
 def no_calibration(n_classes: int) -> np.ndarray:

@@ -18,16 +18,16 @@ def find_decisions(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Calibration (k, 3) and thresholds (k,), as probabilities, for logits (n, k) of a training.
 
-    ``thresholds`` are those that the training found itself, if it did. ``labels`` (n, k) are those
-    of a person, NaN where there are none; see `update_decisions` for ``seen``.
+    ``thresholds`` are those that the training found itself, as logits, if it did. ``labels`` (n, k)
+    are those of a person, NaN where there are none; see `update_decisions` for ``seen``.
     """
-    # A threshold of the network's own is all there is to go by: where a class does not stand out,
-    # the network makes its logits lower.
-    known = logits if thresholds is None else None
     if thresholds is None:
-        thresholds = find_thresholds(expit(logits))
-    at = logit(np.minimum(thresholds, 1 - _EPS))
-    calibration = calibrate_without_labels(at, at[np.newaxis] if known is None else known)
+        at = logit(np.minimum(find_thresholds(expit(logits)), 1 - _EPS))
+        # A threshold above all scores says that the class is absent, not how far they are off.
+        middle = np.minimum(at, logits.max(axis=0))
+    else:
+        at = middle = thresholds
+    calibration = calibrate_without_labels(middle)
     thresholds = expit(calibration[:, 0] * at + calibration[:, 1])
     if labels is None or np.isnan(labels).all():
         return calibration, thresholds

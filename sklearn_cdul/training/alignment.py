@@ -49,7 +49,7 @@ class Trained:
     rows: np.ndarray  # (p,) the m photos, or a random sample of them, of which it gives logits:
     seen: np.ndarray  # (p, k) what the network predicts
     unseen: np.ndarray  # (p, k) and what one that had not seen the photo would
-    # Of a network with a zero-shot part: open labels (p, k), and thresholds that it works with (k,)
+    # Of a network with a zero-shot part: open labels (p, k), and thresholds (k,), as logits
     open_labels: np.ndarray | None = None
     thresholds: np.ndarray | None = None
 

@@ -212,9 +212,9 @@ def _build(architecture: str, n_classes: int, arrays: Mapping[str, Any], device:
     network.architecture = architecture
     if any(name.startswith("zero_shot.") for name in arrays):
         n_features: Any = backbone.num_features
-        width, n_texts, n_others, n_kinds = (
+        width, n_texts, n_others, n_kinds, n_gains = (
             len(arrays.get(f"zero_shot.{name}", ()))
-            for name in ("projection", "texts", "background", "owners")
+            for name in ("projection", "texts", "background", "owners", "gains")
         )
         with torch.device(device):
             network.zero_shot = ZeroShot(
@@ -223,7 +223,7 @@ def _build(architecture: str, n_classes: int, arrays: Mapping[str, Any], device:
                 torch.empty(n_others, width),
                 torch.empty(n_kinds),
                 torch.empty(n_kinds),
-                n_classes,
+                torch.empty(n_gains),
             )
     return network
 

@@ -44,7 +44,7 @@ class PhotoNetwork(nn.Module):
         views = self._heads(features, pre_logits=True)
         # The layer takes rows (b * n_views, c), as it does without this part.
         logits = self.backbone.get_classifier()(views.flatten(0, 1))
-        return self.zero_shot(mix_views(logits.unflatten(0, (-1, self.n_views))), views)[0]
+        return self.zero_shot(mix_views(logits.unflatten(0, (-1, self.n_views))), views)
 
     def _feature_map(self, pixels: Tensor) -> Tensor:
         return self.backbone.forward_features(self.normalise(pixels))
@@ -133,7 +133,7 @@ class HeadNetwork(nn.Module):
         """Logits (b, k)."""
         views = features.unflatten(1, (self.n_views, -1))
         logits = mix_views(self.linear(views))
-        return logits if self.zero_shot is None else self.zero_shot(logits, views)[0]
+        return logits if self.zero_shot is None else self.zero_shot(logits, views)
 
     def get_classifier(self) -> nn.Module:
         """The last layer, by the name that timm uses."""

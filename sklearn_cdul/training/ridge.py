@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import expit
 from torch import Tensor
 from torch.nn import functional
 
 from sklearn_cdul._utils.docstrings import filled_with
 from sklearn_cdul._utils.progress import progress
-from sklearn_cdul.labels.thresholds import find_thresholds
 from sklearn_cdul.metrics import score_readable
 from sklearn_cdul.training.alignment import (
     TEXTS,
@@ -33,7 +31,12 @@ from sklearn_cdul.training.features import (
 from sklearn_cdul.training.linear_probe import LinearProbe
 from sklearn_cdul.training.network import output_layer, set_head
 from sklearn_cdul.training.regions import mix_views
-from sklearn_cdul.training.zero_shot import gated, join, read_labels, zero_shot_of
+from sklearn_cdul.training.zero_shot import (
+    find_joint_thresholds,
+    join,
+    read_labels,
+    zero_shot_of,
+)
 
 # Photos per block of logits from features.
 _BLOCK = 4096
@@ -106,12 +109,14 @@ class RidgeTraining(BaseTraining):
             state = LabelState.of(labels, observed, some, source.device)
             heads, leave_one_out, history = self._fit(probe, state, layer.weight, source.verbose)
             set_head(layer, *heads[-1])
-            moved, opened = np.empty_like(labels), np.empty_like(labels)
+            moved, opened = np.empty_like(labels), np.full_like(labels, np.nan)
             moved[some] = state.labels().cpu().numpy()
             logits = np.empty((len(labels), 2, labels.shape[1]), labels.dtype)  # seen, unseen
             seen = head_logits(heads[-1:], features)[:, 0].cpu().numpy()
             both = np.stack([seen, leave_one_out], axis=1)
-            logits[some], opened[some] = join(network, both, prepared.labels)
+            logits[some] = join(network, both, prepared.labels)
+            if prepared.labels is not None:
+                opened[some] = prepared.labels
 
             # The other photos were not seen: their labels follow what the heads say of them.
             rest = np.setdiff1d(rows, some)
@@ -124,9 +129,10 @@ class RidgeTraining(BaseTraining):
                 state = LabelState.of(labels, observed, rest[positions], source.device)
                 for logits in outputs[:, :-1].unbind(1):
                     self._update(state, logits)
-                labels_of_batch = state.labels().cpu().numpy()
-                joined = join(network, outputs[:, -1], read_labels(network, batch))
-                return np.stack([labels_of_batch, *joined], axis=1)
+                said = read_labels(network, batch)
+                joined = join(network, outputs[:, -1], said)
+                said = np.full_like(joined, np.nan) if said is None else said
+                return np.stack([state.labels().cpu().numpy(), joined, said], axis=1)
 
             if len(rest):
                 made = from_features(network, source.select(rest.tolist()), store, follow)
@@ -134,15 +140,13 @@ class RidgeTraining(BaseTraining):
                 logits[rest] = made[:, 1:2]
             trained = Trained(history, moved, rows, *np.moveaxis(logits, 1, 0))
             if part := zero_shot_of(network):
-                trained.thresholds = find_thresholds(expit(trained.logits))
-                part.close_gate(trained.thresholds)
-                trained.seen, trained.unseen = np.moveaxis(gated(part, logits, opened), 1, 0)
+                trained.thresholds = find_joint_thresholds(part, trained.logits, opened)
                 trained.open_labels = opened
             if validation is not None:
                 photos, y = validation
 
                 def validate(positions, batch):
-                    return join(network, head_logits(heads, batch), read_labels(network, batch))[0]
+                    return join(network, head_logits(heads, batch), read_labels(network, batch))
 
                 outputs = from_features(network, photos, store, validate)
                 for record, logits in zip(history, outputs.swapaxes(0, 1), strict=True):
@@ -183,12 +187,12 @@ class _Prepared:
     def __init__(self, features: np.ndarray):
         self.features, self.probe = features, LinearProbe(features)
         self._texts: list[Tensor] = []
-        self.labels: Any = None  # what a zero-shot part says, closed and open
+        self.labels: Any = None  # what a zero-shot part says
 
     def follow(self, network: Any) -> None:
         """Read the labels of a zero-shot part, if it has other classes than before."""
         part = zero_shot_of(network)
-        texts = [] if part is None else [part.texts, part.background, part.sources, part.owners]
+        texts = [] if part is None else list(part.buffers())
         if len(texts) != len(self._texts) or not all(map(torch.equal, texts, self._texts)):
             self._texts, self.labels = texts, read_labels(network, self.features)
 

@@ -23,16 +23,10 @@ def drawn(n, slope, offset, seed=0, k=3):
 
 
 def test_without_labels_a_photo_at_the_threshold_has_the_same_probability_in_every_class():
-    thresholds, logits = np.array([-3.0, -1.0, 2.0]), np.zeros((5, 3)) + 4
-    calibration = calibrate_without_labels(thresholds, logits)
+    thresholds = np.array([-3.0, -1.0, 2.0])
+    calibration = calibrate_without_labels(thresholds)
     assert_allclose(calibrate(thresholds, calibration), OFFSET)
     assert (calibration[:, 0] > 0).all()  # no ranking changes
-
-
-def test_a_threshold_above_all_scores_does_not_drive_probabilities_to_zero():
-    logits = np.random.default_rng(0).normal(-4, 1, size=(50, 1))
-    probabilities = expit(calibrate(logits, calibrate_without_labels(np.array([27.0]), logits)))
-    assert 0.01 < probabilities.max() < 0.25
 
 
 def test_logits_keep_their_type():

@@ -4,14 +4,19 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from scipy.special import expit, logit, softmax
+from scipy.special import logit, softmax
 
 from sklearn_cdul import CLIPPseudoLabeler
 from sklearn_cdul.encoders.loading import load_encoder
 from sklearn_cdul.labels import soft_labels
 from sklearn_cdul.training.building import build_photo_network, look_at_regions
 from sklearn_cdul.training.features import output_layer
-from sklearn_cdul.training.zero_shot import ZeroShot, join, read_labels
+from sklearn_cdul.training.zero_shot import (
+    ZeroShot,
+    find_joint_thresholds,
+    join,
+    read_labels,
+)
 
 RANDOM = np.random.default_rng(0)
 
@@ -25,64 +30,84 @@ def case():
 
 
 def run(part, logits, features):
-    joined, opened = part(torch.tensor(logits), torch.tensor(features))
-    return joined.numpy(), opened.numpy()
+    features = torch.tensor(features)
+    return part(torch.tensor(logits), features).numpy(), part.labels(features).numpy()
 
 
-def test_logits_are_mixed_with_those_of_the_label_in_which_the_classes_compete(case):
+def part_of(texts, others, sources=(), owners=(), gains=None, n_classes=2, **options):
+    gains = np.ones(n_classes + len(sources)) if gains is None else gains
+    return ZeroShot(np.eye(8), texts, others, list(sources), list(owners), gains, **options)
+
+
+def test_logits_are_mixed_with_those_of_the_label_in_which_others_compete(case):
     texts, others, features, logits = case
-    part = ZeroShot(np.eye(8), texts, others, [], [], 2, scale=4.0, weight=0.4)
+    part = part_of(texts, others, scale=4.0, weight=0.4)
     joined, opened = run(part, logits, features)
-    closed = soft_labels(features, texts[:2], texts[2:], temperature=1 / 4)
-    assert_allclose(joined, 0.6 * logits + 0.1 * logit(closed) + 0.3 * logit(opened), atol=0.01)
     all_others = np.concatenate([texts[2:], others])
     expected = soft_labels(features, texts[:2], all_others, temperature=1 / 4)
     assert_allclose(opened, expected, rtol=0.02)
+    known = logit(opened) - logit(0.01)
+    assert_allclose(joined, 0.6 * logits + 0.4 * known, atol=1e-4)
 
 
-def test_in_the_open_label_the_largest_of_a_class_and_its_kinds_counts(case):
-    texts, others, features, logits = case
-    part = ZeroShot(np.eye(8), texts, others, [40, 41, 42], [1, 0, 1], 2, scale=4.0, weight=0.25)
-    opened = run(part, logits, features[:, :1])[1]
+def shares_of(texts, others, features):
     vectors = features[:, 0] / np.linalg.norm(features[:, 0], axis=1, keepdims=True)
-    shares = softmax(4 * vectors @ np.concatenate([texts, others]).T, axis=1)
+    return softmax(4 * vectors @ np.concatenate([texts, others]).T, axis=1)
+
+
+def test_the_largest_of_a_class_and_its_kinds_counts(case):
+    texts, others, features, logits = case
+    part = part_of(texts, others, [40, 41, 42], [1, 0, 1], scale=4.0, weight=0.25)
+    opened = run(part, logits, features[:, :1])[1]
+    shares = shares_of(texts, others, features)
     expected = [shares[:, [0, -2]].max(axis=1), shares[:, [1, -3, -1]].max(axis=1)]
     assert_allclose(opened, np.transpose(expected), rtol=0.02)
-    alone = run(ZeroShot(np.eye(8), texts, others, [], [], 2, scale=4.0), logits, features[:, :1])[
-        1
-    ]
+    alone = run(part_of(texts, others, scale=4.0), logits, features[:, :1])[1]
     assert (opened >= alone - 1e-6).all() and (opened > 1.1 * alone).any()
 
 
 def test_a_kind_may_be_another_class_or_a_kind_of_two_and_competes_once(case):
     texts, others, features, logits = case
-    part = ZeroShot(np.eye(8), texts, others, [0, 5, 5], [1, 0, 1], 2, scale=4.0, weight=0.25)
+    part = part_of(texts, others, [0, 5, 5], [1, 0, 1], scale=4.0, weight=0.25)
     opened = run(part, logits, features[:, :1])[1]
-    vectors = features[:, 0] / np.linalg.norm(features[:, 0], axis=1, keepdims=True)
-    shares = softmax(4 * vectors @ np.concatenate([texts, others]).T, axis=1)
+    shares = shares_of(texts, others, features)
     expected = [shares[:, [0, 5]].max(axis=1), shares[:, [1, 0, 5]].max(axis=1)]
     assert_allclose(opened, np.transpose(expected), rtol=0.02)
 
 
-def test_a_class_is_found_only_where_its_open_label_reaches_the_gate(case):
+def test_a_gain_raises_the_label_of_its_own_class_where_the_photo_is_like_it(case):
     texts, others, features, logits = case
-    part = ZeroShot(np.eye(8), texts, others, [], [], 2, scale=9.0, weight=0.25)
-    before, opened = run(part, logits, features)
-    thresholds = expit([-0.5, -0.2])
-    part.close_gate(thresholds)
-    after, _ = run(part, logits, features)
-    passes = opened >= 0.004
-    assert passes.any() and not passes.all()
-    found = after >= logit(thresholds)
-    assert (found == (before >= logit(thresholds)) & passes).all()
-    assert (after <= before + 1e-6).all()
+    same = run(part_of(texts, others, scale=4.0), logits, features[:, :1])[1]
+    more = part_of(texts, others, gains=np.array([1, 2]), scale=4.0)
+    opened = run(more, logits, features[:, :1])[1]
+    all_others = np.concatenate([texts[2:], others])
+    options = {"temperature": 1 / 4, "gains": [1, 2]}
+    expected = soft_labels(features[:, :1], texts[:2], all_others, **options)
+    assert_allclose(opened, expected, rtol=0.02)
+    assert_allclose(opened[:, 0], same[:, 0], rtol=1e-3)
+    vectors = features[:, 0] / np.linalg.norm(features[:, 0], axis=1, keepdims=True)
+    assert ((opened[:, 1] > same[:, 1]) == (vectors @ texts[1] > 0)).all()
+
+
+def test_thresholds_are_found_where_the_output_layer_decides(case):
+    rng = np.random.default_rng(0)
+    own = np.where(rng.random((400, 2)) < 0.3, 1.0, -3.0) + rng.normal(0, 0.4, (400, 2))
+    opened = np.full((400, 2), 0.01)
+    part = part_of(*case[:2], weight=0.4)
+    joined = part.join(torch.tensor(own), torch.tensor(opened)).numpy()
+    found = find_joint_thresholds(part, joined, opened)
+    assert_allclose(joined, 0.6 * own, atol=1e-5)
+    # Between both groups, and lower where the encoder says more of all photos than of none.
+    assert ((found > 0.6 * -2) & (found < 0)).all()
+    only = part_of(*case[:2], weight=1.0)
+    assert (find_joint_thresholds(only, joined, opened) == 0).all()
 
 
 def test_a_single_class_competes_with_the_background(case):
     texts, others, features, logits = case
-    part = ZeroShot(np.eye(8), texts[:1], others, [], [], 1, scale=4.0, weight=1.0)
+    part = part_of(texts[:1], others, n_classes=1, scale=4.0, weight=1.0)
     joined, opened = run(part, logits[:, :1], features)
-    assert_allclose(joined, logit(opened), atol=1e-4)
+    assert_allclose(joined, logit(opened) - logit(0.01), atol=1e-4)
 
 
 def test_the_network_gives_what_training_joins_and_the_whole_is_the_encoders_view():
@@ -100,9 +125,9 @@ def test_the_network_gives_what_training_joins_and_the_whole_is_the_encoders_vie
         texts = labeler.text_embeddings_
         projection = load_encoder(device="cpu")._projection
         network.zero_shot = ZeroShot(
-            projection, texts, texts[:1], [2, 0], [1, 1], 2, scale=12.0, weight=0.5
+            projection, texts, texts[:1], [2, 0], [1, 1], [1, 2, 1, 1], scale=12.0, weight=0.5
         )
-        joined, _ = join(network, alone, read_labels(network, features))
+        joined = join(network, alone, read_labels(network, features))
         assert_allclose(network(pixels).numpy(), joined, atol=1e-4)
         hook.remove()
         part = network.zero_shot

@@ -1,0 +1,42 @@
+"""What a training decides, without labels and with some."""
+
+import numpy as np
+from numpy.testing import assert_allclose
+from scipy.special import expit, logit
+
+from sklearn_cdul.labels import find_thresholds
+from sklearn_cdul.labels.calibration import OFFSET, calibrate
+from sklearn_cdul.labels.decisions import find_decisions
+
+LOGITS = np.random.default_rng(0).normal(-3, 1.5, size=(200, 2))
+
+
+def test_thresholds_found_on_the_logits_get_the_probability_of_a_photo_at_the_threshold():
+    calibration, thresholds = find_decisions(LOGITS, LOGITS)
+    assert_allclose(thresholds, expit(OFFSET))
+    at = logit(find_thresholds(expit(LOGITS)))
+    assert_allclose(calibrate(at, calibration), OFFSET)
+
+
+def test_a_threshold_above_all_scores_does_not_drive_probabilities_to_zero():
+    logits = np.where(LOGITS > 0, 0, LOGITS)[:12] - [0, 30]
+    calibration, thresholds = find_decisions(logits, logits)
+    probabilities = expit(calibrate(logits, calibration))
+    assert 0.01 < probabilities[:, 1].max() < thresholds[1]
+
+
+def test_thresholds_of_the_training_may_be_above_all_logits():
+    calibration, thresholds = find_decisions(LOGITS, LOGITS, np.array([20.0, -3.0]))
+    assert_allclose(thresholds, expit(OFFSET))
+    found = expit(calibrate(LOGITS, calibration)) >= thresholds
+    assert not found[:, 0].any() and found[:, 1].any()
+
+
+def test_labels_move_both():
+    labels = np.full(LOGITS.shape, np.nan)
+    labels[:60] = LOGITS[:60] > -4.5
+    before = find_decisions(LOGITS, LOGITS, np.array([-1.0, -1.0]))
+    after = find_decisions(LOGITS, LOGITS, np.array([-1.0, -1.0]), labels)
+    found = [expit(calibrate(LOGITS, c)) >= t for c, t in (before, after)]
+    wrong = [(f != (LOGITS > -4.5)).mean() for f in found]
+    assert wrong[1] < wrong[0] / 2
