@@ -18,6 +18,7 @@ _LEAST_SLOPE = 0.05
 _MOST_NEWTON_STEPS = 50
 # Standard deviations on either side of an expected count; 90 % of a normal distribution.
 _WIDTH = 1.645
+_BLOCK_VALUES = 2**22
 
 
 def calibrate_without_labels(thresholds: np.ndarray, logits: np.ndarray) -> np.ndarray:
@@ -31,9 +32,12 @@ def calibrate_without_labels(thresholds: np.ndarray, logits: np.ndarray) -> np.n
 
     ones = np.ones(len(thresholds))
     calibration = np.stack([_SLOPE * ones, OFFSET - _SLOPE * thresholds, _OWN[1] * ones], axis=1)
-    # Of logits that are very low nothing but the square of a probability would be lost.
-    p = expit(calibrate(logits.astype(np.float64), calibration).clip(-300))
-    faint = logit((p**2).sum(axis=0) / p.sum(axis=0)) - OFFSET
+    sums = np.zeros((2, len(thresholds)))
+    for block in np.array_split(logits, -(-logits.size // _BLOCK_VALUES)):
+        # Squares of the probabilities of lower logits would be 0.
+        p = expit(calibrate(block.astype(np.float64), calibration).clip(-300))
+        sums += p.sum(axis=0), (p**2).sum(axis=0)
+    faint = logit(sums[1] / sums[0]) - OFFSET
     calibration[:, 1] += np.clip(_FAINT * faint, -_MOST_LOWERED, 0)
     return calibration
 
