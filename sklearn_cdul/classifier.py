@@ -602,7 +602,8 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         """Probability of each class, the sigmoid of :meth:`decision_function`.
 
         Without labels it is a guess: a photo at the threshold found without labels shows the class
-        with a probability of 0.25. ``observed`` labels and :meth:`fit_thresholds` calibrate it.
+        with a probability of 0.25, or less if the class does not stand out. ``observed`` labels and
+        :meth:`fit_thresholds` calibrate it.
 
         Parameters
         ----------
@@ -621,8 +622,9 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
     def expected_counts(self, X):
         """How many photos show each class, by the sum of the probabilities [1]_.
 
-        The interval allows for chance and for probabilities that are off. It is wide without labels
-        and shrinks with those of ``observed`` and :meth:`fit_thresholds`. Thresholds do not count:
+        The interval allows for chance and for probabilities that are off. Without labels counts are
+        rough and it is wide; it shrinks with those of ``observed`` and :meth:`fit_thresholds`, best
+        with some of each class. Thresholds do not count:
         classes in ``absent_classes_``, which :meth:`predict` finds in no photo, have small counts
         above 0.
 

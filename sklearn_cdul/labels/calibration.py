@@ -9,18 +9,37 @@ import numpy as np
 # Slope and offset of logits from the threshold found without labels: a photo at the threshold
 # shows the class with a probability of 0.25. Chosen by benchmarks/answers.py.
 _SLOPE, OFFSET = 2.0, -1.1
+# A class whose probabilities are lower has a lower offset: so many times the difference of their
+# mean from that at the threshold, as logits, and so much at most.
+_FAINT, _MOST_LOWERED = 3.0, 4.0
 # Standard deviations of what labels may change in slope and offset: for all classes, and for each.
-_SHARED, _OWN = (0.1, 1.0), (0.1, 2.0)
+_SHARED, _OWN = (0.1, 1.0), (0.2, 2.0)
 _LEAST_SLOPE = 0.05
 _MOST_NEWTON_STEPS = 50
 # Standard deviations on either side of an expected count; 90 % of a normal distribution.
 _WIDTH = 1.645
+_BLOCK_VALUES = 2**22
 
 
-def calibrate_without_labels(thresholds: np.ndarray) -> np.ndarray:
-    """Calibration of a network whose thresholds (k,), as logits, were found without labels."""
-    ones = np.ones_like(thresholds)
-    return np.stack([_SLOPE * ones, OFFSET - _SLOPE * thresholds, _OWN[1] * ones], axis=1)
+def calibrate_without_labels(thresholds: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """Calibration of a network whose thresholds (k,), as logits, were found on logits (n, k).
+
+    A photo at the threshold has the same probability in all classes, unless its class does not
+    stand out: if the sum of its probabilities is one of many low ones, few of these photos show it.
+    So the offset is lower where the mean of the probabilities, weighted by themselves, is.
+    """
+    from scipy.special import expit, logit
+
+    ones = np.ones(len(thresholds))
+    calibration = np.stack([_SLOPE * ones, OFFSET - _SLOPE * thresholds, _OWN[1] * ones], axis=1)
+    sums = np.zeros((2, len(thresholds)))
+    for block in np.array_split(logits, -(-logits.size // _BLOCK_VALUES)):
+        # Squares of the probabilities of lower logits would be 0.
+        p = expit(calibrate(block.astype(np.float64), calibration).clip(-300))
+        sums += p.sum(axis=0), (p**2).sum(axis=0)
+    faint = logit(sums[1] / sums[0]) - OFFSET
+    calibration[:, 1] += np.clip(_FAINT * faint, -_MOST_LOWERED, 0)
+    return calibration
 
 
 def no_calibration(n_classes: int) -> np.ndarray:
@@ -39,42 +58,54 @@ def learn_from_labels(
 ) -> np.ndarray:
     """Update a calibration by labels (n, k), NaN where unknown, of photos with logits (n, k).
 
-    Logistic regressions of the labels on the calibrated logits (Platt scaling), with normal priors:
-    one for all classes, from which one for each class starts. They need no random photos: which
-    label a logit stands for does not depend on how photos were chosen by their logits.
+    Logistic regressions of the labels on the calibrated logits (Platt scaling), one for each class,
+    whose lines are drawn toward one for all, and this to what it was: normal priors. They need no
+    random photos: which label a logit stands for does not depend on how photos were chosen by their
+    logits.
     """
     x = calibrate(logits.astype(np.float64), calibration)
     known = ~np.isnan(x) & ~np.isnan(labels)
-    shared = _fit_line(x[known], labels[known], np.array([1.0, 0.0]), _SHARED)
-    lines = np.tile(shared, (len(calibration), 1))
-    spread = np.full(len(calibration), _OWN[1])
-    for j in np.flatnonzero(known.any(axis=0)):
-        rows = known[:, j]
-        lines[j] = _fit_line(x[rows, j], labels[rows, j], shared, _OWN)
-        told = _sigmoid_slope(lines[j, 0] * x[rows, j] + lines[j, 1]).sum()
-        spread[j] = (_OWN[1] ** -2 + told) ** -0.5
-    lines[:, 0] = np.maximum(lines[:, 0], _LEAST_SLOPE)
-    slope, offset = lines.T
+    lines, told = _fit_lines(x[known], labels[known], np.nonzero(known)[1], len(calibration))
+    slope, offset = np.maximum(lines[:, 0], _LEAST_SLOPE), lines[:, 1]
+    spread = (_OWN[1] ** -2 + told) ** -0.5
     return np.stack([slope * calibration[:, 0], slope * calibration[:, 1] + offset, spread], axis=1)
 
 
-def _fit_line(
-    x: np.ndarray, labels: np.ndarray, mean: np.ndarray, spread: tuple[float, float]
-) -> np.ndarray:
-    """Slope and offset of the highest posterior density, by Newton's method."""
+def _fit_lines(
+    x: np.ndarray, labels: np.ndarray, owners: np.ndarray, n_classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Slopes and offsets (k, 2) of the highest posterior density, and what is told of offsets (k,).
+
+    ``x`` and labels are flat, with the class of each as its owner. By Newton's method for the lines
+    of the classes and the one for all together: fitted to all labels at once, the latter would be
+    too flat where offsets differ.
+    """
     from scipy.special import expit
 
-    precision = np.array(spread) ** -2.0
-    inputs, line = np.stack([x, np.ones_like(x)], axis=1), mean
+    def of_classes(values: np.ndarray) -> np.ndarray:
+        return np.stack([np.bincount(owners, v, n_classes) for v in values], axis=-1)
+
+    start = np.array([1.0, 0.0])
+    shared, lines = start, np.tile(start, (n_classes, 1))
+    prior, own = (np.diag(np.array(spread) ** -2) for spread in (_SHARED, _OWN))
     for _ in range(_MOST_NEWTON_STEPS):
-        p = expit(inputs @ line)
-        gradient = inputs.T @ (p - labels) + precision * (line - mean)
-        curvature = (inputs * (p * (1 - p))[:, np.newaxis]).T @ inputs + np.diag(precision)
-        step = np.linalg.solve(curvature, gradient).clip(-1, 1)
-        line = line - step
-        if np.abs(step).max() < 1e-9:
+        p = expit(lines[owners, 0] * x + lines[owners, 1])
+        error, weight = p - labels, p * (1 - p)
+        apart = (lines - shared) @ own
+        gradients = of_classes(np.stack([error * x, error])) + apart
+        told = of_classes(np.stack([weight * x**2, weight * x, weight * x, weight]))
+        inverses = np.linalg.inv(told.reshape(-1, 2, 2) + own)
+        # Each class's step for a shared line that stays; what that line moves then moves them all.
+        steps = -(inverses @ gradients[..., np.newaxis])[..., 0]
+        follow = inverses @ own
+        curvature = prior + own @ (np.eye(2) - follow).sum(axis=0)
+        slope = prior @ (shared - start) - apart.sum(axis=0) - own @ steps.sum(axis=0)
+        move = -np.linalg.solve(curvature, slope)
+        steps = (steps + follow @ move).clip(-1, 1)
+        shared, lines = shared + move.clip(-1, 1), lines + steps
+        if np.abs(steps).max() < 1e-9:
             break
-    return line
+    return lines, told[:, 3]
 
 
 def _sigmoid_slope(logits: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import expit, logit
 
-from sklearn_cdul.labels.calibration import calibrate_without_labels
+from sklearn_cdul.labels.calibration import OFFSET, calibrate_without_labels
 from sklearn_cdul.labels.thresholds import find_thresholds, learn_decisions
 
 # Probabilities are kept this far from 0 and 1, whose logits are infinite.
@@ -27,7 +27,7 @@ def find_decisions(
         middle = np.minimum(at, logits.max(axis=0))
     else:
         at = middle = thresholds
-    calibration = calibrate_without_labels(middle)
+    calibration = calibrate_without_labels(middle, logits)
     thresholds = expit(calibration[:, 0] * at + calibration[:, 1])
     if labels is None or np.isnan(labels).all():
         return calibration, thresholds
@@ -47,5 +47,7 @@ def update_decisions(
     from those ``seen``, by which the network predicts.
     """
     start = logit(np.clip(thresholds, _EPS, 1 - _EPS))
+    # Labels say whether a class stands out: until then one with labels is taken to be like others.
+    start = np.where(np.isnan(labels).all(axis=0), start, np.maximum(start, OFFSET))
     calibration, found = learn_decisions(calibration, start, labels, logits, seen)
     return calibration, expit(found)

@@ -13,6 +13,7 @@ from sklearn_cdul.labels.calibration import (
     learn_from_labels,
     no_calibration,
 )
+from sklearn_cdul.labels.decisions import find_decisions
 
 
 def drawn(n, slope, offset, seed=0, k=3):
@@ -27,6 +28,33 @@ def test_without_labels_a_photo_at_the_threshold_has_the_same_probability_in_eve
     calibration = calibrate_without_labels(thresholds)
     assert_allclose(calibrate(thresholds, calibration), OFFSET)
     assert (calibration[:, 0] > 0).all()  # no ranking changes
+
+
+def test_a_class_whose_probabilities_are_all_low_is_counted_on_fewer_photos():
+    rng = np.random.default_rng(0)
+    bulk = rng.normal(-6, 0.6, size=(400, 3))
+    bulk[:60, 1] += 4  # a group of its own; the others have none
+    bulk[:, 2] -= 500
+    thresholds = np.array([-4.5, -3.5, -4.5])
+    calibration = calibrate_without_labels(thresholds, bulk)
+    assert_allclose(calibrate(thresholds, calibration)[1], OFFSET)
+    count, low, high = count_photos(bulk, calibration)
+    plain = calibrate_without_labels(thresholds, np.tile(thresholds, (400, 1)))
+    before = count_photos(bulk, plain)[0]
+    assert before[0] > 8 and count[0] < 2
+    assert 45 < count[1] < 80 and count[1] == pytest.approx(before[1])
+    assert (low <= [0, 60, 0]).all() and (high >= [0, 60, 0]).all()
+    assert np.isfinite(calibration).all()
+    assert (calibrate(thresholds, calibration) >= OFFSET - 4 - 1e-9).all()  # labels can undo it
+
+
+def test_a_threshold_above_all_scores_does_not_drive_probabilities_to_zero():
+    rng = np.random.default_rng(0)
+    logits = np.stack([rng.normal(-4, 1, size=10), rng.normal(30, 8, size=10)], axis=1)
+    calibration, thresholds = find_decisions(logits, logits)
+    assert thresholds[0] > 0.9  # drawn toward the common one
+    probabilities = expit(calibrate(logits, calibration))
+    assert 0.01 < probabilities[:, 0].max() < 0.26
 
 
 def test_logits_keep_their_type():
@@ -58,6 +86,37 @@ def test_few_labels_move_little_and_no_labels_nothing():
     one = learn_from_labels(start, logits, np.array([[np.nan, 0], [np.nan, np.nan]]))
     assert -2 < one[1, 1] < one[0, 1] < 0  # the class that was answered moves more
     assert one[1, 2] < one[0, 2]
+
+
+def test_classes_that_differ_in_offset_do_not_flatten_the_line_of_all():
+    offsets = np.array([-4.0, -2.0, 0.0, 2.0, 4.0] * 4)
+    rng = np.random.default_rng(0)
+    logits = rng.normal(-offsets, 1, size=(300, 20))
+    labels = (rng.random(logits.shape) < expit(logits + offsets)).astype(float)
+    labels[16:] = np.nan
+    labels[:, 0] = np.nan  # follows all
+    learnt = learn_from_labels(no_calibration(20), logits, labels)
+    assert 0.85 < learnt[0, 0] < 1.15
+    assert np.corrcoef(learnt[1:, 1], offsets[1:])[0, 1] > 0.9
+    assert np.abs(learnt[0, 1]) < 1.5 and learnt[0, 2] == 2
+
+
+def test_lines_have_the_highest_posterior_density():
+    from scipy.optimize import minimize
+
+    logits, labels = drawn(40, 0.7, -1, k=3)
+    labels[10:, 0] = labels[:, 2] = np.nan
+    learnt = learn_from_labels(no_calibration(3), logits, labels)
+    known = ~np.isnan(labels)
+
+    def cost(values):
+        shared, lines = values[:2], values[2:].reshape(3, 2)
+        x = (lines[:, 0] * logits + lines[:, 1])[known]
+        apart = ((shared - [1, 0]) / [0.1, 1]) ** 2, ((lines - shared) / [0.2, 2]) ** 2
+        return np.logaddexp(0, x).sum() - x @ labels[known] + sum(v.sum() for v in apart) / 2
+
+    best = minimize(cost, [1, 0] * 4, tol=1e-12).x[2:].reshape(3, 2)
+    assert_allclose(learnt[:, :2], best, atol=1e-4)
 
 
 def test_odd_logits_and_labels_give_finite_lines():
