@@ -77,12 +77,12 @@ def main():
         for seed in range(options.seeds):
             classifier = CDULClassifier(
                 pseudo_labeler=labeler,
-                # Stored similarities are of an encoder whose tower is not the network's.
-                zero_shot_weight=0 if options.similarities else 0.2,
                 precision=options.precision,
                 random_state=seed,
                 **parameters,
             )
+            if options.similarities:  # of an encoder whose tower is not the network's
+                classifier.set_params(zero_shot_weight=0)
             if options.epochs and parameters is not FIXED:
                 training = resolve_training(classifier.training).set_params(epochs=options.epochs)
                 classifier.set_params(training=training)

@@ -112,12 +112,12 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         is the encoder's image tower with frozen layers (``training="ridge"``, and images): the
         bundled encoder and network, or an open_clip encoder and the timm network with its weights,
         such as "ViT-B-32" and "vit_base_patch32_clip_224.openai". A logit is then 1 - w times that
-        of the output layer plus w times those of the encoder's labels, read off the same pass: a
-        quarter that among the classes, three quarters that among some 2,000 other names, too. A
-        class is found only where it stands out against these, so that few photos that show none of
-        the classes get a name. Classes that no training photo seems to show are found in none, see
-        ``absent_classes_``. 0 turns all of this off. It is not in the paper. :ref:`The guide
-        <open-world>` says what it gains and costs.
+        of the output layer plus w times that of the encoder's label, read off the same pass, for
+        which the classes compete with some 2,000 other names. So a class is found only where it
+        stands out against these, and few photos that show none of the classes get a name. Classes
+        that no training photo seems to show are found in none, see ``absent_classes_``. 0 turns all
+        of this off. It is not in the paper. :ref:`The guide <open-world>` says what it gains and
+        costs.
     threshold : "auto", float or array of shape (k,), default="auto"
         Probability from which ``predict`` gives 1. "auto" finds one threshold per class on the
         training photos, without labels or with those that are ``observed``. To change those of a
