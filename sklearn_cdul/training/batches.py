@@ -37,6 +37,7 @@ class _Source:
 
     def __init__(self, n: int, device: torch.device, precision: str, verbose: bool):
         self.rows: Sequence[int] = range(n)
+        self.n_images = n  # of all X, whatever part of it is selected
         self.device = device
         self.verbose = verbose
         self.is_precision_given = precision != "auto"

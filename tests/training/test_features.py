@@ -134,6 +134,21 @@ def test_unreadable_photos_get_the_mean_and_are_not_kept(food_photos, food_label
         assert len(list(store)) == 8
 
 
+def test_what_is_counted_are_all_images_whatever_is_read_of_them(
+    food_photos, food_labels, tmp_path
+):
+    photos = [tmp_path / f"{number}.jpg" for number in range(9)]
+    for path, photo in zip(photos, food_photos.data, strict=False):
+        path.write_bytes(Path(photo).read_bytes())
+    settings = {"on_error": "nan", "image_size": 64}
+    source = digested(photos, **settings)
+    train(RidgeTraining(), source.select(range(8)), food_labels[:8], memory=tmp_path)
+    photos[8].unlink()  # the only one that is not in the store yet
+    for memory in (tmp_path, None):
+        with pytest.warns(UserWarning, match=r"1 of 9 images can't be used.* X\[8\]"):
+            train(RidgeTraining(), source, food_labels[:9], memory=memory)
+
+
 def test_a_file_that_was_replaced_meanwhile_is_not_kept_under_its_old_content(
     food_photos, food_labels, seen, tmp_path
 ):
