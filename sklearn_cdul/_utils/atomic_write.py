@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sklearn_cdul._utils.text_files import user_path
+from sklearn_cdul._utils.text_files import file_path
 
 # Parts of runs that were killed are deleted after so many seconds.
 _LEFT_BEHIND = 24 * 3600
@@ -17,7 +17,7 @@ _LEFT_BEHIND = 24 * 3600
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Let a new file take the place of an old one once it is written whole; links stay links."""
-    path, part = user_path(path), None
+    path, part = file_path(path), None
     path = Path(os.path.realpath(path)) if path.is_symlink() else path
     try:
         if path.exists() and not path.is_file():

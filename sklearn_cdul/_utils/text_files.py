@@ -1,6 +1,7 @@
 """Text: files that people and their programs write, and what a terminal may be sent."""
 
 import codecs
+import errno
 import os
 from pathlib import Path
 
@@ -8,6 +9,14 @@ from pathlib import Path
 def user_path(path: str | os.PathLike[str]) -> Path:
     """A path with the home folder for ``~``; names that only begin with it stay."""
     return Path(os.path.expanduser(path))
+
+
+def file_path(path: str | os.PathLike[str]) -> Path:
+    """The path of a file to write: as `user_path`, but not that of a folder."""
+    if os.fspath(path).endswith((os.sep, os.altsep or os.sep)):
+        said = "A name that ends in a slash is that of a folder. Name a file"
+        raise IsADirectoryError(errno.EISDIR, said, os.fspath(path))
+    return user_path(path)
 
 
 def printable(text: str) -> str:

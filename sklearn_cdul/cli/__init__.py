@@ -1,5 +1,6 @@
 """The command line: photos in, labels, a trained classifier or a report out."""
 
+import argparse
 import io
 import os
 import signal
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         def tell(warning: Warning | str) -> None:
             if not isinstance(warning, UnusableImagesWarning):
-                say(f"warning: {warning}")
+                say(f"warning: {_with_options(str(warning), options)}")
             elif not listed.issuperset(paths := {error.path for error in warning.failures}):
                 list_unusable(warning)
                 listed.update(paths)
@@ -64,8 +65,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             text = " ".join(str(error).split()) or type(error).__name__
             if isinstance(error, io.UnsupportedOperation) and not sys.stdout.writable():
                 text = "stdout is closed; name a file as --out"
-            say(f"error: {text}")
+            say(f"error: {_with_options(text, options)}")
             return FAILED
+
+
+def _with_options(text: str, options: argparse.Namespace) -> str:
+    """A message of the Python API, with the option of each parameter that it sets."""
+    named = [name for name in vars(options) if "_" in name and f"{name}=" in text]
+    return text + "".join(f" In the shell {n} is --{n.replace('_', '-')}." for n in named)
 
 
 def _open_streams() -> None:

@@ -3,7 +3,6 @@
 import argparse
 import ast
 import os
-from pathlib import Path
 from typing import Any
 
 from sklearn_cdul import __version__
@@ -120,13 +119,13 @@ def _add_encoder(command: argparse.ArgumentParser) -> None:
     add("--set", action="append", type=_setting, default=[], metavar="NAME=VALUE", help=more)
 
 
-def _file(text: str) -> Path:
+def _file(text: str) -> str:  # a Path would lose the slash at the end of a folder's name
     if text in ("", "-"):
         raise argparse.ArgumentTypeError(f"{text!r} names no file")
-    return user_path(text)
+    return os.path.expanduser(text)
 
 
-def _file_or_stdout(text: str) -> Path | None:
+def _file_or_stdout(text: str) -> str | None:
     return None if text == "-" else _file(text)
 
 
@@ -243,7 +242,7 @@ def _add_review(command: argparse.ArgumentParser) -> None:
     known = "classifier written by `train`, in place of --classes; take only files you trust"
     add("--model", type=user_path, metavar="MODEL", help=known)
     answers = "file for the answers; those that are there are kept (default: %(default)s)"
-    add("--answers", dest="out", type=user_path, default="answers.csv", metavar="CSV", help=answers)
+    add("--answers", dest="out", type=_file, default="answers.csv", metavar="CSV", help=answers)
     host = "address to listen on (default: %(default)s, which is this machine alone)"
     add("--host", default="127.0.0.1", help=host)
     add("--port", type=int, default=0, help="port to listen on (default: one that is free)")

@@ -206,20 +206,20 @@ def _labeler(options: argparse.Namespace) -> Any:
     return make_labeler(options, read_classes(options.classes))
 
 
-def _save_model(model: Any, out: Path) -> None:
+def _save_model(model: Any, out: str) -> None:
     import joblib
 
     with atomic_write(out) as part:
         joblib.dump(model, part)
 
 
-def _report_on(model: Any, photos: list[str], labels: Path | None, out: Path) -> None:
+def _report_on(model: Any, photos: list[str], labels: Path | None, out: str) -> None:
     from sklearn_cdul.review import LabelReport
 
     page = LabelReport.from_estimator(model, photos, labels)
     _save_report(page, out)
 
 
-def _save_report(page: Any, out: Path) -> None:
+def _save_report(page: Any, out: str) -> None:
     page.save(out)
     say(f"{out}: a report of {(~np.isnan(page.scores).any(axis=1)).sum()} photos")

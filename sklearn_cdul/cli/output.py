@@ -8,7 +8,6 @@ import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,7 +57,8 @@ def make_writer(options: argparse.Namespace) -> Any:
 def _check_form(options: argparse.Namespace) -> str:
     """The form of the labels, which goes together with the other options."""
     form, out = options.format, options.out
-    if form is None and (out is None or out.suffix.lower() == ".csv"):
+    is_csv = os.path.splitext(out or "stdout.csv")[1].lower() == ".csv"
+    if form is None and is_csv:
         form = options.format = "csv"
     if form is None:
         raise ValueError(f"the format of {out} can't be told from its name: add --format")
@@ -66,7 +66,7 @@ def _check_form(options: argparse.Namespace) -> str:
         raise ValueError(f"--format {form} writes beside the photos: leave out --out")
     if out is None and form not in ("csv", *_NO_FILE):
         raise ValueError(f"--format {form} needs a file: add --out")
-    if form in _JSON and out.suffix.lower() == ".csv":
+    if form in _JSON and is_csv:
         raise ValueError(f"--format {form} writes JSON, but {out} ends in .csv")
     if options.scores and form in _NO_SCORES:
         raise ValueError(f"--format {form} has no place for the scores of all classes")
@@ -75,7 +75,7 @@ def _check_form(options: argparse.Namespace) -> str:
     return form
 
 
-def check_labels_fit(photos: list[str], names: list[str], out: Path | None, form: str) -> list[str]:
+def check_labels_fit(photos: list[str], names: list[str], out: str | None, form: str) -> list[str]:
     """Refuse photos and names that the file can't hold, before the work; the paths as written."""
     from sklearn_cdul.datasets._writing import check_labels
 
@@ -83,14 +83,14 @@ def check_labels_fit(photos: list[str], names: list[str], out: Path | None, form
     return check_labels(photos, nothing, names, out or sys.stdout, form=form).paths
 
 
-def check_out(path: Path | None, option: str = "--out", room: int = 2**16) -> None:
+def check_out(path: str | None, option: str = "--out", room: int = 2**16) -> None:
     """Refuse a file that can't be written, before the work."""
     if path is None:
         return
     folder, is_there = os.path.dirname(os.path.abspath(path)), os.path.lexists(path)
     if is_there and not os.path.isfile(path) and not os.path.isdir(path):
         return  # a device
-    if os.path.isdir(path) or not os.path.isdir(folder):
+    if os.path.isdir(path) or not os.path.isdir(folder) or not os.path.basename(path):
         raise ValueError(
             f"{option} {path} can't be written: it must name a file in a folder that exists"
         )
@@ -126,14 +126,14 @@ def show(lines: Iterable[str]) -> None:
         print(printable(line) if sys.stdout.isatty() else line)
 
 
-def write_table(out: Path | None, lines: Iterable[Sequence[str]]) -> None:
+def write_table(out: str | None, lines: Iterable[Sequence[str]]) -> None:
     """Write a table as CSV, to stdout if there is no file."""
     from sklearn_cdul.datasets._writing import csv_text, write_text
 
     write_text(sys.stdout if out is None else out, csv_text(lines))
 
 
-def finish(out: Path | None, what: str) -> int:
+def finish(out: str | None, what: str) -> int:
     """Say what was done; return the exit code, which is another one if photos were left out."""
     sys.stdout.flush()
     say(what if out is None else f"{out}: {what}")

@@ -1,6 +1,7 @@
 """The command that starts a review."""
 
 import argparse
+import os
 
 from sklearn_cdul.cli.inputs import (
     load_model,
@@ -44,6 +45,6 @@ def review(options: argparse.Namespace) -> int:
     )
     say(f"open {page.url} in a browser; Ctrl-C ends the review")
     page.wait()
-    if options.out.exists():
+    if os.path.exists(options.out):
         say(f"the answers are in {options.out}; the same command goes on")
     return 0

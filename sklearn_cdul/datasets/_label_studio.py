@@ -90,8 +90,8 @@ def dump_label_studio(
         image = URL + quote(photo, errors="surrogateescape")
         tasks.append({"data": {"image": image}, "predictions": [prediction]})
     config = "\n".join(f"    <Choice value={quoteattr(name)}/>" for name in labels.names)
-    write_text(Path(path).with_suffix(".xml"), CONFIG.format(choices=config))
     write_json(path, tasks)
+    write_text(Path(path).with_suffix(".xml"), CONFIG.format(choices=config))
 
 
 @documented

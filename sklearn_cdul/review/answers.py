@@ -11,7 +11,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from sklearn_cdul._utils.atomic_write import atomic_write
-from sklearn_cdul._utils.text_files import user_path
+from sklearn_cdul._utils.text_files import file_path
 from sklearn_cdul.datasets._writing import csv_text
 from sklearn_cdul.exceptions import warn
 from sklearn_cdul.images.items import path_of
@@ -29,7 +29,7 @@ class Answers:
     """
 
     def __init__(self, path: str | os.PathLike[str], photos: Sequence[Any], names: Sequence[str]):
-        self.path = user_path(path)
+        self.path = file_path(path)
         if self.path.suffix.lower() != ".csv":
             raise ValueError(f"answers must name a .csv file, got {str(self.path)!r}.")
         self.journal = self.path.with_suffix(".journal")

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from sklearn_cdul._utils.atomic_write import atomic_write
 from sklearn_cdul._utils.docstrings import filled_with
 from sklearn_cdul._utils.origin import origin_of
-from sklearn_cdul._utils.text_files import user_path
+from sklearn_cdul._utils.text_files import file_path
 from sklearn_cdul.exceptions import ImageError
 from sklearn_cdul.images.digests import digest_of_X
 from sklearn_cdul.images.items import check_images, path_of
@@ -260,7 +260,7 @@ class LabelReport:
         OSError
             If it can't be written.
         """
-        path = user_path(path)
+        path = file_path(path)
         page = self.to_html()
         with atomic_write(path) as part:
             part.write_text(page, encoding="utf-8")

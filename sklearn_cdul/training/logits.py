@@ -121,7 +121,7 @@ def iter_outputs(
             shown.update(len(rows))
     if wrong:
         raise FloatingPointError(
-            f"The network gave NaN or infinity for {len(wrong)} of {source.n_images} photos, the first "
-            f'X[{wrong[0]}]. Its arithmetic may be too coarse: set precision to "float32".'
+            f"The network gave NaN or infinity for {len(wrong)} of {source.n_images} photos, the "
+            f'first X[{wrong[0]}]. Its arithmetic may be too coarse: set precision to "float32".'
         )
     warn_about_failures(list(failures.values()), source.n_images)

@@ -3,11 +3,21 @@
 import os
 import re
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from sklearn_cdul._utils.atomic_write import atomic_write
+from sklearn_cdul.datasets import (
+    dump_coco,
+    dump_csv,
+    dump_fiftyone,
+    dump_label_studio,
+    load_food_photos,
+)
+from sklearn_cdul.review import LabelReport
+from sklearn_cdul.review.answers import Answers
 
 
 def test_a_file_appears_when_it_is_written_whole(tmp_path):
@@ -44,6 +54,21 @@ def test_an_error_names_the_file_and_not_its_part(tmp_path):
     with pytest.raises(FileNotFoundError) as caught, atomic_write(path):
         pass
     assert caught.value.filename == str(path)
+
+
+def test_a_name_that_ends_in_a_slash_is_that_of_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    photos, labels, names = ["a.jpg"], [[1]], ["cup"]
+    page = LabelReport.from_predictions([load_food_photos().data[0]], labels, class_names=names)
+    for write in (
+        page.save,
+        partial(Answers, photos=photos, names=names),
+        *(partial(dump, photos, labels, names) for dump in (dump_csv, dump_coco, dump_fiftyone)),
+        partial(dump_label_studio, ["a/a.jpg"], labels, names),
+    ):
+        with pytest.raises(IsADirectoryError, match=r"Name a file: .*new\.csv/"):
+            write("new.csv/")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_device_is_written_to_and_a_folder_is_an_error(tmp_path):

@@ -191,15 +191,19 @@ def test_label_writes_a_report_before_anything_is_trained(folder, capsys):
     assert "6 photos, 3 classes; encoder bundled, network bundled" in page
 
 
-def test_messages_name_options_as_python_does(folder, capsys):
+def test_messages_name_options_as_python_does_and_say_what_they_are(folder, capsys):
     Path("one.txt").write_text("cake\n")
     Path("memory").write_text("a file")
     assert main(["label", "photos", "--classes", "one.txt", "--quiet", *FAST]) == 0
     warning = capsys.readouterr().err
-    assert 'show as background_classes, or take background_classes="general".' in warning
+    assert (
+        'show as background_classes, or take background_classes="general". In the shell '
+        "background_classes is --background-classes." in warning
+    )
     for more, message in {
         "--memory memory": "stored in the folder memory='",
         "--model-name ViT-B-99": "error: model_name='ViT-B-99' is not a model of open_clip",
+        "--model-name ViT-B-98": "In the shell model_name is --model-name.\n",
         "--classes background_classes.txt": "there is no file background_classes.txt with class",
     }.items():
         assert main([*LABEL, *more.split()]) == 1
