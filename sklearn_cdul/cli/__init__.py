@@ -29,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     # The shell makes -x.jpg of *.jpg, which is no option.
     given = [f".{os.sep}{x}" if x[:1] == "-" and os.path.isfile(x) else x for x in given]
-    options = make_parser().parse_args(given)
+    options, unknown = make_parser().parse_known_args(given)
+    if unknown:  # argparse would show the usage without the command
+        options.refuse(f"unrecognized arguments: {' '.join(unknown)}")
     options.quiet |= getattr(options, "dry_run", False)
     if hasattr(sys.stdout, "reconfigure"):  # names of files and classes may have any letters
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")

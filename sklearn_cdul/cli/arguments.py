@@ -64,7 +64,7 @@ def make_parser() -> argparse.ArgumentParser:
     }.items():
         name = run.__name__.replace("_", "-")
         command = parts.add_parser(name, help=run.__doc__, description=run.__doc__, **FORM)
-        command.set_defaults(run=run)
+        command.set_defaults(run=run, refuse=command.error)
         add = command.add_argument
         default = '"cpu", "cuda", "mps" or "auto" (default: %(default)s)'
         add("--device", default="auto", help=default)

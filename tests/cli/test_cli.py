@@ -449,6 +449,15 @@ def test_what_names_no_file_is_a_wrong_command_line(folder, capsys, out):
     assert f"argument --out: '{out}' names no file" in capsys.readouterr().err
 
 
+def test_an_option_of_other_commands_is_refused_with_those_of_this_one(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["suggest", "model.joblib", "--memory", "cache", "photos"])
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert "usage: sklearn-cdul suggest " in error and "--observed CSV" in error
+    assert "sklearn-cdul suggest: error: unrecognized arguments: --memory" in error
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_process_that_is_interrupted_ends_at_once_and_goes_on_later(folder, name):
