@@ -169,7 +169,8 @@ def _choices(annotation: dict[str, Any], control: str | None, where: str) -> dic
     """Control -> names that were chosen for the photo as a whole."""
     chosen: dict[str, list[str]] = {}
     try:
-        results = [(one, one["type"], one["value"]) for one in annotation["result"]]
+        found = [one for one in annotation["result"] if one["type"] != "relation"]  # of regions
+        results = [(one, one["type"], one["value"]) for one in found]
         ids = Counter(one.get("id") for one, _, _ in results)
         for one, kind, value in results:
             name = str(one.get("from_name", "labels"))

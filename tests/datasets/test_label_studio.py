@@ -136,7 +136,9 @@ def test_label_studio_choices_of_a_region_are_none_of_the_photo(tmp_path):
         choices(["broken"], id="r"),
         {"id": "r", "type": "choices", "value": {**place, "choices": ["broken"]}},
     ):
-        path = export(tmp_path / "export.json", ellipse, of_region, choices(["cup"], id="p"))
+        relation = {"from_id": "r", "to_id": "p", "type": "relation", "direction": "right"}
+        path = tmp_path / "export.json"
+        export(path, ellipse, of_region, choices(["cup"], id="p"), relation)
         check_own(load_label_studio(path), "all", ["cup"], {"a.jpg": ["cup"]})
         with pytest.raises(ValueError, match=r"annotation of choices, ellipse, but no choices"):
             load_label_studio(export(path, ellipse, of_region))
