@@ -144,7 +144,9 @@ def _stack(column: Any, on_error: str) -> np.ndarray:
 
 
 def _to_numpy(tensor: Any) -> Any:
-    """A tensor of torch as an array, whatever its device and type; anything else as it is."""
+    """A tensor of torch as an array, and NaN for what is masked; anything else as it is."""
+    if isinstance(tensor, np.ma.MaskedArray):
+        return np.where(np.ma.getmaskarray(tensor), np.nan, tensor.data)
     if not all(hasattr(tensor, name) for name in ("detach", "cpu", "numpy")):
         return tensor
     tensor = tensor.detach().cpu()

@@ -86,6 +86,15 @@ def test_a_missing_row_is_named_or_becomes_nan(make, missing):
     assert np.isnan(labels_of(X, "nan")).all(axis=1).tolist() == [False, False, True, False]
 
 
+def test_what_is_masked_is_missing():
+    X = np.ma.masked_array(VECTORS, mask=np.zeros_like(VECTORS))
+    np.testing.assert_array_equal(labels_of(X), labels_of(VECTORS))
+    X[1, 2] = np.ma.masked
+    with pytest.raises(ValueError, match="NaN"):
+        labels_of(X)
+    assert np.isnan(labels_of(X, "nan")).all(axis=1).tolist() == [False, True, False, False, False]
+
+
 @pytest.mark.parametrize(
     ("X", "message"),
     [

@@ -5,7 +5,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from itertools import islice
 from pathlib import PurePath
 from typing import Any
@@ -166,6 +166,8 @@ def check_item(item: Any, where: str, whole: str = "X") -> None:
                 f"{where} is an array of shape {item.shape}. An image must have shape (height, "
                 "width), (height, width, 3) or (height, width, 4)."
             )
+        if np.ma.is_masked(item):
+            raise ValueError(f"{where} has masked pixels. Give them a value first: x.filled(255).")
     elif isinstance(item, BYTES):
         # Image files are not printable text of one line; paths and base64 are.
         if re.fullmatch(rb"[ -~]+", bytes(item[:4096])):
@@ -260,7 +262,7 @@ def _is_array(X: Any, n_axes: int, kinds: str = "OUTSfiu") -> bool:
 _LINES: tuple[tuple[Callable[[Any], Any], str], ...] = (
     (lambda X: _is_array(X, 0, "OUTS"), "Give a list of paths."),
     (lambda X: _is_array(X, 2, "OUTS"), "Give the column with the images, for example X[:, 0]."),
-    (lambda X: _is_array(X, 2, "f"), EMBEDDINGS),
+    (lambda X: _is_array(X, 2, "f") or hasattr(X, "tocsr"), EMBEDDINGS),
     (lambda X: _is_array(X, 3), "For one image write [X]."),
     (lambda X: _is_array(X, 4), "Pixels must be uint8 values from 0 to 255: convert them first."),
     (lambda X: isinstance(X, np.ndarray), "Give a uint8 array of shape (n, height, width, 3)."),
@@ -358,13 +360,16 @@ def _list_sequence(X: Any) -> list[Any]:
     if is_tensor(X):
         line = line_for_tensor(X, "[X]" if X.ndim == 3 else "X")
         raise TypeError(f"X must be a list of images, got a {kind}. {line}")
-    if isinstance(X, Mapping) or not (hasattr(X, "__len__") and hasattr(X, "__getitem__")):
+    length = None
+    with suppress(TypeError):  # sparse matrices have a length only to say so
+        length = len(X)
+    if isinstance(X, Mapping) or length is None or not hasattr(X, "__getitem__"):
         raise TypeError(
             f"X must be a list of images or another sequence of known length, got {kind}. "
             f"{_line_for(X)}"
         )
     # As often as len() says, not until an IndexError: a Dataset of torch need not have one.
-    if not (length := len(X)):
+    if not length:
         return []
     rows = X.iloc if hasattr(X, "iloc") else X
     first = python_object(rows[0])

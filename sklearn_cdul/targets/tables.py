@@ -58,6 +58,8 @@ def read_table(y: Any, class_names: Sequence[str], name: str) -> Table:
         y = [_to_array(row) for row in y]
     if kind is None and (index := index_of(y)) is not None:
         kind = "index"
+    if hasattr(y, "to_pydict"):  # a table of pyarrow
+        return _from_columns(y.to_pydict(), None, class_names, name, where)
     if hasattr(y, "columns"):
         names = list(y.columns)
         if names == list(range(len(class_names))):  # of pandas, from an array
@@ -80,7 +82,10 @@ def _to_array(values: Any) -> Any:
         # Numbers, or names, which None goes with.
         missing = np.nan if values.dtype.kind in "biuf" else np.array(None, dtype=object)
         return np.where(np.ma.getmaskarray(values), missing, values.data)
-    return values.detach().cpu().float().numpy() if hasattr(values, "detach") else values
+    if hasattr(values, "cpu"):
+        values = values.detach().cpu()
+        values = (values.float() if values.is_floating_point() else values).numpy()
+    return values
 
 
 def _from_numbers(y: Any, n_classes: int, name: str, where: Where) -> np.ndarray:
@@ -93,6 +98,11 @@ def _from_numbers(y: Any, n_classes: int, name: str, where: Where) -> np.ndarray
         ) from None
     if values.ndim != 1 or n_classes == 1:
         return values.reshape(-1, 1) if values.ndim == 1 else values
+    if any(getattr(v, "dtype", type(v)) in (bool,) for v in np.asarray(y, dtype=object)):
+        raise ValueError(
+            f"A vector {name} must hold the one class of each image, and True is none. Give an "
+            f"array of shape (n, {n_classes})."
+        )
     columns = np.arange(n_classes, dtype=np.float32)
     unknown = np.isnan(values)
     if wrong := np.flatnonzero(~np.isin(values, columns) & ~unknown).tolist():

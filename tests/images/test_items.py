@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 import torch
 from PIL import Image
+from scipy.sparse import csr_array
 
 import sklearn_cdul.datasets
 from sklearn_cdul import CLIPPseudoLabeler
@@ -283,6 +284,8 @@ TENSOR = torch.zeros(2, 3, 6, 8, dtype=torch.uint8)
         (torch.zeros(2, 5), 'input="embeddings"'),
         ([np.zeros(5)], 'input="embeddings"'),
         (pd.DataFrame(np.zeros((2, 5))), 'input="embeddings"'),
+        (csr_array(np.eye(3)), 'input="embeddings"'),
+        (np.ma.masked_less(np.stack([PICTURE]), 200), r"X\[0\] has masked pixels.*x.filled"),
         ((path for path in ["a.jpg"]), r"Give list\(X\)"),
         (map(str, ["a.jpg"]), r"Give list\(X\)"),
         ({"a.jpg"}, r"Give sorted\(X\)"),

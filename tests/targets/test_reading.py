@@ -1,5 +1,6 @@
 """Labels of every form become one array, matched to the classes by name."""
 
+import io
 import warnings
 from pathlib import Path
 
@@ -82,12 +83,16 @@ def test_a_vector_holds_the_column_of_each_image_or_the_labels_of_a_single_class
     assert_array_equal(read_targets(convert([np.nan, 0.0]), NAMES), [[np.nan] * 3, [1, 0, 0]])
     with pytest.raises(ValueError, match=r"as a column from 0 to 2; got 3 in row 1\."):
         read_targets(convert([1, 3, 0]), NAMES)
+    with pytest.raises(ValueError, match=r"True is none. Give an array of shape \(n, 3\)"):
+        read_targets(convert([True, False]), NAMES)
+    assert_array_equal(read_targets(convert([True, False]), ["dog"]), [[1], [0]])
 
 
 @pytest.mark.parametrize(
     ("y", "message"),
     [
         (None, r"give y, an array of shape \(n, k\)"),
+        (io.BytesIO(b"a file"), "y must hold 1, 0 or NaN .*got <_io.BytesIO"),
         ((row for row in LISTS), "y must hold 1, 0 or NaN .*got <generator"),
         ([[1, 0], [1]], r"y must hold 1, 0 or NaN .*got \[\[1, 0\], \[1\]\]"),
         (1, r"y must have shape \(4, 3\)"),
@@ -280,6 +285,13 @@ def test_the_rows_of_photos_with_an_index_are_matched_by_it(vectors):
     by_position = classifier.fit(X, observed=by_array)
     assert_allclose(model.pseudo_labels_, by_position.pseudo_labels_, rtol=1e-4)
     assert model.score(table, few) == model.score(X[[7, 3, 5]], few.to_numpy())
+
+
+def test_tables_of_pyarrow_are_read():
+    pa = pytest.importorskip("pyarrow")
+    table = pa.table({"path": list("ba"), "dog": [1, None], "cat": [False, True]})
+    expected = [[1, np.nan], [0, 1]]
+    assert_array_equal(read_targets(table, ["cat", "dog"], X=["a", "b"]), expected)
 
 
 def test_what_is_masked_is_not_known():
