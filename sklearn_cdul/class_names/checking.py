@@ -96,7 +96,8 @@ def _warn_about_equal_classes(names: Sequence[str], embeddings: np.ndarray) -> N
         rows, columns = np.nonzero(np.triu(cosines > _SAME, k=1))
         n_pairs += len(rows)
         for row, column in zip(rows[: _MOST_SHOWN - len(pairs)], columns, strict=False):
-            pairs.append(f"{names[start + int(row)]!r} and {names[start + int(column)]!r}")
+            one, other = names[start + int(row)], names[start + int(column)]
+            pairs.append(f"{one[:60]!r} and {other[:60]!r}")
     if pairs:
         more = f" and {n_pairs - len(pairs)} more pairs" if n_pairs > len(pairs) else ""
         warn(
@@ -115,7 +116,7 @@ def warn_about_guesses(names: Sequence[str], embeddings: np.ndarray) -> None:
     for index in guessed[:_MOST_SHOWN].tolist():
         nearest = np.argsort(-similarities[index], kind="stable")[:3]
         words = ", ".join(known[column] for column in nearest)
-        shown.append(f"{names[index]!r} (nearest names that it knows: {words})")
+        shown.append(f"{names[index][:60]!r} (nearest names that it knows: {words})")
     if shown:
         more = f" and {len(guessed) - len(shown)} more" if len(guessed) > len(shown) else ""
         warn(

@@ -85,6 +85,8 @@ def _read_text(text: Any, where: str) -> str:
         raise TypeError(f"{where} must be a string, got {text!r} ({type(text).__name__}).")
     if not text.strip():
         raise ValueError(f"{where} is an empty string.")
+    if any("\ud800" <= sign <= "\udfff" for sign in text):  # of a folder's name, for instance
+        raise ValueError(f"{where} is {text!r}, which is not text in Unicode. Write it anew.")
     return str(text).strip()  # str() turns numpy.str_ into a plain string
 
 

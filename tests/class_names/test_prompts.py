@@ -1,5 +1,7 @@
 """Which class lists and templates are understood, and which are refused with a reason."""
 
+import os
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -104,6 +106,12 @@ def test_repeated_names_are_listed(classes):
 def test_an_empty_name_or_wording_is_located(classes, where):
     with pytest.raises(ValueError, match=f"{where} is an empty string"):
         resolve_classes(classes)
+
+
+def test_a_name_that_is_no_text_in_unicode_is_located():
+    for classes in (["cat", os.fsdecode(b"caf\xe9")], {"cat": ["kitten", "caf\udce9"]}):
+        with pytest.raises(ValueError, match=r"\[1\] is 'caf\\udce9', which is not text"):
+            resolve_classes(classes)
 
 
 @pytest.mark.parametrize(
