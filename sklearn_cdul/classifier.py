@@ -437,6 +437,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             "pseudo_labels_": moved,
             "auto_calibration_": calibration,
             "auto_thresholds_": thresholds,
+            "thresholds_": thresholds,
             "absent_classes_": np.array(names, dtype=object)[absent].tolist(),
         }
         vars(self).pop("image_size_", None)

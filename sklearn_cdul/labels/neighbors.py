@@ -87,7 +87,7 @@ def find_neighbors(
     from sklearn.utils import check_random_state
 
     n = len(embeddings)
-    n_neighbors = min(n_neighbors, n - 1)
+    n_neighbors = int(min(n_neighbors, n - 1))  # True is a number to scikit-learn
     nearest = np.empty((n, n_neighbors), dtype=np.intp)
     if n_neighbors < 1:
         return nearest

@@ -44,6 +44,8 @@ _idle: defaultdict[tuple[int, Path], list[_State]] = defaultdict(list)
 
 def check_folder(memory: str | os.PathLike[str]) -> Path:
     """Return the folder of ``memory=``, if it can be one as far as its name tells."""
+    if not os.fspath(memory):
+        raise ValueError("memory='' names no folder. Take None for none, and '.' for this one.")
     if "\0" in os.fspath(memory):
         raise ValueError(f"memory={os.fspath(memory)!r} has a null character, which no path can.")
     try:

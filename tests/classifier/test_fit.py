@@ -56,11 +56,14 @@ def test_fit_leaves_the_global_random_state_alone(photos):
     assert torch.equal(torch.rand(3), expected)
 
 
-@pytest.mark.parametrize("threshold", [0.2, [0.1, 0.2, 0.3]])
+@pytest.mark.parametrize(
+    "threshold", [0.2, np.array([0.1, 0.2, 0.3]), pd.Series([0.3, 0.2, 0.1], NAMES[::-1])]
+)
 def test_thresholds_may_be_given(threshold, photos):
     classifier = CDULClassifier(NAMES, **QUICK, threshold=threshold)
     classifier.fit(photos[:4])
-    assert_array_equal(classifier.thresholds_, np.broadcast_to(threshold, 3))
+    expected = threshold[NAMES] if isinstance(threshold, pd.Series) else threshold
+    assert_array_equal(classifier.thresholds_, np.broadcast_to(expected, 3))
 
 
 def no_output_layer(num_classes):

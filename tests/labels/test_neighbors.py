@@ -83,6 +83,12 @@ def test_few_photos_have_all_others_as_neighbours(random_case):
     assert_array_equal(smooth_labels(labels[:1], embeddings[:1]), labels[:1])
 
 
+def test_a_number_of_any_kind_will_do(random_case):
+    expected = smooth_labels(*random_case, n_neighbors=1)
+    for one in (True, np.int64(1)):
+        assert_array_equal(smooth_labels(*random_case, n_neighbors=one), expected)
+
+
 def test_equal_photos_do_no_harm():
     labels = np.random.default_rng(0).random((12, 2))
     smoothed = smooth_labels(labels, np.ones((12, 4)))

@@ -88,6 +88,8 @@ def test_what_can_be_no_path_is_an_error():
     for use in (check_folder, Store, memory_size):
         with pytest.raises(ValueError, match=r"memory='a\\x00b' has a null character"):
             use("a\0b")
+        with pytest.raises(ValueError, match="memory='' names no folder"):
+            use("")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no users by ~name")
