@@ -47,11 +47,11 @@ class CLIPEncoder(BaseEncoder):
         self.temperature = float(1 / self._model.logit_scale.detach().exp())
         # That of OpenAI's CLIP has learned English; words of other scripts fall apart into bytes.
         self.english_only = type(tokenizer).__name__ == "SimpleTokenizer"
-        mean = torch.tensor(preprocessing.mean, device=device).view(1, 3, 1, 1)
-        std = torch.tensor(preprocessing.std, device=device).view(1, 3, 1, 1)
+        mean = torch.tensor(preprocessing.mean).view(1, 3, 1, 1)
+        std = torch.tensor(preprocessing.std).view(1, 3, 1, 1)
         # (pixel / 255 - mean) / std as one multiplication and one addition
-        self._scale = 1 / (255 * std)
-        self._shift = -mean / std
+        self._scale = (1 / (255 * std)).float().to(device)
+        self._shift = (-mean / std).float().to(device)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -98,7 +98,7 @@ class CLIPEncoder(BaseEncoder):
             end = visual.trunk.get_classifier()
             layers = [end, *visual.head.children()] if hasattr(visual, "head") else [end]
             layers = [m for m in layers if not isinstance(m, nn.Dropout | nn.Identity)]
-            matrix = torch.eye(visual.trunk.num_features)
+            matrix = torch.eye(visual.trunk.num_features).float()
             if layers:
                 plain = len(layers) == 1 and isinstance(layers[0], nn.Linear)
                 matrix = layers[0].weight.T if plain and layers[0].bias is None else None

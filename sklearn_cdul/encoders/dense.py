@@ -65,7 +65,7 @@ def window_means(maps: Tensor, grid_size: int) -> Tensor:
 def _shares(length: int, parts: int) -> Tensor:
     """What each of ``length`` cells counts in the mean of each part, (length, parts)."""
     size = -(-length // parts)
-    shares = torch.zeros(length, parts)
+    shares = torch.zeros(length, parts, dtype=torch.float32)
     for part in range(parts):
         start = round((length - size) * part / max(parts - 1, 1))
         shares[start : start + size, part] = 1 / size

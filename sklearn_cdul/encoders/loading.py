@@ -166,4 +166,4 @@ def _load_open_clip(
     if file is not None and not quick_gelu:
         warn_about_activation(open_clip, name, file)
     preprocessing = Preprocessing.from_open_clip(open_clip.get_model_preprocess_cfg(model))
-    return model.eval().requires_grad_(False), tokenizer, preprocessing
+    return model.float().eval().requires_grad_(False), tokenizer, preprocessing

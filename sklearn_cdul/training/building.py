@@ -43,7 +43,8 @@ def build_photo_network(network: str | Callable[..., nn.Module], n_classes: int)
     )
     mean = config.get("mean", timm.data.IMAGENET_DEFAULT_MEAN)
     std = config.get("std", timm.data.IMAGENET_DEFAULT_STD)
-    photo_network = PhotoNetwork(backbone, mean, std, freeze_batch_norm=isinstance(network, str))
+    is_named = isinstance(network, str)
+    photo_network = PhotoNetwork(backbone, mean, std, freeze_batch_norm=is_named).float()
     if isinstance(network, str):
         name = BUNDLED_ARCHITECTURE if network == "bundled" else network
         photo_network.architecture = name if timm.is_model(name) else None
@@ -208,7 +209,7 @@ def _build(architecture: str, n_classes: int, arrays: Mapping[str, Any], device:
             return EmbeddingNetwork(torch.zeros(2, len(arrays["mean"])), n_classes)
         with torch.device(device):
             backbone = timm.create_model(architecture, num_classes=n_classes)
-    network = PhotoNetwork(backbone, [0.0] * 3, [1.0] * 3, freeze_batch_norm=True)
+    network = PhotoNetwork(backbone, [0.0] * 3, [1.0] * 3, freeze_batch_norm=True).float()
     network.architecture = architecture
     if any(name.startswith("zero_shot.") for name in arrays):
         n_features: Any = backbone.num_features

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 import timm
 import torch
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_cdul import CDULClassifier, CLIPPseudoLabeler
+from sklearn_cdul.encoders import unload_encoders
 from sklearn_cdul.training import RidgeTraining
 from sklearn_cdul.training.building import build_photo_network
 from tests.classifier.common import NAMES, QUICK, forbid_encoding, gradients
@@ -64,6 +65,22 @@ def test_thresholds_may_be_given(threshold, photos):
     classifier.fit(photos[:4])
     expected = threshold[NAMES] if isinstance(threshold, pd.Series) else threshold
     assert_array_equal(classifier.thresholds_, np.broadcast_to(expected, 3))
+
+
+def test_torchs_default_precision_does_not_matter(photos):
+    def predict():
+        unload_encoders()
+        model = CDULClassifier(NAMES, **QUICK).fit(photos[:4])
+        return pickle.loads(pickle.dumps(model)).predict_proba(photos[:4])
+
+    expected = predict()
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = predict()
+    finally:
+        torch.set_default_dtype(torch.float32)
+        unload_encoders()
+    assert_allclose(found, expected, atol=1e-4)
 
 
 def no_output_layer(num_classes):
