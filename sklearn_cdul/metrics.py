@@ -238,6 +238,8 @@ def _weights(sample_weight: ArrayLike | None, n_images: int) -> np.ndarray:
 
 def _as_columns(values: ArrayLike) -> np.ndarray:
     array = _dense(values)
+    if array.dtype.kind not in "biuf":  # numbers as objects or text, of a table
+        array = array.astype(np.float64)
     if array.ndim not in (1, 2):
         raise ValueError(f"Expected an array of shape (n, k) or (n,), got shape {array.shape}.")
     return array[:, np.newaxis] if array.ndim == 1 else array

@@ -92,6 +92,8 @@ def test_lists_frames_booleans_and_sparse_matrices_are_read(labels_and_scores):
     assert mean_average_precision(pd.DataFrame(y_true), pd.DataFrame(y_score)) == expected
     assert mean_average_precision(y_true.astype(bool), y_score) == expected
     assert mean_average_precision(csr_array(y_true), y_score) == expected
+    for kind in (object, str):
+        assert mean_average_precision(y_true.astype(object), y_score.astype(kind)) == expected
 
 
 def test_a_class_that_is_always_present_scores_one():
