@@ -26,9 +26,9 @@ def read_targets(
         - For each image the list, tuple or set of the names of its classes, or one name: all other
           classes are absent. None stands for an image that nobody looked at.
         - A mapping from paths of images to such names, or to 1 and 0.
-        - A data frame (pandas or polars) whose columns bear names of classes, in any order, and
-          hold 1, 0, or nothing where a label is not known. A class without a column is not known
-          for any image. Columns that are only numbered from 0 are taken as they stand.
+        - A data frame (pandas, polars) or table (pyarrow) whose columns bear names of classes, in
+          any order, and hold 1, 0, or nothing where a label is not known. A class without a column
+          is not known for any image. Columns that are only numbered from 0 are taken as they stand.
         - A data frame with the names of each image in a column "labels", as lists or as text with
           semicolons.
         - The path of a CSV file (UTF-8) with such columns, as the page of `LabelReport` saves it.
