@@ -162,7 +162,8 @@ def fit_thresholds(
     from the start to the score that now has this probability, in logits, and then to the threshold
     of the best F1 on the labelled photos, which has the weight :math:`p / (p + s)`, with :math:`p`
     positives and the shrinkage :math:`s`. If a class has :math:`n` negatives alone, it moves all
-    the way, and to the probability 0.35, which has the weight :math:`n / (n + s)`. Last, a
+    the way, then to the highest of their scores if it is above, and to the probability 0.35, each
+    with the weight :math:`n / (n + s)`. Last, a
     threshold is raised above negatives that it would include without including a positive of a
     lower score: by 0.5 at most, in logits, or above all of them if the class has negatives alone.
 
@@ -285,6 +286,8 @@ def place_thresholds(
             at = weight * _best_f1(x, truth, at) + (1 - weight) * at
         else:
             weight = len(x) / (len(x) + shrinkage)
+            # Few negatives may all have low scores, which says little of the start.
+            at = weight * at + (1 - weight) * thresholds[j]
             at = weight * math.log(_LIKELY / (1 - _LIKELY)) + (1 - weight) * at
         thresholds[j] = _clear_of_labels(at, x, truth)
     return thresholds

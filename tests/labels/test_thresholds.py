@@ -301,6 +301,11 @@ def test_few_labels_are_drawn_to_the_start():
     assert_array_equal(start, [0.02])
 
 
+def test_a_no_of_a_low_score_says_little_of_the_start():
+    assert 0.15 < fit_thresholds([[0.001]], [[0]], [0.5])[0] < 0.6
+    assert fit_thresholds(np.full((99, 1), 0.001), np.zeros((99, 1)), [0.5])[0] < 0.1
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_class_with_negatives_alone_has_a_threshold_above_them(seed):
     rng = np.random.default_rng(seed)
