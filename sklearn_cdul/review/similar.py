@@ -49,7 +49,7 @@ def search_photos(labeler: Any, X: Any, words: str, n: int = 25) -> tuple[np.nda
     Raises
     ------
     ValueError
-        If `n` is below 1 or `words` is empty.
+        If `n` is below 1 or `words` is no text, or empty.
 
     Examples
     --------
@@ -63,8 +63,8 @@ def search_photos(labeler: Any, X: Any, words: str, n: int = 25) -> tuple[np.nda
     """
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}.")
-    if not words.strip():
-        raise ValueError("words is empty: there is nothing to search for.")
+    if not isinstance(words, str) or not words.strip():
+        raise ValueError(f'words must be text, such as "red car", got {words!r}.')
     # One class alone is warned of; here nothing else is compared.
     seeker = clone(_labeler(labeler)).set_params(classes=[words], background_classes="general")
     seeker.fit()

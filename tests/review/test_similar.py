@@ -89,7 +89,7 @@ def test_a_similarity_is_a_cosine_above_0(labeler, photos, similarity):
 
 
 def test_there_are_words_and_a_number_of_photos(labeler, photos):
-    with pytest.raises(ValueError, match="words is empty"):
+    with pytest.raises(ValueError, match="words must be text"):
         search_photos(labeler, photos, " ")
     with pytest.raises(ValueError, match="n must be at least 1"):
         search_photos(labeler, photos, "cake", n=0)
