@@ -163,9 +163,9 @@ def fit_thresholds(
     of the best F1 on the labelled photos, which has the weight :math:`p / (p + s)`, with :math:`p`
     positives and the shrinkage :math:`s`. If a class has :math:`n` negatives alone, it moves all
     the way, then to the highest of their scores if it is above, and to the probability 0.35, each
-    with the weight :math:`n / (n + s)`. Last, a
-    threshold is raised above negatives that it would include without including a positive of a
-    lower score: by 0.5 at most, in logits, or above all of them if the class has negatives alone.
+    with the weight :math:`n / (n + s)`. Last, a threshold is raised above negatives that it would
+    include without including a positive of a lower score: by 0.5 at most, in logits, or above all
+    of them if the class has negatives alone.
 
     Parameters
     ----------
