@@ -9,8 +9,8 @@ import numpy as np
 # Slope and offset of logits from the threshold found without labels: a photo at the threshold
 # shows the class with a probability of 0.25. Chosen by benchmarks/answers.py.
 _SLOPE, OFFSET = 2.0, -1.1
-# A class whose probabilities are lower has a lower offset: so many times the difference of their
-# mean from that at the threshold, as logits, and so much at most.
+# The offset of a class that does not stand out is lower: so many times the difference of the mean
+# of its probabilities from that at the threshold, as logits, and so much at most.
 _FAINT, _MOST_LOWERED = 3.0, 4.0
 # Standard deviations of what labels may change in slope and offset: for all classes, and for each.
 _SHARED, _OWN = (0.1, 1.0), (0.2, 2.0)
@@ -21,25 +21,27 @@ _WIDTH = 1.645
 _BLOCK_VALUES = 2**22
 
 
-def calibrate_without_labels(thresholds: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Calibration of a network whose thresholds (k,), as logits, were found on logits (n, k).
+def calibrate_without_labels(thresholds: np.ndarray) -> np.ndarray:
+    """Calibration of a network whose thresholds (k,), as logits, were found without labels."""
+    ones = np.ones(len(thresholds))
+    return np.stack([_SLOPE * ones, OFFSET - _SLOPE * thresholds, _OWN[1] * ones], axis=1)
 
-    A photo at the threshold has the same probability in all classes, unless its class does not
-    stand out: if the sum of its probabilities is one of many low ones, few of these photos show it.
-    So the offset is lower where the mean of the probabilities, weighted by themselves, is.
+
+def faintness(logits: np.ndarray, calibration: np.ndarray) -> np.ndarray:
+    """How much lower offsets (k,) should be, at most 0, by logits (n, k) of all photos.
+
+    If the sum of a class's probabilities is one of many low ones, few of these photos show it. So
+    this is lower where the mean of the probabilities, weighted by themselves, is.
     """
     from scipy.special import expit, logit
 
-    ones = np.ones(len(thresholds))
-    calibration = np.stack([_SLOPE * ones, OFFSET - _SLOPE * thresholds, _OWN[1] * ones], axis=1)
-    sums = np.zeros((2, len(thresholds)))
+    sums = np.zeros((2, len(calibration)))
     for block in np.array_split(logits, -(-logits.size // _BLOCK_VALUES)):
         # Squares of the probabilities of lower logits would be 0.
         p = expit(calibrate(block.astype(np.float64), calibration).clip(-300))
         sums += p.sum(axis=0), (p**2).sum(axis=0)
-    faint = logit(sums[1] / sums[0]) - OFFSET
-    calibration[:, 1] += np.clip(_FAINT * faint, -_MOST_LOWERED, 0)
-    return calibration
+    lower: np.ndarray = logit(sums[1] / sums[0]) - OFFSET
+    return np.clip(_FAINT * lower, -_MOST_LOWERED, 0)
 
 
 def no_calibration(n_classes: int) -> np.ndarray:

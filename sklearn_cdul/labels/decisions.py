@@ -3,11 +3,13 @@
 import numpy as np
 from scipy.special import expit, logit
 
-from sklearn_cdul.labels.calibration import OFFSET, calibrate_without_labels
+from sklearn_cdul.labels.calibration import OFFSET, calibrate_without_labels, faintness
 from sklearn_cdul.labels.thresholds import find_thresholds, learn_decisions
 
 # Probabilities are kept this far from 0 and 1, whose logits are infinite.
 _EPS = 1e-12
+# The threshold of a class that does not stand out is lowered by this part of what its offset is.
+_FOLLOWS = 0.5
 
 
 def find_decisions(
@@ -27,8 +29,10 @@ def find_decisions(
         middle = np.minimum(at, logits.max(axis=0))
     else:
         at = middle = thresholds
-    calibration = calibrate_without_labels(middle, logits)
-    thresholds = expit(calibration[:, 0] * at + calibration[:, 1])
+    calibration = calibrate_without_labels(middle)
+    start, lowered = calibration[:, 0] * at + calibration[:, 1], faintness(logits, calibration)
+    calibration[:, 1] += lowered
+    thresholds = expit(start + _FOLLOWS * lowered)
     if labels is None or np.isnan(labels).all():
         return calibration, thresholds
     return update_decisions(calibration, thresholds, labels, logits, seen)
@@ -47,7 +51,10 @@ def update_decisions(
     from those ``seen``, by which the network predicts.
     """
     start = logit(np.clip(thresholds, _EPS, 1 - _EPS))
-    # Labels say whether a class stands out: until then one with labels is taken to be like others.
-    start = np.where(np.isnan(labels).all(axis=0), start, np.maximum(start, OFFSET))
-    calibration, found = learn_decisions(calibration, start, labels, logits, seen)
+    # Labels say how far a class stands out.
+    is_told = ~np.isnan(labels).all(axis=0)
+    lowered = np.where(is_told, np.minimum((start - OFFSET) / _FOLLOWS, 0), 0)
+    calibration = calibration - np.outer(lowered, [0, 1, 0])
+    begin = start - _FOLLOWS * lowered
+    calibration, found = learn_decisions(calibration, begin, labels, logits, seen)
     return calibration, expit(found)

@@ -9,7 +9,7 @@ background of other names, and with names of their own kinds, of which the large
 class: a photo of a beagle shows a dog. A kind may be another class, and of two classes. With the
 logit v of the output layer, the logit of a class is
 
-    (1 - w) v + w (logit(o) - logit(0.012))
+    (1 - w) v + w (logit(o) - logit(0.01))
 
 So a class is found where it is likely in absolute terms, and not only more likely than on other
 photos. This is not in the CDUL paper.
@@ -27,10 +27,9 @@ from sklearn_cdul.labels.thresholds import find_thresholds
 
 # The open label that says neither yes nor no. It, what follows and the default weight w were chosen
 # across food photos, photos of Pascal VOC and scenes; benchmarks/open_world.py measures them.
-_NEUTRAL = 0.012
-# The open label's weight, as a part of w, in the logits by which thresholds are found; and the
-# weight of a class's own threshold against the mean of all.
-_PART, _OWN = 0.25, 0.6
+_NEUTRAL = 0.01
+# The open label's weight, as a part of w, in the logits by which thresholds are found.
+_PART = 0.25
 # Labels are kept this far from 0 and 1, whose logits are infinite.
 _EPS = 1e-6
 # Photos per block.
@@ -146,15 +145,14 @@ def find_joint_thresholds(part: ZeroShot, joined: np.ndarray, opened: np.ndarray
     """Thresholds (k,) for joined logits (n, k), as logits, found where the output layer decides.
 
     The open label tells how likely a class is in absolute terms. If it had its full weight here,
-    too, the thresholds would follow it, and its word would be lost. A split into two groups is too
-    low for a class that hardly any photo shows, so thresholds are drawn together.
+    too, the thresholds would follow it, and its word would be lost.
     """
     weight, known = part.numbers[1].item(), _known(torch.as_tensor(opened)).numpy()
     if weight == 1:
         return np.zeros(joined.shape[1])
     own, share = (joined - weight * known) / (1 - weight), _PART * weight
-    found = logit(find_thresholds(expit((1 - share) * own + share * known)))
-    return (1 - weight) / (1 - share) * (_OWN * found + (1 - _OWN) * found.mean())
+    found = find_thresholds(expit((1 - share) * own + share * known))
+    return (1 - weight) / (1 - share) * logit(found.clip(_EPS, 1 - _EPS))
 
 
 def zero_shot_of(network: Any) -> ZeroShot | None:

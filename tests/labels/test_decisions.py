@@ -41,3 +41,21 @@ def test_labels_move_both():
     found = [expit(calibrate(LOGITS, c)) >= t for c, t in (before, after)]
     wrong = [(f != (LOGITS > -4.5)).mean() for f in found]
     assert wrong[1] < wrong[0] / 2
+
+
+def test_a_class_that_does_not_stand_out_has_lower_probabilities_until_labels_say_more():
+    rng = np.random.default_rng(1)
+    logits = rng.normal(-6, 0.6, size=(400, 2))
+    logits[:60, 1] += 4
+    at = np.array([-4.5, -3.5])
+    calibration, thresholds = find_decisions(logits, logits, at)
+    assert calibrate(at, calibration)[0] < OFFSET - 1
+    assert thresholds[0] < expit(OFFSET)
+    # The threshold is raised, too: the class is found in fewer photos.
+    found = expit(calibrate(logits, calibration)) >= thresholds
+    assert found[:, 0].sum() < (logits[:, 0] >= at[0]).sum()
+    labels = np.full(logits.shape, np.nan)
+    labels[:40, 0] = 1
+    told, moved = find_decisions(logits, logits, at, labels)
+    assert told[0, 1] > calibration[0, 1] + 2
+    assert (expit(calibrate(logits, told)) >= moved)[:, 0].sum() > 200

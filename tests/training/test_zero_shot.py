@@ -46,7 +46,7 @@ def test_logits_are_mixed_with_those_of_the_label_in_which_others_compete(case):
     all_others = np.concatenate([texts[2:], others])
     expected = soft_labels(features, texts[:2], all_others, temperature=1 / 4)
     assert_allclose(opened, expected, rtol=0.02)
-    known = logit(opened) - logit(0.012)
+    known = logit(opened) - logit(0.01)
     assert_allclose(joined, 0.6 * logits + 0.4 * known, atol=1e-4)
 
 
@@ -92,7 +92,7 @@ def test_a_gain_raises_the_label_of_its_own_class_where_the_photo_is_like_it(cas
 def test_thresholds_are_found_where_the_output_layer_decides(case):
     rng = np.random.default_rng(0)
     own = np.where(rng.random((400, 2)) < 0.3, 1.0, -3.0) + rng.normal(0, 0.4, (400, 2))
-    opened = np.full((400, 2), 0.012)
+    opened = np.full((400, 2), 0.01)
     part = part_of(*case[:2], weight=0.4)
     joined = part.join(torch.tensor(own), torch.tensor(opened)).numpy()
     found = find_joint_thresholds(part, joined, opened)
@@ -107,7 +107,7 @@ def test_a_single_class_competes_with_the_background(case):
     texts, others, features, logits = case
     part = part_of(texts[:1], others, n_classes=1, scale=4.0, weight=1.0)
     joined, opened = run(part, logits[:, :1], features)
-    assert_allclose(joined, logit(opened) - logit(0.012), atol=1e-4)
+    assert_allclose(joined, logit(opened) - logit(0.01), atol=1e-4)
 
 
 def test_the_network_gives_what_training_joins_and_the_whole_is_the_encoders_view():
