@@ -23,6 +23,7 @@ import torch
 from scipy.special import expit, logit
 from torch import Tensor, nn
 
+from sklearn_cdul.labels.absent import find_absent
 from sklearn_cdul.labels.thresholds import find_thresholds
 
 # The open label that says neither yes nor no. It, what follows and the default weight w were chosen
@@ -147,14 +148,17 @@ def find_joint_thresholds(part: ZeroShot, joined: np.ndarray, opened: np.ndarray
 
     The open label tells how likely a class is in absolute terms. If it had its full weight here,
     too, the thresholds would follow it, and its word would be lost. A split into two groups is too
-    low for a class that hardly any photo shows, so thresholds are drawn together.
+    low for a class that hardly any photo shows, so thresholds are drawn together; those of classes
+    that no photo shows are low, and draw no other.
     """
     weight, known = part.numbers[1].item(), _known(torch.as_tensor(opened)).numpy()
     if weight == 1:
         return np.zeros(joined.shape[1])
     own, share = (joined - weight * known) / (1 - weight), _PART * weight
     found = logit(find_thresholds(expit((1 - share) * own + share * known)))
-    return (1 - weight) / (1 - share) * (_OWN * found + (1 - _OWN) * found.mean())
+    absent = find_absent(opened)
+    shown = found if absent.all() else found[~absent]
+    return (1 - weight) / (1 - share) * (_OWN * found + (1 - _OWN) * shown.mean())
 
 
 def zero_shot_of(network: Any) -> ZeroShot | None:
