@@ -266,7 +266,8 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         ----------
         **params : dict
             By name. One of ``training__``, such as ``training__sigma``, turns "ridge" or
-            "gradients" into the object that has it.
+            "gradients" into the object that has it, and one of ``pseudo_labeler__`` turns None into
+            a labeler.
 
         Returns
         -------
@@ -275,6 +276,9 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         training = params.get("training", self.training)
         if isinstance(training, str) and any(name.startswith("training__") for name in params):
             params["training"] = resolve_training(training)
+        labeler = params.get("pseudo_labeler", self.pseudo_labeler)
+        if labeler is None and any(name.startswith("pseudo_labeler__") for name in params):
+            params["pseudo_labeler"] = CLIPPseudoLabeler()
         return super().set_params(**params)
 
     @_fit_context(prefer_skip_nested_validation=False)

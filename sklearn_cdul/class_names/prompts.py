@@ -1,5 +1,6 @@
 """From what a user gives as classes to names and the prompts that stand for them."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from string import Formatter
@@ -48,9 +49,11 @@ def _read_names(classes: Any, parameter: str) -> list[tuple[str, list[str]]]:
     if isinstance(classes, str):
         if classes not in VOCABULARIES:
             known = ", ".join(f'"{name}"' for name in VOCABULARIES)
+            names = [name.strip() for name in re.split("[,;\n]", classes) if name.strip()]
+            what = "these classes" if len(names) > 1 else "a single class"
             raise ValueError(
                 f"{parameter}={classes!r} is not a known vocabulary ({known}). "
-                f"For a single class write {parameter}=[{classes!r}]."
+                f"For {what} write {parameter}={names or [classes]!r}."
             )
         classes = VOCABULARIES[classes]
     # A set changes its order from run to run, a generator is empty the second time it is read, and

@@ -136,15 +136,21 @@ def suggest(options: argparse.Namespace) -> int:
 
 def fit_thresholds(options: argparse.Namespace) -> int:
     """Tune the thresholds of a classifier on some labelled photos, without training."""
+    from scipy.special import expit, logit
+
+    from sklearn_cdul.labels.calibration import calibrate
+
     check_out(options.out, room=_MODEL)
     model = load_model(options)
     if not hasattr(model, "fit_thresholds"):
         raise ValueError(f"the thresholds in {options.model} can't be changed: give a joblib file")
     if not options.photos:
         options.photos = labelled_photos(options.labels, model.class_names_)
-    before = model.thresholds_
+    start, before = model.calibration_, logit(model.thresholds_)
     model.fit_thresholds(read_photos(options), options.labels)
     _save_model(model, options.out)
+    # Probabilities have changed, too: the old thresholds, as what they are now.
+    before = expit(calibrate((before - start[:, 1]) / start[:, 0], model.calibration_))
     pairs = zip(model.class_names_, before, model.thresholds_, strict=True)
     show(f"{old:.3f} -> {new:.3f}  {name}{_if_never(new)}" for name, old, new in pairs)
     return finish(options.out, "the classifier with new thresholds")

@@ -47,9 +47,11 @@ def make_writer(options: argparse.Namespace) -> Any:
         more = {"scores": scores[usable]} if options.scores else {}
         where = [] if form in _NO_FILE else [sys.stdout if out is None else out]
         dump(kept, labels, names, *where, **more)
-        average = labels.sum(axis=1).mean()
+        average, none = labels.sum(axis=1).mean(), (~labels.any(axis=1)).sum()
         beside = " in sidecars beside them" if form in _NO_FILE else ""
-        return finish(out, f"labels of {len(kept)} photos{beside}, {average:.1f} per photo")
+        without = f", {none} of them without a label" if none else ""
+        what = f"labels of {len(kept)} photos{beside}, {average:.1f} per photo{without}"
+        return finish(out, what)
 
     return write
 

@@ -163,9 +163,9 @@ def fit_thresholds(
     of the best F1 on the labelled photos, which has the weight :math:`p / (p + s)`, with :math:`p`
     positives and the shrinkage :math:`s`. If a class has :math:`n` negatives alone, it moves all
     the way, then to the highest of their scores if it is above, and to the probability 0.35, each
-    with the weight :math:`n / (n + s)`. Last, a threshold is raised above negatives that it would
-    include without including a positive of a lower score: by 0.5 at most, in logits, or above all
-    of them if the class has negatives alone.
+    with the weight :math:`n / (n + s)`, but never to a lower score than at the start. Last, a
+    threshold is raised above negatives that it would include without including a positive of a
+    lower score: by 0.5 at most, in logits, or above all of them if the class has negatives alone.
 
     Parameters
     ----------
@@ -289,6 +289,7 @@ def place_thresholds(
             # Few negatives may all have low scores, which says little of the start.
             at = weight * at + (1 - weight) * thresholds[j]
             at = weight * math.log(_LIKELY / (1 - _LIKELY)) + (1 - weight) * at
+            at = max(at, kept[j])  # whatever labels say of other classes, "no" finds no more photos
         thresholds[j] = _clear_of_labels(at, x, truth)
     return thresholds
 

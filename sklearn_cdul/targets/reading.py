@@ -23,8 +23,9 @@ def read_targets(
         - An array, sparse matrix or tensor of shape (n, k) with 1, 0, or NaN where a label is not
           known; what is masked is not known. A vector of shape (n,) holds the one class of each
           image, as its column; with a single class, 1 or 0.
-        - For each image the list, tuple or set of the names of its classes, or one name: all other
-          classes are absent. None stands for an image that nobody looked at.
+        - For each image the list, tuple or set of the names of its classes, or text with semicolons
+          between them: all other classes are absent. None stands for an image that nobody looked
+          at.
         - A mapping from paths of images to such names, or to 1 and 0.
         - A data frame (pandas, polars) or table (pyarrow) whose columns bear names of classes, in
           any order, and hold 1, 0, or nothing where a label is not known. A class without a column

@@ -170,8 +170,7 @@ def _from_columns(
             f"column 'labels' holds the names. {found}The classes are {some(list(class_names))}."
         )
     if names is not None:
-        cells = [split_names(cell) if isinstance(cell, str) else cell for cell in columns[names]]
-        values = _from_names(cells, class_names, name, where)
+        values = _from_names(list(columns[names]), class_names, name, where)
     else:
         values = np.full((len(columns[shown[0]]), len(class_names)), np.nan)
         for number, column in enumerate(class_names):
@@ -203,7 +202,9 @@ def _from_names(
                 f"{name} has a mapping for an image, in {where(index)}. Give a list of names, or "
                 "a data frame with a column per class: pandas.DataFrame.from_dict(y, 'index')."
             )
-        for label in [row] if isinstance(row, str) else row:
+        if isinstance(row, str):  # one name, or text as in a cell of a file
+            row = [row] if row in columns else split_names(row)
+        for label in row:
             if isinstance(label, str) and label in columns:
                 values[index, columns[label]] = 1
             else:

@@ -147,6 +147,8 @@ def test_an_unknown_vocabulary_names_the_known_ones_and_the_way_to_give_one_clas
     message = rf"'cat' is not a known vocabulary \({known}\).*\['cat'\]"
     with pytest.raises(ValueError, match=message):
         resolve_classes("cat")
+    with pytest.raises(ValueError, match=r"these classes write classes=\['dog', 'red fox'\]"):
+        resolve_classes("dog, red fox")
 
 
 @pytest.mark.parametrize(

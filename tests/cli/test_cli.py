@@ -40,7 +40,7 @@ def test_label_writes_what_the_labeler_gives_cut_at_its_thresholds(folder, capsy
     code = main(["label", "photos", "--classes", "names.txt", "--out", "labels.csv", *FAST])
     assert code == 0
     assert re.fullmatch(
-        r"sklearn-cdul: labels\.csv: labels of 6 photos, .* per photo", last_line(capsys)
+        r"sklearn-cdul: labels\.csv: labels of 6 photos, \d\.\d per photo", last_line(capsys)
     )
     photos = load_csv("labels.csv", classes=NAMES)
     assert photos.data == list_photos("photos")
@@ -82,6 +82,12 @@ def test_progress_is_shown_unless_quiet(folder, capsys):
     # The classifier was trained with bars.
     main(["predict", "model.joblib", "photos", "--quiet"])
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_photos_without_a_label_are_counted(folder, capsys):
+    joblib.dump(joblib.load("model.joblib").set_thresholds(1.0), "strict.joblib")
+    main(["predict", "strict.joblib", "photos", "--out", "labels.csv", "--quiet"])
+    assert last_line(capsys).endswith("6 photos, 0.0 per photo, 6 of them without a label")
 
 
 def test_an_onnx_file_takes_the_place_of_the_classifier(onnx_file, folder, capsys):

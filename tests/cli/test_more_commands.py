@@ -10,6 +10,7 @@ import joblib
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.special import expit, logit
 
 from sklearn_cdul.cli import main
 from sklearn_cdul.datasets import list_photos, load_csv
@@ -121,12 +122,15 @@ def test_fit_thresholds_takes_the_photos_of_the_labels(folder, capsys):
     rows = [f"{path},{','.join(map(str, row))}\n" for path, row in zip(photos, labels, strict=True)]
     Path("labels.csv").write_text(f"path,{','.join(NAMES)}\n" + "".join(rows))
     model = joblib.load("model.joblib")
-    before = model.thresholds_.copy()
+    before, start = logit(model.thresholds_), model.calibration_
     expected = model.fit_thresholds(photos, labels).thresholds_
     command = ["fit-thresholds", "model.joblib", "labels.csv", "--out", "new.joblib", "--quiet"]
     for more in ([], ["--photos", "photos"]):
         assert main([*command, *more]) == 0
         np.testing.assert_allclose(joblib.load("new.joblib").thresholds_, expected, rtol=1e-4)
+    # Those from before are what they are among the probabilities of now.
+    slope, offset, _ = model.calibration_.T
+    before = expit((before - start[:, 1]) / start[:, 0] * slope + offset)
     pairs = zip(NAMES, before, expected, strict=True)
     lines = [f"{old:.3f} -> {new:.3f}  {name}" for name, old, new in pairs]
     assert capsys.readouterr().out.splitlines() == 2 * lines

@@ -15,6 +15,7 @@ from sklearn.model_selection import (
     cross_val_score,
 )
 
+from sklearn_cdul import CDULClassifier
 from sklearn_cdul.encoders.clip import CLIPEncoder
 from sklearn_cdul.metrics import mean_average_precision_scorer
 from sklearn_cdul.training import GradientTraining
@@ -49,6 +50,15 @@ def test_parameters_of_a_training_by_its_name_can_be_searched(X, y):
     assert classifier.training.batch_size == 3
     with pytest.raises(ValueError, match=r"Invalid parameter 'batch_size' .*RidgeTraining"):
         clone(classifier).set_params(training="ridge", training__batch_size=3)
+
+
+def test_parameters_of_the_default_labeler_can_be_searched():
+    classifier = CDULClassifier(["cat", "dog"])
+    changed = clone(classifier).set_params(pseudo_labeler__grid_size=1)
+    assert changed.pseudo_labeler.grid_size == 1
+    assert changed.classes == ["cat", "dog"] and classifier.pseudo_labeler is None
+    with pytest.raises(ValueError, match=r"Invalid parameter 'sigma' .*CLIPPseudoLabeler"):
+        clone(classifier).set_params(pseudo_labeler__sigma=1)
 
 
 def test_a_random_search_draws_from_distributions(X, y):

@@ -42,6 +42,8 @@ LISTS = [["cat"], ["dog", "cat"], [], ["bird"]]
         pd.Series(LISTS, index=list("wxyz")),
         np.array([*map(np.array, LISTS)], dtype=object),
         pl.Series(LISTS),
+        ["cat", "dog; cat", "", "bird"],
+        pd.Series(["cat", "dog;cat", "", "bird"]),
         pl.DataFrame(TARGETS, schema=NAMES).lazy().select("bird", "cat", "dog"),
         TARGETS,
     ],

@@ -103,6 +103,17 @@ def test_thresholds_are_found_where_the_output_layer_decides(case):
     assert (find_joint_thresholds(only, joined, opened) == 0).all()
 
 
+def test_names_that_nothing_shows_move_the_thresholds_of_others_little(case):
+    rng = np.random.default_rng(0)
+    own = np.where(rng.random((400, 5)) < 0.3, 1.0, -3.0) + rng.normal(0, 0.4, (400, 5))
+    opened = np.full((400, 5), 0.01)
+    own[:, 2:], opened[:, 2:] = rng.normal(-6, 0.4, (400, 3)), 1e-5
+    part = part_of(*case[:2], weight=0.4)
+    joined = part.join(torch.tensor(own), torch.tensor(opened)).numpy()
+    alone = find_joint_thresholds(part, joined[:, :2], opened[:, :2])
+    assert_allclose(find_joint_thresholds(part, joined, opened)[:2], alone, atol=0.1)
+
+
 def test_a_single_class_competes_with_the_background(case):
     texts, others, features, logits = case
     part = part_of(texts[:1], others, n_classes=1, scale=4.0, weight=1.0)
