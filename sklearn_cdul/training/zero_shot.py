@@ -28,8 +28,9 @@ from sklearn_cdul.labels.thresholds import find_thresholds
 # The open label that says neither yes nor no. It, what follows and the default weight w were chosen
 # across food photos, photos of Pascal VOC and scenes; benchmarks/open_world.py measures them.
 _NEUTRAL = 0.01
-# The open label's weight, as a part of w, in the logits by which thresholds are found.
-_PART = 0.25
+# The open label's weight, as a part of w, in the logits by which thresholds are found; it is half-way
+# from that to 1 with this number of photos.
+_PART, _FEW = 0.25, 25
 # Labels are kept this far from 0 and 1, whose logits are infinite.
 _EPS = 1e-6
 # Photos per block.
@@ -145,12 +146,14 @@ def find_joint_thresholds(part: ZeroShot, joined: np.ndarray, opened: np.ndarray
     """Thresholds (k,) for joined logits (n, k), as logits, found where the output layer decides.
 
     The open label tells how likely a class is in absolute terms. If it had its full weight here,
-    too, the thresholds would follow it, and its word would be lost.
+    too, the thresholds would follow it, and its word would be lost. An output layer that learnt from
+    few photos knows less.
     """
     weight, known = part.numbers[1].item(), _known(torch.as_tensor(opened)).numpy()
     if weight == 1:
         return np.zeros(joined.shape[1])
-    own, share = (joined - weight * known) / (1 - weight), _PART * weight
+    own = (joined - weight * known) / (1 - weight)
+    share = weight * (_PART + (1 - _PART) * _FEW / (len(joined) + _FEW))
     found = find_thresholds(expit((1 - share) * own + share * known))
     return (1 - weight) / (1 - share) * logit(found.clip(_EPS, 1 - _EPS))
 
