@@ -28,8 +28,8 @@ from sklearn_cdul.labels.thresholds import find_thresholds
 # The open label that says neither yes nor no. It, what follows and the default weight w were chosen
 # across food photos, photos of Pascal VOC and scenes; benchmarks/open_world.py measures them.
 _NEUTRAL = 0.01
-# The open label's weight, as a part of w, in the logits by which thresholds are found; it is half-way
-# from that to 1 with this number of photos.
+# The open label's weight, as a part of w, in the logits by which thresholds are found; and the number
+# of photos with which it is half-way from that to 1.
 _PART, _FEW = 0.25, 25
 # Labels are kept this far from 0 and 1, whose logits are infinite.
 _EPS = 1e-6
@@ -146,8 +146,8 @@ def find_joint_thresholds(part: ZeroShot, joined: np.ndarray, opened: np.ndarray
     """Thresholds (k,) for joined logits (n, k), as logits, found where the output layer decides.
 
     The open label tells how likely a class is in absolute terms. If it had its full weight here,
-    too, the thresholds would follow it, and its word would be lost. An output layer that learnt from
-    few photos knows less.
+    too, the thresholds would follow it, and its word would be lost. It has more of it with few
+    photos, of which the output layer learns little.
     """
     weight, known = part.numbers[1].item(), _known(torch.as_tensor(opened)).numpy()
     if weight == 1:
