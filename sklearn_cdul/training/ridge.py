@@ -100,57 +100,44 @@ class RidgeTraining(BaseTraining):
         self, network, source, labels, *, random, observed=None, validation=None, memory=None
     ):
         """Train a network in place, and the labels in turn; see `BaseTraining`."""
-        layer, rows = output_layer(network), np.arange(len(source))
+        layer, n_photos = output_layer(network), len(source)
         with random:
-            some = draw_sample(len(source))
+            some = draw_sample(n_photos)
+        rest = np.setdiff1d(np.arange(n_photos), some)
         with open_store(memory) as store:
             prepared = self._prepare(network, source, some, store)
-            features, probe = prepared.features, prepared.probe
             state = LabelState.of(labels, observed, some, source.device)
-            heads, leave_one_out, history = self._fit(probe, state, layer.weight, source.verbose)
+            heads, leave_one_out, history = self._fit(
+                prepared.probe, state, layer.weight, source.verbose
+            )
             set_head(layer, *heads[-1])
-            moved, opened = np.empty_like(labels), np.full_like(labels, np.nan)
-            moved[some] = state.labels().cpu().numpy()
-            logits = np.empty((len(labels), 2, labels.shape[1]), labels.dtype)  # seen, unseen
-            seen = head_logits(heads[-1:], features)[:, 0].cpu().numpy()
-            both = np.stack([seen, leave_one_out], axis=1)
-            logits[some] = join(network, both, prepared.labels)
-            if prepared.labels is not None:
-                opened[some] = prepared.labels
-
-            # The other photos were not seen: their labels follow what the heads say of them.
-            rest = np.setdiff1d(rows, some)
-            serving = heads if self.cumulative_updates else heads[-2:]
-            mean = features.mean(axis=0)
-
-            def follow(positions, batch):
-                batch = np.where(np.isnan(batch), mean, batch)
-                outputs = head_logits(serving, batch)
-                state = LabelState.of(labels, observed, rest[positions], source.device)
-                for logits in outputs[:, :-1].unbind(1):
-                    self._update(state, logits)
-                said = read_labels(network, batch)
-                joined = join(network, outputs[:, -1], said)
-                said = np.full_like(joined, np.nan) if said is None else said
-                return np.stack([state.labels().cpu().numpy(), joined, said], axis=1)
-
+            seen = head_logits(heads[-1:], prepared.features)[:, 0].cpu().numpy()
+            both = join(network, np.stack([seen, leave_one_out], axis=1), prepared.labels)
+            # Of each photo: labels, logits of this network and of one without it, open labels.
+            made = np.empty((n_photos, 4, labels.shape[1]), labels.dtype)
+            made[some] = _side_by_side(state, *np.moveaxis(both, 1, 0), prepared.labels)
             if len(rest):
-                made = from_features(network, source.select(rest.tolist()), store, follow)
-                moved[rest], opened[rest] = made[:, 0], made[:, 2]
-                logits[rest] = made[:, 1:2]
-            trained = Trained(history, moved, rows, *np.moveaxis(logits, 1, 0))
+                serving = heads if self.cumulative_updates else heads[-2:]
+                mean = prepared.features.mean(axis=0)
+
+                def follow(positions, batch):
+                    # These photos were not seen: labels follow what the heads say of them.
+                    batch = np.where(np.isnan(batch), mean, batch)
+                    state = LabelState.of(labels, observed, rest[positions], source.device)
+                    outputs, opened = head_logits(serving, batch), read_labels(network, batch)
+                    for logits in outputs[:, :-1].unbind(1):
+                        self._update(state, logits)
+                    joined = join(network, outputs[:, -1], opened)
+                    return _side_by_side(state, joined, joined, opened)
+
+                made[rest] = from_features(network, source.select(rest.tolist()), store, follow)
+            moved, seen, unseen, opened = np.moveaxis(made, 1, 0)
+            trained = Trained(history, moved, np.arange(n_photos), seen, unseen)
             if part := zero_shot_of(network):
                 trained.thresholds = find_joint_thresholds(part, trained.logits, opened)
                 trained.open_labels = opened
             if validation is not None:
-                photos, y = validation
-
-                def validate(positions, batch):
-                    return join(network, head_logits(heads, batch), read_labels(network, batch))
-
-                outputs = from_features(network, photos, store, validate)
-                for record, logits in zip(history, outputs.swapaxes(0, 1), strict=True):
-                    record["validation_map"] = score_readable(y, logits, if_none=math.nan)
+                _validate(network, heads, *validation, store, history)
         return trained
 
     def _prepare(self, network, source, rows, store):
@@ -179,6 +166,23 @@ class RidgeTraining(BaseTraining):
                 bar.set_postfix(in_words(history[-1]))
                 bar.update()
         return heads, leave_one_out, history
+
+
+def _side_by_side(state, seen, unseen, opened):
+    """Labels, both logits and open labels of photos, NaN where there are none: (n, 4, k)."""
+    opened = np.full_like(seen, np.nan) if opened is None else opened
+    return np.stack([state.labels().cpu().numpy(), seen, unseen, opened], axis=1)
+
+
+def _validate(network, heads, photos, y, store, history):
+    """Add the mAP after each epoch to the history."""
+
+    def logits_of(positions, batch):
+        return join(network, head_logits(heads, batch), read_labels(network, batch))
+
+    outputs = from_features(network, photos, store, logits_of)
+    for record, logits in zip(history, outputs.swapaxes(0, 1), strict=True):
+        record["validation_map"] = score_readable(y, logits, if_none=math.nan)
 
 
 class _Prepared:

@@ -28,8 +28,8 @@ from sklearn_cdul.labels.thresholds import find_thresholds
 # The open label that says neither yes nor no. It, what follows and the default weight w were chosen
 # across food photos, photos of Pascal VOC and scenes; benchmarks/open_world.py measures them.
 _NEUTRAL = 0.01
-# The open label's weight, as a part of w, in the logits by which thresholds are found; and the number
-# of photos with which it is half-way from that to 1.
+# The open label's weight, as a part of w, in the logits by which thresholds are found; and the
+# number of photos with which it is half-way from that to 1.
 _PART, _FEW = 0.25, 25
 # Labels are kept this far from 0 and 1, whose logits are infinite.
 _EPS = 1e-6
