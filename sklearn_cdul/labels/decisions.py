@@ -51,10 +51,9 @@ def update_decisions(
     from those ``seen``, by which the network predicts.
     """
     start = logit(np.clip(thresholds, _EPS, 1 - _EPS))
-    # Labels say how far a class stands out.
+    # Labels say how far a class stands out, so one with labels starts like the others.
     is_told = ~np.isnan(labels).all(axis=0)
-    lowered = np.where(is_told, np.minimum((start - OFFSET) / _FOLLOWS, 0), 0)
-    calibration = calibration - np.outer(lowered, [0, 1, 0])
-    begin = start - _FOLLOWS * lowered
-    calibration, found = learn_decisions(calibration, begin, labels, logits, seen)
+    raised = np.where(is_told, np.maximum(OFFSET - start, 0), 0)
+    calibration = calibration + np.outer(raised, [0, 1, 0])
+    calibration, found = learn_decisions(calibration, start + raised, labels, logits, seen)
     return calibration, expit(found)
