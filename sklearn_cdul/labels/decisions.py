@@ -3,7 +3,12 @@
 import numpy as np
 from scipy.special import expit, logit
 
-from sklearn_cdul.labels.calibration import OFFSET, calibrate_without_labels, faintness
+from sklearn_cdul.labels.calibration import (
+    OFFSET,
+    calibrate_without_labels,
+    faintness,
+    is_told,
+)
 from sklearn_cdul.labels.thresholds import find_thresholds, learn_decisions
 
 # Probabilities are kept this far from 0 and 1, whose logits are infinite.
@@ -51,9 +56,11 @@ def update_decisions(
     from those ``seen``, by which the network predicts.
     """
     start = logit(np.clip(thresholds, _EPS, 1 - _EPS))
-    # Labels say how far a class stands out.
-    is_told = ~np.isnan(labels).all(axis=0)
-    lowered = np.where(is_told, np.minimum((start - OFFSET) / _FOLLOWS, 0), 0)
+    # By how much the offset of a class was lowered its threshold tells, as long as no labels moved
+    # it. Labels say better how far it stands out.
+    is_known = ~np.isnan(labels) & ~np.isnan(logits)
+    is_first = is_known.any(axis=0) & ~is_told(calibration)
+    lowered = np.where(is_first, np.minimum((start - OFFSET) / _FOLLOWS, 0), 0)
     calibration = calibration - np.outer(lowered, [0, 1, 0])
     begin = start - _FOLLOWS * lowered
     calibration, found = learn_decisions(calibration, begin, labels, logits, seen)
