@@ -56,11 +56,11 @@ def update_decisions(
     from those ``seen``, by which the network predicts.
     """
     start = logit(np.clip(thresholds, _EPS, 1 - _EPS))
-    # By how much the offset of a class was lowered its threshold tells, as long as no labels moved
-    # it. Labels say better how far it stands out.
-    is_known = ~np.isnan(labels) & ~np.isnan(logits)
-    is_first = is_known.any(axis=0) & ~is_told(calibration)
-    lowered = np.where(is_first, np.minimum((start - OFFSET) / _FOLLOWS, 0), 0)
+    # Once a photo is said to show a class, labels tell better than the spread of its logits how far
+    # it stands out; "no" alone does not. By how much it was lowered its threshold tells, as long as
+    # no labels have moved that.
+    is_shown = ((labels == 1) & ~np.isnan(logits)).any(axis=0) & ~is_told(calibration)
+    lowered = np.where(is_shown, np.minimum((start - OFFSET) / _FOLLOWS, 0), 0)
     calibration = calibration - np.outer(lowered, [0, 1, 0])
     begin = start - _FOLLOWS * lowered
     calibration, found = learn_decisions(calibration, begin, labels, logits, seen)

@@ -83,3 +83,17 @@ def test_a_threshold_that_labels_have_lowered_says_nothing_of_the_probabilities(
     assert abs(after[0, 1]) < 1
     untaught = np.array([[1, 0, 2.0]])
     assert update_decisions(untaught, thresholds, labels, logits, logits)[0][0, 1] > 1.5
+
+
+def test_no_alone_makes_no_class_likelier_even_if_the_photo_was_unlikely():
+    logits = np.random.default_rng(1).normal(-6, 0.6, size=(400, 1))
+    logits[:3] = -3.9
+    before = find_decisions(logits, logits, np.array([-4.8]))
+    assert before[1] < expit(OFFSET) - 0.05  # the class does not stand out
+    labels = np.full(logits.shape, np.nan)
+    labels[np.argsort(logits[:, 0])[:5]] = 0
+    after = update_decisions(*before, labels, logits, logits)
+    scores = [expit(calibrate(logits, c)) for c, _ in (before, after)]
+    assert scores[1].sum() <= scores[0].sum() * 1.01
+    found = [(p >= t).sum() for p, (_, t) in zip(scores, (before, after), strict=True)]
+    assert found[1] <= found[0] and found[0] >= 3
