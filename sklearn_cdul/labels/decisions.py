@@ -56,12 +56,10 @@ def update_decisions(
     from those ``seen``, by which the network predicts.
     """
     start = logit(np.clip(thresholds, _EPS, 1 - _EPS))
-    # Once a photo is said to show a class, labels tell better than the spread of its logits how far
-    # it stands out; "no" alone does not. By how much it was lowered its threshold tells, as long as
-    # no labels have moved that.
-    is_shown = ((labels == 1) & ~np.isnan(logits)).any(axis=0) & ~is_told(calibration)
-    lowered = np.where(is_shown, np.minimum((start - OFFSET) / _FOLLOWS, 0), 0)
-    calibration = calibration - np.outer(lowered, [0, 1, 0])
-    begin = start - _FOLLOWS * lowered
-    calibration, found = learn_decisions(calibration, begin, labels, logits, seen)
+    # Once a photo is said to show a class, labels tell how far it stands out, so it starts like the
+    # others; "no" alone does not. Thresholds that labels have moved are no sign of it any more.
+    is_shown = ((labels == 1) & ~np.isnan(logits)).any(axis=0)
+    raised = np.where(is_shown & ~is_told(calibration), np.maximum(OFFSET - start, 0), 0)
+    calibration = calibration + np.outer(raised, [0, 1, 0])
+    calibration, found = learn_decisions(calibration, start + raised, labels, logits, seen)
     return calibration, expit(found)
