@@ -338,6 +338,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             observed = read_targets(observed, names, X, name="observed")
         if not isinstance(self.threshold, str):
             check_thresholds(self.threshold, len(names))
+            _by_name(self.threshold, names)
         size = pictures = None
         if labeler.input == "images":
             size = resolve_image_size(self.image_size, self.network)
@@ -504,8 +505,8 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         ----------
         threshold : "auto", float, array of shape (k,), Series or dict
             As the parameter ``threshold``, which is not changed. "auto" goes back to those of
-            ``fit``, and to its probabilities. A dict maps class names to thresholds; those of other
-            classes stay as they are. A Series whose index has the class names is matched by them.
+            ``fit``, and to its probabilities. A dict, or a Series whose index has names, maps class
+            names to thresholds; those of other classes stay as they are.
 
         Returns
         -------
@@ -517,20 +518,17 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             If a name is not a class, or a threshold is not a number in [0, 1].
         """
         check_is_fitted(self, "auto_thresholds_")
-        n_classes, index = len(self.class_names_), index_of(threshold)
-        named = index is not None and set(index) == set(self.class_names_)
+        names = self.class_names_
         if isinstance(threshold, str) and threshold == "auto":
             self.thresholds_ = np.where(self._is_absent(), 1.0, self.auto_thresholds_)
             self.calibration_ = self.auto_calibration_.copy()
-        elif isinstance(threshold, Mapping) or named:
+        elif (given := _by_name(threshold, names)) is not None:
             thresholds = self.thresholds_.copy()
-            for name, value in threshold.items():
-                if name not in self.class_names_:
-                    raise ValueError(f"{name!r} is not one of the classes {self.class_names_}.")
-                thresholds[self.class_names_.index(name)] = check_thresholds(value, 1)[0]
+            for name, value in given.items():
+                thresholds[names.index(name)] = check_thresholds(value, 1)[0]
             self.thresholds_ = thresholds
         else:
-            self.thresholds_ = check_thresholds(threshold, n_classes)
+            self.thresholds_ = check_thresholds(threshold, len(names))
         return self
 
     def fit_thresholds(self, X, y):
@@ -858,6 +856,19 @@ def _label(labeler, photos, encoder, source, pictures):
         return labeler._label(photos)
     options = {"cache": pictures, "function": labeler._label}
     return labeler._embed(photos, encoder, source.contents, **options)
+
+
+def _by_name(threshold, class_names):
+    """Thresholds by names of classes, of a mapping or a series; None if they bear no names."""
+    index = index_of(threshold)
+    is_series = index is not None and any(isinstance(name, str) for name in index)
+    if not (is_series or isinstance(threshold, Mapping)):
+        return None
+    given = dict(threshold.items())
+    for name in given:
+        if name not in class_names:
+            raise ValueError(f"{name!r} is not one of the classes {class_names}.")
+    return given
 
 
 def readable_rows(labels):

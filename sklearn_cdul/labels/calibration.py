@@ -49,6 +49,11 @@ def no_calibration(n_classes: int) -> np.ndarray:
     return np.tile([1, 0, _OWN[1]], (n_classes, 1))
 
 
+def is_told(calibration: np.ndarray) -> np.ndarray:
+    """Whether labels of a class were among those that taught the calibration, (k,)."""
+    return calibration[:, 2] < _OWN[1]
+
+
 def calibrate(logits: np.ndarray, calibration: np.ndarray) -> np.ndarray:
     """Logits of probabilities, in the type of the logits."""
     slope, offset, _ = calibration.T.astype(logits.dtype)

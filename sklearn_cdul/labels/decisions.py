@@ -3,7 +3,12 @@
 import numpy as np
 from scipy.special import expit, logit
 
-from sklearn_cdul.labels.calibration import OFFSET, calibrate_without_labels, faintness
+from sklearn_cdul.labels.calibration import (
+    OFFSET,
+    calibrate_without_labels,
+    faintness,
+    is_told,
+)
 from sklearn_cdul.labels.thresholds import find_thresholds, learn_decisions
 
 # Probabilities are kept this far from 0 and 1, whose logits are infinite.
@@ -51,9 +56,10 @@ def update_decisions(
     from those ``seen``, by which the network predicts.
     """
     start = logit(np.clip(thresholds, _EPS, 1 - _EPS))
-    # Labels say how far a class stands out, so one with labels starts like the others.
-    is_told = ~np.isnan(labels).all(axis=0)
-    raised = np.where(is_told, np.maximum(OFFSET - start, 0), 0)
+    # Once a photo is said to show a class, labels tell how far it stands out, so it starts like the
+    # others; "no" alone does not. Thresholds that labels have moved are no sign of it any more.
+    is_shown = ((labels == 1) & ~np.isnan(logits)).any(axis=0)
+    raised = np.where(is_shown & ~is_told(calibration), np.maximum(OFFSET - start, 0), 0)
     calibration = calibration + np.outer(raised, [0, 1, 0])
     calibration, found = learn_decisions(calibration, start + raised, labels, logits, seen)
     return calibration, expit(found)

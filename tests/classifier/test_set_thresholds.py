@@ -49,6 +49,8 @@ def test_thresholds_are_set_by_number_by_class_and_back(model, X):
     names = model.class_names_[::-1]
     model.set_thresholds(pd.Series([0.1, 0.2, 0.3], index=names))
     assert_array_equal(model.thresholds_, [0.3, 0.2, 0.1])
+    model.set_thresholds(pd.Series({"coffee": 0.7}))
+    assert_array_equal(model.thresholds_, [0.3, 0.2, 0.7])
     model.set_thresholds("auto").thresholds_[0] = 1  # a copy
     assert_array_equal(model.set_thresholds("auto").thresholds_, automatic)
     assert model.threshold == "auto"
@@ -69,6 +71,11 @@ def test_the_parameter_counts_from_the_next_fit_on(model, X):
         (1.5, ValueError, r"in \[0, 1\], got 1.5"),
         ([0.1, 0.2], ValueError, "each of the 3 classes"),
         ({"cakes": 0.5}, ValueError, r"'cakes' is not one of the classes \['pizza'"),
+        (
+            pd.Series([0.1, 0.2, 0.3], ["pizza", "cakes", "coffee"]),
+            ValueError,
+            "'cakes' is not one",
+        ),
         ({"cake": "half"}, TypeError, "must be a number"),
         ("automatic", TypeError, "must be a number"),
     ],
@@ -78,6 +85,14 @@ def test_thresholds_that_cannot_be_are_refused_and_change_nothing(threshold, err
     with pytest.raises(error, match=message):
         model.set_thresholds(threshold)
     assert_array_equal(model.thresholds_, before)
+
+
+def test_a_fit_refuses_thresholds_of_other_classes(model, X):
+    model.set_params(threshold=pd.Series([0.1, 0.2, 0.3], ["pizza", "cakes", "coffee"]))
+    before = model.network_
+    with pytest.raises(ValueError, match="'cakes' is not one of the classes"):
+        model.fit(X)
+    assert model.network_ is before
 
 
 def test_few_labels_move_thresholds_to_a_better_f1(model, X, y):
