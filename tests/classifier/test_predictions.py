@@ -92,6 +92,6 @@ def test_nan_of_the_network_is_told_by_the_place_of_the_photo_in_X(photos, tmp_p
     )
     with (
         pytest.warns(UserWarning, match="1 of 6"),
-        pytest.raises(FloatingPointError, match=r"5 of 5 photos, the first X\[1\]"),
+        pytest.raises(FloatingPointError, match=r"5 of 6 photos, the first X\[1\]"),
     ):
         classifier.fit(images)
