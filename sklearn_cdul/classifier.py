@@ -112,12 +112,12 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
         is the encoder's image tower with frozen layers (``training="ridge"``, and images): the
         bundled encoder and network, or an open_clip encoder and the timm network with its weights,
         such as "ViT-B-32" and "vit_base_patch32_clip_224.openai". A logit is then 1 - w times that
-        of the output layer plus w times that of the encoder's label, read off the same pass, for
-        which the classes compete with some 2,000 other names. So a class is found only where it
-        stands out against these, and few photos that show none of the classes get a name. Classes
-        that no training photo seems to show are found in none, see ``absent_classes_``. 0 turns all
-        of this off. It is not in the paper. :ref:`The guide <open-world>` says what it gains and
-        costs.
+        of the output layer plus w times that of the encoder's label, less a constant, read off the
+        same pass, for which the classes compete with some 2,000 other names. So a class is rarely
+        found where it does not stand out against these, and few photos that show none of the
+        classes get a name. Classes that no training photo seems to show are found in none, see
+        ``absent_classes_``. 0 turns all of this off. It is not in the paper. :ref:`The guide
+        <open-world>` says what it gains and costs.
     threshold : "auto", float or array of shape (k,), default="auto"
         Probability from which ``predict`` gives 1. "auto" finds one threshold per class on the
         training photos, without labels or with those that are ``observed``. To change those of a
@@ -536,9 +536,9 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
 
         Both start from those of ``fit``. The probabilities come nearer to how often the labels say
         yes, and the thresholds to the best F1; the fewer labels, the less, see
-        :func:`sklearn_cdul.labels.fit_thresholds`. "No" counts as "yes" does: a class with
-        negatives alone has a threshold above them. 10 to 100 labelled photos are enough, or some
-        answers per class. They may be drawn at random or be doubtful ones, as a
+        :func:`sklearn_cdul.labels.fit_thresholds`. "No" counts, too: a class with negatives alone
+        has a threshold above them, and is found in no more photos. 10 to 100 labelled photos are
+        enough, or some answers per class. They may be drawn at random or be doubtful ones, as a
         :class:`~sklearn_cdul.review.LabelReport` shows them.
 
         Parameters
@@ -627,9 +627,8 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
 
         The interval allows for chance and for probabilities that are off. Without labels counts are
         rough and it is wide; it shrinks with those of ``observed`` and :meth:`fit_thresholds`, best
-        with some of each class. Thresholds do not count:
-        classes in ``absent_classes_``, which :meth:`predict` finds in no photo, have small counts
-        above 0.
+        with some of each class. Thresholds have no influence: classes in ``absent_classes_``, which
+        :meth:`predict` finds in no photo, have small counts above 0.
 
         Parameters
         ----------

@@ -80,7 +80,8 @@ class CLIPPseudoLabeler(SavingMixin, TransformerMixin, BaseEstimator):
     Each photo is embedded as a whole and in parts, see ``views``. For each of these views, the
     softmax of its cosine similarities with the class names gives soft labels. The strongest part of
     each class is averaged with the whole image (section 3.1 of the CDUL paper [1]_). Nothing is
-    trained.
+    trained. With the bundled encoder the similarities of a few names that photos have taught, such
+    as "person", count more; this is not in the paper.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How much the similarity of a name counts that the bundled encoder has learnt from photos."""
+"""How much the similarity counts of names that photos have taught the bundled encoder."""
 
 from functools import cache
 from pathlib import Path
@@ -15,8 +15,8 @@ _ALIKE = 0.8
 def gains_of(embeddings: np.ndarray) -> np.ndarray:
     """Factors (k,) of the cosines of names with embeddings (k, d), 1 for most.
 
-    "Person" and some words for scenes lie where photos have taught that they lie. That direction
-    tells best which photos show them, but their cosines are lower than those of other names.
+    "Person" and some words for scenes lie in directions that photos have taught. These tell best
+    which photos show them, but their cosines are lower than those of other names.
     """
     names, gains = _taught()
     cosines = np.asarray(embeddings) @ names.T
