@@ -21,15 +21,16 @@ _STEP = 8
 def background_of(
     wordings: Sequence[Sequence[str]], embeddings: np.ndarray, encoded: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Embeddings (m, d) of names of other things than the classes, and of kinds of the classes.
+    """Names that compete with the classes, and which of them are kinds of a class.
 
     Classes are given as wordings, and as embeddings, which are followed by those of the user's
-    background classes. WordNet says what is a kind of what. A kind is no other thing, nor is what a
-    class is a kind of, nor a name that looks like a class. Then the columns (l,), of the embeddings
-    given and of these, that count as classes, and the columns (l,) of these classes. A kind that is
-    given as a class has no other column, one of two classes a single one, and one that the user
-    calls background counts as no class. ``encoded`` are embeddings of the known names by another
-    encoder than the bundled one.
+    background classes. Returned are embeddings (m, d) of names of other things and of kinds of the
+    classes; the columns (l,), of the given embeddings and then of these, that are kinds; and the
+    columns (l,) of their classes. WordNet says what is a kind of what. A kind is no other thing,
+    nor is what a class is a kind of, nor a name that looks like a class. A kind that is a class,
+    too, keeps that column, one of two classes has a single one, and one that the user calls
+    background counts as no class. ``encoded`` are embeddings of the known names by another encoder
+    than the bundled one.
     """
     known, known_embeddings = known_names()
     if encoded is None:

@@ -175,8 +175,8 @@ def soft_labels(
     Raises
     ------
     ValueError
-        If `temperature` is not above 0, `groups` do not add up to v - 1, or embeddings differ in
-        length d.
+        If `temperature` is not above 0, `groups` do not add up to v - 1, `gains` are not k values,
+        or embeddings differ in length d.
 
     Notes
     -----
@@ -208,6 +208,8 @@ def soft_labels(
         texts = np.concatenate([texts, unit_vectors(background_embeddings)])
 
     factors = np.ones(k, texts.dtype) if gains is None else np.asarray(gains, texts.dtype)
+    if factors.shape != (k,):
+        raise ValueError(f"gains must have one value for each of the {k} classes; got {gains!r}.")
     some = np.flatnonzero(factors != 1)
 
     def label(block):

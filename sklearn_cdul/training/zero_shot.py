@@ -116,6 +116,7 @@ def _logit(labels: Tensor) -> Tensor:
 
 
 def _known(opened: Tensor) -> Tensor:
+    """What the encoder adds to a logit, before its weight; 0 where it says neither yes nor no."""
     return _logit(opened) - math.log(_NEUTRAL / (1 - _NEUTRAL))
 
 

@@ -119,3 +119,13 @@ def test_other_things_take_their_share_and_get_no_label(rng):
     none = soft_labels(images, texts, others[:0], temperature=0.2)
     np.testing.assert_allclose(none, soft_labels(images, texts, temperature=0.2))
     assert (labels <= none).all()
+
+
+def test_gains_are_one_for_each_class():
+    views, texts = np.ones((2, 1, 3)), np.eye(3)
+    plain = soft_labels(views, texts, temperature=1)
+    assert_array_equal(soft_labels(views, texts, temperature=1, gains=[1, 1, 1]), plain)
+    more = soft_labels(views, texts, temperature=1, gains=[1, 2, 1])
+    assert_array_equal(more > plain, [[False, True, False]] * 2)
+    with pytest.raises(ValueError, match="one value for each of the 3 classes"):
+        soft_labels(views, texts, temperature=1, gains=[1, 2])
