@@ -39,6 +39,7 @@ def faintness(logits: np.ndarray, calibration: np.ndarray) -> np.ndarray:
     for block in np.array_split(logits, -(-logits.size // _BLOCK_VALUES)):
         # Squares of the probabilities of lower logits would be 0.
         p = expit(calibrate(block.astype(np.float64), calibration).clip(-300))
+        p[np.isnan(p)] = 0  # photos that could not be read
         sums += p.sum(axis=0), (p**2).sum(axis=0)
     lower: np.ndarray = logit(sums[1] / sums[0]) - OFFSET
     return np.clip(_FAINT * lower, -_MOST_LOWERED, 0)

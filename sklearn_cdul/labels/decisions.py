@@ -26,12 +26,13 @@ def find_decisions(
     """Calibration (k, 3) and thresholds (k,), as probabilities, for logits (n, k) of a training.
 
     ``thresholds`` are those that the training found itself, as logits, if it did. ``labels`` (n, k)
-    are those of a person, NaN where there are none; see `update_decisions` for ``seen``.
+    are those of a person, NaN where there are none; see `update_decisions` for ``seen``. Logits of
+    photos that could not be read are NaN.
     """
     if thresholds is None:
         at = logit(np.minimum(find_thresholds(expit(logits)), 1 - _EPS))
         # A threshold above all scores says that the class is absent, not how far they are off.
-        middle = np.minimum(at, logits.max(axis=0))
+        middle = np.minimum(at, np.fmax.reduce(logits, axis=0))
     else:
         at = middle = thresholds
     calibration = calibrate_without_labels(middle)

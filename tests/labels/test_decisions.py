@@ -1,6 +1,7 @@
 """What a training decides, without labels and with some."""
 
 import numpy as np
+import pytest
 from numpy.testing import assert_allclose
 from scipy.special import expit, logit
 
@@ -97,3 +98,11 @@ def test_no_alone_makes_no_class_likelier_even_if_the_photo_was_unlikely():
     assert scores[1].sum() <= scores[0].sum() * 1.01
     found = [(p >= t).sum() for p, (_, t) in zip(scores, (before, after), strict=True)]
     assert found[1] <= found[0] and found[0] >= 3
+
+
+@pytest.mark.parametrize("thresholds", [None, np.array([-2.0, -4.0])])
+def test_photos_that_could_not_be_read_change_nothing(thresholds):
+    more = np.insert(LOGITS, [3, 90], np.nan, axis=0)
+    expected = find_decisions(LOGITS, LOGITS, thresholds)
+    for found, values in zip(find_decisions(more, more, thresholds), expected, strict=True):
+        assert_allclose(found, values)
