@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from itertools import compress
 from numbers import Integral, Real
 
 import numpy as np
@@ -426,9 +427,8 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
                 trained.thresholds,
                 None if known is None else known[trained.rows],
             )
-        absent = np.zeros(len(names), dtype=bool)
-        if trained.open_labels is not None:
-            absent = find_absent(trained.open_labels, observed)
+        opened = trained.open_labels
+        absent = () if opened is None else find_absent(opened, observed)
 
         # All at once, so that a fit that was interrupted leaves the last one as it was.
         fitted = {
@@ -440,15 +440,15 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             "history_": trained.history,
             "initial_pseudo_labels_": labels,
             "pseudo_labels_": moved,
+            "calibration_": calibration.copy(),
             "auto_calibration_": calibration,
             "auto_thresholds_": thresholds,
-            "thresholds_": thresholds,
-            "absent_classes_": np.array(names, dtype=object)[absent].tolist(),
+            "thresholds_": thresholds,  # of classes that threshold= does not name
+            "absent_classes_": list(compress(names, absent)),
         }
         vars(self).pop("image_size_", None)
         copy_features(labeler, self)
         vars(self).update(fitted if size is None else fitted | {"image_size_": size})
-        self.calibration_ = calibration.copy()
         self.set_thresholds(self.threshold)
         return trained
 
