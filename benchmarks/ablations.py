@@ -16,13 +16,13 @@ import common
 import numpy as np
 import torch
 from scipy.special import expit
+from sklearn.base import clone
 
 from sklearn_cdul.images.items import check_images
 from sklearn_cdul.labels import (
     apply_thresholds,
     find_thresholds,
     smooth_labels,
-    soft_labels,
     softmax_similarities,
 )
 from sklearn_cdul.training import RidgeTraining
@@ -102,31 +102,29 @@ def label_tables(bench, labeler):
     def embed(grid_size, views="grid"):
         return labeler.set_params(grid_size=grid_size, views=views).embed(bench.train.data)
 
-    def row(name, embeddings, temperature=labeler.temperature_, **settings):
-        labels = soft_labels(
-            embeddings, labeler.text_embeddings_, temperature=temperature, **settings
-        )
+    def row(name, embeddings, views, **settings):
+        labels = clone(labeler).set_params(views=views, **settings).fit().aggregate(embeddings)
         bench.row(name, smooth_labels(labels, embeddings[:, 0]))
 
     crops = {size: embed(size) for size in {1, 2, 3, *bench.options.grid_sizes}}
     bench.title("grid size")
     for size in sorted(crops):
-        row(f"{size} x {size}" if size > 1 else "whole photo alone", crops[size])
+        title = f"{size} x {size}" if size > 1 else "whole photo alone"
+        row(title, crops[size], "grid", grid_size=size)
     bench.title("views")
     windows = embed(3, "dense")
     both = np.concatenate([crops[3], windows[:, 1:]], axis=1)
     for kind, embeddings in {"grid": crops[3], "dense": windows, "grid+dense": both}.items():
-        labels = labeler.set_params(views=kind).aggregate(embeddings)
-        bench.row(kind, smooth_labels(labels, embeddings[:, 0]))
+        row(kind, embeddings, kind, grid_size=3)
     bench.title("temperature")
     for temperature in (0.02, 0.03, 0.05, 0.083, 0.1, 0.2):
-        row(str(temperature), windows, temperature)
+        row(str(temperature), windows, "dense", temperature=temperature)
     bench.title("zeta (local_threshold)")
     for zeta in (0.0, 0.1, 0.2, 0.4):
-        row(str(zeta), windows, local_threshold=zeta)
+        row(str(zeta), windows, "dense", local_threshold=zeta)
     bench.title("lambda (global_weight)")
     for weight in (0.0, 0.3, 0.5, 0.7, 1.0):
-        row(str(weight), windows, global_weight=weight)
+        row(str(weight), windows, "dense", global_weight=weight)
     bench.title("snippets' labels, too (2 x 2)")
     labels = labeler.set_params(views="dense").aggregate(windows)
     smoothed = smooth_labels(labels, windows[:, 0])

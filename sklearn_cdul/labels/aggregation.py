@@ -7,7 +7,6 @@ Notation of section 3.1 of the CDUL paper (Abdelfattah et al., ICCV 2023, arXiv 
 from itertools import pairwise
 
 import numpy as np
-from scipy.special import expit, logit
 
 from sklearn_cdul._utils.vectors import unit_vectors
 
@@ -195,6 +194,8 @@ def soft_labels(
     >>> soft_labels(views, np.eye(2), temperature=0.1).round(2)
     array([[0.75, 0.75]])
     """
+    from scipy.special import expit, logit
+
     check_dimensions(image_embeddings, text_embeddings)
     images, texts = np.asarray(image_embeddings), unit_vectors(text_embeddings)
     k = len(texts)

@@ -205,7 +205,7 @@ def fit_thresholds(
     >>> from sklearn_cdul.labels import fit_thresholds
     >>> scores, labels = [[0.1], [0.2], [0.6], [0.7]], [[0], [0], [1], [1]]
     >>> fit_thresholds(scores, labels, [0.8], shrinkage=0).round(2)
-    array([0.51])
+    array([0.54])
     >>> bool(fit_thresholds(scores, [[0], [0], [0], [0]], [0.15])[0] > 0.7)
     True
     """
