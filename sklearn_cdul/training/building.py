@@ -173,9 +173,11 @@ def unpack_network(state: dict[str, Any] | nn.Module) -> nn.Module:
     import timm
 
     architecture, arrays = state["architecture"], state["arrays"]
-    advice = (
-        f"It was saved with timm {state['timm_version']}; timm {timm.__version__} is installed."
-    )
+    advice = "It was saved by another version of sklearn_cdul, or changed since."
+    if state["timm_version"] != timm.__version__:
+        advice = (
+            f"It was saved with timm {state['timm_version']}; timm {timm.__version__} is installed."
+        )
     # A file must not make timm look elsewhere, as it does for names like "hf-hub:ORG/NAME".
     if architecture != EmbeddingNetwork.architecture and not timm.is_model(architecture):
         raise ValueError(f"timm has no network {architecture!r}. {advice}")
