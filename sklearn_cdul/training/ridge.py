@@ -113,7 +113,8 @@ class RidgeTraining(BaseTraining):
             set_head(layer, *heads[-1])
             seen = head_logits(heads[-1:], prepared.features)[:, 0].cpu().numpy()
             both = join(network, np.stack([seen, leave_one_out], axis=1), prepared.labels)
-            # Of each photo: labels, logits of this network and of one that has not seen it, open labels.
+            # Of each photo: labels, logits of this network and of one that has not seen the photo,
+            # and open labels.
             made = np.empty((n_photos, 4, labels.shape[1]), labels.dtype)
             made[some] = _side_by_side(state, *np.moveaxis(both, 1, 0), prepared.labels)
             if len(rest):
