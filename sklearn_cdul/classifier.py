@@ -443,7 +443,7 @@ class CDULClassifier(SavingMixin, ClassifierMixin, BaseEstimator):
             "calibration_": calibration.copy(),
             "auto_calibration_": calibration,
             "auto_thresholds_": thresholds,
-            "thresholds_": thresholds,  # of classes that threshold= does not name
+            "thresholds_": thresholds,  # for those of a Series to take their places in
             "absent_classes_": list(compress(names, absent)),
         }
         vars(self).pop("image_size_", None)

@@ -163,8 +163,8 @@ def soft_labels(
         Sizes of groups of snippets, in order, v - 1 in all. Each group is aggregated on its own,
         and their labels are averaged. None is one group, as in the paper.
     gains : array of shape (k,) or None, default=None
-        Factors of a class's similarity in its own label, not in those of the others. None is 1.
-        Not in the paper.
+        Positive factors of a class's similarity in its own label, not in those of the others. None
+        is 1 for all. Not in the paper.
 
     Returns
     -------

@@ -9,10 +9,8 @@ from sklearn_cdul.labels.calibration import (
     faintness,
     is_told,
 )
-from sklearn_cdul.labels.thresholds import find_thresholds, learn_decisions
+from sklearn_cdul.labels.thresholds import EPS, find_thresholds, learn_decisions
 
-# Probabilities are kept this far from 0 and 1, whose logits are infinite.
-_EPS = 1e-12
 # The threshold of a class that does not stand out is lowered by this part of what its offset is.
 _FOLLOWS = 0.5
 
@@ -30,7 +28,7 @@ def find_decisions(
     photos that could not be read are NaN.
     """
     if thresholds is None:
-        at = logit(np.minimum(find_thresholds(expit(logits)), 1 - _EPS))
+        at = logit(np.minimum(find_thresholds(expit(logits)), 1 - EPS))
         # A threshold above all scores says that the class is absent, not how far they are off.
         middle = np.minimum(at, np.fmax.reduce(logits, axis=0))
     else:
@@ -56,7 +54,7 @@ def update_decisions(
     The calibration learns from ``logits``, which these labels did not shape, and the thresholds
     from those ``seen``, by which the network predicts.
     """
-    start = logit(np.clip(thresholds, _EPS, 1 - _EPS))
+    start = logit(np.clip(thresholds, EPS, 1 - EPS))
     # Once a photo is said to show a class, labels tell how far it stands out, so it starts like the
     # others; "no" alone does not. Thresholds that labels have moved are no sign of it any more.
     is_shown = ((labels == 1) & ~np.isnan(logits)).any(axis=0)

@@ -20,7 +20,7 @@ from sklearn_cdul.labels.calibration import (
 # Softmax and sigmoid in single precision leave [0, 1] by a few units of the last place.
 ROUNDING = 1e-5
 # Probabilities are kept this far from 0 and 1, whose logits are infinite.
-_EPS = 1e-12
+EPS = 1e-12
 # A class with negatives alone is named from this probability on.
 _LIKELY = 0.35
 # So far, in logits, a threshold is raised above negatives if there are positives.
@@ -108,7 +108,7 @@ def find_thresholds(scores: ArrayLike, *, shrinkage: float = 25) -> np.ndarray:
         return np.where(np.isnan(own), common, own)
     count = (~np.isnan(table)).sum(axis=0)
     weight = np.where(np.isnan(own), 0, count / (count + shrinkage))
-    own_logit, common_logit = (logit(np.minimum(t, 1 - 1e-12)) for t in (own, common))
+    own_logit, common_logit = (logit(np.minimum(t, 1 - EPS)) for t in (own, common))
     logits = np.where(weight, weight * own_logit, 0) + (1 - weight) * common_logit
     # The way to a logit and back costs a digit; where both agree there is nothing to draw.
     return np.where(own == common, own, expit(logits))
@@ -233,7 +233,7 @@ def fit_thresholds(
     known = ~np.isnan(table) & ~np.isnan(truths)
     if not known.any():
         return begin
-    logits, first = (logit(values.clip(_EPS, 1 - _EPS)) for values in (table, begin))
+    logits, first = (logit(values.clip(EPS, 1 - EPS)) for values in (table, begin))
     # A start beyond all scores says nothing of how far these are off.
     low, high = np.fmin.reduce(logits, axis=0), np.fmax.reduce(logits, axis=0)
     before = no_calibration(len(begin))
@@ -241,7 +241,7 @@ def fit_thresholds(
     begin = first + before[:, 1]
     after, found = learn_decisions(before, begin, truths, logits, logits, shrinkage)
     thresholds = expit((found - after[:, 1]) / after[:, 0])
-    return np.where(thresholds <= _EPS, 0, thresholds)  # scores of 0 count as _EPS
+    return np.where(thresholds <= EPS, 0, thresholds)  # scores of 0 count as EPS
 
 
 def learn_decisions(
